@@ -1,0 +1,1 @@
+//! Contract pending: see the module list in ARCHITECTURE.md.

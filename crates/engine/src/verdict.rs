@@ -1,0 +1,305 @@
+//! What comes out of the engine: verdicts, frames of its own, logs, and messages to other workers.
+
+use std::net::IpAddr;
+
+use bartizan_model::device::Action;
+use bartizan_packet::frame::Meta;
+use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
+
+/// Monotonic time in nanoseconds since a start the caller chose (not the wall clock).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub u64);
+
+/// Where frames come from and go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Port {
+    /// A data interface.
+    Data(IfaceId),
+    /// The link to the host's own TCP, where health checks (and later mediated sessions) end. It is an
+    /// Ethernet link of its own with the host at the other end.
+    Local,
+}
+
+/// What the caller does with the frame it handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// The frame was rewritten in place: send it by this port.
+    Transmit(Port),
+    /// The engine answered it or kept a copy: nothing is left to do with this frame.
+    Consumed,
+    /// The frame is untouched and belongs to another worker: hand it over, with the port it came by.
+    Handoff(u16),
+    /// The frame ends here, counted under this reason.
+    Drop(DropReason),
+}
+
+/// A frame the engine made, or kept until a neighbour was resolved.
+#[derive(Clone, Debug)]
+pub struct Transmit {
+    /// Where to send it.
+    pub port: Port,
+    /// The whole frame.
+    pub bytes: Vec<u8>,
+    /// Offload state.
+    pub meta: Meta,
+}
+
+/// What the engine has to say. Queues are bounded; what did not fit is counted.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A line for the traffic log.
+    Log(SessionLog),
+    /// For the other workers: `to` one of them, or all when `None`.
+    Tell {
+        /// The one worker that has to know.
+        to: Option<u16>,
+        /// What it has to know.
+        message: PeerMessage,
+    },
+}
+
+/// What workers tell one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// A neighbour was resolved.
+    Neighbor {
+        /// The link it is on.
+        port: Port,
+        /// Its address.
+        address: IpAddr,
+        /// Its MAC.
+        mac: [u8; 6],
+    },
+    /// Frames of this flow belong to worker `owner`, although their hash says otherwise.
+    Steer {
+        /// The flow as it arrives on the wire.
+        flow: FlowKey,
+        /// Who has the session.
+        owner: u16,
+    },
+    /// The session behind a `Steer` is gone.
+    Unsteer {
+        /// The flow as it arrived on the wire.
+        flow: FlowKey,
+    },
+}
+
+/// One direction of a session on the wire, as the session table looks it up. Router-scoped, so that
+/// overlapping networks in two routers do not meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    /// Router of the ingress interface; `u16::MAX` on the local link.
+    pub router: u16,
+    /// Source.
+    pub source: IpAddr,
+    /// Destination.
+    pub destination: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source port, or ICMP echo identifier.
+    pub source_port: u16,
+    /// Destination port, or 0 for ICMP echo.
+    pub destination_port: u16,
+}
+
+/// Which moment of a session a log line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// The session was installed.
+    Start,
+    /// The session is over.
+    End,
+    /// A rule refused it.
+    Deny,
+    /// A stage before the rules dropped it.
+    Drop,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Idle for its timeout.
+    AgedOut,
+    /// Both sides finished.
+    TcpFin,
+    /// The client reset it.
+    TcpRstFromClient,
+    /// The server reset it.
+    TcpRstFromServer,
+    /// A rule refused it, at its start or after a commit.
+    PolicyDeny,
+    /// Its interface, zone or route is gone after a commit.
+    ConfigurationChange,
+    /// An administrator cleared it.
+    Cleared,
+    /// The firewall shuts down.
+    Shutdown,
+}
+
+impl EndReason {
+    /// Spelling of the `session_end_reason` log field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AgedOut => "aged-out",
+            Self::TcpFin => "tcp-fin",
+            Self::TcpRstFromClient => "tcp-rst-from-client",
+            Self::TcpRstFromServer => "tcp-rst-from-server",
+            Self::PolicyDeny => "policy-deny",
+            Self::ConfigurationChange => "configuration-change",
+            Self::Cleared => "cleared",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// One line of the traffic log, ids still unresolved (names are in `policy::tables::Ids`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionLog {
+    /// Start, end, deny or drop.
+    pub kind: LogKind,
+    /// The session as the browser shows it.
+    pub session: SessionView,
+    /// Why it is over, for `End`.
+    pub end_reason: Option<EndReason>,
+    /// Why it was dropped, for `Drop`.
+    pub drop_reason: Option<DropReason>,
+}
+
+/// State of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// TCP handshake in progress, or one-way traffic so far.
+    Opening,
+    /// Both sides spoke.
+    Active,
+    /// One side finished.
+    Closing,
+    /// Over, kept for late segments.
+    Closed,
+    /// Refused: further packets of the flow are dropped without asking the rules again.
+    Discard,
+}
+
+/// One session with both directions, for `show session` and the log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionView {
+    /// Unique for the life of the firewall process (worker number in the top 16 bits).
+    pub id: u64,
+    /// Where it stands.
+    pub state: SessionState,
+    /// Client to server, as the client sent it.
+    pub client: FlowKey,
+    /// Server to client, as the server sends it (after NAT).
+    pub server: FlowKey,
+    /// Where the client's packets come in.
+    pub ingress: IfaceId,
+    /// Where they go out; the interface that owns the address for local delivery; `ingress` when refused.
+    pub egress: IfaceId,
+    /// Source zone.
+    pub from: Option<ZoneId>,
+    /// Destination zone.
+    pub to: Option<ZoneId>,
+    /// Security rule.
+    pub rule: Option<RuleId>,
+    /// NAT rule.
+    pub nat_rule: Option<NatRuleId>,
+    /// What the rule said.
+    pub action: Action,
+    /// When it was installed.
+    pub start: Time,
+    /// Last packet.
+    pub last: Time,
+    /// When it will age out if nothing comes.
+    pub expires: Time,
+    /// Client to server: packets, bytes (IP length; each segment of an offloaded frame counts).
+    pub sent: (u64, u64),
+    /// Server to client: packets, bytes.
+    pub received: (u64, u64),
+}
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
+        /// Why a packet was dropped. Each has a counter of the same name and a row in
+        /// `docs/drop-reasons.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum DropReason { $($(#[doc = $doc])+ $variant,)* }
+
+        impl DropReason {
+            /// All of them, in counter order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Counter name, kebab-case.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// One sentence for the operator.
+            pub fn describe(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)* }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The frame is shorter than its headers claim, or its headers are inconsistent.
+    Malformed = "malformed",
+    /// The Ethernet type or IP protocol is not one the engine forwards.
+    UnsupportedProtocol = "unsupported-protocol",
+    /// A checksum is wrong.
+    BadChecksum = "bad-checksum",
+    /// IP fragments are not reassembled by this version.
+    Fragment = "fragment",
+    /// The frame was not for the interface's MAC address.
+    NotForUs = "not-for-us",
+    /// The interface is not configured, or has no zone.
+    NoZone = "no-zone",
+    /// The interface belongs to no router.
+    NoRouter = "no-router",
+    /// Source and destination address are equal (LAND).
+    Land = "land",
+    /// The source is not a unicast address, or is one of the firewall's own.
+    Spoofed = "spoofed-source",
+    /// The destination is multicast or broadcast, which is not routed.
+    Multicast = "multicast",
+    /// The TTL or hop limit ran out.
+    TtlExpired = "ttl-expired",
+    /// No route to the destination.
+    NoRoute = "no-route",
+    /// A discard route.
+    RouteDiscard = "route-discard",
+    /// Routers point at one another for this destination.
+    RouterLoop = "router-loop",
+    /// The egress interface has no zone.
+    NoEgressZone = "no-egress-zone",
+    /// A security rule refused the flow (this packet or the session it belongs to).
+    Policy = "policy-deny",
+    /// A TCP packet that opens no connection belongs to no session.
+    TcpNotSyn = "tcp-not-syn",
+    /// The TCP flags make no sense together, or not in the session's state.
+    TcpState = "tcp-state",
+    /// An ICMP error that belongs to no session.
+    IcmpUnrelated = "icmp-unrelated",
+    /// An ICMP message that is neither echo nor an error.
+    IcmpUnsupported = "icmp-unsupported",
+    /// The firewall's own address does not offer this service, or not to this source.
+    LocalService = "local-service",
+    /// The packet is larger than the egress MTU and must not be fragmented.
+    TooBig = "too-big",
+    /// The session table is full.
+    SessionTableFull = "session-table-full",
+    /// No free port in the NAT pool.
+    NatPoolExhausted = "nat-pool-exhausted",
+    /// The translated flow collides with an existing session.
+    NatCollision = "nat-collision",
+    /// The next hop did not answer ARP or NDP.
+    NeighborUnresolved = "neighbor-unresolved",
+    /// The egress port is not attached or its queue is full.
+    PortDown = "port-down",
+    /// An ARP or NDP message that breaks its protocol.
+    BadNeighborMessage = "bad-neighbor-message",
+    /// An internal queue was full.
+    QueueFull = "queue-full",
+}

@@ -1,0 +1,10 @@
+//! The configuration: what did the administrator write, and what does it mean for one firewall?
+//!
+//! Text becomes a tree ([`xml`], [`tree`]), a tree is addressed and edited by XPath ([`xpath`],
+//! [`edit`]), a manager's tree is rendered for one device ([`render`]), and a device's tree is read
+//! into typed structures ([`device`]). Whatever is wrong on the way is a [`diagnostic::Diagnostic`]
+//! with its place. This crate never reads a file or a clock.
+
+pub mod device;
+pub mod diagnostic;
+pub mod tree;

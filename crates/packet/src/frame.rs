@@ -1,0 +1,60 @@
+//! A frame in a buffer, with what the NIC or kernel left for us to know about it.
+
+/// State of the layer-4 checksum, as `virtio_net_hdr` tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// The field in the packet is whole (it may still be wrong).
+    #[default]
+    Complete,
+    /// The field holds only the pseudo-header sum; the sender's NIC was to finish it. Offsets are from
+    /// the start of the frame, in bytes.
+    Partial {
+        /// First byte covered.
+        start: u16,
+        /// Position of the field, from `start`.
+        offset: u16,
+    },
+}
+
+/// Kind of a segmentation-offload frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Segmentation {
+    /// An ordinary frame.
+    #[default]
+    None,
+    /// TCP over IPv4, to be cut into segments of `Meta::segment_bytes` payload each.
+    TcpV4,
+    /// TCP over IPv6.
+    TcpV6,
+    /// UDP (USO).
+    Udp,
+}
+
+/// What travels beside the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Layer-4 checksum state.
+    pub checksum: Checksum,
+    /// Segmentation-offload kind.
+    pub segmentation: Segmentation,
+    /// Payload bytes of each segment; 0 unless `segmentation` says otherwise.
+    pub segment_bytes: u16,
+    /// Length of all headers up to the payload, for segmentation, as the kernel gave it.
+    pub header_bytes: u16,
+}
+
+/// One Ethernet frame, borrowed from the backend's ring, rewritten in place.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    /// The frame from its destination MAC on.
+    pub bytes: &'a mut [u8],
+    /// What the kernel knows about it.
+    pub meta: Meta,
+}
+
+impl<'a> Frame<'a> {
+    /// A plain frame.
+    pub fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, meta: Meta::default() }
+    }
+}

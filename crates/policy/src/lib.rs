@@ -1,0 +1,7 @@
+//! What happens to this flow, by which rule, and why?
+//!
+//! [`compile`](compile::compile) turns one validated device configuration into [`tables::Compiled`];
+//! [`decide`](decide::decide) answers for one flow from those tables, for the engine and, with a trace,
+//! for `explain`: preview and reality are one code. This crate never sees a packet.
+
+pub mod tables;
