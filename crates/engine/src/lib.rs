@@ -4,4 +4,5 @@
 //! [`Engine`] per worker; workers share nothing but the compiled tables, and tell one another what they
 //! must know through [`PeerMessage`]s that the caller carries.
 
+pub mod steer;
 pub mod verdict;
