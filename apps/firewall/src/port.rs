@@ -54,6 +54,21 @@ pub struct Losses {
     pub unknown_offload: u64,
 }
 
+impl Losses {
+    /// Adds more.
+    pub fn add(&mut self, more: Self) {
+        self.ring_full += more.ring_full;
+        self.truncated += more.truncated;
+        self.vlan_tagged += more.vlan_tagged;
+        self.unknown_offload += more.unknown_offload;
+    }
+
+    /// All together.
+    pub fn total(&self) -> u64 {
+        self.ring_full + self.truncated + self.vlan_tagged + self.unknown_offload
+    }
+}
+
 /// A received frame in its ring slot, with the offload header in front of it.
 #[derive(Debug)]
 pub struct Slot<'a> {

@@ -206,7 +206,7 @@ impl Worker {
         // Something that came before the announcement rang no bell.
         let idle = !self.core.hear_peers() && !self.run_jobs() && !self.stop.load(Ordering::Relaxed);
         if idle {
-            let limit = self.core.engine.poll_timeout().map(|time| {
+            let limit = self.core.engine.poll_timeout().map(|(time, _)| {
                 Duration::from_nanos(time.0.saturating_sub(self.core.clock.now().0))
             });
             poll.wait(limit);
@@ -299,7 +299,7 @@ impl Core {
 
     fn tick(&mut self) {
         let now = self.clock.now();
-        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+        if self.engine.poll_timeout().is_some_and(|(due, _)| due <= now) {
             self.engine.handle_timeout(now);
             self.say();
         }
@@ -342,14 +342,5 @@ impl Core {
     /// Ports are few: a scan of a dozen entries is cheaper than any map.
     fn position(&self, port: Port) -> Option<usize> {
         self.ports.iter().position(|known| *known == port)
-    }
-}
-
-impl Losses {
-    fn add(&mut self, more: Self) {
-        self.ring_full += more.ring_full;
-        self.truncated += more.truncated;
-        self.vlan_tagged += more.vlan_tagged;
-        self.unknown_offload += more.unknown_offload;
     }
 }
