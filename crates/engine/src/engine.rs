@@ -133,7 +133,9 @@ impl Engine {
     pub fn handle_peer(&mut self, message: PeerMessage, now: Time) {
         self.advance(now);
         match message {
-            PeerMessage::Neighbor { port, address, mac } => self.learn_neighbor(port, address, mac),
+            PeerMessage::Neighbor { port, address, mac } => {
+                self.learn_neighbor(port, address, mac);
+            }
             PeerMessage::Steer { flow, owner } if owner != self.settings.worker => {
                 if !self.steering.add(flow, owner) {
                     self.counters.steer_overflow += 1;

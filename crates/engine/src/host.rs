@@ -28,7 +28,14 @@ impl Engine {
     pub(crate) fn plan_local(&mut self, iface: IfaceId, packet: &Packet, key: &Key) -> Staged<Plan> {
         if matches!(packet.layer4, Layer4::Echo { reply: false, .. }) && self.may_ping(iface, packet.source) {
             let tuple = key.tuple();
-            return Ok(Plan { kind: Kind::LocalEcho, egress: iface, tuple, lease: None, exit: Exit::Nowhere, server_router: key.router() });
+            return Ok(Plan {
+                kind: Kind::LocalEcho,
+                egress: iface,
+                tuple,
+                lease: None,
+                exit: Exit::Nowhere,
+                server_router: key.router(),
+            });
         }
         let Some(port) = self.local_port(iface, key) else { return drop(DropReason::LocalService) };
         let translation = self.token(LOCAL_HOST, port, LOCAL_ROUTER)?;
@@ -48,10 +55,7 @@ impl Engine {
         let local = self.settings.local?;
         let flow = key.flow();
         // The local link is IPv4 only, so that checks over IPv6 are not answered.
-        if self.local_mac.is_none()
-            || flow.protocol != TCP
-            || !flow.source.is_ipv4()
-            || !interface.permits(flow.source)
+        if self.local_mac.is_none() || flow.protocol != TCP || !flow.source.is_ipv4() || !interface.permits(flow.source)
         {
             return None;
         }

@@ -123,10 +123,7 @@ impl Engine {
 
     /// One client keeps its pool address (RFC 4787 REQ-2), as far as there are ports.
     fn sticky(&self, client: IpAddr) -> u64 {
-        std::hash::BuildHasher::hash_one(
-            &ahash::RandomState::with_seeds(self.settings.seed, 10, 11, 12),
-            client,
-        )
+        std::hash::BuildHasher::hash_one(&ahash::RandomState::with_seeds(self.settings.seed, 10, 11, 12), client)
     }
 }
 
@@ -158,9 +155,7 @@ fn pool_address(pool: &[(IpAddr, IpAddr)], start: u64, try_: usize) -> Option<Ip
 fn size((first, last): (IpAddr, IpAddr)) -> u128 {
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => u128::from(last.to_bits().saturating_sub(first.to_bits())) + 1,
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
-            last.to_bits().saturating_sub(first.to_bits()).saturating_add(1)
-        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => last.to_bits().saturating_sub(first.to_bits()).saturating_add(1),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
     }
 }
@@ -174,9 +169,6 @@ mod tests {
         let range = |first: &str, last: &str| (first.parse().unwrap(), last.parse().unwrap());
         let pool = [range("192.0.2.1", "192.0.2.2"), range("198.51.100.7", "198.51.100.7")];
         let walk: Vec<_> = (0..4).map(|try_| pool_address(&pool, 1, try_).map(|address| address.to_string())).collect();
-        assert_eq!(
-            walk,
-            [Some("192.0.2.2".into()), Some("198.51.100.7".into()), Some("192.0.2.1".into()), None]
-        );
+        assert_eq!(walk, [Some("192.0.2.2".into()), Some("198.51.100.7".into()), Some("192.0.2.1".into()), None]);
     }
 }

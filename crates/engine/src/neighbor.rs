@@ -140,6 +140,11 @@ impl Neighbors {
         }
     }
 
+    /// Whether a neighbour is known or asked for.
+    pub(crate) fn knows(&self, port: Port, address: IpAddr) -> bool {
+        self.index.contains_key(&(port, address))
+    }
+
     /// Keeps a frame until the neighbour is known. `false` when there is no room.
     pub(crate) fn wait(&mut self, reference: NeighborRef, frame: Waiting) -> bool {
         let Some(neighbor) = self.entries.get_mut(reference.index as usize) else { return false };

@@ -20,11 +20,7 @@ impl Engine {
             Layer4::Tcp(tcp) if !tcp.flags.syn() || tcp.flags.ack() => return drop(DropReason::TcpNotSyn),
             Layer4::Echo { reply: true, .. } => return drop(DropReason::IcmpUnrelated),
             Layer4::IcmpOther { .. } => return drop(DropReason::IcmpUnsupported),
-            Layer4::Tcp(_)
-            | Layer4::Ports { .. }
-            | Layer4::Echo { .. }
-            | Layer4::IcmpError
-            | Layer4::Other => {}
+            Layer4::Tcp(_) | Layer4::Ports { .. } | Layer4::Echo { .. } | Layer4::IcmpError | Layer4::Other => {}
         }
         if packet.source == packet.destination {
             return drop(DropReason::Land);

@@ -10,7 +10,7 @@ use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, RuleVerdict, ZoneId};
 use crate::key::Key;
 use crate::nat::pool::Lease;
 use crate::neighbor::NeighborRef;
-use crate::tcp::Tracking;
+use crate::tcp::tracking::Tracking;
 use crate::verdict::{EndReason, Port, SessionState, SessionView, Time};
 
 /// One of the two directions of a session.

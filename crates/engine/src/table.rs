@@ -3,7 +3,6 @@
 //! Sessions live in a slab of fixed capacity; an index of keyed hashes finds them by either direction.
 //! Index entries carry half of the hash, so that a probe touches the slab only for the session it wants.
 
-use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 
 use ahash::RandomState;

@@ -8,7 +8,7 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 /// First port given out: below are services.
-pub const PORT_MIN: u16 = 1024;
+pub(crate) const PORT_MIN: u16 = 1024;
 
 /// A port in use by a session; given back when the session is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +95,7 @@ impl Pools {
     /// Ports in use, over all addresses.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        #[expect(clippy::iter_over_hash_type, reason = "a sum does not depend on the order")]
-        {
-            let mut sum = 0;
-            for ports in self.in_use.values() {
-                sum += usize::from(ports.used);
-            }
-            sum
-        }
+        self.in_use.values().map(|ports| usize::from(ports.used)).sum()
     }
 }
 
