@@ -17,6 +17,11 @@
 
 use std::net::IpAddr;
 
+use ahash::RandomState;
+use hashbrown::HashMap;
+
+use crate::verdict::FlowKey;
+
 /// TCP and UDP: the protocols whose ports take part.
 const WITH_PORTS: [u8; 2] = [6, 17];
 
@@ -40,6 +45,38 @@ pub fn worker_for(
     fold ^= fold >> 8;
     fold ^= fold >> 4;
     (fold % u32::from(workers)) as u16
+}
+
+/// Flows that arrive here and belong to another worker, because translation changed their hash.
+pub(crate) struct Steering {
+    owners: HashMap<FlowKey, u16, RandomState>,
+    max: usize,
+}
+
+impl Steering {
+    pub(crate) fn new(max: usize, seed: u64) -> Self {
+        Self { owners: HashMap::with_hasher(RandomState::with_seeds(seed, 7, 8, 9)), max }
+    }
+
+    /// Remembers an owner; `false` when the table is full.
+    pub(crate) fn add(&mut self, flow: FlowKey, owner: u16) -> bool {
+        if self.owners.len() >= self.max && !self.owners.contains_key(&flow) {
+            return false;
+        }
+        self.owners.insert(flow, owner);
+        true
+    }
+
+    /// Forgets a flow, if it is still that owner's.
+    pub(crate) fn remove(&mut self, flow: &FlowKey, owner: u16) {
+        if self.owner(flow) == Some(owner) {
+            self.owners.remove(flow);
+        }
+    }
+
+    pub(crate) fn owner(&self, flow: &FlowKey) -> Option<u16> {
+        self.owners.get(flow).copied()
+    }
 }
 
 fn words(address: IpAddr) -> u32 {

@@ -157,11 +157,8 @@ pub fn icmp_error(link: Link, from: IpAddr, frame: &[u8], packet: &Packet, probl
     message.extend(word.to_be_bytes());
     message.extend(quoted);
     let protocol = if v4 { ICMP } else { ICMPV6 };
-    let value = if v4 {
-        checksum::checksum(&message)
-    } else {
-        checksum::transport(from, packet.source, ICMPV6, &message)
-    };
+    let value =
+        if v4 { checksum::checksum(&message) } else { checksum::transport(from, packet.source, ICMPV6, &message) };
     put_u16(&mut message, 2, value);
     ip_frame(link, from, packet.source, protocol, TTL, &message)
 }

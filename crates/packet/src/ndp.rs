@@ -107,8 +107,11 @@ pub fn solicit(mac: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
 /// The answer that `target` is at `mac`; to all nodes when the asker has no address yet.
 pub fn advertise(mac: Mac, asker_mac: Mac, asker: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
     let anonymous = asker.is_unspecified();
-    let (destination, destination_mac) =
-        if anonymous { (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), [0x33, 0x33, 0, 0, 0, 1]) } else { (asker, asker_mac) };
+    let (destination, destination_mac) = if anonymous {
+        (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), [0x33, 0x33, 0, 0, 0, 1])
+    } else {
+        (asker, asker_mac)
+    };
     // Router and override always; solicited only towards somebody.
     let flags = if anonymous { 0xa0 } else { 0xe0 };
     let link = Link { source: mac, destination: destination_mac };

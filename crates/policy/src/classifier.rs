@@ -2,7 +2,7 @@
 //!
 //! Every field of a flow is mapped to an equivalence class, the set of rows that accept it; the sets
 //! are intersected and the first common row wins. A rule is one row, or several when its services differ
-//! in their source ports. [`Row::accepts`] says the same thing slowly and is what the tests compare with.
+//! in their source ports.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -90,10 +90,6 @@ impl Row {
         .into_iter()
         .filter(|(_, met)| !met)
         .map(|(field, _)| field)
-    }
-
-    pub(crate) fn accepts(&self, query: &Query) -> bool {
-        self.misses(query).next().is_none()
     }
 }
 

@@ -24,7 +24,12 @@ pub fn compile(config: &Validated, ids: &mut Ids, generation: u64) -> Result<Com
     compile_device(config, ids, generation)
 }
 
-fn compile_device(config: &DeviceConfig, ids: &mut Ids, generation: u64) -> Result<Compiled, Vec<Diagnostic>> {
+/// [`compile`] for what is not known to be validated: tests of this crate build their configurations.
+pub(crate) fn compile_device(
+    config: &DeviceConfig,
+    ids: &mut Ids,
+    generation: u64,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     intern("interfaces", &mut ids.interfaces, config.interfaces.iter().map(|entry| &entry.name), &mut diagnostics);
     intern("zones", &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);

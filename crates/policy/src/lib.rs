@@ -6,6 +6,7 @@
 
 pub mod compile;
 pub mod decide;
+pub mod explain;
 pub mod names;
 pub mod tables;
 

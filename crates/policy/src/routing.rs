@@ -113,3 +113,7 @@ impl Routers {
         self.0.get(router.index())?.as_ref()?.entries.get(position)
     }
 }
+
+#[cfg(test)]
+#[path = "routing/tests.rs"]
+mod tests;
