@@ -1,6 +1,6 @@
 //! The workers as one: start them, ask all of them, put new tables under all of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -61,12 +61,12 @@ pub struct Dataplane {
     clock: Clock,
     logs_lost: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Handle {
     jobs: SyncSender<Job>,
     bell: Arc<Bell>,
-    thread: JoinHandle<()>,
 }
 
 impl Dataplane {
@@ -87,7 +87,7 @@ impl Dataplane {
         let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut ports = open_ports(settings, count, &attachments)?;
-        let mut workers = Vec::new();
+        let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for (number, (peers, bell)) in Peers::mesh(&bells).into_iter().zip(&bells).enumerate() {
             let number = number as u16;
             let mut engine = Engine::new(EngineSettings {
@@ -116,9 +116,10 @@ impl Dataplane {
                 .name(format!("worker-{number}"))
                 .spawn(move || Worker::new(parts).run())
                 .context("start a worker thread")?;
-            workers.push(Handle { jobs, bell: Arc::clone(bell), thread });
+            workers.push(Handle { jobs, bell: Arc::clone(bell) });
+            threads.push(thread);
         }
-        Ok((Self { workers, attachments, sessions_max: settings.sessions_max, clock, logs_lost, stop }, receiver))
+        Ok((Self { workers, attachments, sessions_max: settings.sessions_max, clock, logs_lost, stop, threads: Mutex::new(threads) }, receiver))
     }
 
     /// Runs something on every worker between two bursts; the answers in worker order.
@@ -186,13 +187,14 @@ impl Dataplane {
     }
 
     /// Ends the workers; the end logs of open sessions are in the channel afterwards.
-    pub fn stop(self) {
+    pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         for worker in &self.workers {
             worker.bell.ring();
         }
-        for worker in self.workers {
-            if worker.thread.join().is_err() {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
                 tracing::error!("a worker had panicked");
             }
         }

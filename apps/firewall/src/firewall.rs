@@ -155,7 +155,7 @@ impl Firewall {
     }
 
     /// Ends the workers.
-    pub fn stop(self) {
+    pub fn stop(&self) {
         self.dataplane.stop();
     }
 

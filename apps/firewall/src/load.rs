@@ -22,7 +22,8 @@ pub struct Loaded {
 /// Everything that is wrong with it, warnings included.
 pub fn load(text: &str, ids: &mut Ids, generation: u64) -> Result<Loaded, Vec<Diagnostic>> {
     let root = xml::parse(text).map_err(|diagnostic| vec![diagnostic])?;
-    let (config, mut warnings) = device::read(&root)?;
+    let device::Report { config, diagnostics: mut warnings } = device::read(&root, device::Scope::Device);
+    let Some(config) = config else { return Err(warnings) };
     match compile(&config, ids, generation) {
         Ok(compiled) => {
             warnings.extend(compiled.warnings.iter().cloned());

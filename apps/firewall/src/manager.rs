@@ -36,6 +36,8 @@ const OUTBOX_RESERVE: usize = OUTBOX_MAX / 2;
 const MESSAGE_BYTES_MAX: usize = (64 << 20) + (1 << 20);
 /// A sign of health this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the spool is looked at while the firewall waits to end.
+const EMPTY_POLL: Duration = Duration::from_millis(20);
 /// A stream that stood this long was a success: the next attempt is not delayed as after a failure.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -67,6 +69,13 @@ impl LogQueue {
     pub fn push(&self, records: impl IntoIterator<Item = fleet::TrafficLog>) {
         self.with(|spool| records.into_iter().for_each(|record| spool.push(record)));
         self.news.notify_one();
+    }
+
+    /// Waits until the manager has stored everything.
+    pub async fn emptied(&self) {
+        while !self.with(|spool| spool.is_empty()) {
+            tokio::time::sleep(EMPTY_POLL).await;
+        }
     }
 
     /// Does something with the spool.

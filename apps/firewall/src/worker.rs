@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
 use bartizan_engine::verdict::{Event, Port, SessionLog, Time, Verdict};
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::frame::Meta;
 use tracing::warn;
 
 use self::peers::{Item, Peers};

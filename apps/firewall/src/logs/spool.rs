@@ -130,7 +130,7 @@ fn encoded_bytes(record: &TrafficLog) -> usize {
         &record.action,
         &record.session_end_reason,
     ];
-    std::mem::size_of::<TrafficLog>() + strings.iter().map(|text| text.len()).sum::<usize>()
+    size_of::<TrafficLog>() + strings.iter().map(|text| text.len()).sum::<usize>()
 }
 
 #[cfg(test)]

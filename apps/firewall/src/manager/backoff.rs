@@ -9,20 +9,20 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// The pauses between attempts.
 #[derive(Debug, Default)]
-pub struct Backoff {
+pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The next pause, given a random number: between half and the whole of a limit that doubles.
-    pub fn pause(&mut self, random: u32) -> Duration {
+    pub(super) fn pause(&mut self, random: u32) -> Duration {
         let limit = FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST);
         self.failures = self.failures.saturating_add(1).min(16);
         limit / 2 + (limit / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
     /// An attempt went well.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -17,7 +17,7 @@ use crate::store::Identity;
 ///
 /// # Errors
 /// When the manager cannot be reached, is another one, or refuses the key.
-pub async fn enrol(address: &str, key: &AuthKey, hostname: &str, serial: &str) -> Result<Identity> {
+pub(super) async fn enrol(address: &str, key: &AuthKey, hostname: &str, serial: &str) -> Result<Identity> {
     let private = KeyPair::generate().context("make a private key")?;
     let request = CertificateParams::new(Vec::new())
         .and_then(|parameters| parameters.serialize_request(&private))

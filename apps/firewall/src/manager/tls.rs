@@ -36,7 +36,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it cannot be reached, or is another manager.
-pub async fn connect_pinned(address: &str, fingerprint: Fingerprint) -> Result<Channel> {
+pub(super) async fn connect_pinned(address: &str, fingerprint: Fingerprint) -> Result<Channel> {
     let provider = provider();
     let verifier = PinnedCa { fingerprint, provider: Arc::clone(&provider) };
     let config = ClientConfig::builder_with_provider(provider)
@@ -51,7 +51,7 @@ pub async fn connect_pinned(address: &str, fingerprint: Fingerprint) -> Result<C
 ///
 /// # Errors
 /// When the manager cannot be reached or is not the one that enrolled this device.
-pub async fn connect_enrolled(address: &str, identity: &Identity) -> Result<Channel> {
+pub(super) async fn connect_enrolled(address: &str, identity: &Identity) -> Result<Channel> {
     connect(address, client_config(identity)?).await
 }
 
@@ -59,7 +59,7 @@ pub async fn connect_enrolled(address: &str, identity: &Identity) -> Result<Chan
 ///
 /// # Errors
 /// When one is damaged or the certificate is for another key.
-pub fn client_config(identity: &Identity) -> Result<ClientConfig> {
+pub(super) fn client_config(identity: &Identity) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(identity.ca.clone())).context("read the manager's CA certificate")?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));

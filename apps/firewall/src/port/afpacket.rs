@@ -157,7 +157,7 @@ impl Receiver for AfPacketReceiver {
             let bytes = unsafe {
                 std::slice::from_raw_parts_mut(slot.add(start - HEADER_BYTES).as_ptr(), length + HEADER_BYTES)
             };
-            if start < mem::size_of::<SlotHeader>() + HEADER_BYTES {
+            if start < size_of::<SlotHeader>() + HEADER_BYTES {
                 self.losses.truncated += 1;
             } else if let Some(slot) = Slot::new(bytes) {
                 batch.push(slot);
@@ -342,7 +342,7 @@ fn bind(socket: &OwnedFd, index: u32) -> Result<()> {
     address.sll_ifindex = i32::try_from(index)?;
     // SAFETY: the pointer is to a live sockaddr_ll and the length is its size.
     let result = unsafe {
-        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), mem::size_of_val(&address) as libc::socklen_t)
+        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t)
     };
     if result < 0 {
         return Err(io::Error::last_os_error().into());
@@ -383,7 +383,7 @@ impl Plain for Statistics {}
 
 fn get_option<T: Plain>(socket: &OwnedFd, level: i32, option: i32) -> Option<T> {
     let mut value = T::default();
-    let mut length = mem::size_of::<T>() as libc::socklen_t;
+    let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into a live value of that size, and any bytes are
     // a value of a `Plain` type.
     let result = unsafe {
@@ -401,7 +401,7 @@ fn set_option<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> io::Re
             level,
             option,
             std::ptr::from_ref(value).cast(),
-            mem::size_of::<T>() as libc::socklen_t,
+            size_of::<T>() as libc::socklen_t,
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
