@@ -1,15 +1,15 @@
 //! The workers as one: start them, ask all of them, put new tables under all of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bartizan_engine::Engine;
 use bartizan_engine::settings::{LocalLink, Settings as EngineSettings};
 use bartizan_engine::verdict::{Port, SessionLog};
-use bartizan_engine::Engine;
 use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
@@ -119,7 +119,18 @@ impl Dataplane {
             workers.push(Handle { jobs, bell: Arc::clone(bell) });
             threads.push(thread);
         }
-        Ok((Self { workers, attachments, sessions_max: settings.sessions_max, clock, logs_lost, stop, threads: Mutex::new(threads) }, receiver))
+        Ok((
+            Self {
+                workers,
+                attachments,
+                sessions_max: settings.sessions_max,
+                clock,
+                logs_lost,
+                stop,
+                threads: Mutex::new(threads),
+            },
+            receiver,
+        ))
     }
 
     /// Runs something on every worker between two bursts; the answers in worker order.

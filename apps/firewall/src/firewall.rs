@@ -161,8 +161,7 @@ impl Firewall {
 
     /// Interfaces of a configuration that no device is attached for.
     fn without_port(&self, compiled: &Compiled) -> Vec<Diagnostic> {
-        let attached: BTreeMap<_, _> =
-            self.dataplane.attachments().iter().map(|one| (one.port, &one.device)).collect();
+        let attached: BTreeMap<_, _> = self.dataplane.attachments().iter().map(|one| (one.port, &one.device)).collect();
         let mut warnings = Vec::new();
         for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
             let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);

@@ -140,9 +140,7 @@ impl Worker {
 
     /// Runs until told to stop; sessions that are still open then are logged as ended.
     pub fn run(mut self) {
-        let mut poll = PollSet::new(
-            self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]),
-        );
+        let mut poll = PollSet::new(self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
         let mut last_work = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
@@ -206,9 +204,11 @@ impl Worker {
         // Something that came before the announcement rang no bell.
         let idle = !self.core.hear_peers() && !self.run_jobs() && !self.stop.load(Ordering::Relaxed);
         if idle {
-            let limit = self.core.engine.poll_timeout().map(|(time, _)| {
-                Duration::from_nanos(time.0.saturating_sub(self.core.clock.now().0))
-            });
+            let limit = self
+                .core
+                .engine
+                .poll_timeout()
+                .map(|(time, _)| Duration::from_nanos(time.0.saturating_sub(self.core.clock.now().0)));
             poll.wait(limit);
         }
         bell.awake();

@@ -38,8 +38,7 @@ pub struct Peers {
 impl Peers {
     /// The ends for all workers, given their bells.
     pub fn mesh(bells: &[Arc<Bell>]) -> Vec<Self> {
-        let mut all: Vec<Self> =
-            bells.iter().map(|_| Self { inboxes: Vec::new(), outboxes: Vec::new() }).collect();
+        let mut all: Vec<Self> = bells.iter().map(|_| Self { inboxes: Vec::new(), outboxes: Vec::new() }).collect();
         for from in 0..bells.len() {
             for (to, bell) in bells.iter().enumerate() {
                 if from == to {
