@@ -17,10 +17,9 @@ use crate::clock::Clock;
 use crate::port::afpacket::{self, Opening};
 use crate::port::fanout::Program;
 use crate::port::netdev::Device;
-use crate::port::{Receiver, Sender};
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, LogSink, Parts, Worker};
+use crate::worker::{Inside, Job, LogSink, OpenPort, Parts, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
@@ -212,15 +211,13 @@ impl Dataplane {
     }
 }
 
-type OpenPorts = Vec<(Port, Box<dyn Receiver>, Box<dyn Sender>)>;
-
 /// The ports of each worker. Sockets of one device are opened in worker order: the fanout program
 /// answers with a position in the group.
-fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> Result<Vec<OpenPorts>> {
+fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> Result<Vec<Vec<OpenPort>>> {
     let program = Program::steering(workers);
     let mut all = Vec::new();
     for _ in 0..workers {
-        let mut ports: OpenPorts = Vec::new();
+        let mut ports: Vec<OpenPort> = Vec::new();
         for Attachment { port, device, .. } in attachments {
             let (receiver, sender) = afpacket::open(&Opening {
                 device: &device.name,

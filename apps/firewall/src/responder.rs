@@ -115,7 +115,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::unused_async, reason = "the service trait wants a future")]
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(respond(request.method(), request.uri().path()))
 }

@@ -58,12 +58,15 @@ pub struct IoCounters {
     pub peer_ring_full: u64,
 }
 
+/// A port with both halves.
+pub type OpenPort = (Port, Box<dyn Receiver>, Box<dyn Sender>);
+
 /// Everything a worker is made of.
 pub struct Parts {
     /// Its engine, with ports attached.
     pub engine: Engine,
     /// The ports with both halves, the same order on every worker.
-    pub ports: Vec<(Port, Box<dyn Receiver>, Box<dyn Sender>)>,
+    pub ports: Vec<OpenPort>,
     /// Rings to and from the others.
     pub peers: Peers,
     /// Where jobs come from.

@@ -2,6 +2,8 @@
 //!
 //! Real TLS and gRPC on the loopback; no network device is touched, so no rights are needed.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
+
 mod support;
 
 use std::path::Path;

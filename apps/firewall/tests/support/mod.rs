@@ -27,6 +27,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
 
+type Voice = mpsc::Sender<Result<ManagerMessage, Status>>;
+
 /// The secret part of the one auth key that is accepted.
 pub(crate) const SECRET: &str = "open-sesame";
 
@@ -44,7 +46,7 @@ pub(crate) struct Manager {
     pub(crate) ca: Arc<Ca>,
     enrolled: Arc<Mutex<Vec<EnrollRequest>>>,
     heard: Arc<Mutex<mpsc::Receiver<DeviceMessage>>>,
-    voice: Arc<Mutex<Option<mpsc::Sender<Result<ManagerMessage, Status>>>>>,
+    voice: Arc<Mutex<Option<Voice>>>,
     hang_up: Arc<watch::Sender<u32>>,
     attached: Arc<Mutex<u32>>,
     refused: Arc<watch::Sender<u32>>,
