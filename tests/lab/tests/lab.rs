@@ -28,8 +28,9 @@ fn a_signal_reaches_the_program_itself() {
     let lab = Lab::new().unwrap();
     let host = lab.namespace("host").unwrap();
     let log = lab.dir().join("trap.log");
-    let mut program =
-        host.spawn(&["sh", "-c", "trap 'echo hung up; exit 3' HUP; echo waiting; while :; do sleep 0.05; done"], &[], &log).unwrap();
+    let mut program = host
+        .spawn(&["sh", "-c", "trap 'echo hung up; exit 3' HUP; echo waiting; while :; do sleep 0.05; done"], &[], &log)
+        .unwrap();
     program.wait_for("waiting", Duration::from_secs(5)).unwrap();
     program.signal("HUP").unwrap();
     assert_eq!(program.wait(Duration::from_secs(5)).unwrap(), Some(3));
