@@ -1,5 +1,7 @@
 //! Does each crate depend only on what ARCHITECTURE.md allows it, and on no library with effects?
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};

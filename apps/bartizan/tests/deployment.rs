@@ -1,6 +1,8 @@
 //! Does the whole house work: an administrator's configuration, committed and pushed, decides about
 //! real packets?
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::path::Path;
 
 use bartizan_lab::azure::{Azure, PRIVATE_ADDRESS, PUBLIC_ADDRESS, PUBLIC_FRONTEND, WEB, flows};

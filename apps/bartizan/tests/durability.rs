@@ -1,5 +1,7 @@
 //! What is left after `kill -9`: is the configuration whole, and does the firewall enforce alone?
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -51,7 +51,11 @@ pub fn start(lab: &Lab, hosts: &Hosts) -> Result<Vec<Process>> {
     Ok(servers)
 }
 
-fn nginx(lab: &Lab, host: &Namespace, listen: &[&str]) -> Result<Process> {
+/// nginx on one host; each page says who asks.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn nginx(lab: &Lab, host: &Namespace, listen: &[&str]) -> Result<Process> {
     let name = host.name();
     let dir = lab.dir().join(format!("nginx-{name}"));
     std::fs::create_dir_all(&dir)?;
