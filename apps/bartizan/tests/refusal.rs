@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bartizan_lab::api::between;
 use bartizan_lab::azure::Azure;
 use bartizan_lab::azure::configuration::{device_group, security_rule, template_device};
 
@@ -32,7 +33,12 @@ fn five_mistakes_are_five_diagnostics_and_nothing_changes() {
         .unwrap();
 
     let refused = format!("{:#}", azure.api.commit().unwrap_err());
-    let errors: Vec<&str> = refused.split("<line>").filter(|line| line.contains("error[")).collect();
+    let details = between(&refused, "<details>", "</details>").unwrap();
+    let errors: Vec<String> = details
+        .split("<line>")
+        .filter(|line| line.contains("--&gt;"))
+        .map(|line| line.replace("&apos;", "'").replace("&#39;", "'"))
+        .collect();
     assert_eq!(errors.len(), 5, "{refused}");
     for (mistake, suggestion, place) in [
         ("trusst", "`trust`", "entry[@name='one']/from"),
@@ -41,10 +47,8 @@ fn five_mistakes_are_five_diagnostics_and_nothing_changes() {
         ("vr-publik", "`vr-public`", "entry[@name='four']/nexthop"),
         ("allow-helth-checks", "`allow-health-checks`", "entry[@name='loopback.2']/interface-management-profile"),
     ] {
-        let unescaped: Vec<String> =
-            errors.iter().map(|line| line.replace("&apos;", "'").replace("&#39;", "'")).collect();
         assert!(
-            unescaped.iter().any(|line| line.contains(mistake) && line.contains(suggestion) && line.contains(place)),
+            errors.iter().any(|line| line.contains(mistake) && line.contains(suggestion) && line.contains(place)),
             "no diagnostic names `{mistake}`, {suggestion} and {place}:\n{refused}"
         );
     }
