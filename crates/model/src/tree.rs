@@ -25,13 +25,16 @@ pub enum Child {
     Comment(Arc<str>),
 }
 
+/// Name and value, unescaped.
+pub type Attribute = (Arc<str>, Arc<str>);
+
 /// One element.
 #[derive(Clone, Debug, Default)]
 pub struct Element {
     /// Tag.
     pub name: Arc<str>,
     /// Attributes in document order, unescaped.
-    pub attributes: Vec<(Arc<str>, Arc<str>)>,
+    pub attributes: Vec<Attribute>,
     /// Content in document order.
     pub children: Vec<Child>,
     /// Where it was parsed from. Not part of equality.
@@ -116,4 +119,27 @@ impl Element {
         }
         text.trim().to_owned()
     }
+
+    /// The XPath step that names this element among its siblings: `entry[@name='x']`,
+    /// `member[text()='x']`, or the tag alone.
+    pub fn step(&self) -> String {
+        match (&*self.name, self.attribute("name")) {
+            ("member", _) => format!("member[text()={}]", quote(&self.text())),
+            (tag, Some(name)) => format!("{tag}[@name={}]", quote(name)),
+            (tag, None) => tag.to_owned(),
+        }
+    }
+}
+
+/// A string as an XPath literal: in single quotes, in double quotes when it holds a single one, and as
+/// `concat(..)` when it holds both.
+pub fn quote(text: &str) -> String {
+    if !text.contains('\'') {
+        return format!("'{text}'");
+    }
+    if !text.contains('"') {
+        return format!("\"{text}\"");
+    }
+    let pieces: Vec<String> = text.split('\'').map(|piece| format!("'{piece}'")).collect();
+    format!("concat({})", pieces.join(r#","'","#))
 }
