@@ -95,26 +95,27 @@ impl PortTable {
         let mut intervals = cuts.intervals().peekable();
         let mut class = 0;
         for high in 0..=u8::MAX {
-            let mut page = [0; 256];
-            let mut constant = true;
-            for (low, entry) in (0..=u8::MAX).zip(&mut page) {
-                let port = u16::from_be_bytes([high, low]);
-                if let Some((_, next)) = intervals.next_if(|(start, _)| *start == port) {
-                    class = next;
-                    constant &= low == 0;
-                }
-                *entry = class;
+            let [first, last] = [0, u8::MAX].map(|low| u16::from_be_bytes([high, low]));
+            if let Some((_, next)) = intervals.next_if(|(start, _)| *start == first) {
+                class = next;
             }
-            let at = match uniform.get(&class).filter(|_| constant) {
-                Some(at) => *at,
-                None => {
-                    table.classes.push(page);
-                    (table.classes.len() - 1) as u16
-                }
-            };
+            let constant = intervals.peek().is_none_or(|(start, _)| *start > last);
+            if let Some(at) = uniform.get(&class).filter(|_| constant) {
+                table.pages.push(*at);
+                continue;
+            }
+            let at = table.classes.len() as u16;
             if constant {
                 uniform.insert(class, at);
             }
+            let mut page = [class; 256];
+            for (port, entry) in (first..=last).zip(&mut page) {
+                if let Some((_, next)) = intervals.next_if(|(start, _)| *start == port) {
+                    class = next;
+                }
+                *entry = class;
+            }
+            table.classes.push(page);
             table.pages.push(at);
         }
         table
