@@ -190,6 +190,11 @@ impl Engine {
         self.table.iter().find(|session| session.id == id).map(Session::view)
     }
 
+    /// Neighbours of all ports, without MAC while they are asked for or silent.
+    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
+        self.neighbors.iter()
+    }
+
     /// Ends the sessions that `chosen` picks; gives back how many.
     pub fn clear(&mut self, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
         self.advance(now);

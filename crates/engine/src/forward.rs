@@ -84,7 +84,7 @@ impl Engine {
             return Ok((Port::Data(iface), NextHop::Address(next_hop)));
         }
         self.end(slot, EndReason::ConfigurationChange);
-        drop(DropReason::ConfigurationChange)
+        drop(DropReason::NoRoute)
     }
 
     /// Replies leave by the interface the client came in by. If no route leads back there, they go to the

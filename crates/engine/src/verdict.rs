@@ -311,8 +311,6 @@ drop_reasons! {
     PortDown = "port-down",
     /// An ARP or NDP message that breaks its protocol.
     BadNeighborMessage = "bad-neighbor-message",
-    /// The configuration changed in a way that the session does not survive.
-    ConfigurationChange = "configuration-change",
     /// An internal queue was full.
     QueueFull = "queue-full",
 }
