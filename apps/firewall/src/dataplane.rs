@@ -25,6 +25,8 @@ use crate::worker::{Inside, Job, LogSink, OpenPort, Parts, Worker};
 const JOBS_MAX: usize = 64;
 /// Log lines on their way out of the workers.
 const LOG_LINES_MAX: usize = 65_536;
+/// The local link carries health checks: its ring need not hold bursts.
+const LOCAL_RING_MIB_MAX: usize = 4;
 /// A worker that does not answer in this time is broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -222,7 +224,10 @@ fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> 
             let (receiver, sender) = afpacket::open(&Opening {
                 device: &device.name,
                 index: device.index,
-                ring_mib: settings.ring_mib,
+                ring_mib: match port {
+                    Port::Data(_) => settings.ring_mib,
+                    Port::Local => settings.ring_mib.min(LOCAL_RING_MIB_MAX),
+                },
                 // Indices are unique in a network namespace, which is as far as group ids reach.
                 fanout: (workers > 1).then_some((device.index as u16, &program)),
             })?;

@@ -195,7 +195,7 @@ impl Firewall {
 /// Frames that were lost around the engine.
 fn lost(io: &IoCounters) -> u64 {
     let ports: u64 = io.losses.iter().map(Losses::total).sum();
-    ports + io.send_refused + io.port_missing + io.peer_ring_full
+    ports + io.send_refused + io.port_missing + io.ownerless + io.peer_ring_full
 }
 
 fn failure(code: &'static str, error: &anyhow::Error) -> Vec<Diagnostic> {

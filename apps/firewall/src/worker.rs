@@ -54,6 +54,8 @@ pub struct IoCounters {
     pub port_missing: u64,
     /// Frames handed over to another worker.
     pub handed_over: u64,
+    /// Frames handed over to a worker that did not own them either.
+    pub ownerless: u64,
     /// Frames and messages for another worker whose ring was full.
     pub peer_ring_full: u64,
 }
@@ -284,7 +286,7 @@ impl Core {
                 self.send(to, frame);
             }
             // Owners that do not agree would pass a frame around for ever: the second opinion is final.
-            Verdict::Handoff(_) => self.io.peer_ring_full += 1,
+            Verdict::Handoff(_) => self.io.ownerless += 1,
             Verdict::Consumed | Verdict::Drop(_) => {}
         }
     }

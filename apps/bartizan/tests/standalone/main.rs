@@ -36,7 +36,10 @@ fn a_flow_is_translated_shown_logged_and_nothing_stays_behind() {
     assert_eq!(ends.len(), 1, "{ends:?}");
     let end = &ends[0];
     assert_eq!((&end["subtype"], &end["rule"], &end["action"]), (&"end".into(), &"allow-out".into(), &"allow".into()));
-    assert_eq!((&end["natsrc"], &end["dst"], &end["dport"]), (&"203.0.113.1".into(), &"203.0.113.2".into(), &80.into()));
+    assert_eq!(
+        (&end["natsrc"], &end["dst"], &end["dport"]),
+        (&"203.0.113.1".into(), &"203.0.113.2".into(), &80.into())
+    );
     assert_eq!((&end["from"], &end["to"]), (&"trust".into(), &"untrust".into()));
     assert!(end["bytes_received"].as_u64().unwrap() > 100, "{end}");
     assert!(edge.firewall.run(&["ip", "link", "show", "bzl1"]).is_err(), "the local link is gone");
@@ -104,7 +107,8 @@ fn a_file_that_is_wrong_from_the_start_ends_with_78_and_every_mistake() {
     let lab = Lab::new().unwrap();
     let host = lab.namespace("fw").unwrap();
     let path = lab.dir().join("edge.xml");
-    std::fs::write(&path, configuration(&rule("a", "nothing", "allow")).replace("203.0.113.2<", "203.0.113.999<")).unwrap();
+    std::fs::write(&path, configuration(&rule("a", "nothing", "allow")).replace("203.0.113.2<", "203.0.113.999<"))
+        .unwrap();
     let state = lab.dir().join("state");
     let words = [env!("CARGO_BIN_EXE_bartizan"), "firewall", "--config", path.to_str().unwrap(), "--state-dir"];
     let finished = host.try_run(&[&words[..], &[state.to_str().unwrap()]].concat()).unwrap();
@@ -129,7 +133,11 @@ fn many_connections_and_bulk_traffic_pass_two_workers() {
     for direction in [&["-P", "4"][..], &["-P", "4", "-R"], &["-u", "-b", "20M"]] {
         let words = [&["iperf3", "-J", "-t", "1", "-c", "203.0.113.2"][..], direction].concat();
         let report: serde_json::Value = serde_json::from_str(&edge.client.run(&words).unwrap()).unwrap();
-        let sum = if report["end"]["sum_received"].is_object() { &report["end"]["sum_received"] } else { &report["end"]["sum"] };
+        let sum = if report["end"]["sum_received"].is_object() {
+            &report["end"]["sum_received"]
+        } else {
+            &report["end"]["sum"]
+        };
         assert!(sum["bytes"].as_u64().unwrap() > 1_000_000, "{direction:?}: {}", report["end"]);
     }
     assert_eq!(edge.counter("io-peer-ring-full"), 0);
@@ -146,8 +154,14 @@ fn questions_are_answered_the_same_live_and_from_the_file() {
     let flow = "source 10.0.1.10 destination 203.0.113.2 protocol 6 destination-port 80";
     for (question, answer) in [
         (format!("test security-policy-match from trust to untrust {flow}"), "deny by rule `no-web` (number 1)\n"),
-        (format!("test nat-policy-match from trust to untrust {flow}"), "rule `outbound`, source becomes a port of 203.0.113.1\n"),
-        ("test routing fib-lookup ip 8.8.8.8 virtual-router default".to_owned(), "to 203.0.113.2 by `ethernet1/2` (router `default`)\n"),
+        (
+            format!("test nat-policy-match from trust to untrust {flow}"),
+            "rule `outbound`, source becomes a port of 203.0.113.1\n",
+        ),
+        (
+            "test routing fib-lookup ip 8.8.8.8 virtual-router default".to_owned(),
+            "to 203.0.113.2 by `ethernet1/2` (router `default`)\n",
+        ),
     ] {
         let live = edge.operate(&question);
         assert_eq!(live.stdout, answer, "{}", live.stderr);

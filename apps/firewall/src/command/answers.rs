@@ -277,6 +277,7 @@ struct IoSum {
     send_refused: u64,
     port_missing: u64,
     handed_over: u64,
+    ownerless: u64,
     peer_ring_full: u64,
 }
 
@@ -286,6 +287,7 @@ impl IoSum {
         self.send_refused += one.send_refused;
         self.port_missing += one.port_missing;
         self.handed_over += one.handed_over;
+        self.ownerless += one.ownerless;
         self.peer_ring_full += one.peer_ring_full;
     }
 
@@ -328,6 +330,13 @@ impl IoSum {
                 "info",
                 "io",
                 "Frames handed to the worker that has their session.",
+            ),
+            row(
+                "io-ownerless",
+                self.ownerless,
+                "drop",
+                "io",
+                "Frames handed to a worker that did not own them either.",
             ),
             row(
                 "io-peer-ring-full",

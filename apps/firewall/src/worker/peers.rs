@@ -70,11 +70,15 @@ impl Peers {
     pub fn tell_message(&mut self, to: Option<u16>, message: PeerMessage) -> u64 {
         match to {
             Some(to) => u64::from(!self.tell(to, Item::Message(message))),
-            None => (0..self.outboxes.len() as u16)
-                .filter(|to| self.outboxes[usize::from(*to)].is_some())
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|to| u64::from(!self.tell(to, Item::Message(message))))
+            None => self
+                .outboxes
+                .iter_mut()
+                .flatten()
+                .map(|(outbox, bell)| {
+                    let sent = outbox.push(Item::Message(message)).is_ok();
+                    bell.ring();
+                    u64::from(!sent)
+                })
                 .sum(),
         }
     }
