@@ -180,11 +180,6 @@ impl Engine {
         &self.counters
     }
 
-    /// All neighbours with their MAC, if they have answered.
-    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
-        self.neighbors.list()
-    }
-
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.table.iter().map(Session::view)

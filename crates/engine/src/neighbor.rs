@@ -109,15 +109,6 @@ impl Neighbors {
         }
     }
 
-    /// All neighbours, those without a MAC are asked for or silent.
-    pub(crate) fn list(&self) -> impl Iterator<Item = (Port, IpAddr, Option<Mac>)> {
-        let used = self.entries.iter().filter(|neighbor| neighbor.state != State::Free);
-        used.map(|neighbor| {
-            let known = matches!(neighbor.state, State::Known(_) | State::Permanent);
-            (neighbor.port, neighbor.address, known.then_some(neighbor.mac))
-        })
-    }
-
     /// The MAC of a neighbour found before, if it is still known.
     #[inline]
     pub(crate) fn mac(&mut self, reference: NeighborRef) -> Option<Mac> {
