@@ -78,7 +78,7 @@ fn each_edit_is_one_change() {
             set shared address new tag [ x y ]
             move rules r4 top
             move rules r1 after r3
-            set devices localhost.localdomain device-group g description d"#]],
+            set device-group g description d"#]],
     );
 }
 

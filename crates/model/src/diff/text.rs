@@ -52,7 +52,8 @@ pub fn set_lines(changes: &[Change]) -> Vec<String> {
             (ChangeKind::Added | ChangeKind::Changed, _, None) => {}
         }
     }
-    lines
+    // The command line knows only one device and does not name it.
+    lines.iter().map(|line| line.replacen(" devices localhost.localdomain ", " ", 1)).collect()
 }
 
 fn push_xml(text: &mut String, sign: char, element: Option<&Element>) {
@@ -103,9 +104,7 @@ fn words(xpath: &str) -> String {
     let Ok(parsed) = crate::xpath::XPath::parse(xpath) else { return xpath.to_owned() };
     let steps = parsed.paths.iter().flat_map(|path| &path.steps).skip(1);
     let named = steps.map(|step| word(step.attribute("name").or(step.text()).or(step.name()).unwrap_or("*")));
-    let words = named.collect::<Vec<_>>().join(" ");
-    // The command line knows only one device and does not name it.
-    words.strip_prefix("devices localhost.localdomain ").map_or(words.clone(), str::to_owned)
+    named.collect::<Vec<_>>().join(" ")
 }
 
 fn word(text: &str) -> String {
