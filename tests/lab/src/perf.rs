@@ -101,8 +101,8 @@ impl Row {
             })
             .collect();
         let text = format!(
-            "table ip t {{ chain p {{ type nat hook postrouting priority srcnat; oif f1 masquerade; }}
-             chain f {{ type filter hook forward priority filter; ct state established,related accept; {linear} accept; }} }}"
+            "table ip t {{\nchain p {{\ntype nat hook postrouting priority srcnat;\noif f1 masquerade\n}}\n\
+             chain f {{\ntype filter hook forward priority filter;\nct state established,related accept\n{linear}accept\n}}\n}}\n"
         );
         let file = self.lab.dir().join("rules.nft");
         std::fs::write(&file, text)?;
