@@ -5,6 +5,8 @@
 //! into typed structures ([`device`]). Whatever is wrong on the way is a [`diagnostic::Diagnostic`]
 //! with its place. This crate never reads a file or a clock.
 
+pub mod codes;
 pub mod device;
 pub mod diagnostic;
 pub mod tree;
+pub mod xml;

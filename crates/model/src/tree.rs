@@ -116,4 +116,27 @@ impl Element {
         }
         text.trim().to_owned()
     }
+
+    /// The XPath step that names this element among its siblings: `entry[@name='x']`,
+    /// `member[text()='x']`, or the tag alone.
+    pub fn step(&self) -> String {
+        match (&*self.name, self.attribute("name")) {
+            ("member", _) => format!("member[text()={}]", quote(&self.text())),
+            (tag, Some(name)) => format!("{tag}[@name={}]", quote(name)),
+            (tag, None) => tag.to_owned(),
+        }
+    }
+}
+
+/// A string as an XPath literal: in single quotes, in double quotes when it holds a single one, and as
+/// `concat(..)` when it holds both.
+pub fn quote(text: &str) -> String {
+    if !text.contains('\'') {
+        return format!("'{text}'");
+    }
+    if !text.contains('"') {
+        return format!("\"{text}\"");
+    }
+    let pieces: Vec<String> = text.split('\'').map(|piece| format!("'{piece}'")).collect();
+    format!("concat({})", pieces.join(r#","'","#))
 }

@@ -1,0 +1,123 @@
+//! Which kinds of diagnostics are there?
+//!
+//! Every diagnostic of this crate carries one of these identifiers. They are stable, and each has a
+//! row in `docs/diagnostics.md` (a test compares the two).
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+
+        /// All of them.
+        pub const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+codes! {
+    /// `any` stands in a list together with names.
+    ANY_NOT_ALONE = "any-not-alone";
+    /// Two branches of a choice are set.
+    CHOICE = "choice";
+    /// Two interfaces of one router hold the same address.
+    DUPLICATE_ADDRESS = "duplicate-address";
+    /// An element that may appear once appears again.
+    DUPLICATE_ELEMENT = "duplicate-element";
+    /// A list names the same thing twice.
+    DUPLICATE_MEMBER = "duplicate-member";
+    /// A name is taken in this scope.
+    DUPLICATE_NAME = "duplicate-name";
+    /// A group contains itself.
+    GROUP_CYCLE = "group-cycle";
+    /// A network is written with host bits, which are ignored.
+    HOST_BITS = "host-bits";
+    /// An interface belongs to no router.
+    INTERFACE_WITHOUT_ROUTER = "interface-without-router";
+    /// An interface belongs to no zone.
+    INTERFACE_WITHOUT_ZONE = "interface-without-zone";
+    /// Text that is no address, prefix or range where one is needed.
+    INVALID_ADDRESS = "invalid-address";
+    /// Text that is none of the allowed words.
+    INVALID_ENUM = "invalid-enum";
+    /// A tag filter that cannot be read.
+    INVALID_FILTER = "invalid-filter";
+    /// A name that is too long, empty, or has forbidden characters.
+    INVALID_NAME = "invalid-name";
+    /// Text that is no number, or one out of range.
+    INVALID_NUMBER = "invalid-number";
+    /// Text that is no list of ports.
+    INVALID_PORT = "invalid-port";
+    /// XML that cannot be read.
+    INVALID_XML = "invalid-xml";
+    /// A loopback address that is longer than one host.
+    LOOPBACK_PREFIX = "loopback-prefix";
+    /// A mandatory element is absent.
+    MISSING_MEMBER = "missing-member";
+    /// A static translation between different numbers of addresses.
+    NAT_SIZE_MISMATCH = "nat-size-mismatch";
+    /// A NAT rule translates to an interface that has no address of its own.
+    NAT_WITHOUT_ADDRESS = "nat-without-address";
+    /// A translated port without an original port.
+    NAT_WITHOUT_PORT = "nat-without-port";
+    /// A negated list that is `any`.
+    NEGATED_ANY = "negated-any";
+    /// A next hop of the other address family.
+    NEXT_HOP_FAMILY = "next-hop-family";
+    /// A next hop that no interface of the router is attached to.
+    NEXT_HOP_UNREACHABLE = "next-hop-unreachable";
+    /// An interface in a zone that the vsys does not import.
+    NOT_IMPORTED = "not-imported";
+    /// Well-formed configuration that is stored and does nothing.
+    NOT_ENFORCED = "not-enforced";
+    /// One router for two load balancers.
+    ONE_ROUTER_TWO_LOAD_BALANCERS = "one-router-two-load-balancers";
+    /// A static route leaves by an interface of another router.
+    ROUTE_INTERFACE_FOREIGN = "route-interface-foreign";
+    /// A route without next hop and without interface.
+    ROUTE_WITHOUT_INTERFACE = "route-without-interface";
+    /// A router forwards to itself.
+    ROUTER_SELF = "router-self";
+    /// An interface in two routers.
+    TWO_ROUTERS = "two-routers";
+    /// An interface in two zones.
+    TWO_ZONES = "two-zones";
+    /// A name of no address, group or literal.
+    UNKNOWN_ADDRESS = "unknown-address";
+    /// A device group that is not there.
+    UNKNOWN_DEVICE_GROUP = "unknown-device-group";
+    /// A name of no interface.
+    UNKNOWN_INTERFACE = "unknown-interface";
+    /// A name of no interface management profile.
+    UNKNOWN_PROFILE = "unknown-profile";
+    /// A name of no router.
+    UNKNOWN_ROUTER = "unknown-router";
+    /// A default rule that is not there.
+    UNKNOWN_RULE = "unknown-rule";
+    /// A name of no service or service group.
+    UNKNOWN_SERVICE = "unknown-service";
+    /// A name of no tag.
+    UNKNOWN_TAG = "unknown-tag";
+    /// A template that is not there.
+    UNKNOWN_TEMPLATE = "unknown-template";
+    /// A name of no zone.
+    UNKNOWN_ZONE = "unknown-zone";
+    /// A `$variable` without a value.
+    UNRESOLVED_VARIABLE = "unresolved-variable";
+    /// A variable's value does not fit its type.
+    VARIABLE_TYPE = "variable-type";
+    /// A zone of one type holds an interface of another.
+    ZONE_TYPE = "zone-type";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn no_code_is_used_twice() {
+        let mut sorted = ALL.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut listed = ALL.to_vec();
+        listed.sort_unstable();
+        assert_eq!(sorted, listed);
+    }
+}
