@@ -161,6 +161,16 @@ impl Accounts {
         Ok(Caller { name: stored.administrator, role: account.role, host })
     }
 
+    /// How long an address must wait after too many wrong passwords or auth keys.
+    pub(crate) fn wait(&self, address: IpAddr) -> Option<Duration> {
+        lock(&self.throttle).wait(address, Instant::now())
+    }
+
+    /// An address showed a wrong auth key.
+    pub(crate) fn failed(&self, address: IpAddr) {
+        lock(&self.throttle).failed(address, Instant::now());
+    }
+
     async fn account(&self, candidate: &Element, name: &str) -> Result<Option<Account>, LoginError> {
         if let Some(account) = configured_account(candidate, name) {
             return Ok(Some(account));

@@ -92,7 +92,7 @@ impl Configuration {
         };
         let running = parse(&text).with_context(|| format!("version {version} of the configuration"))?;
         let mut candidate = running.clone();
-        let journal = store.journal().await?;
+        let journal = store.journal(usize::MAX).await?;
         let (pending, journal_end) = (journal.len(), journal.last().map_or(0, |line| line.id));
         for line in journal {
             let played = serde_json::from_str::<Edit>(&line.edit)

@@ -149,7 +149,8 @@ impl Jobs {
         lock(&self.jobs).insert(job.id, Arc::new(job));
     }
 
-    fn commit_in_progress(&self) -> bool {
+    /// Whether a commit or validation waits or runs.
+    pub(crate) fn commit_in_progress(&self) -> bool {
         lock(&self.jobs).values().rev().any(|job| job.kind.is_commit() && job.finished_us.is_none())
     }
 

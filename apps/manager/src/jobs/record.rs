@@ -223,11 +223,11 @@ impl Job {
             Outcome::Fail => "commit failed",
         };
         let mut message = element("msg")
-            .attribute("cmd", "push-data")
-            .attribute("dname", &device.hostname)
-            .attribute("dgname", &device.device_group)
-            .attribute("jobid", &self.id.to_string())
-            .attribute("result", device.outcome.as_str());
+            .attr("cmd", "push-data")
+            .attr("dname", &device.hostname)
+            .attr("dgname", &device.device_group)
+            .attr("jobid", &self.id.to_string())
+            .attr("result", device.outcome.as_str());
         message = message.with(lines("errors", &device.errors)).with(lines("warnings", &device.warnings));
         if !device.notes.is_empty() {
             message = message.with(lines("notes", &device.notes));

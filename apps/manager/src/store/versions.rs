@@ -140,9 +140,17 @@ impl Store {
         transaction.commit().await
     }
 
-    /// All edits since the newest version, in order.
-    pub(crate) async fn journal(&self) -> sqlx::Result<Vec<JournalLine>> {
-        sqlx::query_as("SELECT id, time_us, author, edit FROM journal ORDER BY id").fetch_all(&self.writer).await
+    /// Who edited since the newest version.
+    pub(crate) async fn journal_authors(&self) -> sqlx::Result<Vec<String>> {
+        sqlx::query_scalar("SELECT DISTINCT author FROM journal ORDER BY author").fetch_all(&self.writer).await
+    }
+
+    /// The first edits since the newest version, in order.
+    pub(crate) async fn journal(&self, count_max: usize) -> sqlx::Result<Vec<JournalLine>> {
+        sqlx::query_as("SELECT id, time_us, author, edit FROM journal ORDER BY id LIMIT ?")
+            .bind(to_db(count_max as u64))
+            .fetch_all(&self.writer)
+            .await
     }
 }
 

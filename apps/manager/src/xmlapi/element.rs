@@ -23,7 +23,7 @@ pub(crate) fn entry(name: &str) -> Element {
 pub(crate) trait Build: Sized {
     /// An attribute.
     #[must_use]
-    fn attribute(self, name: &str, value: &str) -> Self;
+    fn attr(self, name: &str, value: &str) -> Self;
     /// A child that exists already.
     #[must_use]
     fn share(self, child: Arc<Element>) -> Self;
@@ -48,7 +48,7 @@ pub(crate) trait Build: Sized {
 }
 
 impl Build for Element {
-    fn attribute(mut self, name: &str, value: &str) -> Self {
+    fn attr(mut self, name: &str, value: &str) -> Self {
         self.attributes.push((name.into(), value.into()));
         self
     }
