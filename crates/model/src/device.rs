@@ -3,11 +3,119 @@
 //! These structures hold what was *written* (names still unresolved); `policy` turns them into what
 //! packets see. Only [`Validated`] reaches `policy::compile`: reading and checking happen here, once.
 
+mod context;
+mod coverage;
+mod interface;
+mod nat;
+mod node;
+mod objects;
+mod references;
+mod router;
+mod rules;
+mod security;
+#[cfg(test)]
+mod tests;
+mod value;
+mod zone;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::diagnostic::Origin;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Origin, Severity};
+use crate::tree::Element;
+use context::Context;
+use node::Node;
+pub use objects::GROUP_DEPTH_MAX;
+pub use references::Names;
+pub use value::interface_name;
+
+/// Reads a firewall-shaped configuration, whose root is `<config>`.
+///
+/// Local settings stand below `devices/entry` and `shared`, what a manager pushed below
+/// `panorama/vsys/entry[@name='vsys1']`, as on PAN-OS. Everything that is wrong is reported at once.
+pub fn read(root: &Element, scope: Scope) -> Report {
+    let mut context = Context::new(scope);
+    let mut config = DeviceConfig::default();
+    let root = Node::root(root);
+    let devices = root.entries_at(&["devices"]);
+    if let Some(second) = devices.get(1) {
+        context.warning(codes::NOT_ENFORCED, second, "a second device is stored but not enforced");
+    }
+    let device = devices.into_iter().next();
+    let network = device.as_ref().and_then(|device| device.child("network"));
+    let vsys = device.as_ref().and_then(|device| vsys1(device));
+    let pushed = root.child("panorama").and_then(|panorama| vsys1(&panorama));
+
+    let scopes: Vec<Node<'_>> = [vsys.clone(), root.child("shared"), pushed.clone()].into_iter().flatten().collect();
+    let objects = objects::read(&mut context, &mut config, &scopes);
+    let others =
+        network.as_ref().map(|network| interface::read(&mut context, &mut config, network)).unwrap_or_default();
+    if let Some(vsys) = &vsys {
+        zone::read(&mut context, &mut config, vsys, &others);
+    }
+    if let Some(network) = &network {
+        router::read(&mut context, &mut config, network, &others);
+        interface::check_shared_addresses(&mut context, &config);
+    }
+
+    let local = vsys.and_then(|vsys| vsys.child("rulebase"));
+    let pre = pushed.as_ref().and_then(|pushed| pushed.child("pre-rulebase"));
+    let post = pushed.as_ref().and_then(|pushed| pushed.child("post-rulebase"));
+    let rulebases: Vec<Node<'_>> = [pre, local.clone(), post.clone()].into_iter().flatten().collect();
+    let known = rules::Known { config: &config, objects: &objects };
+    let security_rules = security::read(&mut context, &known, &rulebases);
+    let nat_rules = nat::read(&mut context, &known, &rulebases);
+    config.security_rules = security_rules;
+    config.nat_rules = nat_rules;
+    let defaults: Vec<Node<'_>> = [local, post].into_iter().flatten().collect();
+    security::read_defaults(&mut context, &mut config, &defaults);
+    for region in objects::predefined_regions(&config) {
+        if config.address(&region).is_none() && config.address_group(&region).is_none() {
+            config.address_groups.push(objects::empty_group(&region));
+        }
+    }
+    coverage::check(&mut context, &root);
+
+    let diagnostics = in_document_order(context.diagnostics);
+    let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    let config = (!refused && scope == Scope::Device).then_some(Validated(config));
+    Report { config, diagnostics }
+}
+
+/// What of a configuration can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One firewall's whole configuration: every check.
+    Device,
+    /// Policy and objects of a device group without a firewall: zones, interfaces and routers that rules
+    /// name are not looked up.
+    PolicyOnly,
+    /// Network settings of a template or stack without a firewall: values are checked, references
+    /// between them are not, and a variable without a value is only a warning.
+    Template,
+}
+
+/// The outcome of [`read`].
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The configuration: there if no diagnostic is an error and the scope was [`Scope::Device`], since
+    /// only then is it complete enough to be enforced.
+    pub config: Option<Validated>,
+    /// Everything found, errors and warnings, in the order of the text as far as it is known.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+fn vsys1<'a>(parent: &Node<'a>) -> Option<Node<'a>> {
+    parent.child("vsys").and_then(|vsys| vsys.entries().find(|entry| entry.name() == "vsys1"))
+}
+
+/// Sorted by span where there is one; otherwise in the order they were found.
+fn in_document_order(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics.sort_by_key(|diagnostic| diagnostic.origin.span.map_or(usize::MAX, |span| span.start));
+    diagnostics
+}
 
 /// A device configuration that was read and checked without an error. Obtained only from `device::read`.
 #[derive(Clone, Debug, Default)]

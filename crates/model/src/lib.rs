@@ -8,5 +8,6 @@
 pub mod codes;
 pub mod device;
 pub mod diagnostic;
+pub mod tag_filter;
 pub mod tree;
 pub mod xml;

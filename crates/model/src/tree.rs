@@ -25,13 +25,16 @@ pub enum Child {
     Comment(Arc<str>),
 }
 
+/// Name and value, unescaped.
+pub type Attribute = (Arc<str>, Arc<str>);
+
 /// One element.
 #[derive(Clone, Debug, Default)]
 pub struct Element {
     /// Tag.
     pub name: Arc<str>,
     /// Attributes in document order, unescaped.
-    pub attributes: Vec<(Arc<str>, Arc<str>)>,
+    pub attributes: Vec<Attribute>,
     /// Content in document order.
     pub children: Vec<Child>,
     /// Where it was parsed from. Not part of equality.

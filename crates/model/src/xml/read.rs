@@ -12,7 +12,7 @@ use quick_xml::reader::Reader;
 
 use super::{ATTRIBUTES_MAX, CODE, DEPTH_MAX, ELEMENTS_MAX, TEXT_BYTES_MAX, is_name, is_xml_char};
 use crate::diagnostic::{Diagnostic, Origin};
-use crate::tree::{Child, Element, Span};
+use crate::tree::{Attribute, Child, Element, Span};
 
 /// Everything in the text, as the children of a nameless element.
 pub(super) fn document(text: &str) -> Result<Element, Diagnostic> {
@@ -127,7 +127,7 @@ impl Builder {
         Ok(())
     }
 
-    fn attributes(&mut self, tag: &BytesStart<'_>) -> Result<Vec<(Arc<str>, Arc<str>)>, Diagnostic> {
+    fn attributes(&mut self, tag: &BytesStart<'_>) -> Result<Vec<Attribute>, Diagnostic> {
         let mut attributes = Vec::new();
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| self.refuse(error.to_string()))?;
