@@ -4,4 +4,17 @@
 //! [`decide`](decide::decide) answers for one flow from those tables, for the engine and, with a trace,
 //! for `explain`: preview and reality are one code. This crate never sees a packet.
 
+pub mod compile;
+pub mod decide;
+pub mod explain;
+pub mod names;
 pub mod tables;
+
+mod bits;
+mod classifier;
+mod nat;
+mod objects;
+mod proxy;
+mod ranges;
+mod routing;
+mod security;

@@ -8,8 +8,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_model::device::Action;
-use bartizan_model::diagnostic::Origin;
+use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
+
+pub use crate::names::{Ids, Names};
+use crate::nat::NatTable;
+use crate::routing::{Hop, Routers, Source};
+use crate::security::SecurityTable;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
@@ -27,63 +32,10 @@ macro_rules! id {
 }
 
 id!(/** An interface, by position in [`Compiled::interfaces`]. */ IfaceId(u16));
-id!(/** A zone, by position in [`Compiled::zones`]. */ ZoneId(u16));
-id!(/** A router, by position in [`Compiled::routers`]. */ RouterId(u16));
+id!(/** A zone, by position in [`Ids::zones`]. */ ZoneId(u16));
+id!(/** A router, by position in [`Ids::routers`]. */ RouterId(u16));
 id!(/** A security rule's name, by position in [`Ids::rules`]; stable when rules move. */ RuleId(u32));
 id!(/** A NAT rule's name, by position in [`Ids::nat_rules`]. */ NatRuleId(u32));
-
-/// Names that have been seen, each with the id it keeps for the life of the process.
-#[derive(Clone, Debug, Default)]
-pub struct Names {
-    names: Vec<Arc<str>>,
-}
-
-impl Names {
-    /// The id of a name, new if it was not seen before.
-    pub fn intern(&mut self, name: &str) -> usize {
-        // Linear only over names that are new: compile keeps its own map of what it interned.
-        if let Some(position) = self.position(name) {
-            return position;
-        }
-        self.names.push(name.into());
-        self.names.len() - 1
-    }
-
-    /// The id of a known name.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|known| &**known == name)
-    }
-
-    /// The name behind an id; empty for an id that was never given out.
-    pub fn name(&self, index: usize) -> &str {
-        self.names.get(index).map_or("", |name| name)
-    }
-
-    /// How many names there are.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Whether no name was seen yet.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-}
-
-/// The name tables of one firewall process; handed to each compile, only ever grows.
-#[derive(Clone, Debug, Default)]
-pub struct Ids {
-    /// Interfaces.
-    pub interfaces: Names,
-    /// Zones.
-    pub zones: Names,
-    /// Routers.
-    pub routers: Names,
-    /// Security rules, `intrazone-default` and `interzone-default` among them.
-    pub rules: Names,
-    /// NAT rules.
-    pub nat_rules: Names,
-}
 
 /// One direction of a conversation, as policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -258,4 +210,146 @@ pub struct Step {
     pub text: String,
     /// Where the deciding thing is configured.
     pub origin: Option<Origin>,
+}
+
+/// One generation of the configuration in the form packets see.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Number of the commit, given by the caller.
+    pub generation: u64,
+    /// Interfaces by [`IfaceId`]; `None` where an earlier generation had one.
+    pub interfaces: Vec<Option<Interface>>,
+    /// What is accepted but not in force, or looks unintended.
+    pub warnings: Vec<Diagnostic>,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) routers: Routers,
+    pub(crate) nat: NatTable,
+    pub(crate) security: SecurityTable,
+}
+
+/// What the logs and the rule list say about a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleInfo<'a> {
+    /// Place in the rule base, from 1; the default rules come last.
+    pub position: usize,
+    /// What the rule says; `None` for a NAT rule.
+    pub verdict: Option<RuleVerdict>,
+    /// Where it is configured.
+    pub origin: &'a Origin,
+}
+
+/// A line of `show routing route`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteRow {
+    /// Router.
+    pub router: RouterId,
+    /// Destination.
+    pub destination: IpNet,
+    /// Gateway, `router x`, `discard`; the own address for connected networks and hosts.
+    pub next_hop: String,
+    /// Metric.
+    pub metric: u16,
+    /// `A` when in force, then `S`tatic, `C`onnected or `H`ost.
+    pub flags: &'static str,
+    /// Outgoing interface.
+    pub interface: Option<IfaceId>,
+}
+
+impl Compiled {
+    /// The interface behind an id, if this generation has it.
+    pub fn interface(&self, id: IfaceId) -> Option<&Interface> {
+        self.interfaces.get(id.index())?.as_ref()
+    }
+
+    /// Interfaces of this generation.
+    pub fn interfaces(&self) -> impl Iterator<Item = (IfaceId, &Interface)> {
+        let slots = self.interfaces.iter().enumerate();
+        slots.filter_map(|(at, interface)| Some((IfaceId(at as u16), interface.as_ref()?)))
+    }
+
+    /// Names as of this generation.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// `ethernet1/1`; empty for an id that was never given out.
+    pub fn interface_name(&self, id: IfaceId) -> &str {
+        self.ids.interfaces.name(id.index())
+    }
+
+    /// Name of a zone.
+    pub fn zone_name(&self, id: ZoneId) -> &str {
+        self.ids.zones.name(id.index())
+    }
+
+    /// Name of a router.
+    pub fn router_name(&self, id: RouterId) -> &str {
+        self.ids.routers.name(id.index())
+    }
+
+    /// Name of a security rule.
+    pub fn rule_name(&self, id: RuleId) -> &str {
+        self.ids.rules.name(id.index())
+    }
+
+    /// Name of a NAT rule.
+    pub fn nat_rule_name(&self, id: NatRuleId) -> &str {
+        self.ids.nat_rules.name(id.index())
+    }
+
+    /// The interface of that name, known now or in an earlier generation.
+    pub fn interface_id(&self, name: &str) -> Option<IfaceId> {
+        self.ids.interfaces.position(name).map(|at| IfaceId(at as u16))
+    }
+
+    /// The zone of that name.
+    pub fn zone_id(&self, name: &str) -> Option<ZoneId> {
+        self.ids.zones.position(name).map(|at| ZoneId(at as u16))
+    }
+
+    /// The router of that name.
+    pub fn router_id(&self, name: &str) -> Option<RouterId> {
+        self.ids.routers.position(name).map(|at| RouterId(at as u16))
+    }
+
+    /// Place and verdict of a security rule; `None` when this generation has no such rule.
+    pub fn rule(&self, id: RuleId) -> Option<RuleInfo<'_>> {
+        self.security.info(id)
+    }
+
+    /// Place of a NAT rule; `None` when this generation has no such rule.
+    pub fn nat_rule(&self, id: NatRuleId) -> Option<RuleInfo<'_>> {
+        self.nat.info(id)
+    }
+
+    /// Where a packet for this address goes from this router.
+    pub fn route(&self, router: RouterId, destination: IpAddr) -> Route {
+        self.routers.route(router, destination)
+    }
+
+    /// Every route of every router, those that are not in force included.
+    pub fn routes(&self) -> impl Iterator<Item = RouteRow> {
+        let tables = self.routers.0.iter().enumerate();
+        let tables = tables.filter_map(|(at, table)| Some((RouterId(at as u16), table.as_ref()?)));
+        tables.flat_map(|(router, table)| {
+            table.entries.iter().map(move |entry| RouteRow {
+                router,
+                destination: entry.destination,
+                next_hop: entry.next_hop.clone(),
+                metric: entry.metric,
+                flags: match (entry.active, entry.source) {
+                    (true, Source::Static) => "A S",
+                    (true, Source::Connected) => "A C",
+                    (true, Source::Local) => "A H",
+                    (false, Source::Static) => "  S",
+                    (false, Source::Connected) => "  C",
+                    (false, Source::Local) => "  H",
+                },
+                interface: match entry.hop {
+                    Some(Hop::Local(id) | Hop::Attached(id) | Hop::Gateway(id, _)) => Some(id),
+                    Some(Hop::Router(_) | Hop::Discard) | None => None,
+                },
+            })
+        })
+    }
 }

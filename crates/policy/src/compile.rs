@@ -1,0 +1,133 @@
+//! What do packets see of this configuration?
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated};
+use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
+
+use crate::names::{Ids, Names};
+use crate::objects::Objects;
+use crate::security::Zones;
+use crate::tables::{Compiled, IfaceId, Interface, RouterId, ZoneId};
+use crate::{nat, proxy, routing, security};
+
+/// Largest IP packet when the configuration does not say.
+const MTU_DEFAULT_BYTES: u16 = 1500;
+
+/// Compiles one configuration. Names get their ids from `ids`, which outlives the generations.
+///
+/// # Errors
+/// Everything that is wrong with the configuration, with the warnings among it; the caller keeps what it
+/// had. What is accepted but not in force is in [`Compiled::warnings`].
+pub fn compile(config: &Validated, ids: &mut Ids, generation: u64) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_device(config, ids, generation)
+}
+
+/// [`compile`] for what is not known to be validated: tests of this crate build their configurations.
+pub(crate) fn compile_device(
+    config: &DeviceConfig,
+    ids: &mut Ids,
+    generation: u64,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    intern("interfaces", &mut ids.interfaces, config.interfaces.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern("zones", &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern("routers", &mut ids.routers, config.routers.iter().map(|entry| &entry.name), &mut diagnostics);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    let mut interfaces = interfaces(config, ids);
+    let known: HashSet<&str> = config.interfaces.iter().map(|entry| &*entry.name).collect();
+    let interface_ids =
+        |name: &str| ids.interfaces.position(name).filter(|_| known.contains(name)).map(|at| IfaceId(at as u16));
+    let known_routers: HashSet<&str> = config.routers.iter().map(|entry| &*entry.name).collect();
+    let router_ids =
+        |name: &str| ids.routers.position(name).filter(|_| known_routers.contains(name)).map(|at| RouterId(at as u16));
+    let routers = routing::build::build(&config.routers, &interfaces, &interface_ids, &router_ids, &mut diagnostics);
+    let zones = Zones { names: &ids.zones, known: config.zones.iter().map(|entry| &*entry.name).collect() };
+    let mut objects = Objects::new(config);
+    let context = nat::build::Context {
+        zones: &zones,
+        objects: &mut objects,
+        interfaces: &interfaces,
+        interface_ids: &interface_ids,
+        names: &mut ids.nat_rules,
+        diagnostics: &mut diagnostics,
+    };
+    let nat = nat::build::compile(&config.nat_rules, context);
+    let security = security::compile(
+        &config.security_rules,
+        (&config.intrazone_default, &config.interzone_default),
+        &zones,
+        &mut objects,
+        &mut ids.rules,
+        &mut diagnostics,
+    );
+    let too_large = |rules: &str| {
+        let message = format!("the {rules} rules with their addresses need more than 1 GiB of tables");
+        let help = "replace lists of single hosts by networks, or split the rules between devices";
+        Diagnostic::error("rule-base-too-large", Origin::default(), message).with_help(help)
+    };
+    diagnostics.extend(nat.is_none().then(|| too_large("NAT")));
+    diagnostics.extend(security.is_none().then(|| too_large("security")));
+    let (Some(nat), Some(security)) = (nat, security) else { return Err(diagnostics) };
+    proxy::claim(&mut interfaces, &nat, &routers, &mut diagnostics);
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(diagnostics);
+    }
+    Ok(Compiled { generation, interfaces, warnings: diagnostics, ids: Arc::new(ids.clone()), routers, nat, security })
+}
+
+/// Gives ids to names; they are 16 bits wide for what packets carry along.
+fn intern<'a>(
+    kind: &str,
+    names: &mut Names,
+    configured: impl Iterator<Item = &'a String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    for name in configured {
+        if names.intern(name) >= usize::from(u16::MAX) {
+            let message = format!("more than {} different {kind} were configured since the firewall started", u16::MAX);
+            let error = Diagnostic::error("too-many-names", Origin::default(), message);
+            diagnostics.push(error.with_help("restart the firewall to forget names that are gone"));
+            return;
+        }
+    }
+}
+
+/// Interfaces by id.
+fn interfaces(config: &DeviceConfig, ids: &Ids) -> Vec<Option<Interface>> {
+    let mut zones: HashMap<&str, ZoneId> = HashMap::new();
+    for zone in &config.zones {
+        let id = ids.zones.position(&zone.name).map(|at| ZoneId(at as u16));
+        zones.extend(zone.interfaces.iter().filter_map(|name| Some((&**name, id?))));
+    }
+    let mut routers: HashMap<&str, RouterId> = HashMap::new();
+    for router in &config.routers {
+        let id = ids.routers.position(&router.name).map(|at| RouterId(at as u16));
+        routers.extend(router.interfaces.iter().filter_map(|name| Some((&**name, id?))));
+    }
+    let mut slots = vec![None; ids.interfaces.len()];
+    for written in &config.interfaces {
+        let profile = written.management_profile.as_deref();
+        let profile = profile.and_then(|name| config.management_profiles.iter().find(|profile| profile.name == name));
+        let interface = Interface {
+            name: written.name.as_str().into(),
+            loopback: written.kind == InterfaceKind::Loopback,
+            zone: zones.get(&*written.name).copied(),
+            router: routers.get(&*written.name).copied(),
+            mtu_bytes: written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES),
+            addresses: written.addresses.clone(),
+            ping: profile.is_some_and(|profile| profile.ping),
+            http: profile.is_some_and(|profile| profile.http),
+            https: profile.is_some_and(|profile| profile.https),
+            permitted: profile.map(|profile| profile.permitted.clone()).unwrap_or_default(),
+            proxy: Vec::new(),
+        };
+        if let Some(slot) = ids.interfaces.position(&written.name).and_then(|at| slots.get_mut(at)) {
+            *slot = Some(interface);
+        }
+    }
+    slots
+}

@@ -1,0 +1,151 @@
+//! Which NAT rule is for a flow, and what does it make of its addresses?
+
+pub(crate) mod build;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use bartizan_model::diagnostic::Origin;
+
+use crate::classifier::{Classifier, Field, Query, Row};
+use crate::security::{Idle, ZoneList};
+use crate::tables::{DestinationNat, IfaceId, NatRuleId, RuleInfo, SourceNat};
+
+/// Inclusive address ranges of one family.
+type Pool = Arc<[(IpAddr, IpAddr)]>;
+
+/// A rule after names were resolved, or the reverse of a bidirectional one.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: NatRuleId,
+    pub(crate) origin: Origin,
+    pub(crate) rows: Vec<Row>,
+    /// Only for flows whose original destination is routed out by this interface.
+    pub(crate) to_interface: Option<IfaceId>,
+    pub(crate) source: SourceAction,
+    pub(crate) destination: Option<DestinationAction>,
+    /// Implied by the bidirectional rule before it.
+    pub(crate) reverse: bool,
+    pub(crate) idle: Option<Idle>,
+    /// Addresses the firewall answers for in ARP and NDP where they are attached.
+    pub(crate) claims: Vec<(IpAddr, IpAddr)>,
+    pub(crate) to: ZoneList,
+}
+
+/// What a rule does to the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SourceAction {
+    Keep,
+    Dynamic { v4: Pool, v6: Pool },
+    Static(Shift),
+}
+
+/// What a rule does to the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DestinationAction {
+    pub(crate) shift: Shift,
+    pub(crate) port: Option<u16>,
+}
+
+/// One range of addresses onto another of equal size, or anything onto one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shift {
+    /// First address of the original range; `None` when everything becomes `translated`.
+    pub(crate) original: Option<IpAddr>,
+    /// First address of the translated range.
+    pub(crate) translated: IpAddr,
+}
+
+impl Shift {
+    fn apply(&self, ip: IpAddr) -> IpAddr {
+        match (self.original, self.translated, ip) {
+            (None, translated, _) => translated,
+            (Some(IpAddr::V4(first)), IpAddr::V4(translated), IpAddr::V4(ip)) => {
+                let offset = ip.to_bits().wrapping_sub(first.to_bits());
+                Ipv4Addr::from_bits(translated.to_bits().wrapping_add(offset)).into()
+            }
+            (Some(IpAddr::V6(first)), IpAddr::V6(translated), IpAddr::V6(ip)) => {
+                let offset = ip.to_bits().wrapping_sub(first.to_bits());
+                Ipv6Addr::from_bits(translated.to_bits().wrapping_add(offset)).into()
+            }
+            // Rows of a rule accept only the family it translates.
+            _ => ip,
+        }
+    }
+}
+
+/// Protocols whose destination port a rule can change.
+const PORT_PROTOCOLS: [u8; 3] = [6, 17, 132];
+
+impl Rule {
+    /// What becomes of a source.
+    pub(crate) fn source_nat(&self, source: IpAddr) -> Option<SourceNat> {
+        match &self.source {
+            SourceAction::Keep => None,
+            SourceAction::Static(shift) => Some(SourceNat::Static { address: shift.apply(source) }),
+            SourceAction::Dynamic { v4, v6 } => {
+                let pool = if source.is_ipv4() { v4 } else { v6 };
+                Some(SourceNat::DynamicIpAndPort { pool: Arc::clone(pool) })
+            }
+        }
+    }
+
+    /// What becomes of a destination.
+    pub(crate) fn destination_nat(&self, destination: IpAddr, protocol: u8) -> Option<DestinationNat> {
+        let action = self.destination?;
+        let port = action.port.filter(|_| PORT_PROTOCOLS.contains(&protocol));
+        Some(DestinationNat { address: action.shift.apply(destination), port })
+    }
+
+    /// The fields that keep a flow from matching, by the row that comes closest; empty when it matches
+    /// (but for `to_interface`).
+    pub(crate) fn misses(&self, query: &Query) -> Vec<Field> {
+        let rows = self.rows.iter().map(|row| row.misses(query).collect::<Vec<_>>());
+        rows.min_by_key(Vec::len).unwrap_or_else(|| vec![Field::Service])
+    }
+
+    /// Whether it only keeps flows from being translated by later rules.
+    pub(crate) fn exempts(&self) -> bool {
+        self.source == SourceAction::Keep && self.destination.is_none()
+    }
+}
+
+/// The rule base.
+#[derive(Clone, Debug)]
+pub(crate) struct NatTable {
+    pub(crate) rules: Vec<Rule>,
+    /// The rule of each row of the classifier.
+    row_rules: Vec<u32>,
+    classifier: Classifier,
+}
+
+impl NatTable {
+    /// `None` when the tables would outgrow their bound.
+    pub(crate) fn new(rules: Vec<Rule>, zones: usize) -> Option<Self> {
+        let (mut rows, mut row_rules) = (Vec::new(), Vec::new());
+        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.idle.is_none()) {
+            rows.extend_from_slice(&rule.rows);
+            row_rules.resize(rows.len(), at as u32);
+        }
+        let classifier = Classifier::new(&rows, zones)?;
+        Some(Self { rules, row_rules, classifier })
+    }
+
+    /// The first rule for a flow whose original destination is routed out by `egress`.
+    pub(crate) fn first(&self, query: &Query, egress: Option<IfaceId>) -> Option<&Rule> {
+        let rule = |row: usize| self.row_rules.get(row).and_then(|at| self.rules.get(*at as usize));
+        let leaves = |row| rule(row).is_some_and(|rule| rule.to_interface.is_none_or(|only| egress == Some(only)));
+        self.classifier.first(query, leaves).and_then(rule)
+    }
+
+    pub(crate) fn info(&self, id: NatRuleId) -> Option<RuleInfo<'_>> {
+        let mut position = 0;
+        for rule in self.rules.iter().filter(|rule| !rule.reverse) {
+            position += 1;
+            if rule.id == id {
+                return Some(RuleInfo { position, verdict: None, origin: &rule.origin });
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,371 @@
+//! Which addresses and ports does a list of names and literals in a rule stand for?
+
+mod filter;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bartizan_model::device::{AddressValue, DeviceConfig, GroupMembers, Service, ServiceProtocol};
+use bartizan_model::diagnostic::{Diagnostic, Origin};
+use ipnet::IpNet;
+
+use crate::ranges::{AddressSet, Ranges, ends};
+use filter::Filter;
+
+/// Groups in groups, at most. PAN-OS allows six levels; cycles end here as well.
+const GROUP_DEPTH_MAX: usize = 32;
+
+/// What a list of addresses stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    /// The addresses that are known.
+    pub(crate) set: Arc<AddressSet>,
+    /// Members whose addresses are not known in this version, e.g. ``FQDN object `www` ``.
+    pub(crate) unknown: Arc<[String]>,
+}
+
+/// Source and destination ports of one protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortTerm {
+    pub(crate) protocol: ServiceProtocol,
+    pub(crate) ports: Ranges<u16>,
+    pub(crate) source_ports: Ranges<u16>,
+}
+
+/// What a list of services stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Services {
+    /// Every protocol, ICMP among them.
+    Any,
+    /// One of these.
+    Terms(Arc<[PortTerm]>),
+}
+
+/// The objects of a configuration by name, with what was already expanded.
+pub(crate) struct Objects<'a> {
+    config: &'a DeviceConfig,
+    addresses: HashMap<&'a str, usize>,
+    address_groups: HashMap<&'a str, usize>,
+    services: HashMap<&'a str, usize>,
+    service_groups: HashMap<&'a str, usize>,
+    members: HashMap<&'a str, Addresses>,
+    lists: HashMap<&'a [String], Addresses>,
+    negated: HashMap<usize, Arc<AddressSet>>,
+    every: Arc<AddressSet>,
+}
+
+/// A name or literal that stands for nothing; `model` refuses these, so this is the second line of defence.
+fn unresolved(kind: &str, name: &str, origin: &Origin) -> Diagnostic {
+    Diagnostic::error("unresolved-name", origin.clone(), format!("`{name}` is not a known {kind}"))
+}
+
+/// The first entry of each name: the nearest scope's.
+fn nearest<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+    let mut index = HashMap::new();
+    for (at, name) in names.enumerate() {
+        index.entry(name).or_insert(at);
+    }
+    index
+}
+
+impl<'a> Objects<'a> {
+    pub(crate) fn new(config: &'a DeviceConfig) -> Self {
+        Self {
+            config,
+            addresses: nearest(config.addresses.iter().map(|entry| &*entry.name)),
+            address_groups: nearest(config.address_groups.iter().map(|entry| &*entry.name)),
+            services: nearest(config.services.iter().map(|entry| &*entry.name)),
+            service_groups: nearest(config.service_groups.iter().map(|entry| &*entry.name)),
+            members: HashMap::new(),
+            lists: HashMap::new(),
+            negated: HashMap::new(),
+            every: Arc::new(AddressSet::all()),
+        }
+    }
+
+    /// Every address.
+    pub(crate) fn every(&self) -> Arc<AddressSet> {
+        Arc::clone(&self.every)
+    }
+
+    /// A list as written in a rule; the empty list is any.
+    pub(crate) fn address_list(&mut self, names: &'a [String], origin: &Origin) -> Result<Addresses, Diagnostic> {
+        if names.is_empty() || names.iter().any(|name| name == "any") {
+            return Ok(Addresses { set: self.every(), unknown: Arc::new([]) });
+        }
+        if let [name] = names {
+            return self.address(name, origin, 0);
+        }
+        if let Some(list) = self.lists.get(names) {
+            return Ok(list.clone());
+        }
+        let list = self.union(names, origin, 0)?;
+        self.lists.insert(names, list.clone());
+        Ok(list)
+    }
+
+    /// The addresses that are not in the set, shared between rules that negate the same set.
+    pub(crate) fn complement(&mut self, set: &Arc<AddressSet>) -> Arc<AddressSet> {
+        // A set seen here stays alive in `members` or `lists`, so its address stays its own.
+        let known = self.negated.entry(Arc::as_ptr(set) as usize);
+        Arc::clone(known.or_insert_with(|| Arc::new(set.complement())))
+    }
+
+    fn union(&mut self, names: &'a [String], origin: &Origin, depth: usize) -> Result<Addresses, Diagnostic> {
+        let mut sets = Vec::with_capacity(names.len());
+        let mut unknown = Vec::new();
+        for name in names {
+            let member = self.address(name, origin, depth)?;
+            sets.push(member.set);
+            unknown.extend_from_slice(&member.unknown);
+        }
+        Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into() })
+    }
+
+    /// One name or literal.
+    pub(crate) fn address(&mut self, name: &'a str, origin: &Origin, depth: usize) -> Result<Addresses, Diagnostic> {
+        if let Some(known) = self.members.get(name) {
+            return Ok(known.clone());
+        }
+        let found = if let Some(object) = self.addresses.get(name).and_then(|at| self.config.addresses.get(*at)) {
+            self.value(name, &object.value)
+        } else if let Some(group) = self.address_groups.get(name).and_then(|at| self.config.address_groups.get(*at)) {
+            if depth >= GROUP_DEPTH_MAX {
+                let message = format!("address group `{name}` contains itself, or groups nest too deeply");
+                return Err(Diagnostic::error("group-cycle", group.origin.clone(), message));
+            }
+            match &group.members {
+                GroupMembers::Static(names) => self.union(names, &group.origin, depth + 1)?,
+                GroupMembers::Dynamic(filter) => self.dynamic(filter, &group.origin)?,
+            }
+        } else {
+            let ranges = literal(name).ok_or_else(|| unresolved("address, address group or literal", name, origin))?;
+            Addresses { set: Arc::new(AddressSet::of(&[ranges])), unknown: Arc::new([]) }
+        };
+        self.members.insert(name, found.clone());
+        Ok(found)
+    }
+
+    fn value(&self, name: &str, value: &AddressValue) -> Addresses {
+        let (ranges, unknown) = match value {
+            AddressValue::Prefix(prefix) => (vec![ends(*prefix)], None),
+            AddressValue::Range(first, last) => (vec![(*first, *last)], None),
+            AddressValue::Fqdn(_) => (vec![], Some(format!("FQDN object `{name}`"))),
+            AddressValue::Wildcard(_) => (vec![], Some(format!("wildcard object `{name}`"))),
+        };
+        Addresses { set: Arc::new(AddressSet::of(&ranges)), unknown: unknown.into_iter().collect() }
+    }
+
+    fn dynamic(&mut self, filter: &str, origin: &Origin) -> Result<Addresses, Diagnostic> {
+        let filter = Filter::parse(filter)
+            .map_err(|error| Diagnostic::error("tag-filter", origin.clone(), format!("filter `{filter}`: {error}")))?;
+        let config = self.config;
+        let mut sets = Vec::new();
+        let mut unknown = Vec::new();
+        for (at, object) in config.addresses.iter().enumerate() {
+            let visible = self.addresses.get(&*object.name) == Some(&at);
+            if visible && filter.matches(&object.tags) {
+                let member = self.value(&object.name, &object.value);
+                sets.push(member.set);
+                unknown.extend_from_slice(&member.unknown);
+            }
+        }
+        Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into() })
+    }
+
+    /// A list as written in a rule; the empty list, `any` and `application-default` are any (the last
+    /// because a rule that names applications is never evaluated by its services, see `unevaluated`).
+    pub(crate) fn service_list<'n>(&'n self, names: &'n [String], origin: &Origin) -> Result<Services, Diagnostic> {
+        if names.is_empty() || names.iter().any(|name| name == "any" || name == "application-default") {
+            return Ok(Services::Any);
+        }
+        let mut found = Expansion::default();
+        for name in names {
+            self.service(name, origin, 0, &mut found)?;
+        }
+        Ok(Services::Terms(found.terms.into()))
+    }
+
+    fn service<'n>(
+        &'n self,
+        name: &'n str,
+        origin: &Origin,
+        depth: usize,
+        found: &mut Expansion<'n>,
+    ) -> Result<(), Diagnostic> {
+        if !found.seen.insert(name) {
+            return Ok(());
+        }
+        if let Some(service) = self.services.get(name).and_then(|at| self.config.services.get(*at)) {
+            found.terms.push(term(service));
+            return Ok(());
+        }
+        let Some(group) = self.service_groups.get(name).and_then(|at| self.config.service_groups.get(*at)) else {
+            return Err(unresolved("service or service group", name, origin));
+        };
+        if depth >= GROUP_DEPTH_MAX {
+            let message = format!("service groups nest too deeply at `{name}`");
+            return Err(Diagnostic::error("group-cycle", group.origin.clone(), message));
+        }
+        group.members.iter().try_for_each(|member| self.service(member, &group.origin, depth + 1, found))
+    }
+}
+
+/// The services of one list while its groups are expanded; each name counts once.
+#[derive(Default)]
+struct Expansion<'n> {
+    terms: Vec<PortTerm>,
+    seen: HashSet<&'n str>,
+}
+
+fn term(service: &Service) -> PortTerm {
+    let source_ports =
+        if service.source_ports.is_empty() { Ranges::all() } else { Ranges::new(service.source_ports.clone()) };
+    PortTerm { protocol: service.protocol, ports: Ranges::new(service.ports.clone()), source_ports }
+}
+
+/// An address, network or range written in a rule.
+fn literal(text: &str) -> Option<(IpAddr, IpAddr)> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some((ip, ip));
+    }
+    if let Ok(network) = text.parse::<IpNet>() {
+        return Some(ends(network));
+    }
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse::<IpAddr>().ok()?, last.trim().parse::<IpAddr>().ok()?);
+    (first.is_ipv4() == last.is_ipv4() && first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_model::device::{Address, AddressGroup, ServiceGroup};
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn address(name: &str, value: &str, tags: &[&str]) -> Address {
+        let value = match value.strip_prefix("fqdn ") {
+            Some(name) => AddressValue::Fqdn(name.into()),
+            None => AddressValue::Prefix(value.parse().unwrap()),
+        };
+        Address {
+            name: name.into(),
+            origin: Origin::default(),
+            value,
+            tags: tags.iter().map(|tag| (*tag).into()).collect(),
+        }
+    }
+
+    fn group(name: &str, members: &[&str]) -> AddressGroup {
+        let members = GroupMembers::Static(members.iter().map(|member| (*member).into()).collect());
+        AddressGroup { name: name.into(), origin: Origin::xpath(format!("/group/{name}")), members }
+    }
+
+    fn config() -> DeviceConfig {
+        let mut config = DeviceConfig {
+            addresses: vec![
+                address("web-1", "10.0.0.5/32", &["web", "test"]),
+                address("web-2", "10.0.0.6/32", &["web"]),
+                address("net", "10.1.2.3/16", &[]),
+                address("site", "fqdn www.example.com", &["web"]),
+                // Shadowed by the nearer object of the same name.
+                address("web-1", "192.168.0.1/32", &["web"]),
+            ],
+            address_groups: vec![
+                group("all", &["webs", "net"]),
+                group("webs", &["web-1", "web-2"]),
+                group("loop", &["loop"]),
+            ],
+            ..DeviceConfig::default()
+        };
+        let dynamic = GroupMembers::Dynamic("'web' and not 'test'".into());
+        config.address_groups.push(AddressGroup { name: "tagged".into(), origin: Origin::default(), members: dynamic });
+        config
+    }
+
+    fn check(list: &[&str], expected: Expect) {
+        let config = config();
+        let names: Vec<String> = list.iter().map(|name| (*name).into()).collect();
+        let mut objects = Objects::new(&config);
+        let text = match objects.address_list(&names, &Origin::xpath("/rule")) {
+            Ok(found) => {
+                let ranges = found.set.ranges();
+                let ranges = ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>().join(" ");
+                if found.unknown.is_empty() {
+                    ranges
+                } else {
+                    format!("{ranges} unknown: {}", found.unknown.join(", "))
+                }
+            }
+            Err(diagnostic) => diagnostic.to_string(),
+        };
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn address_lists_expand() {
+        check(&[], expect!["0.0.0.0-255.255.255.255 ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]);
+        check(&["all"], expect!["10.0.0.5-10.0.0.6 10.1.0.0-10.1.255.255"]);
+        check(&["10.0.0.7", "webs", "2001:db8::/126"], expect!["10.0.0.5-10.0.0.7 2001:db8::-2001:db8::3"]);
+        check(&["10.0.0.9-10.0.1.1"], expect!["10.0.0.9-10.0.1.1"]);
+        check(&["tagged"], expect!["10.0.0.6-10.0.0.6 unknown: FQDN object `site`"]);
+    }
+
+    #[test]
+    fn address_lists_that_stand_for_nothing_are_refused() {
+        check(
+            &["web-9"],
+            expect![[r#"
+            error[unresolved-name]: `web-9` is not a known address, address group or literal
+              --> /rule"#]],
+        );
+        check(
+            &["loop"],
+            expect![[r#"
+            error[group-cycle]: address group `loop` contains itself, or groups nest too deeply
+              --> /group/loop"#]],
+        );
+        check(
+            &["10.0.0.9-10.0.0.1"],
+            expect![[r#"
+            error[unresolved-name]: `10.0.0.9-10.0.0.1` is not a known address, address group or literal
+              --> /rule"#]],
+        );
+    }
+
+    #[test]
+    fn service_groups_nest_and_source_ports_default_to_any() {
+        let service = |name: &str, port, source_ports| Service {
+            name: name.into(),
+            origin: Origin::default(),
+            protocol: ServiceProtocol::Tcp,
+            ports: vec![(port, port)],
+            source_ports,
+        };
+        let group = |name: &str, member: &str| ServiceGroup {
+            name: name.into(),
+            origin: Origin::default(),
+            members: vec![member.into()],
+        };
+        let config = DeviceConfig {
+            services: vec![service("ssh", 22, vec![(1024, 65535)]), service("web", 80, vec![])],
+            service_groups: (0..40)
+                .map(|level| group(&format!("level-{level}"), &format!("level-{}", level + 1)))
+                .chain([group("outer", "inner"), group("inner", "web")])
+                .collect(),
+            ..DeviceConfig::default()
+        };
+        let list = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+            Objects::new(&config).service_list(&names, &Origin::default())
+        };
+        let Ok(Services::Terms(terms)) = list(&["ssh", "outer"]) else { panic!("terms expected") };
+        assert_eq!(terms[0].source_ports.as_slice(), [(1024, 65535)]);
+        assert!(terms[1].ports.as_slice() == [(80, 80)] && terms[1].source_ports.is_all());
+        assert_eq!(list(&["ssh", "application-default"]), Ok(Services::Any));
+        assert_eq!(list(&["level-0"]).unwrap_err().code, "group-cycle");
+        assert_eq!(list(&["nope"]).unwrap_err().code, "unresolved-name");
+    }
+}

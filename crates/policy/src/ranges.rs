@@ -1,0 +1,378 @@
+//! Which addresses or ports are in a set, and which entry of a table covers a key?
+//!
+//! [`Ranges`] is a set; [`Cuts`] maps every key to a number by the elementary interval it falls into.
+//! Both work alike on ports, IPv4 and IPv6 addresses.
+
+use std::fmt::Debug;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+/// An unsigned number that is an address or a port.
+pub(crate) trait Key: Copy + Ord + Debug {
+    const MIN: Self;
+    const MAX: Self;
+    /// Tables of this key get an index over the top 16 bits once they are large.
+    const INDEXED: bool;
+    fn after(self) -> Option<Self>;
+    fn before(self) -> Option<Self>;
+    fn top16(self) -> u16;
+}
+
+macro_rules! key {
+    ($int:ty, $indexed:expr) => {
+        impl Key for $int {
+            const MIN: Self = <$int>::MIN;
+            const MAX: Self = <$int>::MAX;
+            const INDEXED: bool = $indexed;
+
+            fn after(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+
+            fn before(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+
+            fn top16(self) -> u16 {
+                (self >> (<$int>::BITS - 16)) as u16
+            }
+        }
+    };
+}
+
+key!(u16, false);
+key!(u32, true);
+// Real IPv6 tables share their top bits, so an index over them would not narrow anything.
+key!(u128, false);
+
+/// A key that is an IP address.
+pub(crate) trait Address: Key {
+    fn of(ip: IpAddr) -> Option<Self>;
+    fn ip(self) -> IpAddr;
+}
+
+impl Address for u32 {
+    fn of(ip: IpAddr) -> Option<Self> {
+        match ip {
+            IpAddr::V4(ip) => Some(ip.to_bits()),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    fn ip(self) -> IpAddr {
+        Ipv4Addr::from_bits(self).into()
+    }
+}
+
+impl Address for u128 {
+    fn of(ip: IpAddr) -> Option<Self> {
+        match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Some(ip.to_bits()),
+        }
+    }
+
+    fn ip(self) -> IpAddr {
+        Ipv6Addr::from_bits(self).into()
+    }
+}
+
+/// A set of keys as inclusive ranges: sorted, disjoint, none touching the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Ranges<K>(Vec<(K, K)>);
+
+impl<K: Key> Ranges<K> {
+    pub(crate) fn new(mut ranges: Vec<(K, K)>) -> Self {
+        ranges.retain(|(first, last)| first <= last);
+        ranges.sort_unstable();
+        let mut merged: Vec<(K, K)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            match merged.last_mut() {
+                Some(open) if open.1.after().is_none_or(|next| first <= next) => open.1 = open.1.max(last),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self(merged)
+    }
+
+    pub(crate) fn all() -> Self {
+        Self(vec![(K::MIN, K::MAX)])
+    }
+
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn as_slice(&self) -> &[(K, K)] {
+        &self.0
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
+        matches!(self.0[..], [(first, last)] if first == K::MIN && last == K::MAX)
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, key: K) -> bool {
+        let after = self.0.partition_point(|(first, _)| *first <= key);
+        after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| key <= *last)
+    }
+
+    pub(crate) fn complement(&self) -> Self {
+        let mut gaps = Vec::with_capacity(self.0.len() + 1);
+        let mut from = Some(K::MIN);
+        for (first, last) in &self.0 {
+            if let (Some(from), Some(before)) = (from, first.before()) {
+                gaps.push((from, before));
+            }
+            from = last.after();
+        }
+        gaps.extend(from.map(|from| (from, K::MAX)));
+        Self::new(gaps)
+    }
+
+    /// The part of the set inside one range.
+    pub(crate) fn within(&self, (low, high): (K, K)) -> Self {
+        Self::new(self.0.iter().map(|(first, last)| ((*first).max(low), (*last).min(high))).collect())
+    }
+
+    /// Without the keys of another set.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let kept = other.complement();
+        Self::new(kept.0.iter().flat_map(|gap| self.within(*gap).0).collect())
+    }
+}
+
+/// A set of addresses of both families.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct AddressSet {
+    pub(crate) v4: Ranges<u32>,
+    pub(crate) v6: Ranges<u128>,
+}
+
+impl AddressSet {
+    pub(crate) fn all() -> Self {
+        Self { v4: Ranges::all(), v6: Ranges::all() }
+    }
+
+    /// The union of ranges; a range whose ends are of different families holds nothing.
+    pub(crate) fn of(ranges: &[(IpAddr, IpAddr)]) -> Self {
+        fn family<K: Address>(ranges: &[(IpAddr, IpAddr)]) -> Ranges<K> {
+            Ranges::new(ranges.iter().filter_map(|(first, last)| Some((K::of(*first)?, K::of(*last)?))).collect())
+        }
+        Self { v4: family(ranges), v6: family(ranges) }
+    }
+
+    pub(crate) fn union(sets: &[Arc<Self>]) -> Self {
+        Self {
+            v4: Ranges::new(sets.iter().flat_map(|set| set.v4.as_slice()).copied().collect()),
+            v6: Ranges::new(sets.iter().flat_map(|set| set.v6.as_slice()).copied().collect()),
+        }
+    }
+
+    pub(crate) fn complement(&self) -> Self {
+        Self { v4: self.v4.complement(), v6: self.v6.complement() }
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
+        self.v4.is_all() && self.v6.is_all()
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.v4.is_none() && self.v6.is_none()
+    }
+
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.v4.contains(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.contains(ip.to_bits()),
+        }
+    }
+
+    /// The ranges as addresses, IPv4 first.
+    pub(crate) fn ranges(&self) -> Vec<(IpAddr, IpAddr)> {
+        fn family<K: Address>(ranges: &Ranges<K>) -> impl Iterator<Item = (IpAddr, IpAddr)> + '_ {
+            ranges.as_slice().iter().map(|(first, last)| (first.ip(), last.ip()))
+        }
+        family(&self.v4).chain(family(&self.v6)).collect()
+    }
+}
+
+/// First and last address of a network.
+pub(crate) fn ends(network: IpNet) -> (IpAddr, IpAddr) {
+    (network.network(), network.broadcast())
+}
+
+/// A total map from keys to numbers, constant on intervals.
+#[derive(Clone, Debug)]
+pub(crate) struct Cuts<K> {
+    /// First key of each interval; the first is `K::MIN`.
+    starts: Vec<K>,
+    values: Vec<u32>,
+    /// For each value of the key's top 16 bits, the first interval that starts there or later.
+    index: Option<Box<[u32]>>,
+}
+
+/// Tables with fewer intervals are searched without an index: they fit a few cache lines.
+const INDEX_FROM: usize = 64;
+
+impl<K: Key> Cuts<K> {
+    /// From the start of each interval in rising order; the first must start at `K::MIN`. Neighbours of
+    /// equal value become one.
+    pub(crate) fn new(intervals: impl IntoIterator<Item = (K, u32)>) -> Self {
+        let (mut starts, mut values) = (Vec::new(), Vec::new());
+        for (start, value) in intervals {
+            if values.last() != Some(&value) {
+                starts.push(start);
+                values.push(value);
+            }
+        }
+        let index = (K::INDEXED && starts.len() >= INDEX_FROM).then(|| index_of(&starts));
+        Self { starts, values, index }
+    }
+
+    /// The value of the interval that holds the key.
+    pub(crate) fn find(&self, key: K) -> u32 {
+        let (low, high) = match &self.index {
+            None => (0, self.starts.len()),
+            Some(index) => {
+                let top = usize::from(key.top16());
+                let bound = |at: usize| index.get(at).map_or(self.starts.len(), |at| *at as usize);
+                (bound(top), bound(top + 1))
+            }
+        };
+        let starts = self.starts.get(low..high).unwrap_or_default();
+        let after = low + starts.partition_point(|start| *start <= key);
+        after.checked_sub(1).and_then(|at| self.values.get(at)).copied().unwrap_or(u32::MAX)
+    }
+
+    /// First key of each interval.
+    pub(crate) fn starts(&self) -> &[K] {
+        &self.starts
+    }
+}
+
+fn index_of<K: Key>(starts: &[K]) -> Box<[u32]> {
+    let mut index = Vec::with_capacity(1 << 16);
+    let mut at = 0;
+    for top in 0..=u16::MAX {
+        while starts.get(at).is_some_and(|start| start.top16() < top) {
+            at += 1;
+        }
+        index.push(at as u32);
+    }
+    index.into()
+}
+
+/// Longest prefix match: of the ranges that hold a key, the innermost one's value; `none` elsewhere.
+/// The ranges are prefixes, so that any two are nested or disjoint, and no two are equal.
+pub(crate) fn innermost<K: Key>(mut prefixes: Vec<(K, K, u32)>, none: u32) -> Cuts<K> {
+    prefixes.sort_unstable_by_key(|(first, last, _)| (*first, std::cmp::Reverse(*last)));
+    let mut intervals: Vec<(K, u32)> = vec![(K::MIN, none)];
+    let mut open: Vec<(K, u32)> = Vec::new();
+    let mut emit = |start: K, value: u32| match intervals.last_mut() {
+        Some(previous) if previous.0 == start => previous.1 = value,
+        _ => intervals.push((start, value)),
+    };
+    let close = |open: &mut Vec<(K, u32)>, before: Option<K>, emit: &mut dyn FnMut(K, u32)| {
+        while let Some((last, _)) = open.last().copied()
+            && before.is_none_or(|first| last < first)
+        {
+            open.pop();
+            if let Some(next) = last.after() {
+                emit(next, open.last().map_or(none, |(_, value)| *value));
+            }
+        }
+    };
+    for (first, last, value) in prefixes {
+        close(&mut open, Some(first), &mut emit);
+        emit(first, value);
+        open.push((last, value));
+    }
+    close(&mut open, None, &mut emit);
+    Cuts::new(intervals)
+}
+
+#[cfg(test)]
+mod tests {
+    use ipnet::{Ipv4Net, Ipv6Net};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn touching_ranges_become_one_and_the_complement_of_the_complement_is_the_set() {
+        let set = Ranges::new(vec![(20u16, 30), (10, 19), (40, 40), (5, 3)]);
+        assert_eq!(set.as_slice(), [(10, 30), (40, 40)]);
+        assert_eq!(set.complement().as_slice(), [(0, 9), (31, 39), (41, u16::MAX)]);
+        assert_eq!(set.complement().complement(), set);
+        assert!(Ranges::<u16>::none().complement().is_all());
+        assert!(Ranges::<u16>::all().complement().is_none());
+        assert_eq!(set.without(&Ranges::new(vec![(15, 15), (40, 50)])).as_slice(), [(10, 14), (16, 30)]);
+    }
+
+    fn naive_longest(prefixes: &[IpNet], ip: IpAddr) -> u32 {
+        let matching = prefixes.iter().enumerate().filter(|(_, prefix)| prefix.contains(&ip));
+        matching.max_by_key(|(_, prefix)| prefix.prefix_len()).map_or(u32::MAX, |(at, _)| at as u32)
+    }
+
+    fn check_innermost<K: Address>(mut prefixes: Vec<IpNet>, probes: Vec<IpAddr>) {
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let numbered = prefixes.iter().enumerate().filter_map(|(at, prefix)| {
+            let (first, last) = ends(*prefix);
+            Some((K::of(first)?, K::of(last)?, at as u32))
+        });
+        let table = innermost::<K>(numbered.collect(), u32::MAX);
+        let edges = prefixes.iter().flat_map(|prefix| [ends(*prefix).0, ends(*prefix).1]);
+        for ip in probes.iter().copied().chain(edges.clone()) {
+            assert_eq!(table.find(K::of(ip).unwrap()), naive_longest(&prefixes, ip), "{ip} in {prefixes:?}");
+        }
+        for edge in edges.filter_map(K::of) {
+            for ip in edge.before().into_iter().chain(edge.after()).map(K::ip) {
+                assert_eq!(table.find(K::of(ip).unwrap()), naive_longest(&prefixes, ip), "{ip} in {prefixes:?}");
+            }
+        }
+    }
+
+    // Few distinct top bits, so that prefixes nest; every length, so that /0 and hosts occur.
+    fn v4() -> impl Strategy<Value = u32> {
+        prop_oneof![any::<u32>(), (0u32..4, any::<u16>()).prop_map(|(top, low)| top << 30 | u32::from(low))]
+    }
+
+    fn v6() -> impl Strategy<Value = u128> {
+        prop_oneof![any::<u128>(), (0u128..4, any::<u32>()).prop_map(|(top, low)| top << 126 | u128::from(low))]
+    }
+
+    proptest! {
+        #[test]
+        fn longest_prefix_match_equals_a_scan_v4(
+            prefixes in prop::collection::vec((v4(), 0u8..=32), 0..200),
+            probes in prop::collection::vec(v4(), 0..50),
+        ) {
+            let net = |(bits, len)| Ipv4Net::new(Ipv4Addr::from_bits(bits), len).unwrap().trunc().into();
+            check_innermost::<u32>(prefixes.into_iter().map(net).collect(), probes.into_iter().map(u32::ip).collect());
+        }
+
+        #[test]
+        fn longest_prefix_match_equals_a_scan_v6(
+            prefixes in prop::collection::vec((v6(), 0u8..=128), 0..100),
+            probes in prop::collection::vec(v6(), 0..50),
+        ) {
+            let net = |(bits, len)| Ipv6Net::new(Ipv6Addr::from_bits(bits), len).unwrap().trunc().into();
+            check_innermost::<u128>(prefixes.into_iter().map(net).collect(), probes.into_iter().map(u128::ip).collect());
+        }
+
+        #[test]
+        fn sets_agree_with_their_ranges(ranges in prop::collection::vec((0u16..300, 0u16..300), 0..20), key in 0u16..301) {
+            let set = Ranges::new(ranges.clone());
+            let naive = ranges.iter().any(|(first, last)| (first..=last).contains(&&key));
+            prop_assert_eq!(set.contains(key), naive);
+            prop_assert_eq!(set.complement().contains(key), !naive);
+        }
+    }
+}

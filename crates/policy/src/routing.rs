@@ -1,0 +1,119 @@
+//! Where does a packet for this address go?
+//!
+//! One table per router: own addresses, connected networks and static routes, longest prefix first. A
+//! route to another router continues the look-up there.
+
+pub(crate) mod build;
+mod loops;
+
+use std::net::IpAddr;
+
+use bartizan_model::diagnostic::Origin;
+use ipnet::IpNet;
+
+use crate::ranges::Cuts;
+use crate::tables::{IfaceId, ROUTER_HOPS_MAX, Route, RouterId};
+
+/// Where one route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// The firewall's own address.
+    Local(IfaceId),
+    /// The destination is a neighbour on this interface.
+    Attached(IfaceId),
+    /// By a gateway on this interface.
+    Gateway(IfaceId, IpAddr),
+    /// Look on in that router.
+    Router(RouterId),
+    /// Drop.
+    Discard,
+}
+
+/// Where a route comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Local,
+    Connected,
+    Static,
+}
+
+/// One configured or implied route of a router, in force or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) source: Source,
+    pub(crate) destination: IpNet,
+    pub(crate) next_hop: String,
+    /// `None` when the next hop cannot be reached; why is a warning of the compile.
+    pub(crate) hop: Option<Hop>,
+    pub(crate) metric: u16,
+    pub(crate) admin_distance: u8,
+    /// Won among the routes of its prefix.
+    pub(crate) active: bool,
+}
+
+/// The routing table of one router.
+#[derive(Clone, Debug)]
+pub(crate) struct Router {
+    pub(crate) entries: Vec<Entry>,
+    hops: Vec<Hop>,
+    v4: Cuts<u32>,
+    v6: Cuts<u128>,
+}
+
+/// All routers, by position of their [`RouterId`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routers(pub(crate) Vec<Option<Router>>);
+
+impl Router {
+    /// The position of the route for an address; positions beyond the table mean that there is none.
+    fn position(&self, destination: IpAddr) -> u32 {
+        match destination {
+            IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
+        }
+    }
+}
+
+impl Routers {
+    /// Follows the tables from one router to the end.
+    pub(crate) fn route(&self, router: RouterId, destination: IpAddr) -> Route {
+        self.walk(router, destination, |_, _| {})
+    }
+
+    /// As [`route`](Self::route), telling each router asked with the position of its answer.
+    pub(crate) fn walk(
+        &self,
+        mut router: RouterId,
+        destination: IpAddr,
+        mut visit: impl FnMut(RouterId, Option<usize>),
+    ) -> Route {
+        for _ in 0..=ROUTER_HOPS_MAX {
+            let table = self.0.get(router.index()).and_then(Option::as_ref);
+            let position = table.map(|table| table.position(destination) as usize);
+            let hop = table.zip(position).and_then(|(table, position)| table.hops.get(position));
+            visit(router, hop.and(position));
+            match hop {
+                None => return Route::None,
+                Some(Hop::Discard) => return Route::Discard,
+                Some(Hop::Local(iface)) => return Route::Local { iface: *iface },
+                Some(Hop::Attached(iface)) => return Route::Via { iface: *iface, next_hop: destination, router },
+                Some(Hop::Gateway(iface, gateway)) => {
+                    return Route::Via { iface: *iface, next_hop: *gateway, router };
+                }
+                Some(Hop::Router(next)) => router = *next,
+            }
+        }
+        Route::Loop
+    }
+
+    /// One configured route.
+    pub(crate) fn entry(&self, router: RouterId, position: usize) -> Option<&Entry> {
+        self.0.get(router.index())?.as_ref()?.entries.get(position)
+    }
+}
+
+#[cfg(test)]
+#[path = "routing/tests.rs"]
+mod tests;

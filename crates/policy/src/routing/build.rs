@@ -1,0 +1,198 @@
+//! Which routes of a configuration are in force?
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bartizan_model::device::{self, NextHop, StaticRoute};
+use bartizan_model::diagnostic::Diagnostic;
+use ipnet::IpNet;
+
+use super::{Entry, Hop, Router, Routers, Source, loops};
+use crate::ranges::{Address, ends, innermost};
+use crate::tables::{IfaceId, Interface, RouterId};
+
+/// What the routes of one router refer to.
+struct Surroundings<'a> {
+    id: RouterId,
+    name: &'a str,
+    interfaces: &'a [Option<Interface>],
+    interface_ids: &'a dyn Fn(&str) -> Option<IfaceId>,
+    router_ids: &'a dyn Fn(&str) -> Option<RouterId>,
+}
+
+/// Builds the tables of all routers, and complains about routes that lead nowhere or in circles.
+pub(crate) fn build(
+    routers: &[device::Router],
+    interfaces: &[Option<Interface>],
+    interface_ids: &dyn Fn(&str) -> Option<IfaceId>,
+    router_ids: &dyn Fn(&str) -> Option<RouterId>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Routers {
+    let mut tables = Routers::default();
+    for router in routers {
+        let Some(id) = router_ids(&router.name) else { continue };
+        let around = Surroundings { id, name: &router.name, interfaces, interface_ids, router_ids };
+        let mut entries = around.own();
+        entries.extend(router.routes.iter().map(|route| around.entry(route, diagnostics)));
+        if tables.0.len() <= id.index() {
+            tables.0.resize(id.index() + 1, None);
+        }
+        tables.0[id.index()] = Some(table(entries));
+    }
+    loops::check(&tables, routers, router_ids, diagnostics);
+    tables
+}
+
+/// Chooses the best route of each prefix: source, then administrative distance, metric, and order.
+fn table(mut entries: Vec<Entry>) -> Router {
+    let mut best: BTreeMap<IpNet, usize> = BTreeMap::new();
+    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.hop.is_some()) {
+        let rank = |at: usize| {
+            let entry: &Entry = &entries[at];
+            (entry.source, entry.admin_distance, entry.metric, at)
+        };
+        let winner = best.entry(entry.destination).or_insert(at);
+        if rank(at) < rank(*winner) {
+            *winner = at;
+        }
+    }
+    fn family<K: Address>(best: &BTreeMap<IpNet, usize>) -> crate::ranges::Cuts<K> {
+        let prefixes = best.iter().filter_map(|(prefix, at)| {
+            let (first, last) = ends(*prefix);
+            Some((K::of(first)?, K::of(last)?, *at as u32))
+        });
+        innermost(prefixes.collect(), u32::MAX)
+    }
+    for at in best.values() {
+        entries[*at].active = true;
+    }
+    // An entry that is not in force is never the answer of a look-up; its hop only fills the place.
+    let hops = entries.iter().map(|entry| entry.hop.unwrap_or(Hop::Discard)).collect();
+    Router { hops, v4: family(&best), v6: family(&best), entries }
+}
+
+/// Link-local addresses mean nothing without their link, so they are not routed.
+pub(crate) fn link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+impl Surroundings<'_> {
+    /// The interfaces of this router.
+    fn members(&self) -> impl Iterator<Item = (IfaceId, &Interface)> {
+        self.interfaces
+            .iter()
+            .enumerate()
+            .filter_map(|(at, interface)| Some((IfaceId(at as u16), interface.as_ref()?)))
+            .filter(|(_, interface)| interface.router == Some(self.id))
+    }
+
+    /// Own addresses and the networks attached to them.
+    fn own(&self) -> Vec<Entry> {
+        let entry = |interface: &Interface, own: IpNet, source, destination, hop| Entry {
+            name: interface.name.to_string(),
+            origin: bartizan_model::diagnostic::Origin::default(),
+            source,
+            destination,
+            next_hop: own.addr().to_string(),
+            hop: Some(hop),
+            metric: 0,
+            admin_distance: 0,
+            active: false,
+        };
+        let mut entries = Vec::new();
+        for (id, interface) in self.members() {
+            for address in interface.addresses.iter().filter(|address| !link_local(address.addr())) {
+                entries.push(entry(interface, *address, Source::Local, IpNet::from(address.addr()), Hop::Local(id)));
+                if !interface.loopback && address.prefix_len() < address.max_prefix_len() {
+                    entries.push(entry(interface, *address, Source::Connected, address.trunc(), Hop::Attached(id)));
+                }
+            }
+        }
+        entries
+    }
+
+    fn entry(&self, route: &StaticRoute, diagnostics: &mut Vec<Diagnostic>) -> Entry {
+        let hop = self.hop(route);
+        if let Err(reason) = &hop {
+            let message = format!("route `{}` of router `{}` is not in force: {reason}", route.name, self.name);
+            diagnostics.push(Diagnostic::warning("route-unresolved", route.origin.clone(), message));
+        }
+        let next_hop = match &route.next_hop {
+            NextHop::Address(gateway) => gateway.to_string(),
+            NextHop::Router(name) => format!("router {name}"),
+            NextHop::Discard => "discard".into(),
+            NextHop::Interface => String::new(),
+        };
+        Entry {
+            name: route.name.clone(),
+            origin: route.origin.clone(),
+            source: Source::Static,
+            destination: route.destination.trunc(),
+            next_hop,
+            hop: hop.ok(),
+            metric: route.metric,
+            admin_distance: route.admin_distance,
+            active: false,
+        }
+    }
+
+    fn hop(&self, route: &StaticRoute) -> Result<Hop, String> {
+        match &route.next_hop {
+            NextHop::Discard => Ok(Hop::Discard),
+            NextHop::Router(name) => {
+                (self.router_ids)(name).map(Hop::Router).ok_or_else(|| format!("there is no router `{name}`"))
+            }
+            NextHop::Interface => {
+                let name = route.interface.as_deref().ok_or("it names neither an interface nor a next hop")?;
+                let (id, interface) = self.member(name)?;
+                if interface.loopback {
+                    return Err(format!("nothing is attached to `{name}`"));
+                }
+                Ok(Hop::Attached(id))
+            }
+            NextHop::Address(gateway) => self.gateway(route, *gateway),
+        }
+    }
+
+    fn member(&self, name: &str) -> Result<(IfaceId, &Interface), String> {
+        (self.interface_ids)(name)
+            .and_then(|id| self.members().find(|(member, _)| *member == id))
+            .ok_or_else(|| format!("interface `{name}` is not in router `{}`", self.name))
+    }
+
+    /// The interface a gateway is attached to.
+    fn gateway(&self, route: &StaticRoute, gateway: IpAddr) -> Result<Hop, String> {
+        if gateway.is_ipv4() != route.destination.addr().is_ipv4() {
+            return Err(format!("`{gateway}` and `{}` are of different families", route.destination));
+        }
+        if self.members().any(|(_, interface)| interface.addresses.iter().any(|own| own.addr() == gateway)) {
+            return Err(format!("next hop `{gateway}` is the firewall's own address"));
+        }
+        if let Some(name) = &route.interface {
+            let (id, interface) = self.member(name)?;
+            if interface.loopback {
+                return Err(format!("nothing is attached to `{name}`"));
+            }
+            // A cloud may hand out a host address and a gateway beside it: with the interface named,
+            // the gateway is taken to be on its link, as link-local gateways always are.
+            let on_link = link_local(gateway)
+                || interface.addresses.iter().any(|own| {
+                    own.contains(&gateway)
+                        || (own.prefix_len() == own.max_prefix_len() && own.addr().is_ipv4() == gateway.is_ipv4())
+                });
+            let missing = || format!("next hop `{gateway}` is in no network of `{name}`");
+            return on_link.then_some(Hop::Gateway(id, gateway)).ok_or_else(missing);
+        }
+        let attached = self.members().filter(|(_, interface)| !interface.loopback).flat_map(|(id, interface)| {
+            let networks = interface.addresses.iter().filter(|own| own.contains(&gateway));
+            networks.map(move |own| (own.prefix_len(), id))
+        });
+        attached
+            .max_by_key(|(length, id)| (*length, std::cmp::Reverse(*id)))
+            .map(|(_, id)| Hop::Gateway(id, gateway))
+            .ok_or_else(|| format!("next hop `{gateway}` is in no connected network of the router"))
+    }
+}

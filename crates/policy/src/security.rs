@@ -1,0 +1,256 @@
+//! Which security rule has its say about a flow?
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bartizan_model::device::{Action, DefaultRule, RuleKind, SecurityRule};
+use bartizan_model::diagnostic::{Diagnostic, Origin};
+
+use crate::classifier::{Classifier, Field, Ports, Query, Row};
+use crate::names::Names;
+use crate::objects::{Addresses, Objects, Services};
+use crate::ranges::AddressSet;
+use crate::tables::{RuleId, RuleInfo, RuleVerdict, ZoneId};
+
+/// A rule after names were resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: RuleId,
+    pub(crate) origin: Origin,
+    pub(crate) verdict: RuleVerdict,
+    pub(crate) rows: Vec<Row>,
+    /// Why no flow is matched against the rule.
+    pub(crate) idle: Option<Idle>,
+}
+
+/// Why a rule takes no part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Switched off by the administrator.
+    Disabled,
+    /// It would allow by criteria that this version cannot evaluate.
+    Unevaluated(String),
+}
+
+/// The rule base.
+#[derive(Clone, Debug)]
+pub(crate) struct SecurityTable {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) intrazone: Rule,
+    pub(crate) interzone: Rule,
+    /// The rule of each row of the classifier.
+    row_rules: Vec<u32>,
+    classifier: Classifier,
+    /// Position in `rules` by [`RuleId`], one past the end for ids of earlier generations.
+    positions: Vec<u32>,
+}
+
+/// Name of the rule for flows inside a zone.
+pub(crate) const INTRAZONE_DEFAULT: &str = "intrazone-default";
+/// Name of the rule for flows between zones.
+pub(crate) const INTERZONE_DEFAULT: &str = "interzone-default";
+
+/// The zones of a list; `None` for any.
+pub(crate) type ZoneList = Option<Arc<[ZoneId]>>;
+
+/// What rules refer to besides objects.
+pub(crate) struct Zones<'a> {
+    pub(crate) names: &'a Names,
+    /// Zones of this generation.
+    pub(crate) known: HashSet<&'a str>,
+}
+
+impl Zones<'_> {
+    /// A list as written in a rule; the empty list is any.
+    pub(crate) fn list(&self, names: &[String], origin: &Origin) -> Result<ZoneList, Diagnostic> {
+        if names.is_empty() || names.iter().any(|name| name == "any") {
+            return Ok(None);
+        }
+        let id = |name: &String| {
+            let id = self.names.position(name).filter(|_| self.known.contains(&**name));
+            let message = || format!("`{name}` is not a known zone");
+            id.map(|id| ZoneId(id as u16))
+                .ok_or_else(|| Diagnostic::error("unresolved-name", origin.clone(), message()))
+        };
+        names.iter().map(id).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// Resolves the rule base. Errors go to `diagnostics` and leave the rule out; `None` when the tables would
+/// outgrow their bound.
+pub(crate) fn compile<'a>(
+    rules: &'a [SecurityRule],
+    (intrazone, interzone): (&DefaultRule, &DefaultRule),
+    zones: &Zones<'_>,
+    objects: &mut Objects<'a>,
+    names: &mut Names,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<SecurityTable> {
+    let mut compiled = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let id = RuleId(names.intern(&rule.name) as u32);
+        match resolve(rule, id, zones, objects, diagnostics) {
+            Ok(rule) => compiled.push(rule),
+            Err(error) => diagnostics.push(error),
+        }
+    }
+    let mut default = |name: &str, rule: &DefaultRule| Rule {
+        id: RuleId(names.intern(name) as u32),
+        origin: rule.origin.clone(),
+        verdict: RuleVerdict {
+            action: rule.action,
+            icmp_unreachable: false,
+            log_start: rule.log_start,
+            log_end: rule.log_end,
+        },
+        rows: Vec::new(),
+        idle: None,
+    };
+    let (intrazone, interzone) = (default(INTRAZONE_DEFAULT, intrazone), default(INTERZONE_DEFAULT, interzone));
+    table(compiled, intrazone, interzone, zones.names.len(), names.len())
+}
+
+fn table(rules: Vec<Rule>, intrazone: Rule, interzone: Rule, zones: usize, ids: usize) -> Option<SecurityTable> {
+    let (mut rows, mut row_rules) = (Vec::new(), Vec::new());
+    let mut positions = vec![u32::MAX; ids];
+    for (at, rule) in rules.iter().enumerate() {
+        if let Some(position) = positions.get_mut(rule.id.index()).filter(|position| **position == u32::MAX) {
+            *position = at as u32;
+        }
+        if rule.idle.is_none() {
+            rows.extend_from_slice(&rule.rows);
+            row_rules.resize(rows.len(), at as u32);
+        }
+    }
+    let classifier = Classifier::new(&rows, zones)?;
+    Some(SecurityTable { rules, intrazone, interzone, row_rules, classifier, positions })
+}
+
+fn resolve<'a>(
+    rule: &'a SecurityRule,
+    id: RuleId,
+    zones: &Zones<'_>,
+    objects: &mut Objects<'a>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Rule, Diagnostic> {
+    let origin = &rule.origin;
+    let allow = rule.action == Action::Allow;
+    let mut idle = match &rule.unevaluated[..] {
+        [first, ..] if allow => Some(Idle::Unevaluated(first.clone())),
+        _ => None,
+    };
+    let mut side = |names: &'a [String], negate: bool| -> Result<Arc<AddressSet>, Diagnostic> {
+        let list = objects.address_list(names, origin)?;
+        let (set, unevaluated) = evaluable(objects, &list, negate, allow);
+        if let Some(member) = unevaluated {
+            diagnostics.push(unknown_member(rule, member, allow, negate || list.set.is_none()));
+            if allow && negate {
+                idle.get_or_insert_with(|| Idle::Unevaluated(member.to_owned()));
+            }
+        }
+        Ok(set)
+    };
+    let source = side(&rule.source, rule.negate_source)?;
+    let destination = side(&rule.destination, rule.negate_destination)?;
+    if rule.disabled {
+        idle = Some(Idle::Disabled);
+    }
+    let ports = match objects.service_list(&rule.service, origin)? {
+        Services::Any => vec![Ports::Any],
+        Services::Terms(terms) => Ports::of(&terms),
+    };
+    let (from, to) = (zones.list(&rule.from, origin)?, zones.list(&rule.to, origin)?);
+    let row = |ports| Row {
+        from: from.clone(),
+        to: to.clone(),
+        kind: rule.kind,
+        source: Arc::clone(&source),
+        destination: Arc::clone(&destination),
+        ports,
+    };
+    let verdict = RuleVerdict {
+        action: rule.action,
+        icmp_unreachable: rule.icmp_unreachable,
+        log_start: rule.log_start,
+        log_end: rule.log_end,
+    };
+    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.into_iter().map(row).collect(), idle })
+}
+
+/// The addresses a list may be taken for when some are not known, and the first of those. What is not
+/// known never widens what is allowed: an allow rule goes by the addresses that are known and never
+/// matches when it negates, any other rule takes the list for any.
+fn evaluable<'l>(
+    objects: &mut Objects<'_>,
+    list: &'l Addresses,
+    negate: bool,
+    allow: bool,
+) -> (Arc<AddressSet>, Option<&'l str>) {
+    let unknown = list.unknown.first().map(|member| &**member);
+    let set = match (unknown.is_some(), allow, negate) {
+        (true, false, _) => objects.every(),
+        (_, _, true) => objects.complement(&list.set),
+        (_, _, false) => Arc::clone(&list.set),
+    };
+    (set, unknown)
+}
+
+fn unknown_member(rule: &SecurityRule, member: &str, allow: bool, never: bool) -> Diagnostic {
+    let effect = match (allow, never) {
+        (true, true) => "so the rule never matches",
+        (true, false) => "so the rule matches only its other addresses",
+        (false, _) => "so the rule matches any address there",
+    };
+    let message = format!("rule `{}`: {member} is not resolved by this version, {effect}", rule.name);
+    Diagnostic::warning("unresolved-address", rule.origin.clone(), message)
+}
+
+impl SecurityTable {
+    /// The rule that decides; a default rule when no other matches.
+    pub(crate) fn decide(&self, query: &Query) -> &Rule {
+        let row = self.classifier.first(query, |_| true);
+        let rule = row.and_then(|row| self.row_rules.get(row)).and_then(|at| self.rules.get(*at as usize));
+        rule.unwrap_or_else(|| self.default_rule(query))
+    }
+
+    pub(crate) fn default_rule(&self, query: &Query) -> &Rule {
+        if query.to == Some(query.from) { &self.intrazone } else { &self.interzone }
+    }
+
+    /// Place of a rule from 1, the default rules after all others.
+    pub(crate) fn position(&self, id: RuleId) -> Option<usize> {
+        if let Some(at) = self.positions.get(id.index()).filter(|at| **at != u32::MAX) {
+            return Some(*at as usize + 1);
+        }
+        let defaults = [&self.intrazone, &self.interzone];
+        defaults.iter().position(|rule| rule.id == id).map(|at| self.rules.len() + 1 + at)
+    }
+
+    pub(crate) fn info(&self, id: RuleId) -> Option<RuleInfo<'_>> {
+        let position = self.position(id)?;
+        let rule = match position.checked_sub(self.rules.len() + 1) {
+            None => self.rules.get(position - 1)?,
+            Some(0) => &self.intrazone,
+            Some(_) => &self.interzone,
+        };
+        Some(RuleInfo { position, verdict: Some(rule.verdict), origin: &rule.origin })
+    }
+
+    /// How many rules there are, default rules included.
+    pub(crate) fn len(&self) -> usize {
+        self.rules.len() + 2
+    }
+}
+
+impl Rule {
+    /// The fields that keep a flow from matching, by the row that comes closest; empty when it matches.
+    pub(crate) fn misses(&self, query: &Query) -> Vec<Field> {
+        let rows = self.rows.iter().map(|row| row.misses(query).collect::<Vec<_>>());
+        rows.min_by_key(Vec::len).unwrap_or_else(|| vec![Field::Service])
+    }
+
+    /// Whether the rule is only for flows inside a zone.
+    pub(crate) fn intrazone(&self) -> bool {
+        self.rows.first().is_some_and(|row| row.kind == RuleKind::Intrazone)
+    }
+}
