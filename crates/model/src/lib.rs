@@ -11,3 +11,4 @@ pub mod diagnostic;
 pub mod tag_filter;
 pub mod tree;
 pub mod xml;
+pub mod xpath;

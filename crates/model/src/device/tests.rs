@@ -71,7 +71,9 @@ fn five_mistakes_are_five_diagnostics() {
         ("<application><member>any</member></application>", ""),
         ("<member>pod-cidr</member>", "<member>pod-cird</member>"),
     ]);
-    check(&report, expect![[r#"
+    check(
+        &report,
+        expect![[r#"
         error[invalid-address]: `10.0.2.400/24` is not an address or prefix
           --> ../network/interface/ethernet/entry[@name='ethernet1/2']/layer3/ip/entry[@name='10.0.2.400/24']
           help: write e.g. `10.0.1.4/24`
@@ -87,6 +89,7 @@ fn five_mistakes_are_five_diagnostics() {
         error[missing-member]: rule `health-checks` has no `application`
           --> ../vsys/entry[@name='vsys1']/rulebase/security/rules/entry[@name='health-checks']
           help: write `<application><member>any</member></application>` to match every one
-    "#]]);
+    "#]],
+    );
     assert!(report.config.is_none());
 }
