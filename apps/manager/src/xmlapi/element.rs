@@ -42,9 +42,6 @@ pub(crate) trait Build: Sized {
     fn with_all(self, children: impl IntoIterator<Item = Element>) -> Self {
         children.into_iter().fold(self, Build::with)
     }
-    /// Text.
-    #[must_use]
-    fn text_content(self, text: &str) -> Self;
 }
 
 impl Build for Element {
@@ -55,11 +52,6 @@ impl Build for Element {
 
     fn share(mut self, child: Arc<Element>) -> Self {
         self.children.push(Child::Element(child));
-        self
-    }
-
-    fn text_content(mut self, text: &str) -> Self {
-        self.children.push(Child::Text(text.into()));
         self
     }
 }

@@ -22,8 +22,6 @@ pub(crate) mod code {
     pub(crate) const FORBIDDEN: u16 = 403;
     /// The manager is at fault.
     pub(crate) const INTERNAL: u16 = 2;
-    /// The XPath cannot be read.
-    pub(crate) const BAD_XPATH: u16 = 6;
     /// Nothing is there.
     pub(crate) const NOT_PRESENT: u16 = 7;
     /// Refused by its content.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_model::tree::Element;
+use bartizan_model::tree::{Element, quote};
 
 use super::super::element::{Build as _, element, entry};
 use super::super::reply::{Reply, code};
 use super::devices::{Known, inventory};
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::configuration::edit::{Edit, quoted};
+use crate::configuration::edit::Edit;
 use crate::jobs::JobKind;
 use crate::times;
 use crate::topology::{DeviceGroup, Topology};
@@ -106,7 +106,7 @@ pub(super) async fn move_group(app: &App, caller: &Caller, command: &Element) ->
     if let Err(line) = check_move(&topology, name, parent.as_deref()) {
         return Reply::error(code::INVALID_OBJECT, &[line]);
     }
-    let group = format!("{HIERARCHY}/entry[@name={}]", quoted(name));
+    let group = format!("{HIERARCHY}/entry[@name={}]", quote(name));
     let edit = match &parent {
         Some(parent) => Edit::Set {
             xpath: group,
