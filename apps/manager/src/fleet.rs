@@ -24,6 +24,10 @@ use crate::{lock, store};
 
 /// Answers that may be awaited from one device.
 const AWAITED_MAX: usize = 256;
+/// Longest text a device may say of itself: host name, version, address.
+const TEXT_MAX: usize = 255;
+/// Largest message from a device: the answer to `show session all`, in practice.
+const MESSAGE_MAX: usize = 32 << 20;
 
 /// Why a device did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +80,7 @@ pub(crate) fn enrollment_service(app: Arc<App>) -> EnrollmentServer<enrolment::S
 
 /// The service of enrolled devices.
 pub(crate) fn fleet_service(app: Arc<App>) -> FleetServer<attach::Service> {
-    FleetServer::new(attach::Service { app })
+    FleetServer::new(attach::Service { app }).max_decoding_message_size(MESSAGE_MAX)
 }
 
 impl Fleet {

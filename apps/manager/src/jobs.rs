@@ -141,11 +141,6 @@ impl Jobs {
         if let Err(error) = self.store.put_job(id, &job.to_json()).await {
             tracing::error!(id, %error, "a finished job cannot be stored");
         }
-        self.put_finished(job);
-    }
-
-    /// Replaces a job by its finished record, which is stored already.
-    pub(crate) fn put_finished(&self, job: Job) {
         lock(&self.jobs).insert(job.id, Arc::new(job));
     }
 

@@ -1,7 +1,7 @@
 //! How does the one listener speak TLS?
 //!
-//! Everybody may connect; a firewall also shows the certificate that this manager gave it. Who has none,
-//! or one of another authority, is a client of the XML API or a device that wants to enrol.
+//! Everybody may connect; a firewall also shows the certificate that this manager gave it. Who shows none
+//! is a client of the XML API or a device that wants to enrol; a certificate of another authority is refused.
 
 use std::sync::Arc;
 

@@ -28,7 +28,8 @@ pub(crate) enum Edit {
         element: String,
     },
     /// Replace, or create.
-    Edit {
+    #[serde(rename = "edit")]
+    Replace {
         /// Where.
         xpath: String,
         /// What.
@@ -120,7 +121,7 @@ impl Edit {
         let xpath = text("xpath")?;
         match action {
             "set" => Ok(Self::Set { xpath, element: text("element")? }),
-            "edit" => Ok(Self::Edit { xpath, element: text("element")? }),
+            "edit" => Ok(Self::Replace { xpath, element: text("element")? }),
             "delete" => Ok(Self::Delete { xpath }),
             "rename" => Ok(Self::Rename { xpath, newname: text("newname")? }),
             "clone" => Ok(Self::Clone { xpath, from: text("from")?, newname: text("newname")? }),
@@ -142,7 +143,7 @@ impl Edit {
     pub(crate) fn apply(&self, root: &mut Arc<Element>) -> Result<Applied, EditFailure> {
         let outcome = match self {
             Self::Set { xpath, element } => edit::set(root, xpath, element),
-            Self::Edit { xpath, element } => edit::edit(root, xpath, element),
+            Self::Replace { xpath, element } => edit::edit(root, xpath, element),
             Self::Delete { xpath } => edit::delete(root, xpath),
             Self::Rename { xpath, newname } => edit::rename(root, xpath, newname),
             Self::Clone { xpath, from, newname } => edit::clone(root, xpath, from, newname),
@@ -168,7 +169,7 @@ impl Edit {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Set { .. } => "set",
-            Self::Edit { .. } => "edit",
+            Self::Replace { .. } => "edit",
             Self::Delete { .. } => "delete",
             Self::Rename { .. } => "rename",
             Self::Clone { .. } => "clone",
@@ -181,7 +182,7 @@ impl Edit {
     pub(crate) fn xpath(&self) -> &str {
         match self {
             Self::Set { xpath, .. }
-            | Self::Edit { xpath, .. }
+            | Self::Replace { xpath, .. }
             | Self::Delete { xpath }
             | Self::Rename { xpath, .. }
             | Self::Clone { xpath, .. }
@@ -204,7 +205,7 @@ impl Edit {
     /// What is there now, for the config log.
     pub(crate) fn preview_before(&self, root: &Element) -> String {
         match self {
-            Self::Edit { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
+            Self::Replace { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
                 Ok([only]) => preview(only),
                 Ok(_) | Err(_) => String::new(),
             },
@@ -215,7 +216,7 @@ impl Edit {
     /// Its line in the config log.
     pub(crate) fn audit_line(&self, caller: &Caller, before: String, result: &str) -> AuditLine {
         let after = match self {
-            Self::Set { element, .. } | Self::Edit { element, .. } => mask(self.xpath(), element.clone()),
+            Self::Set { element, .. } | Self::Replace { element, .. } => mask(self.xpath(), element.clone()),
             Self::Rename { newname, .. } | Self::Clone { newname, .. } => newname.clone(),
             Self::Move { r#where: place, dst, .. } => format!("{place} {dst}").trim_end().to_owned(),
             Self::Load { source, .. } => source.clone(),

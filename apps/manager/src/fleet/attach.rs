@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Link;
+use super::{Link, TEXT_MAX};
 use crate::app::App;
 use crate::http::{DeviceIdentity, Peer};
 use crate::lock;
@@ -109,6 +109,13 @@ async fn read_hello(messages: &mut Streaming<DeviceMessage>, identity: &DeviceId
     let Some(Body::Hello(hello)) = first.transpose()?.and_then(|message| message.body) else {
         return Err(Status::invalid_argument("the first message must be a hello"));
     };
+    for text in [&hello.hostname, &hello.software_version, &hello.management_address, &hello.running_digest] {
+        if text.len() > TEXT_MAX || text.chars().any(char::is_control) {
+            return Err(Status::invalid_argument(format!(
+                "the texts of a hello must be at most {TEXT_MAX} printable characters"
+            )));
+        }
+    }
     if hello.serial != identity.serial {
         return Err(Status::permission_denied(format!(
             "the hello says `{}`, the certificate says `{}`",

@@ -9,14 +9,14 @@ use bartizan_api::fleet::enrollment_server::Enrollment;
 use bartizan_api::fleet::{EnrollRequest, EnrollResponse};
 use tonic::{Request, Response, Status};
 
+use super::TEXT_MAX;
 use crate::app::App;
 use crate::http::Peer;
 use crate::random;
 use crate::store::devices::{DEVICES_MAX, Device};
 use crate::store::now_us;
 
-/// Longest host name, version or serial a device may give.
-const TEXT_MAX: usize = 255;
+/// Longest serial a device may wish for.
 const SERIAL_MAX: usize = 32;
 
 pub(crate) struct Service {

@@ -56,25 +56,26 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         ];
         return finish(app, id, Outcome::Ok, details, warnings).await;
     }
-    let mut done: Option<Job> = None;
-    let record = |version: u64| {
-        let mut job = Job::clone(&*app.jobs.job(id)?);
-        job.details = vec![
+    let details = |version: u64| {
+        vec![
             "Configuration committed successfully".to_owned(),
             format!("Committed version {version} in {}", milliseconds(begun)),
-        ];
+        ]
+    };
+    // Stored with the version, so that after a crash the job tells the truth; the time it took is known
+    // only afterwards.
+    let record = |version: u64| {
+        let mut job = Job::clone(&*app.jobs.job(id)?);
+        job.details = details(version);
         job.warnings.clone_from(&warnings);
         job.finish(Outcome::Ok);
-        let json = job.to_json();
-        done = Some(job);
-        Some((id, json))
+        Some((id, job.to_json()))
     };
     match app.configuration.commit(&snapshot, &request.caller.name, &request.comment, record).await {
-        Ok(_) => {
+        Ok(version) => {
+            let details = details(version);
             log(app, &request, "Succeeded").await;
-            if let Some(job) = done {
-                app.jobs.put_finished(job);
-            }
+            finish(app, id, Outcome::Ok, details, warnings).await;
         }
         Err(error) => {
             log(app, &request, "Failed").await;
@@ -85,11 +86,15 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
 }
 
 /// A diagnostic as lines: what PAN-OS would say, then where and what to do instead.
-pub(super) fn lines(diagnostics: &[Diagnostic], severity: Severity) -> Vec<String> {
-    let of_severity: Vec<_> = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).collect();
-    let mut lines: Vec<String> = of_severity.iter().take(LINES_MAX).map(|diagnostic| line(diagnostic)).collect();
-    if of_severity.len() > LINES_MAX {
-        lines.push(format!("and {} more", of_severity.len() - LINES_MAX));
+pub(super) fn lines(diagnostics: &[Diagnostic], severity: Severity, count_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> =
+        diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).map(line).collect();
+    lines.sort();
+    lines.dedup();
+    let left_out = lines.len().saturating_sub(count_max);
+    lines.truncate(count_max);
+    if left_out > 0 {
+        lines.push(format!("and {left_out} more"));
     }
     lines
 }
@@ -112,10 +117,8 @@ fn line(diagnostic: &Diagnostic) -> String {
 async fn check(snapshot: &Arc<Snapshot>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let snapshot = snapshot.clone();
     let diagnostics = tokio::task::spawn_blocking(move || diagnose(&snapshot.candidate)).await?;
-    let mut warnings = lines(&diagnostics, Severity::Warning);
-    warnings.sort();
-    warnings.dedup();
-    Ok((lines(&diagnostics, Severity::Error), warnings))
+    let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
+    Ok((lines(Severity::Error), lines(Severity::Warning)))
 }
 
 fn diagnose(candidate: &Arc<Element>) -> Vec<Diagnostic> {

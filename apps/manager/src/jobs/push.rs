@@ -22,6 +22,8 @@ use crate::topology::Topology;
 
 /// Devices that are rendered for and awaited at once.
 const AT_ONCE: usize = 64;
+/// Lines of errors, and of warnings, that a job keeps of one device.
+const LINES_MAX: usize = 100;
 
 /// What is to be pushed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +107,11 @@ async fn push(app: &App, request: &PushRequest, version: u64, serial: &str) -> E
         Ok(None) => return End::failed(format!("{serial} not connected: it never enrolled with this manager")),
         Err(error) => return End::failed(format!("the inventory cannot be read: {error}")),
     };
+    if !request.validate_only
+        && let Err(error) = app.fleet.link(serial)
+    {
+        return End::failed(error);
+    }
     let (policy, templates) = versions(request, version, &device);
     let (policy_tree, template_tree) = match trees(app, policy, templates).await {
         Ok(trees) => trees,
@@ -117,10 +124,11 @@ async fn push(app: &App, request: &PushRequest, version: u64, serial: &str) -> E
         Ok(rendering) => rendering,
         Err(error) => return End::failed(format!("the configuration cannot be rendered: {error}")),
     };
-    let warnings = lines(&rendering.diagnostics, Severity::Warning);
+    let lines = |severity| lines(&rendering.diagnostics, severity, LINES_MAX);
+    let warnings = lines(Severity::Warning);
     if rendering.is_refused() {
         let mut errors = vec!["Validation Error:".to_owned()];
-        errors.extend(lines(&rendering.diagnostics, Severity::Error));
+        errors.extend(lines(Severity::Error));
         return End { errors, warnings, ..End::default() };
     }
     if request.validate_only {
@@ -190,7 +198,7 @@ fn waiting(app: &App, topology: &Topology, serial: &str, started_us: i64) -> Dev
     DeviceResult {
         serial: serial.to_owned(),
         hostname: app.fleet.link(serial).map_or_else(|_| serial.to_owned(), |link| link.hello.hostname.clone()),
-        device_group: topology.group_of(serial).map(|group| group.name.clone()).unwrap_or_default(),
+        device_group: topology.group_of(serial).unwrap_or_default().to_owned(),
         outcome: Outcome::Pending,
         started_us,
         finished_us: None,

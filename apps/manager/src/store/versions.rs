@@ -5,6 +5,9 @@ use sqlx::Row as _;
 use super::audit::{self, AuditLine};
 use super::{Store, from_db, hex_digest, jobs, now_us, to_db};
 
+/// Versions that are kept, besides those that devices were pushed last; the oldest make room.
+pub(crate) const VERSIONS_MAX: i64 = 1000;
+
 /// A version without its text.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct VersionLine {
@@ -101,6 +104,15 @@ impl Store {
             .bind(version.journal_end)
             .execute(&mut *transaction)
             .await?;
+        sqlx::query(
+            "DELETE FROM versions WHERE number <= ?1 - ?2 AND number NOT IN \
+             (SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
+              UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL)",
+        )
+        .bind(number)
+        .bind(VERSIONS_MAX)
+        .execute(&mut *transaction)
+        .await?;
         if let Some((id, record)) = job(from_db(number)) {
             jobs::put(&mut transaction, id, &record).await?;
         }

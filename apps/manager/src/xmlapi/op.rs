@@ -52,6 +52,8 @@ async fn run(app: &Arc<App>, caller: &Caller, command: &Element, words: &[&str])
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app),
+        // Nobody can take a lock yet, so there are none.
+        ["show", "config-locks" | "commit-locks", ..] => Reply::result(element("result").with(element(words[1]))),
 
         ["show", "jobs", "id", ..] => jobs::one(app, command),
         ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),

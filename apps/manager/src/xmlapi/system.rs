@@ -1,5 +1,6 @@
 //! What does the manager say of itself?
 
+use bartizan_model::manager;
 use bartizan_model::tree::Element;
 
 use super::element::{Build as _, element};
@@ -7,7 +8,7 @@ use super::reply::Reply;
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::store::now_us;
-use crate::{times, topology};
+use crate::times;
 
 /// The version whose schema clients are to use; they choose by it. Bartizan's own version is in
 /// `bartizan-version`.
@@ -21,8 +22,8 @@ const CONTENT_VERSION: &str = "0-0";
 pub(super) fn info(app: &App) -> Reply {
     let running = app.configuration.snapshot().running.clone();
     let setting = |name: &str| {
-        topology::localhost(&running)
-            .and_then(|entry| entry.descend(&["deviceconfig", "system", name]))
+        manager::container(&running, "deviceconfig")
+            .and_then(|device| device.descend(&["system", name]))
             .map(|value| value.text())
             .unwrap_or_default()
     };

@@ -63,10 +63,8 @@ pub(super) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
 pub(super) async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<String, Known>> {
     let mut known: BTreeMap<String, Device> =
         app.store.devices().await?.into_iter().map(|device| (device.serial.clone(), device)).collect();
-    for serial in topology.serials() {
-        known
-            .entry(serial.to_owned())
-            .or_insert_with(|| Device { serial: serial.to_owned(), hostname: String::new(), ..Device::default() });
+    for serial in topology.devices.keys() {
+        known.entry(serial.clone()).or_insert_with(|| Device { serial: serial.clone(), ..Device::default() });
     }
     let mut devices = BTreeMap::new();
     for (serial, device) in known {
@@ -76,8 +74,8 @@ pub(super) async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<
             (link.address.ip().to_string(), link.since_us, uptime.unsigned_abs())
         });
         let state = sync::state(app, &device).await?;
-        let group = topology.group_of(&serial).map(|group| group.name.clone());
-        let stack = topology.stack_of(&serial).map(|stack| stack.name.clone());
+        let group = topology.group_of(&serial).map(str::to_owned);
+        let stack = topology.stack_of(&serial).map(str::to_owned);
         devices.insert(serial, Known { device, attached, state, group, stack });
     }
     Ok(devices)

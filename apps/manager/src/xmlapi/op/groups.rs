@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_model::tree::{Element, quote};
+use bartizan_model::tree::Element;
+use bartizan_model::{manager, xml};
 
-use super::super::element::{Build as _, element, entry};
+use super::super::element::{Build as _, element, entry, leaf};
 use super::super::reply::{Reply, code};
 use super::devices::{Known, inventory};
 use crate::accounts::Caller;
@@ -18,8 +19,6 @@ use crate::topology::{DeviceGroup, Topology};
 const DEPTH_MAX: usize = 4;
 /// The first id of a device group; smaller ones are PAN-OS's own.
 const FIRST_GROUP_ID: usize = 11;
-/// Where the hierarchy is kept.
-const HIERARCHY: &str = "/config/readonly/devices/entry[@name='localhost.localdomain']/device-group";
 
 /// `show devicegroups [name N]`
 pub(super) async fn device_groups(app: &App, command: &Element) -> Reply {
@@ -82,7 +81,7 @@ pub(super) async fn stacks(app: &App, command: &Element) -> Reply {
     let stacks = topology.stacks.iter().filter(|stack| wanted.as_ref().is_none_or(|wanted| *wanted == stack.name));
     let entries = stacks.map(|stack| {
         let templates = element("templates")
-            .with_all(stack.templates.iter().map(|name| super::super::element::leaf("member", name)));
+            .with_all(stack.templates.iter().map(|name| leaf("member", name)));
         entry(&stack.name).with(templates).with(members(&stack.devices, &devices, template_device))
     });
     Reply::result(element("result").with(element("template-stack").with_all(entries)))
@@ -106,13 +105,10 @@ pub(super) async fn move_group(app: &App, caller: &Caller, command: &Element) ->
     if let Err(line) = check_move(&topology, name, parent.as_deref()) {
         return Reply::error(code::INVALID_OBJECT, &[line]);
     }
-    let group = format!("{HIERARCHY}/entry[@name={}]", quote(name));
+    let xpath = manager::parent_xpath(name);
     let edit = match &parent {
-        Some(parent) => Edit::Set {
-            xpath: group,
-            element: bartizan_model::xml::write(&super::super::element::leaf("parent-dg", parent)),
-        },
-        None => Edit::Delete { xpath: format!("{group}/parent-dg") },
+        Some(parent) => Edit::Replace { xpath, element: xml::write(&leaf("parent-dg", parent)) },
+        None => Edit::Delete { xpath },
     };
     if let Err(error) = app.configuration.apply(caller, vec![edit]).await {
         return error.into();

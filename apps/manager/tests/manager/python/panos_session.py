@@ -6,6 +6,7 @@
 import sys
 
 from panos import errors
+from panos.device import Vsys
 from panos.firewall import Firewall
 from panos.network import EthernetInterface, StaticRoute, VirtualRouter, Zone
 from panos.objects import AddressGroup, AddressObject, ServiceObject, Tag
@@ -117,15 +118,18 @@ interfaces = [
     template.add(EthernetInterface("ethernet1/1", mode="layer3", ip=("10.1.0.1/16",))),
     template.add(EthernetInterface("ethernet1/2", mode="layer3", ip=("203.0.113.2/24",))),
 ]
+vsys = template.add(Vsys("vsys1"))
+vsys.create()
 for interface, zone in zip(interfaces, ("trust", "untrust")):
     interface.create()
-    interface.set_zone(zone, mode="layer3", update=True)
-    interface.set_virtual_router("default", update=True)
-router = template.find("default", VirtualRouter)
+    interface.set_vsys("vsys1", update=True)
+    vsys.add(Zone(zone, mode="layer3", interface=[interface.name])).create()
+router = template.add(VirtualRouter("default", interface=["ethernet1/1", "ethernet1/2"]))
+router.create()
 router.add(StaticRoute("default", "0.0.0.0/0", nexthop="203.0.113.1", interface="ethernet1/2")).create()
 stack = panorama.add(TemplateStack("stack", templates=["net"]))
 stack.create()
-check([zone.name for zone in Zone.refreshall(template)] == ["trust", "untrust"], "zones")
+check([zone.name for zone in Zone.refreshall(vsys)] == ["trust", "untrust"], "zones")
 
 # Hierarchy.
 child = panorama.add(DeviceGroup("branch-berlin"))
