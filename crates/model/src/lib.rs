@@ -5,9 +5,12 @@
 //! into typed structures ([`device`]). Whatever is wrong on the way is a [`diagnostic::Diagnostic`]
 //! with its place. This crate never reads a file or a clock.
 
+pub mod choices;
 pub mod codes;
 pub mod device;
 pub mod diagnostic;
+pub mod edit;
+pub mod manager;
 pub mod tag_filter;
 pub mod tree;
 pub mod xml;

@@ -9,15 +9,12 @@ use super::context::Context;
 use super::node::Node;
 use super::value;
 use super::{AddressValue, DeviceConfig, Interface, InterfaceKind, ManagementProfile, Scope};
-use crate::codes;
+use crate::{choices, codes};
 
 /// Longest name of an interface management profile in PAN-OS.
 const PROFILE_NAME_LENGTH_MAX: usize = 31;
 /// Range of `mtu` in PAN-OS.
 const MTU_BYTES: std::ops::RangeInclusive<u32> = 576..=9216;
-/// What an Ethernet interface can be; only `layer3` moves packets here.
-const MODES: [&str; 8] =
-    ["layer3", "layer2", "tap", "virtual-wire", "ha", "aggregate-group", "decrypt-mirror", "log-card"];
 
 /// Interfaces that exist in the configuration and move no packets: name and what they are.
 pub(super) type OtherInterfaces = BTreeMap<String, String>;
@@ -87,7 +84,7 @@ fn read_ethernet(
         }
         return;
     }
-    match context.choice(node, &MODES) {
+    match context.choice(node, choices::INTERFACE) {
         Some(mode) if mode.tag() == "layer3" => {
             for unit in mode.entries_at(&["units"]) {
                 others.insert(value::interface_name(unit.name()), "a subinterface".to_owned());
@@ -153,7 +150,7 @@ fn reads_dhcp(context: &mut Context, layer3: &Node<'_>) -> bool {
     let Some(client) = layer3.child("dhcp-client") else { return false };
     let on = context.yes_no(&client, "enable").unwrap_or(true);
     if on {
-        context.choice(layer3, &["ip", "dhcp-client"]);
+        context.choice(layer3, choices::INTERFACE_ADDRESS);
         context.warning(
             codes::NOT_ENFORCED,
             &client,

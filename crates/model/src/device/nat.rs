@@ -6,7 +6,7 @@ use super::references::Names;
 use super::rules::{self, Known};
 use super::value::{self, interface_name};
 use super::{AddressValue, DestinationTranslation, Interface, NatRule, Scope, SourceTranslation};
-use crate::codes;
+use crate::{choices, codes};
 
 /// Reads the rules of all rulebases in the order of evaluation.
 pub(super) fn read(context: &mut Context, known: &Known<'_>, rulebases: &[Node<'_>]) -> Vec<NatRule> {
@@ -41,13 +41,13 @@ impl Reader<'_> {
             destination_translation: None,
         };
         let supported = self.is_ipv4(context, node);
-        let source_kind = node.child("source-translation").map(|parent| {
-            context.choice(&parent, &["dynamic-ip-and-port", "dynamic-ip", "static-ip"]).unwrap_or(parent)
-        });
+        let source_kind = node
+            .child("source-translation")
+            .map(|parent| context.choice(&parent, choices::SOURCE_TRANSLATION).unwrap_or(parent));
         if let Some(kind) = &source_kind {
             rule.source_translation = self.source_translation(context, &rule, kind);
         }
-        if let Some(parent) = context.choice(node, &["destination-translation", "dynamic-destination-translation"]) {
+        if let Some(parent) = context.choice(node, choices::DESTINATION_TRANSLATION) {
             rule.destination_translation = self.destination_translation(context, &rule, &parent);
         }
         let left_out = source_kind.is_some_and(|kind| kind.tag() == "dynamic-ip")
@@ -107,7 +107,7 @@ impl Reader<'_> {
     }
 
     fn dynamic_ip_and_port(&self, context: &mut Context, kind: &Node<'_>) -> Option<SourceTranslation> {
-        match context.choice(kind, &["interface-address", "translated-address"]) {
+        match context.choice(kind, choices::SOURCE_POOL) {
             Some(branch) if branch.tag() == "interface-address" => self.interface_address(context, &branch),
             Some(branch) => {
                 let members: Vec<Node<'_>> = branch.members().collect();

@@ -11,9 +11,9 @@ use super::value;
 use super::{
     Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Service, ServiceGroup, ServiceProtocol, Tag,
 };
-use crate::codes;
 use crate::diagnostic::Origin;
 use crate::tag_filter::TagFilter;
+use crate::{choices, codes};
 
 /// Longest tag of PAN-OS.
 const TAG_LENGTH_MAX: usize = 127;
@@ -228,7 +228,7 @@ fn read_addresses<'a>(
 }
 
 fn address_value(context: &mut Context, node: &Node<'_>) -> Option<AddressValue> {
-    let Some(kind) = context.choice(node, &["ip-netmask", "ip-range", "ip-wildcard", "fqdn"]) else {
+    let Some(kind) = context.choice(node, choices::ADDRESS) else {
         context.error(codes::MISSING_MEMBER, node, format!("address `{}` has no value", node.name()));
         context.help("give it one of `ip-netmask`, `ip-range`, `ip-wildcard` and `fqdn`");
         return None;
@@ -257,7 +257,7 @@ fn address_value(context: &mut Context, node: &Node<'_>) -> Option<AddressValue>
 
 fn read_address_group(context: &mut Context, config: &mut DeviceConfig, objects: &Objects, node: &Node<'_>) {
     objects.tags(context, node);
-    let members = match context.choice(node, &["static", "dynamic"]) {
+    let members = match context.choice(node, choices::ADDRESS_GROUP) {
         Some(list) if list.tag() == "static" => {
             for member in list.members() {
                 let text = member.text();
@@ -322,7 +322,7 @@ fn read_services<'a>(
 
 fn service(context: &mut Context, node: &Node<'_>) -> Option<Service> {
     let kinds = [("tcp", ServiceProtocol::Tcp), ("udp", ServiceProtocol::Udp), ("sctp", ServiceProtocol::Sctp)];
-    let branch = node.child("protocol").and_then(|protocol| context.choice(&protocol, &kinds.map(|(tag, _)| tag)));
+    let branch = node.child("protocol").and_then(|protocol| context.choice(&protocol, choices::SERVICE));
     let Some(branch) = branch else {
         context.error(codes::MISSING_MEMBER, node, format!("service `{}` has no protocol", node.name()));
         context.help("give it `protocol/tcp/port` or `protocol/udp/port`");

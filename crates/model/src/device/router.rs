@@ -12,15 +12,14 @@ use super::interface::{OtherInterfaces, network_value};
 use super::node::Node;
 use super::value::interface_name;
 use super::{DeviceConfig, InterfaceKind, NextHop, Router, Scope, StaticRoute};
-use crate::codes;
 use crate::diagnostic::Diagnostic;
+use crate::{choices, codes};
 
 /// Administrative distance and metric of a static route in PAN-OS.
 const STATIC_ADMIN_DISTANCE: u8 = 10;
 const METRIC: u16 = 10;
 /// Where Azure's load balancers probe from; one router cannot answer them on both sides.
 const AZURE_PROBE: &str = "168.63.129.16/32";
-const NEXT_HOPS: [&str; 7] = ["ip-address", "ipv6-address", "next-vr", "next-lr", "discard", "fqdn", "receive"];
 
 /// Reads routers; zones and interfaces are known by now.
 pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, network: &Node<'_>, others: &OtherInterfaces) {
@@ -211,7 +210,7 @@ impl RouteReader<'_> {
     }
 
     fn next_hop(&self, context: &mut Context, node: &Node<'_>, v6: bool, interface: Option<&str>) -> Option<NextHop> {
-        let branch = node.child("nexthop").and_then(|hop| context.choice(&hop, &NEXT_HOPS));
+        let branch = node.child("nexthop").and_then(|hop| context.choice(&hop, choices::NEXT_HOP));
         let Some(branch) = branch else {
             let has_interface =
                 node.child("interface").is_some_and(|leaf| !matches!(leaf.text().as_str(), "" | "None" | "none"));

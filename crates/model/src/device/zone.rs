@@ -7,11 +7,8 @@ use super::interface::OtherInterfaces;
 use super::node::Node;
 use super::value::interface_name;
 use super::{DeviceConfig, Scope, Zone};
-use crate::codes;
 use crate::diagnostic::Diagnostic;
-
-/// Types of zones; only interfaces of the same type can be members.
-const TYPES: [&str; 6] = ["layer3", "layer2", "tap", "virtual-wire", "external", "tunnel"];
+use crate::{choices, codes};
 
 /// Reads the zones of a vsys.
 pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, vsys: &Node<'_>, others: &OtherInterfaces) {
@@ -21,7 +18,7 @@ pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, vsys: &Node
         .map(|list| list.element().members().map(|name| interface_name(&name)).collect::<Vec<_>>());
     for node in vsys.entries_at(&["zone"]) {
         let Some(name) = context.entry_name(&node, NAME_LENGTH_MAX) else { continue };
-        let kind = node.child("network").and_then(|network| context.choice(&network, &TYPES));
+        let kind = node.child("network").and_then(|network| context.choice(&network, choices::ZONE));
         let mut zone = Zone { name, origin: node.origin(), interfaces: Vec::new() };
         if let Some(kind) = kind.filter(|kind| kind.tag() != "external") {
             for member in kind.members() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{NameTest, Operand, Path, Predicate, Step, XPath};
-use crate::tree::Element;
+use crate::tree::{Child, Element};
 
 /// One match.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct Match<'a> {
     pub node: Matched<'a>,
     /// The canonical absolute XPath of the node: each step with the predicate that names it.
     pub xpath: String,
-    /// Positions among the nested elements of each ancestor, from the root's children down.
+    /// Indices into `children` of each ancestor, from the root down.
     pub route: Vec<usize>,
 }
 
@@ -58,7 +58,7 @@ impl XPath {
 impl Path {
     /// All matches below a root element, in document order.
     pub fn select<'a>(&self, root: &'a Element) -> Vec<Match<'a>> {
-        let found = self.locate(root, self.steps.len());
+        let found = self.locate(root);
         let mut matches = Vec::with_capacity(found.len());
         for Located { element, route, xpath } in found {
             match &self.attribute {
@@ -74,12 +74,12 @@ impl Path {
         matches
     }
 
-    /// The elements that the first steps select.
-    fn locate<'a>(&self, root: &'a Element, depth: usize) -> Vec<Located<'a>> {
+    /// The elements that the steps select.
+    fn locate<'a>(&self, root: &'a Element) -> Vec<Located<'a>> {
         let Some(first) = self.steps.first() else { return Vec::new() };
         let mut here = vec![Located { element: root, route: Vec::new(), xpath: format!("/{}", root.step()) }];
         first.filter(&mut here);
-        for step in self.steps.iter().take(depth).skip(1) {
+        for step in self.steps.iter().skip(1) {
             let mut next = Vec::new();
             for parent in &here {
                 let mut children: Vec<Located<'a>> = parent.children(step);
@@ -103,8 +103,15 @@ impl<'a> Located<'a> {
     /// containers hold thousands of entries.
     fn children(&self, step: &Step) -> Vec<Self> {
         let element: &'a Element = self.element;
-        let elements = element.elements().enumerate();
-        elements.filter(|(_, child)| step.may_accept(child)).map(|(index, child)| self.child(index, child)).collect()
+        let mut found = Vec::new();
+        for (index, child) in element.children.iter().enumerate() {
+            if let Child::Element(child) = child
+                && step.may_accept(child)
+            {
+                found.push(self.child(index, child));
+            }
+        }
+        found
     }
 
     fn child(&self, index: usize, child: &'a Arc<Element>) -> Self {

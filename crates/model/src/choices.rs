@@ -1,0 +1,91 @@
+//! Which elements exclude one another?
+//!
+//! Choice nodes of PAN-OS, for the parts of the tree that this project gives a meaning to or that clients
+//! rewrite often: setting one branch removes its siblings.
+
+/// Values of an address object.
+pub const ADDRESS: &[&str] = &["ip-netmask", "ip-range", "ip-wildcard", "fqdn"];
+/// Members of an address group.
+pub const ADDRESS_GROUP: &[&str] = &["static", "dynamic"];
+/// Protocols of a service.
+pub const SERVICE: &[&str] = &["tcp", "udp", "sctp"];
+/// Types of an Ethernet interface.
+pub const INTERFACE: &[&str] =
+    &["layer3", "layer2", "tap", "virtual-wire", "ha", "aggregate-group", "decrypt-mirror", "log-card"];
+/// Where an interface gets its IPv4 address.
+pub const INTERFACE_ADDRESS: &[&str] = &["ip", "dhcp-client", "pppoe"];
+/// Next hops of a static route.
+pub const NEXT_HOP: &[&str] = &["ip-address", "ipv6-address", "next-vr", "next-lr", "discard", "fqdn", "receive"];
+/// Types of a zone.
+pub const ZONE: &[&str] = &["layer3", "layer2", "tap", "virtual-wire", "external", "tunnel"];
+/// Kinds of source translation.
+pub const SOURCE_TRANSLATION: &[&str] = &["dynamic-ip-and-port", "dynamic-ip", "static-ip"];
+/// Where a source pool gets its addresses.
+pub const SOURCE_POOL: &[&str] = &["interface-address", "translated-address"];
+/// Kinds of destination translation.
+pub const DESTINATION_TRANSLATION: &[&str] = &["destination-translation", "dynamic-destination-translation"];
+/// Types of a template variable.
+pub const VARIABLE: &[&str] = &[
+    "ip-netmask",
+    "ip-range",
+    "fqdn",
+    "group-id",
+    "device-priority",
+    "device-id",
+    "interface",
+    "as-number",
+    "qos-profile",
+    "egress-max",
+    "link-tag",
+];
+
+/// End of the path of the element that holds the branches, and the branches.
+const TABLE: &[(&str, &[&str])] = &[
+    ("address/entry", ADDRESS),
+    ("address-group/entry", ADDRESS_GROUP),
+    ("service/entry/protocol", SERVICE),
+    ("tcp/override", &["no", "yes"]),
+    ("udp/override", &["no", "yes"]),
+    ("ethernet/entry", INTERFACE),
+    ("entry/layer3", INTERFACE_ADDRESS),
+    ("layer3/units/entry", INTERFACE_ADDRESS),
+    ("static-route/entry/nexthop", NEXT_HOP),
+    ("zone/entry/network", ZONE),
+    ("source-translation", SOURCE_TRANSLATION),
+    ("dynamic-ip-and-port", SOURCE_POOL),
+    ("dynamic-ip/fallback", SOURCE_POOL),
+    ("interface-address", &["ip", "floating-ip"]),
+    ("nat/rules/entry", DESTINATION_TRANSLATION),
+    ("decryption/rules/entry/type", &["ssl-forward-proxy", "ssh-proxy", "ssl-inbound-inspection"]),
+    ("rules/entry/profile-setting", &["group", "profiles"]),
+    ("qos/marking", &["ip-dscp", "ip-precedence", "follow-c2s-flow"]),
+    ("variable/entry/type", VARIABLE),
+    ("external-list/entry/type", &["ip", "domain", "url", "imei", "imsi", "predefined-ip", "predefined-url"]),
+    ("schedule/entry/schedule-type", &["recurring", "non-recurring"]),
+    ("schedule-type/recurring", &["daily", "weekly"]),
+    ("admin-role/entry/role", &["device", "vsys", "panorama", "device-group"]),
+];
+
+/// The branches that `tag` excludes as a child of the element with this path of tags, itself among them;
+/// empty when it is no choice.
+pub fn branches(path: &[&str], tag: &str) -> &'static [&'static str] {
+    let fits = |end: &str| {
+        end.rsplit('/')
+            .zip(path.iter().rev().map(Some).chain(std::iter::repeat(None)))
+            .all(|(wanted, here)| here == Some(&wanted))
+    };
+    TABLE.iter().find(|(end, branches)| branches.contains(&tag) && fits(end)).map_or(&[], |(_, branches)| branches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::branches;
+
+    #[test]
+    fn branches_exclude_one_another_where_they_are_a_choice() {
+        assert_eq!(branches(&["config", "shared", "address", "entry"], "fqdn").len(), 4);
+        assert_eq!(branches(&["config", "shared", "address", "entry"], "tag").len(), 0);
+        assert_eq!(branches(&["entry"], "fqdn").len(), 0);
+        assert_eq!(branches(&["network", "interface", "ethernet", "entry", "layer3"], "ip").len(), 3);
+    }
+}
