@@ -34,13 +34,19 @@ impl AuthKey {
             bail!("the auth key has no `.`: it looks like `<secret>.<64 hex digits>`, copy it whole from the manager");
         };
         if secret.is_empty() || secret.len() > SECRET_CHARS_MAX {
-            bail!("the secret before the `.` of the auth key has {} characters, not 1 to {SECRET_CHARS_MAX}", secret.len());
+            bail!(
+                "the secret before the `.` of the auth key has {} characters, not 1 to {SECRET_CHARS_MAX}",
+                secret.len()
+            );
         }
         if !secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             bail!("the secret before the `.` of the auth key has a character other than letters, digits, `-` and `_`");
         }
         let Some(fingerprint) = Fingerprint::parse(fingerprint) else {
-            bail!("what follows the `.` of the auth key is not 64 lower-case hex digits, but {} characters", fingerprint.len());
+            bail!(
+                "what follows the `.` of the auth key is not 64 lower-case hex digits, but {} characters",
+                fingerprint.len()
+            );
         };
         Ok(Self { whole: text.to_owned(), fingerprint })
     }

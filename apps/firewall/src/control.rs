@@ -18,10 +18,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::command::Command;
 use crate::command::answer::Form;
 use crate::command::answers::answer;
 use crate::command::words::{parse_xml, to_xml};
-use crate::command::Command;
 use crate::firewall::Firewall;
 
 /// Longest request.
@@ -47,7 +47,8 @@ impl Socket {
         // The file must never be there with more rights than it keeps, so it is made in the dark and then
         // moved into the light.
         let beside = path.with_extension(format!("{}.new", std::process::id()));
-        let listener = UnixListener::bind(&beside).with_context(|| format!("make the control socket `{}`", path.display()))?;
+        let listener =
+            UnixListener::bind(&beside).with_context(|| format!("make the control socket `{}`", path.display()))?;
         fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))
             .and_then(|()| fs::rename(&beside, path))
             .with_context(|| format!("make the control socket `{}`", path.display()))?;

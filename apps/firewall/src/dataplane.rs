@@ -1,15 +1,15 @@
 //! The workers as one: start them, ask all of them, put new tables under all of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bartizan_engine::Engine;
 use bartizan_engine::settings::{LocalLink, Settings as EngineSettings};
 use bartizan_engine::verdict::{Port, SessionLog};
-use bartizan_engine::Engine;
 use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,15 +17,16 @@ use crate::clock::Clock;
 use crate::port::afpacket::{self, Opening};
 use crate::port::fanout::Program;
 use crate::port::netdev::Device;
-use crate::port::{Receiver, Sender};
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, LogSink, Parts, Worker};
+use crate::worker::{Inside, Job, LogSink, OpenPort, Parts, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
 /// Log lines on their way out of the workers.
 const LOG_LINES_MAX: usize = 65_536;
+/// The local link carries health checks: its ring need not hold bursts.
+const LOCAL_RING_MIB_MAX: usize = 4;
 /// A worker that does not answer in this time is broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -119,7 +120,18 @@ impl Dataplane {
             workers.push(Handle { jobs, bell: Arc::clone(bell) });
             threads.push(thread);
         }
-        Ok((Self { workers, attachments, sessions_max: settings.sessions_max, clock, logs_lost, stop, threads: Mutex::new(threads) }, receiver))
+        Ok((
+            Self {
+                workers,
+                attachments,
+                sessions_max: settings.sessions_max,
+                clock,
+                logs_lost,
+                stop,
+                threads: Mutex::new(threads),
+            },
+            receiver,
+        ))
     }
 
     /// Runs something on every worker between two bursts; the answers in worker order.
@@ -201,20 +213,21 @@ impl Dataplane {
     }
 }
 
-type OpenPorts = Vec<(Port, Box<dyn Receiver>, Box<dyn Sender>)>;
-
 /// The ports of each worker. Sockets of one device are opened in worker order: the fanout program
 /// answers with a position in the group.
-fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> Result<Vec<OpenPorts>> {
+fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> Result<Vec<Vec<OpenPort>>> {
     let program = Program::steering(workers);
     let mut all = Vec::new();
     for _ in 0..workers {
-        let mut ports: OpenPorts = Vec::new();
+        let mut ports: Vec<OpenPort> = Vec::new();
         for Attachment { port, device, .. } in attachments {
             let (receiver, sender) = afpacket::open(&Opening {
                 device: &device.name,
                 index: device.index,
-                ring_mib: settings.ring_mib,
+                ring_mib: match port {
+                    Port::Data(_) => settings.ring_mib,
+                    Port::Local => settings.ring_mib.min(LOCAL_RING_MIB_MAX),
+                },
                 // Indices are unique in a network namespace, which is as far as group ids reach.
                 fanout: (workers > 1).then_some((device.index as u16, &program)),
             })?;

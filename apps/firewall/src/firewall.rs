@@ -161,8 +161,7 @@ impl Firewall {
 
     /// Interfaces of a configuration that no device is attached for.
     fn without_port(&self, compiled: &Compiled) -> Vec<Diagnostic> {
-        let attached: BTreeMap<_, _> =
-            self.dataplane.attachments().iter().map(|one| (one.port, &one.device)).collect();
+        let attached: BTreeMap<_, _> = self.dataplane.attachments().iter().map(|one| (one.port, &one.device)).collect();
         let mut warnings = Vec::new();
         for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
             let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);
@@ -196,7 +195,7 @@ impl Firewall {
 /// Frames that were lost around the engine.
 fn lost(io: &IoCounters) -> u64 {
     let ports: u64 = io.losses.iter().map(Losses::total).sum();
-    ports + io.send_refused + io.port_missing + io.peer_ring_full
+    ports + io.send_refused + io.port_missing + io.ownerless + io.peer_ring_full
 }
 
 fn failure(code: &'static str, error: &anyhow::Error) -> Vec<Diagnostic> {

@@ -158,7 +158,8 @@ impl Link {
             (None, _) => String::new(),
         };
         let key = key.as_ref().context("this device is not enrolled: start it with `--auth-key`")?;
-        let identity = enrol::enrol(&self.settings.address, key, &self.settings.hostname, &serial).await.context("enrol")?;
+        let identity =
+            enrol::enrol(&self.settings.address, key, &self.settings.hostname, &serial).await.context("enrol")?;
         self.store.keep_identity(&identity)?;
         info!("enrolled with serial number {}", identity.serial);
         Ok(identity)

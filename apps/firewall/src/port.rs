@@ -170,7 +170,8 @@ impl<'a> Outgoing<'a> {
         let mut refused = 0;
         for (position, sender) in senders.iter_mut().enumerate() {
             if frames.iter().any(|(port, _)| *port == position) {
-                refused += sender.send(&mut frames.iter().filter(|(port, _)| *port == position).map(|(_, frame)| *frame));
+                refused +=
+                    sender.send(&mut frames.iter().filter(|(port, _)| *port == position).map(|(_, frame)| *frame));
             }
         }
         refused

@@ -60,11 +60,11 @@ pub fn start(address: Ipv4Addr, device: Option<&str>) -> Result<Ports> {
 fn listen(address: Ipv4Addr, device: Option<&str>) -> Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     if let Some(device) = device {
-        socket.bind_device(Some(device.as_bytes())).with_context(|| format!("bind the health responder to `{device}`"))?;
+        socket
+            .bind_device(Some(device.as_bytes()))
+            .with_context(|| format!("bind the health responder to `{device}`"))?;
     }
-    socket
-        .bind(SocketAddr::from((address, 0)))
-        .with_context(|| format!("bind the health responder to {address}"))?;
+    socket.bind(SocketAddr::from((address, 0))).with_context(|| format!("bind the health responder to {address}"))?;
     Ok(socket.listen(CONNECTIONS_MAX as u32)?)
 }
 
@@ -115,7 +115,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::unused_async, reason = "the service trait wants a future")]
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(respond(request.method(), request.uri().path()))
 }

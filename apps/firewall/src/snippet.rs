@@ -59,9 +59,8 @@ fn source_line(out: &mut String, text: &str, span: Span, (line, column): (usize,
     if column > width + 1 {
         return;
     }
-    let marked = text.get(span.start..span.end).map_or(1, |part| {
-        part.lines().next().map_or(1, |first| first.chars().count())
-    });
+    let marked =
+        text.get(span.start..span.end).map_or(1, |part| part.lines().next().map_or(1, |first| first.chars().count()));
     let marks = marked.clamp(1, (width + 1 - column).max(1));
     let _ = writeln!(out, "{:margin$} |", "");
     let _ = writeln!(out, "{line} | {shown}");

@@ -54,16 +54,21 @@ pub struct IoCounters {
     pub port_missing: u64,
     /// Frames handed over to another worker.
     pub handed_over: u64,
+    /// Frames handed over to a worker that did not own them either.
+    pub ownerless: u64,
     /// Frames and messages for another worker whose ring was full.
     pub peer_ring_full: u64,
 }
+
+/// A port with both halves.
+pub type OpenPort = (Port, Box<dyn Receiver>, Box<dyn Sender>);
 
 /// Everything a worker is made of.
 pub struct Parts {
     /// Its engine, with ports attached.
     pub engine: Engine,
     /// The ports with both halves, the same order on every worker.
-    pub ports: Vec<(Port, Box<dyn Receiver>, Box<dyn Sender>)>,
+    pub ports: Vec<OpenPort>,
     /// Rings to and from the others.
     pub peers: Peers,
     /// Where jobs come from.
@@ -140,9 +145,7 @@ impl Worker {
 
     /// Runs until told to stop; sessions that are still open then are logged as ended.
     pub fn run(mut self) {
-        let mut poll = PollSet::new(
-            self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]),
-        );
+        let mut poll = PollSet::new(self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
         let mut last_work = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
@@ -206,9 +209,11 @@ impl Worker {
         // Something that came before the announcement rang no bell.
         let idle = !self.core.hear_peers() && !self.run_jobs() && !self.stop.load(Ordering::Relaxed);
         if idle {
-            let limit = self.core.engine.poll_timeout().map(|(time, _)| {
-                Duration::from_nanos(time.0.saturating_sub(self.core.clock.now().0))
-            });
+            let limit = self
+                .core
+                .engine
+                .poll_timeout()
+                .map(|(time, _)| Duration::from_nanos(time.0.saturating_sub(self.core.clock.now().0)));
             poll.wait(limit);
         }
         bell.awake();
@@ -281,7 +286,7 @@ impl Core {
                 self.send(to, frame);
             }
             // Owners that do not agree would pass a frame around for ever: the second opinion is final.
-            Verdict::Handoff(_) => self.io.peer_ring_full += 1,
+            Verdict::Handoff(_) => self.io.ownerless += 1,
             Verdict::Consumed | Verdict::Drop(_) => {}
         }
     }

@@ -185,7 +185,8 @@ fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Sessi
         rule: view.rule.map_or_else(String::new, |id| tables.rule_name(id).to_owned()),
         nat_rule: view.nat_rule.map_or_else(String::new, |id| tables.nat_rule_name(id).to_owned()),
         source_nat: server.destination != client.source || (!echo && server.destination_port != client.source_port),
-        destination_nat: server.source != client.destination || (!echo && server.source_port != client.destination_port),
+        destination_nat: server.source != client.destination
+            || (!echo && server.source_port != client.destination_port),
         action: view.action.as_str(),
         start: clock.wall(view.start).strftime("%a %b %e %H:%M:%S %Y").to_string(),
         expires_s: view.expires.since(clock.now()) / 1_000_000_000,
@@ -276,6 +277,7 @@ struct IoSum {
     send_refused: u64,
     port_missing: u64,
     handed_over: u64,
+    ownerless: u64,
     peer_ring_full: u64,
 }
 
@@ -285,6 +287,7 @@ impl IoSum {
         self.send_refused += one.send_refused;
         self.port_missing += one.port_missing;
         self.handed_over += one.handed_over;
+        self.ownerless += one.ownerless;
         self.peer_ring_full += one.peer_ring_full;
     }
 
@@ -297,14 +300,51 @@ impl IoSum {
             description: description.to_owned(),
         };
         vec![
-            row("io-ring-full", self.losses.ring_full, "drop", "io", "The kernel found no free slot in a receive ring."),
+            row(
+                "io-ring-full",
+                self.losses.ring_full,
+                "drop",
+                "io",
+                "The kernel found no free slot in a receive ring.",
+            ),
             row("io-truncated", self.losses.truncated, "drop", "io", "Frames longer than a slot of the ring."),
-            row("io-vlan-tagged", self.losses.vlan_tagged, "drop", "io", "VLAN-tagged frames: subinterfaces are not supported."),
-            row("io-unknown-offload", self.losses.unknown_offload, "drop", "io", "Frames with an unknown kind of offload."),
+            row(
+                "io-vlan-tagged",
+                self.losses.vlan_tagged,
+                "drop",
+                "io",
+                "VLAN-tagged frames: subinterfaces are not supported.",
+            ),
+            row(
+                "io-unknown-offload",
+                self.losses.unknown_offload,
+                "drop",
+                "io",
+                "Frames with an unknown kind of offload.",
+            ),
             row("io-send-refused", self.send_refused, "drop", "io", "Frames that the kernel did not take."),
             row("io-port-missing", self.port_missing, "drop", "io", "Frames for an interface without a device."),
-            row("io-handed-over", self.handed_over, "info", "io", "Frames handed to the worker that has their session."),
-            row("io-peer-ring-full", self.peer_ring_full, "drop", "io", "Frames and messages for a worker whose ring was full."),
+            row(
+                "io-handed-over",
+                self.handed_over,
+                "info",
+                "io",
+                "Frames handed to the worker that has their session.",
+            ),
+            row(
+                "io-ownerless",
+                self.ownerless,
+                "drop",
+                "io",
+                "Frames handed to a worker that did not own them either.",
+            ),
+            row(
+                "io-peer-ring-full",
+                self.peer_ring_full,
+                "drop",
+                "io",
+                "Frames and messages for a worker whose ring was full.",
+            ),
             row("log-lines-lost", logs_lost, "drop", "log", "Log lines that found the queue out of the workers full."),
         ]
     }
@@ -456,9 +496,11 @@ fn source_text(source: &SourceNat) -> String {
     match source {
         SourceNat::Static { address } => format!("{address}, the port unchanged"),
         SourceNat::DynamicIpAndPort { pool } => {
-            let ranges = pool.iter().map(|(first, last)| {
-                if first == last { first.to_string() } else { format!("{first}-{last}") }
-            });
+            let ranges = pool.iter().map(
+                |(first, last)| {
+                    if first == last { first.to_string() } else { format!("{first}-{last}") }
+                },
+            );
             format!("a port of {}", ranges.collect::<Vec<_>>().join(", "))
         }
     }

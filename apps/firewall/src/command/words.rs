@@ -63,10 +63,8 @@ const FILTER: &[Node] = &[node(
     ]),
 )];
 
-const SESSION: &[Node] = &[
-    node("all", "all sessions", Then::Words(FILTER, true)),
-    node("id", "one session", Then::Value("ID")),
-];
+const SESSION: &[Node] =
+    &[node("all", "all sessions", Then::Words(FILTER, true)), node("id", "one session", Then::Value("ID"))];
 
 const SHOW: &[Node] = &[
     node(
@@ -82,11 +80,7 @@ const SHOW: &[Node] = &[
         ),
     ),
     node("counter", "counters", Then::Words(&[node("global", "all counters", Then::End)], false)),
-    node(
-        "routing",
-        "routing",
-        Then::Words(&[node("route", "the routing tables", Then::Words(ROUTE_OF, true))], false),
-    ),
+    node("routing", "routing", Then::Words(&[node("route", "the routing tables", Then::Words(ROUTE_OF, true))], false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
@@ -147,7 +141,11 @@ const EXPLAIN: &[Choice] = &[
 const ROOT: &[Node] = &[
     node("show", "show something", Then::Words(SHOW, false)),
     node("test", "what would happen to a flow", Then::Words(TEST, false)),
-    node("clear", "remove something", Then::Words(&[node("session", "end sessions", Then::Words(SESSION, false))], false)),
+    node(
+        "clear",
+        "remove something",
+        Then::Words(&[node("session", "end sessions", Then::Words(SESSION, false))], false),
+    ),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
 ];
 

@@ -112,7 +112,8 @@ struct Dialer {
 impl Dialer {
     async fn dial(self) -> Result<TokioIo<TlsStream<TcpStream>>> {
         let attempt = async {
-            let stream = TcpStream::connect(&self.address).await.with_context(|| format!("connect to {}", self.address))?;
+            let stream =
+                TcpStream::connect(&self.address).await.with_context(|| format!("connect to {}", self.address))?;
             stream.set_nodelay(true)?;
             let name = ServerName::try_from(SERVER_NAME)?;
             let stream = TlsConnector::from(self.config)

@@ -94,9 +94,10 @@ pub struct Opening<'a> {
 /// When the kernel refuses a step, with the step and the device.
 pub fn open(opening: &Opening<'_>) -> Result<(AfPacketReceiver, AfPacketSender)> {
     let device = opening.device;
-    let socket = Arc::new(socket().with_context(|| {
-        format!("open a packet socket for `{device}` (needs root or the capability CAP_NET_RAW)")
-    })?);
+    let socket =
+        Arc::new(socket().with_context(|| {
+            format!("open a packet socket for `{device}` (needs root or the capability CAP_NET_RAW)")
+        })?);
     configure(&socket).with_context(|| format!("configure the packet socket of `{device}`"))?;
     // Until the socket is in its group it would receive what other workers receive too.
     refuse_all(&socket).context("attach a filter")?;
@@ -386,9 +387,8 @@ fn get_option<T: Plain>(socket: &OwnedFd, level: i32, option: i32) -> Option<T> 
     let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into a live value of that size, and any bytes are
     // a value of a `Plain` type.
-    let result = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length)
-    };
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length) };
     (result == 0).then_some(value)
 }
 

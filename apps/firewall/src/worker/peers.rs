@@ -38,8 +38,7 @@ pub struct Peers {
 impl Peers {
     /// The ends for all workers, given their bells.
     pub fn mesh(bells: &[Arc<Bell>]) -> Vec<Self> {
-        let mut all: Vec<Self> =
-            bells.iter().map(|_| Self { inboxes: Vec::new(), outboxes: Vec::new() }).collect();
+        let mut all: Vec<Self> = bells.iter().map(|_| Self { inboxes: Vec::new(), outboxes: Vec::new() }).collect();
         for from in 0..bells.len() {
             for (to, bell) in bells.iter().enumerate() {
                 if from == to {
@@ -71,11 +70,15 @@ impl Peers {
     pub fn tell_message(&mut self, to: Option<u16>, message: PeerMessage) -> u64 {
         match to {
             Some(to) => u64::from(!self.tell(to, Item::Message(message))),
-            None => (0..self.outboxes.len() as u16)
-                .filter(|to| self.outboxes[usize::from(*to)].is_some())
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|to| u64::from(!self.tell(to, Item::Message(message))))
+            None => self
+                .outboxes
+                .iter_mut()
+                .flatten()
+                .map(|(outbox, bell)| {
+                    let sent = outbox.push(Item::Message(message)).is_ok();
+                    bell.ring();
+                    u64::from(!sent)
+                })
                 .sum(),
         }
     }

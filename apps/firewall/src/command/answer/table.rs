@@ -133,7 +133,16 @@ fn sessions_text(sessions: &Sessions) -> String {
             String::new(),
         ]);
     }
-    let header = ["ID", "STATE", "PROTO", "CLIENT TO SERVER / SERVER TO CLIENT", "NAT", "RULE / NAT RULE", "PKTS/BYTES", "EXPIRES"];
+    let header = [
+        "ID",
+        "STATE",
+        "PROTO",
+        "CLIENT TO SERVER / SERVER TO CLIENT",
+        "NAT",
+        "RULE / NAT RULE",
+        "PKTS/BYTES",
+        "EXPIRES",
+    ];
     let mut text = table(&header, rows);
     if sessions.total > sessions.sessions.len() {
         let _ = writeln!(
@@ -147,9 +156,8 @@ fn sessions_text(sessions: &Sessions) -> String {
 }
 
 fn session_text(session: &Session) -> String {
-    let direction = |one: &Direction, zone: &str| {
-        format!("{} [{zone}], {} packets, {} bytes", ends(one), one.packets, one.bytes)
-    };
+    let direction =
+        |one: &Direction, zone: &str| format!("{} [{zone}], {} packets, {} bytes", ends(one), one.packets, one.bytes);
     pairs(&[
         ("session", session.id.to_string()),
         ("state", session.state.into()),

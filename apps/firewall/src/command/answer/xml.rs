@@ -130,7 +130,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
         Answer::Explained(explained) => {
             let steps = explained.steps.iter().map(|step| {
-                let fields = [("stage", step.stage.clone()), ("text", step.text.clone()), ("origin", step.origin.clone())];
+                let fields =
+                    [("stage", step.stage.clone()), ("text", step.text.clone()), ("origin", step.origin.clone())];
                 node("entry", leaves(&fields))
             });
             let mut all = leaves(&[("outcome", explained.outcome.clone()), ("rule", explained.rule.clone())]);
@@ -142,7 +143,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
 
 fn entry(one: &Session) -> Element {
     // What the server sees: the client's packet after translation.
-    let (xsource, xdestination) = ((&one.server.destination, one.server.destination_port), (&one.server.source, one.server.source_port));
+    let (xsource, xdestination) =
+        ((&one.server.destination, one.server.destination_port), (&one.server.source, one.server.source_port));
     let flags = format!("{}{}", if one.source_nat { "NS" } else { "" }, if one.destination_nat { "ND" } else { "" });
     let yes = |value: bool| if value { "True" } else { "False" }.to_owned();
     node(
