@@ -118,11 +118,7 @@ impl Configuration {
     }
 
     /// Applies edits to the candidate in order, all or none.
-    pub(crate) async fn apply(
-        self: &Arc<Self>,
-        caller: &Caller,
-        edits: Vec<Edit>,
-    ) -> Result<Vec<Applied>, ApplyError> {
+    pub(crate) async fn apply(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
         let (this, caller) = (self.clone(), caller.clone());
         // A task of its own: a client that goes away must not stop us between disk and memory.
         tokio::spawn(async move { this.apply_to_end(&caller, edits).await })

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::enrollment_client::EnrollmentClient;
@@ -22,6 +23,9 @@ use tonic::{Status, Streaming};
 
 use super::{Identity, Server, between};
 
+/// A manager that is silent for so long has forgotten us.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// An attached device.
 pub(crate) struct Device {
     pub(crate) serial: String,
@@ -38,7 +42,12 @@ impl Device {
         Self::attach(server, identity, &enrolled.serial, "").await.unwrap()
     }
 
-    pub(crate) async fn attach(server: &Server, identity: Identity, serial: &str, digest: &str) -> Result<Self, Status> {
+    pub(crate) async fn attach(
+        server: &Server,
+        identity: Identity,
+        serial: &str,
+        digest: &str,
+    ) -> Result<Self, Status> {
         let mut client = FleetClient::with_origin(channel(server, Some(&identity)).await, origin());
         let (sender, outgoing) = mpsc::channel(16);
         let hello = Hello {
@@ -55,7 +64,8 @@ impl Device {
     }
 
     pub(crate) async fn next(&mut self) -> Option<Result<ToDevice, Status>> {
-        self.messages.next().await.map(|message| message.map(|message| message.body.unwrap()))
+        let next = tokio::time::timeout(PATIENCE, self.messages.next()).await.expect("the manager says nothing");
+        next.map(|message| message.map(|message| message.body.unwrap()))
     }
 
     pub(crate) async fn next_push(&mut self) -> Push {
