@@ -7,7 +7,7 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
 
-        /// All of them.
+        /// All of them, in alphabetical order.
         pub const ALL: &[&str] = &[$($text),*];
     };
 }
@@ -63,10 +63,10 @@ codes! {
     NEXT_HOP_FAMILY = "next-hop-family";
     /// A next hop that no interface of the router is attached to.
     NEXT_HOP_UNREACHABLE = "next-hop-unreachable";
-    /// An interface in a zone that the vsys does not import.
-    NOT_IMPORTED = "not-imported";
     /// Well-formed configuration that is stored and does nothing.
     NOT_ENFORCED = "not-enforced";
+    /// An interface in a zone that the vsys does not import.
+    NOT_IMPORTED = "not-imported";
     /// One router for two load balancers.
     ONE_ROUTER_TWO_LOAD_BALANCERS = "one-router-two-load-balancers";
     /// A static route leaves by an interface of another router.
@@ -111,13 +111,42 @@ codes! {
 mod tests {
     use super::ALL;
 
+    const DOCUMENT: &str = include_str!("../../../docs/diagnostics.md");
+    /// Everything that makes diagnostics.
+    const SOURCES: &[&str] = &[
+        include_str!("device.rs"),
+        include_str!("device/context.rs"),
+        include_str!("device/coverage.rs"),
+        include_str!("device/interface.rs"),
+        include_str!("device/nat.rs"),
+        include_str!("device/objects.rs"),
+        include_str!("device/router.rs"),
+        include_str!("device/rules.rs"),
+        include_str!("device/security.rs"),
+        include_str!("device/zone.rs"),
+        include_str!("render.rs"),
+        include_str!("render/variables.rs"),
+        include_str!("xml.rs"),
+    ];
+
     #[test]
-    fn no_code_is_used_twice() {
-        let mut sorted = ALL.to_vec();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let mut listed = ALL.to_vec();
-        listed.sort_unstable();
-        assert_eq!(sorted, listed);
+    fn every_code_has_its_row_and_every_row_its_code() {
+        let rows: Vec<&str> = DOCUMENT
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(code, _)| code))
+            .collect();
+        assert_eq!(rows, ALL);
+    }
+
+    #[test]
+    fn every_code_is_used_and_every_diagnostic_has_a_code() {
+        let sources = SOURCES.concat();
+        for code in ALL {
+            let name = code.replace('-', "_").to_uppercase();
+            assert!(sources.contains(&format!("codes::{name}")), "{code} is never reported");
+        }
+        for literal in ["Diagnostic::error(\"", "Diagnostic::warning(\""] {
+            assert!(!sources.contains(literal), "a diagnostic has a code that is not listed");
+        }
     }
 }

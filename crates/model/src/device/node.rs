@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use crate::diagnostic::Origin;
+use crate::render::origin::mark_of;
 use crate::tree::Element;
 
 /// An element and the way to it from the root.
@@ -104,15 +105,11 @@ impl<'a> Node<'a> {
     fn owner(&self) -> Option<String> {
         let mut here = Some(self);
         while let Some(node) = here {
-            if let Some(template) = node.element().attribute("ptpl") {
-                let kind = if node.element().attribute("src") == Some("stack") { "template stack" } else { "template" };
-                return Some(format!("{kind} `{template}`"));
+            let mark = mark_of(node.element());
+            if mark.is_some() {
+                return mark;
             }
-            match node.element().attribute("loc") {
-                Some("shared") => return Some("shared".to_owned()),
-                Some(group) => return Some(format!("device-group `{group}`")),
-                None => here = node.parent(),
-            }
+            here = node.parent();
         }
         None
     }

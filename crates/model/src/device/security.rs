@@ -96,6 +96,11 @@ fn read_criteria(context: &mut Context, node: &Node<'_>, rule: &mut SecurityRule
         let members = rules::optional_members(context, node, tag);
         note_criterion(context, node, rule, tag, &members);
     }
+    // Which tags a device has is not known yet, so a rule for tagged devices is a rule with a criterion.
+    if let Some(target) = node.child("target") {
+        let tags = rules::optional_members(context, &target, "tags");
+        note_criterion(context, node, rule, "target tags", &tags);
+    }
     if let Some(schedule) = node.child("schedule") {
         note_criterion(context, node, rule, "schedule", &[schedule]);
     }

@@ -1,0 +1,179 @@
+//! Which rules and objects does a device get from its device group, the group's ancestors and Shared?
+//!
+//! Pre rules from Shared down to the group, post rules from the group up to Shared; an object of a nearer
+//! group hides one of the same name farther away.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::missing_parent;
+use crate::diagnostic::Diagnostic;
+use crate::manager;
+use crate::tree::{Child, Element};
+
+/// What a device group and Shared hold for devices, apart from rules.
+const OBJECTS: [&str; 18] = [
+    "address",
+    "address-group",
+    "external-list",
+    "region",
+    "service",
+    "service-group",
+    "tag",
+    "schedule",
+    "application",
+    "application-group",
+    "application-filter",
+    "application-status",
+    "dynamic-user-group",
+    "profiles",
+    "profile-group",
+    "log-settings",
+    "threats",
+    "authentication-object",
+];
+/// Containers that share their names.
+const NAME_SPACES: [&[&str]; 2] =
+    [&["address", "address-group", "external-list", "region"], &["service", "service-group"]];
+
+/// `<entry name="vsys1">` with everything that is pushed; rules whose target excludes the device are left
+/// out, unless no device is meant.
+pub(super) fn of_device(
+    root: &Element,
+    group: &str,
+    serial: Option<&str>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Element {
+    let groups = manager::container(root, "device-group");
+    let mut scopes = Vec::new();
+    for name in std::iter::once(group.to_owned()).chain(manager::ancestors(root, group)) {
+        if let Some(element) = groups.and_then(|groups| groups.entry_named(&name)) {
+            scopes.push(Scope { name: name.clone(), element });
+        }
+        let parent = manager::parent_device_group(root, &name);
+        if let Some(parent) = parent.filter(|parent| groups.is_none_or(|groups| groups.entry_named(parent).is_none())) {
+            diagnostics.push(missing_parent(root, &name, &parent));
+        }
+    }
+    scopes.extend(shared(root));
+    compose(&scopes, serial)
+}
+
+/// The same for what Shared says alone.
+pub(super) fn of_shared(root: &Element) -> Element {
+    compose(&shared(root).into_iter().collect::<Vec<_>>(), None)
+}
+
+/// A device group or Shared.
+struct Scope<'a> {
+    name: String,
+    element: &'a Element,
+}
+
+fn shared(root: &Element) -> Option<Scope<'_>> {
+    root.child("shared").map(|element| Scope { name: "shared".to_owned(), element })
+}
+
+/// `scopes` has the nearest first.
+fn compose(scopes: &[Scope<'_>], serial: Option<&str>) -> Element {
+    let mut vsys = Element::entry("vsys1");
+    for container in OBJECTS {
+        let mut merged = Element::new(container);
+        for (depth, scope) in scopes.iter().enumerate() {
+            if let Some(element) = scope.element.child(container) {
+                let hidden = names_above(&scopes[..depth], container);
+                add_objects(&mut merged, element, &scope.name, &hidden);
+            }
+        }
+        if !merged.children.is_empty() {
+            vsys.children.push(Child::Element(merged.into()));
+        }
+    }
+    let mut pre = Element::new("pre-rulebase");
+    for scope in scopes.iter().rev() {
+        add_rulebase(&mut pre, scope, "pre-rulebase", serial);
+    }
+    let mut post = Element::new("post-rulebase");
+    for scope in scopes {
+        add_rulebase(&mut post, scope, "post-rulebase", serial);
+    }
+    for rulebase in [pre, post] {
+        if !rulebase.children.is_empty() {
+            vsys.children.push(Child::Element(rulebase.into()));
+        }
+    }
+    vsys
+}
+
+/// Names that nearer scopes use in the name space of a container.
+fn names_above(nearer: &[Scope<'_>], container: &str) -> BTreeSet<String> {
+    let own = [container];
+    let space = NAME_SPACES.into_iter().find(|space| space.contains(&container)).unwrap_or(&own);
+    let containers = nearer.iter().flat_map(|scope| space.iter().filter_map(|tag| scope.element.child(tag)));
+    containers.flat_map(|container| container.entries().map(|(name, _)| name.to_owned())).collect()
+}
+
+/// Adds entries that no nearer scope hides; other nodes (`profiles/virus`) are containers of the same kind.
+fn add_objects(merged: &mut Element, source: &Element, scope: &str, hidden: &BTreeSet<String>) {
+    for child in source.elements() {
+        match (&*child.name, child.attribute("name")) {
+            ("entry", Some(name)) if hidden.contains(name) => {}
+            ("entry", Some(_)) => merged.children.push(Child::Element(marked(child, scope))),
+            (tag, _) => {
+                let index = merged
+                    .children
+                    .iter()
+                    .position(|other| matches!(other, Child::Element(other) if &*other.name == tag));
+                match index.and_then(|index| merged.children.get_mut(index)) {
+                    Some(Child::Element(existing)) => {
+                        let inner = existing.entries().map(|(name, _)| name.to_owned()).collect();
+                        add_objects(Arc::make_mut(existing), child, scope, &inner);
+                    }
+                    _ => merged.children.push(Child::Element(marked(child, scope))),
+                }
+            }
+        }
+    }
+}
+
+fn add_rulebase(rulebase: &mut Element, scope: &Scope<'_>, tag: &str, serial: Option<&str>) {
+    let Some(source) = scope.element.child(tag) else { return };
+    for kind in source.elements() {
+        let Some(rules) = kind.child("rules") else { continue };
+        // Of the two default rules the nearest override counts; the others are lists in order.
+        let is_override = &*kind.name == "default-security-rules";
+        let mut kept = take_rules(rulebase, &kind.name);
+        for (name, rule) in rules.entries() {
+            let is_hidden = is_override && kept.entry_named(name).is_some();
+            if !is_hidden && serial.is_none_or(|serial| applies_to(rule, serial)) {
+                kept.children.push(Child::Element(marked(rule, &scope.name)));
+            }
+        }
+        let mut container = Element::new(&kind.name);
+        container.children.push(Child::Element(kept.into()));
+        rulebase.children.push(Child::Element(container.into()));
+    }
+}
+
+/// Takes out the rules of a kind that farther or nearer scopes have contributed so far.
+fn take_rules(rulebase: &mut Element, kind: &str) -> Element {
+    let rules = rulebase.descend(&[kind, "rules"]).cloned().unwrap_or_else(|| Element::new("rules"));
+    rulebase.children.retain(|child| !matches!(child, Child::Element(child) if &*child.name == kind));
+    rules
+}
+
+/// Whether a rule's target includes a device: the listed ones, all others with `negate`, every one without
+/// a list.
+fn applies_to(rule: &Element, serial: &str) -> bool {
+    let Some(target) = rule.child("target") else { return true };
+    let listed = manager::listed_devices(target);
+    let negated = target.child("negate").is_some_and(|leaf| leaf.text() == "yes");
+    listed.is_empty() || listed.iter().any(|device| device == serial) != negated
+}
+
+fn marked(element: &Arc<Element>, scope: &str) -> Arc<Element> {
+    let mut element = (**element).clone();
+    element.attributes.retain(|(name, _)| !matches!(&**name, "ptpl" | "src" | "loc"));
+    element.attributes.push(("loc".into(), scope.into()));
+    element.into()
+}

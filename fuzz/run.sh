@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs a fuzz target for some seconds, on stable Rust: fuzz/run.sh TARGET SECONDS
+# The committed corpus is read; what the run finds goes to a directory of its own below the build directory.
+set -eu
+target=$1
+seconds=$2
+cd "$(dirname "$0")"
+build=${CARGO_TARGET_DIR:-target}
+export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing"
+triple=x86_64-unknown-linux-gnu
+cargo build --release --target "$triple" --bin "$target"
+mkdir -p "$build/found/$target" artifacts
+exec "$build/$triple/release/$target" -max_total_time="$seconds" -timeout=10 -max_len=65536 \
+    -artifact_prefix="artifacts/" "$build/found/$target" "corpus/$target"
