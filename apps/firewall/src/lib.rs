@@ -1,1 +1,34 @@
-//! Contract pending: see the module list in ARCHITECTURE.md.
+//! The firewall process: packet I/O around the engine, the link to the manager, and the control socket.
+//!
+//! [`run`] is the whole life of one: read the configuration, open the ports, start the workers, answer
+//! until told to stop, and leave nothing behind. The engine decides; everything with an effect is here.
+
+pub mod auth_key;
+pub mod clock;
+pub mod command;
+pub mod control;
+pub mod dataplane;
+pub mod firewall;
+pub mod hex;
+pub mod load;
+pub mod local;
+pub mod logs;
+pub mod manager;
+pub mod offline;
+pub mod port;
+pub mod responder;
+pub mod run;
+pub mod settings;
+pub mod snippet;
+pub mod store;
+pub mod wake;
+pub mod worker;
+
+pub use run::{Refused, run};
+pub use settings::Settings;
+
+/// This host's name.
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use bartizan_model::tree::Element;
-use bartizan_model::xml;
+use bartizan_model::{diff, xml};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::accounts::Caller;
@@ -248,9 +248,8 @@ impl Configuration {
 }
 
 /// What the candidate changes, for people.
-pub(crate) fn difference(running: &Element, candidate: &Element) -> String {
-    let _ = (running, candidate);
-    String::new()
+pub(crate) fn difference(running: &Arc<Element>, candidate: &Arc<Element>) -> String {
+    diff::unified(&diff::diff(running, candidate))
 }
 
 fn parse(text: &str) -> anyhow::Result<Arc<Element>> {

@@ -2,6 +2,38 @@
 //!
 //! Sans-IO: frames, time and tables are arguments; the caller owns sockets, clocks and threads. One
 //! [`Engine`] per worker; workers share nothing but the compiled tables, and tell one another what they
-//! must know through [`PeerMessage`]s that the caller carries.
+//! must know through [`PeerMessage`](verdict::PeerMessage)s that the caller carries.
+//!
+//! Start reading at `pipeline.rs`: the stages of a frame, in order, each a file of its name.
 
+pub mod counters;
+mod decide;
+pub mod engine;
+mod forward;
+mod hop;
+mod host;
+mod icmp;
+mod ingress;
+mod install;
+mod key;
+mod log;
+mod lookup;
+mod nat;
+mod neighbor;
+mod outbox;
+pub mod pipeline;
+mod reject;
+mod rematch;
+mod rewrite;
+mod screen;
+mod session;
+pub mod settings;
+pub mod steer;
+mod table;
+mod tcp;
+mod timer;
 pub mod verdict;
+
+pub use counters::Counters;
+pub use engine::Engine;
+pub use settings::{LocalLink, Settings};

@@ -82,6 +82,8 @@ pub enum PeerMessage {
     Unsteer {
         /// The flow as it arrived on the wire.
         flow: FlowKey,
+        /// Who had the session.
+        owner: u16,
     },
 }
 
@@ -258,12 +260,18 @@ drop_reasons! {
     NoZone = "no-zone",
     /// The interface belongs to no router.
     NoRouter = "no-router",
+    /// A source-routed packet: an IPv4 option or an IPv6 routing header that is not used up.
+    SourceRoute = "source-route",
     /// Source and destination address are equal (LAND).
     Land = "land",
     /// The source is not a unicast address, or is one of the firewall's own.
     Spoofed = "spoofed-source",
     /// The destination is multicast or broadcast, which is not routed.
     Multicast = "multicast",
+    /// The destination is not an address that packets are routed to (unspecified, loopback, reserved).
+    BadDestination = "bad-destination",
+    /// A link-local address does not leave its link.
+    LinkLocal = "link-local",
     /// The TTL or hop limit ran out.
     TtlExpired = "ttl-expired",
     /// No route to the destination.
@@ -280,13 +288,16 @@ drop_reasons! {
     TcpNotSyn = "tcp-not-syn",
     /// The TCP flags make no sense together, or not in the session's state.
     TcpState = "tcp-state",
-    /// An ICMP error that belongs to no session.
+    /// An ICMP error or echo reply that belongs to no session.
     IcmpUnrelated = "icmp-unrelated",
     /// An ICMP message that is neither echo nor an error.
     IcmpUnsupported = "icmp-unsupported",
     /// The firewall's own address does not offer this service, or not to this source.
     LocalService = "local-service",
-    /// The packet is larger than the egress MTU and must not be fragmented.
+    /// A packet from the host's own TCP that belongs to no session.
+    LocalUnrelated = "local-unrelated",
+    /// The packet is larger than the egress MTU. Those that may be fragmented are dropped as well, because
+    /// this version does not fragment.
     TooBig = "too-big",
     /// The session table is full.
     SessionTableFull = "session-table-full",

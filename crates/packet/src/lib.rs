@@ -2,5 +2,16 @@
 //!
 //! Views over borrowed bytes, Ethernet to TCP, UDP and ICMP. Network byte order never leaves this
 //! crate. Nothing here panics on any input.
+//!
+//! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
+//! packets a firewall sends on its own account; [`arp`] and [`ndp`] find neighbours.
 
+pub mod answer;
+pub mod arp;
+pub mod bytes;
+pub mod checksum;
+pub mod ethernet;
 pub mod frame;
+pub mod ndp;
+pub mod parse;
+pub mod rewrite;

@@ -97,16 +97,17 @@ impl Pool {
         classes: [u32; N],
         mut accept: impl FnMut(usize) -> bool,
     ) -> Option<usize> {
-        let classes = classes.map(|class| self.class(class));
-        let meet = |at: usize, side: fn(&(&[u64], &[u64]), usize) -> u64| {
-            classes.iter().fold(u64::MAX, |bits, class| bits & side(class, at))
+        let summaries = classes.map(|class| self.class(class).0);
+        let words = classes.map(|class| self.class(class).1);
+        let meet = |sets: &[&[u64]; N], at: usize| {
+            sets.iter().fold(u64::MAX, |bits, set| bits & set.get(at).copied().unwrap_or(0))
         };
         for block in 0..self.summary {
-            let mut busy = meet(block, |class, at| class.0.get(at).copied().unwrap_or(0));
+            let mut busy = meet(&summaries, block);
             while busy != 0 {
                 let word = block * WORD + busy.trailing_zeros() as usize;
                 busy &= busy - 1;
-                let mut rows = meet(word, |class, at| class.1.get(at).copied().unwrap_or(0));
+                let mut rows = meet(&words, word);
                 while rows != 0 {
                     let row = word * WORD + rows.trailing_zeros() as usize;
                     if accept(row) {

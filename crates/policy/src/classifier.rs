@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::{RuleKind, ServiceProtocol};
+use bartizan_model::device::RuleKind;
 
 use crate::bits::{POOL_BYTES_MAX, Pool, PoolBuilder, set};
+use crate::ports::{PROTOCOLS, Ports};
 use crate::ranges::{AddressSet, Cuts, Key, Ranges};
 use crate::tables::ZoneId;
 
@@ -27,19 +28,6 @@ pub(crate) struct Query {
     pub(crate) destination_port: u16,
 }
 
-/// The ports a row accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ports {
-    /// Every protocol.
-    Any,
-    /// These destination ports of each protocol, from these source ports.
-    Of { source: Ranges<u16>, destination: [Ranges<u16>; PROTOCOLS.len()] },
-}
-
-/// The protocols that have ports, with the place of each in [`Ports::Of`].
-const PROTOCOLS: [(u8, ServiceProtocol); 3] =
-    [(6, ServiceProtocol::Tcp), (17, ServiceProtocol::Udp), (132, ServiceProtocol::Sctp)];
-
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -50,7 +38,7 @@ pub(crate) struct Row {
     pub(crate) kind: RuleKind,
     pub(crate) source: Arc<AddressSet>,
     pub(crate) destination: Arc<AddressSet>,
-    pub(crate) ports: Ports,
+    pub(crate) ports: Arc<Ports>,
 }
 
 /// A part of a row that a flow can fail to meet.
@@ -85,38 +73,11 @@ impl Row {
             (Field::Kind, kind),
             (Field::Source, self.source.contains(query.source)),
             (Field::Destination, self.destination.contains(query.destination)),
-            (Field::Service, self.ports.accept(query)),
+            (Field::Service, self.ports.accept(query.protocol, query.source_port, query.destination_port)),
         ]
         .into_iter()
         .filter(|(_, met)| !met)
         .map(|(field, _)| field)
-    }
-}
-
-impl Ports {
-    fn accept(&self, query: &Query) -> bool {
-        let Self::Of { source, destination } = self else { return true };
-        let place = PROTOCOLS.iter().position(|(number, _)| *number == query.protocol);
-        place
-            .and_then(|place| destination.get(place))
-            .is_some_and(|ports| ports.contains(query.destination_port) && source.contains(query.source_port))
-    }
-
-    /// The rows' ports for a list of services: one for each distinct set of source ports.
-    pub(crate) fn of(terms: &[crate::objects::PortTerm]) -> Vec<Self> {
-        let mut groups: Vec<(Ranges<u16>, [Vec<(u16, u16)>; PROTOCOLS.len()])> = Vec::new();
-        for term in terms {
-            let at = groups.iter().position(|(source, _)| *source == term.source_ports).unwrap_or_else(|| {
-                groups.push((term.source_ports.clone(), Default::default()));
-                groups.len() - 1
-            });
-            for (place, (_, protocol)) in PROTOCOLS.iter().enumerate() {
-                if *protocol == term.protocol {
-                    groups[at].1[place].extend_from_slice(term.ports.as_slice());
-                }
-            }
-        }
-        groups.into_iter().map(|(source, ports)| Self::Of { source, destination: ports.map(Ranges::new) }).collect()
     }
 }
 
@@ -130,17 +91,31 @@ struct PortTable {
 impl PortTable {
     fn new(cuts: &Cuts<u16>) -> Self {
         let mut table = Self::default();
-        let mut known: HashMap<[u32; 256], u16> = HashMap::new();
+        let mut uniform: HashMap<u32, u16> = HashMap::new();
+        let mut intervals = cuts.intervals().peekable();
+        let mut class = 0;
         for high in 0..=u8::MAX {
-            let mut page = [0; 256];
-            for (low, class) in (0..=u8::MAX).zip(&mut page) {
-                *class = cuts.find(u16::from_be_bytes([high, low]));
+            let [first, last] = [0, u8::MAX].map(|low| u16::from_be_bytes([high, low]));
+            if let Some((_, next)) = intervals.next_if(|(start, _)| *start == first) {
+                class = next;
             }
-            let next = table.classes.len() as u16;
-            let at = *known.entry(page).or_insert(next);
-            if at == next {
-                table.classes.push(page);
+            let constant = intervals.peek().is_none_or(|(start, _)| *start > last);
+            if let Some(at) = uniform.get(&class).filter(|_| constant) {
+                table.pages.push(*at);
+                continue;
             }
+            let at = table.classes.len() as u16;
+            if constant {
+                uniform.insert(class, at);
+            }
+            let mut page = [class; 256];
+            for (port, entry) in (first..=last).zip(&mut page) {
+                if let Some((_, next)) = intervals.next_if(|(start, _)| *start == port) {
+                    class = next;
+                }
+                *entry = class;
+            }
+            table.classes.push(page);
             table.pages.push(at);
         }
         table
@@ -170,7 +145,7 @@ pub(crate) struct Classifier {
 
 impl Classifier {
     /// Builds the table for zones with ids below `zones`; `None` when it would outgrow its bound.
-    pub(crate) fn new(rows: &[Row], zones: usize) -> Option<Self> {
+    pub(crate) fn new(rows: &[&Row], zones: usize) -> Option<Self> {
         let mut pool = PoolBuilder::new(rows.len(), POOL_BYTES_MAX);
         let zone_pairs = zone_pairs(rows, zones, &mut pool);
         let sources = (
@@ -183,7 +158,7 @@ impl Classifier {
         );
         let services = std::array::from_fn(|place| {
             PortTable::new(&field(
-                rows.iter().map(|row| match &row.ports {
+                rows.iter().map(|row| match &*row.ports {
                     Ports::Any => None,
                     Ports::Of { destination, .. } => destination.get(place),
                 }),
@@ -191,14 +166,14 @@ impl Classifier {
             ))
         });
         let source_ports = PortTable::new(&field(
-            rows.iter().map(|row| match &row.ports {
+            rows.iter().map(|row| match &*row.ports {
                 Ports::Any => None,
                 Ports::Of { source, .. } => Some(source),
             }),
             &mut pool,
         ));
         let mut portless = pool.blank();
-        rows.iter().enumerate().filter(|(_, row)| row.ports == Ports::Any).for_each(|(at, _)| set(&mut portless, at));
+        rows.iter().enumerate().filter(|(_, row)| *row.ports == Ports::Any).for_each(|(at, _)| set(&mut portless, at));
         let other_protocols = pool.intern(&portless);
         Some(Self {
             pool: pool.finish()?,
@@ -238,7 +213,7 @@ fn find((v4, v6): &(Cuts<u32>, Cuts<u128>), ip: IpAddr) -> u32 {
     }
 }
 
-fn zone_pairs(rows: &[Row], zones: usize, pool: &mut PoolBuilder) -> Vec<u32> {
+fn zone_pairs(rows: &[&Row], zones: usize, pool: &mut PoolBuilder) -> Vec<u32> {
     let member = |zones: &Option<Arc<[ZoneId]>>, zone: Option<ZoneId>| match zones {
         None => true,
         Some(zones) => zone.is_some_and(|zone| zones.contains(&zone)),
@@ -276,31 +251,37 @@ fn zone_pairs(rows: &[Row], zones: usize, pool: &mut PoolBuilder) -> Vec<u32> {
     pairs
 }
 
+/// The rows that share a set, as words of a bit set.
+struct Toggle<'a, K> {
+    ranges: &'a Ranges<K>,
+    words: Vec<(usize, u64)>,
+}
+
 /// The classes of one field: for each row the keys it accepts, `None` for all. Rows that share their set
 /// are toggled together.
 fn field<'a, K: Key + 'a>(accepted: impl Iterator<Item = Option<&'a Ranges<K>>>, pool: &mut PoolBuilder) -> Cuts<K> {
     let mut current = pool.blank();
     let mut groups: HashMap<*const Ranges<K>, usize> = HashMap::new();
-    let mut toggles: Vec<(&Ranges<K>, Vec<(usize, u64)>)> = Vec::new();
+    let mut toggles: Vec<Toggle<'_, K>> = Vec::new();
     for (row, ranges) in accepted.enumerate() {
         let Some(ranges) = ranges.filter(|ranges| !ranges.is_all()) else {
             set(&mut current, row);
             continue;
         };
         let group = *groups.entry(std::ptr::from_ref(ranges)).or_insert_with(|| {
-            toggles.push((ranges, Vec::new()));
+            toggles.push(Toggle { ranges, words: Vec::new() });
             toggles.len() - 1
         });
         let (word, bit) = (row / crate::bits::WORD, 1 << (row % crate::bits::WORD));
-        let words = &mut toggles[group].1;
+        let words = &mut toggles[group].words;
         match words.last_mut() {
             Some(last) if last.0 == word => last.1 |= bit,
             _ => words.push((word, bit)),
         }
     }
     let mut events: Vec<(K, usize)> = Vec::new();
-    for (group, (ranges, _)) in toggles.iter().enumerate() {
-        for (first, last) in ranges.as_slice() {
+    for (group, toggle) in toggles.iter().enumerate() {
+        for (first, last) in toggle.ranges.as_slice() {
             events.push((*first, group));
             events.extend(last.after().map(|after| (after, group)));
         }
@@ -312,7 +293,7 @@ fn field<'a, K: Key + 'a>(accepted: impl Iterator<Item = Option<&'a Ranges<K>>>,
     while let Some(key) = start {
         // Ranges of one set never touch, so that every event flips its rows.
         while let Some((_, group)) = events.next_if(|(at, _)| *at == key) {
-            for (word, bits) in &toggles[group].1 {
+            for (word, bits) in &toggles[group].words {
                 current[*word] ^= bits;
             }
         }

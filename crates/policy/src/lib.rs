@@ -14,6 +14,7 @@ mod bits;
 mod classifier;
 mod nat;
 mod objects;
+mod ports;
 mod proxy;
 mod ranges;
 mod routing;

@@ -124,7 +124,7 @@ impl NatTable {
     pub(crate) fn new(rules: Vec<Rule>, zones: usize) -> Option<Self> {
         let (mut rows, mut row_rules) = (Vec::new(), Vec::new());
         for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.idle.is_none()) {
-            rows.extend_from_slice(&rule.rows);
+            rows.extend(&rule.rows);
             row_rules.resize(rows.len(), at as u32);
         }
         let classifier = Classifier::new(&rows, zones)?;
@@ -139,13 +139,8 @@ impl NatTable {
     }
 
     pub(crate) fn info(&self, id: NatRuleId) -> Option<RuleInfo<'_>> {
-        let mut position = 0;
-        for rule in self.rules.iter().filter(|rule| !rule.reverse) {
-            position += 1;
-            if rule.id == id {
-                return Some(RuleInfo { position, verdict: None, origin: &rule.origin });
-            }
-        }
-        None
+        let written = self.rules.iter().filter(|rule| !rule.reverse);
+        let found = written.zip(1..).find(|(rule, _)| rule.id == id);
+        found.map(|(rule, position)| RuleInfo { position, verdict: None, origin: &rule.origin })
     }
 }

@@ -1,17 +1,14 @@
 //! Which addresses and ports does a list of names and literals in a rule stand for?
 
-mod filter;
-
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::{AddressValue, DeviceConfig, GroupMembers, Service, ServiceProtocol};
+use bartizan_model::device::{AddressValue, DeviceConfig, GroupMembers};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
-use ipnet::IpNet;
+use bartizan_model::tag_filter::TagFilter;
 
-use crate::ranges::{AddressSet, Ranges, ends};
-use filter::Filter;
+use crate::ports::{PortTerm, Ports};
+use crate::ranges::{AddressSet, ends};
 
 /// Groups in groups, at most. PAN-OS allows six levels; cycles end here as well.
 const GROUP_DEPTH_MAX: usize = 32;
@@ -25,23 +22,6 @@ pub(crate) struct Addresses {
     pub(crate) unknown: Arc<[String]>,
 }
 
-/// Source and destination ports of one protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PortTerm {
-    pub(crate) protocol: ServiceProtocol,
-    pub(crate) ports: Ranges<u16>,
-    pub(crate) source_ports: Ranges<u16>,
-}
-
-/// What a list of services stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Services {
-    /// Every protocol, ICMP among them.
-    Any,
-    /// One of these.
-    Terms(Arc<[PortTerm]>),
-}
-
 /// The objects of a configuration by name, with what was already expanded.
 pub(crate) struct Objects<'a> {
     config: &'a DeviceConfig,
@@ -53,6 +33,8 @@ pub(crate) struct Objects<'a> {
     lists: HashMap<&'a [String], Addresses>,
     negated: HashMap<usize, Arc<AddressSet>>,
     every: Arc<AddressSet>,
+    service_lists: HashMap<&'a [String], Arc<[Arc<Ports>]>>,
+    every_service: Arc<[Arc<Ports>]>,
 }
 
 /// A name or literal that stands for nothing; `model` refuses these, so this is the second line of defence.
@@ -81,6 +63,8 @@ impl<'a> Objects<'a> {
             lists: HashMap::new(),
             negated: HashMap::new(),
             every: Arc::new(AddressSet::all()),
+            service_lists: HashMap::new(),
+            every_service: Arc::new([Arc::new(Ports::Any)]),
         }
     }
 
@@ -140,8 +124,9 @@ impl<'a> Objects<'a> {
                 GroupMembers::Dynamic(filter) => self.dynamic(filter, &group.origin)?,
             }
         } else {
-            let ranges = literal(name).ok_or_else(|| unresolved("address, address group or literal", name, origin))?;
-            Addresses { set: Arc::new(AddressSet::of(&[ranges])), unknown: Arc::new([]) }
+            let literal = AddressValue::parse(name);
+            let literal = literal.ok_or_else(|| unresolved("address, address group or literal", name, origin))?;
+            self.value(name, &literal)
         };
         self.members.insert(name, found.clone());
         Ok(found)
@@ -158,7 +143,7 @@ impl<'a> Objects<'a> {
     }
 
     fn dynamic(&mut self, filter: &str, origin: &Origin) -> Result<Addresses, Diagnostic> {
-        let filter = Filter::parse(filter)
+        let filter = TagFilter::parse(filter)
             .map_err(|error| Diagnostic::error("tag-filter", origin.clone(), format!("filter `{filter}`: {error}")))?;
         let config = self.config;
         let mut sets = Vec::new();
@@ -174,17 +159,27 @@ impl<'a> Objects<'a> {
         Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into() })
     }
 
-    /// A list as written in a rule; the empty list, `any` and `application-default` are any (the last
-    /// because a rule that names applications is never evaluated by its services, see `unevaluated`).
-    pub(crate) fn service_list<'n>(&'n self, names: &'n [String], origin: &Origin) -> Result<Services, Diagnostic> {
+    /// A list as written in a rule, as the rows it makes; the empty list, `any` and `application-default`
+    /// are any (the last because a rule that names applications is never evaluated by its services, see
+    /// `unevaluated`).
+    pub(crate) fn service_list(
+        &mut self,
+        names: &'a [String],
+        origin: &Origin,
+    ) -> Result<Arc<[Arc<Ports>]>, Diagnostic> {
         if names.is_empty() || names.iter().any(|name| name == "any" || name == "application-default") {
-            return Ok(Services::Any);
+            return Ok(Arc::clone(&self.every_service));
+        }
+        if let Some(known) = self.service_lists.get(names) {
+            return Ok(Arc::clone(known));
         }
         let mut found = Expansion::default();
         for name in names {
             self.service(name, origin, 0, &mut found)?;
         }
-        Ok(Services::Terms(found.terms.into()))
+        let rows: Arc<[_]> = Ports::of(&found.terms).into_iter().map(Arc::new).collect();
+        self.service_lists.insert(names, Arc::clone(&rows));
+        Ok(rows)
     }
 
     fn service<'n>(
@@ -198,7 +193,7 @@ impl<'a> Objects<'a> {
             return Ok(());
         }
         if let Some(service) = self.services.get(name).and_then(|at| self.config.services.get(*at)) {
-            found.terms.push(term(service));
+            found.terms.push(PortTerm::new(service));
             return Ok(());
         }
         let Some(group) = self.service_groups.get(name).and_then(|at| self.config.service_groups.get(*at)) else {
@@ -219,28 +214,9 @@ struct Expansion<'n> {
     seen: HashSet<&'n str>,
 }
 
-fn term(service: &Service) -> PortTerm {
-    let source_ports =
-        if service.source_ports.is_empty() { Ranges::all() } else { Ranges::new(service.source_ports.clone()) };
-    PortTerm { protocol: service.protocol, ports: Ranges::new(service.ports.clone()), source_ports }
-}
-
-/// An address, network or range written in a rule.
-fn literal(text: &str) -> Option<(IpAddr, IpAddr)> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Some((ip, ip));
-    }
-    if let Ok(network) = text.parse::<IpNet>() {
-        return Some(ends(network));
-    }
-    let (first, last) = text.split_once('-')?;
-    let (first, last) = (first.trim().parse::<IpAddr>().ok()?, last.trim().parse::<IpAddr>().ok()?);
-    (first.is_ipv4() == last.is_ipv4() && first <= last).then_some((first, last))
-}
-
 #[cfg(test)]
 mod tests {
-    use bartizan_model::device::{Address, AddressGroup, ServiceGroup};
+    use bartizan_model::device::{Address, AddressGroup, Service, ServiceGroup, ServiceProtocol};
     use expect_test::{Expect, expect};
 
     use super::*;
@@ -361,10 +337,10 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
             Objects::new(&config).service_list(&names, &Origin::default())
         };
-        let Ok(Services::Terms(terms)) = list(&["ssh", "outer"]) else { panic!("terms expected") };
-        assert_eq!(terms[0].source_ports.as_slice(), [(1024, 65535)]);
-        assert!(terms[1].ports.as_slice() == [(80, 80)] && terms[1].source_ports.is_all());
-        assert_eq!(list(&["ssh", "application-default"]), Ok(Services::Any));
+        let rows = list(&["ssh", "outer"]).unwrap();
+        let accept = |source, destination| rows.iter().any(|ports| ports.accept(6, source, destination));
+        assert_eq!([accept(1024, 22), accept(1023, 22), accept(1, 80), accept(1024, 81)], [true, false, true, false]);
+        assert!(matches!(*list(&["ssh", "application-default"]).unwrap()[0], Ports::Any));
         assert_eq!(list(&["level-0"]).unwrap_err().code, "group-cycle");
         assert_eq!(list(&["nope"]).unwrap_err().code, "unresolved-name");
     }

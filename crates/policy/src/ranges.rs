@@ -250,6 +250,11 @@ impl<K: Key> Cuts<K> {
         after.checked_sub(1).and_then(|at| self.values.get(at)).copied().unwrap_or(u32::MAX)
     }
 
+    /// First key and value of each interval.
+    pub(crate) fn intervals(&self) -> impl Iterator<Item = (K, u32)> {
+        self.starts.iter().copied().zip(self.values.iter().copied())
+    }
+
     /// First key of each interval.
     pub(crate) fn starts(&self) -> &[K] {
         &self.starts

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bartizan_model::device::{Action, DefaultRule, RuleKind, SecurityRule};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 
-use crate::classifier::{Classifier, Field, Ports, Query, Row};
+use crate::classifier::{Classifier, Field, Query, Row};
 use crate::names::Names;
-use crate::objects::{Addresses, Objects, Services};
+use crate::objects::{Addresses, Objects};
+use crate::ports::Ports;
 use crate::ranges::AddressSet;
 use crate::tables::{RuleId, RuleInfo, RuleVerdict, ZoneId};
 
@@ -118,7 +119,7 @@ fn table(rules: Vec<Rule>, intrazone: Rule, interzone: Rule, zones: usize, ids: 
             *position = at as u32;
         }
         if rule.idle.is_none() {
-            rows.extend_from_slice(&rule.rows);
+            rows.extend(&rule.rows);
             row_rules.resize(rows.len(), at as u32);
         }
     }
@@ -155,18 +156,15 @@ fn resolve<'a>(
     if rule.disabled {
         idle = Some(Idle::Disabled);
     }
-    let ports = match objects.service_list(&rule.service, origin)? {
-        Services::Any => vec![Ports::Any],
-        Services::Terms(terms) => Ports::of(&terms),
-    };
+    let ports = objects.service_list(&rule.service, origin)?;
     let (from, to) = (zones.list(&rule.from, origin)?, zones.list(&rule.to, origin)?);
-    let row = |ports| Row {
+    let row = |ports: &Arc<Ports>| Row {
         from: from.clone(),
         to: to.clone(),
         kind: rule.kind,
         source: Arc::clone(&source),
         destination: Arc::clone(&destination),
-        ports,
+        ports: Arc::clone(ports),
     };
     let verdict = RuleVerdict {
         action: rule.action,
@@ -174,7 +172,7 @@ fn resolve<'a>(
         log_start: rule.log_start,
         log_end: rule.log_end,
     };
-    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.into_iter().map(row).collect(), idle })
+    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.iter().map(row).collect(), idle })
 }
 
 /// The addresses a list may be taken for when some are not known, and the first of those. What is not

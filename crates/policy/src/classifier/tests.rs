@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use bartizan_model::device::ServiceProtocol;
+
 use super::*;
-use crate::objects::PortTerm;
+use crate::ports::PortTerm;
 
 const ZONES: u16 = 4;
 
@@ -56,13 +58,13 @@ fn rule() -> impl Strategy<Value = Vec<Row>> {
     let kinds = select(vec![RuleKind::Universal, RuleKind::Intrazone, RuleKind::Interzone]);
     (zones_strategy(), zones_strategy(), kinds, addresses_strategy(), addresses_strategy(), services_strategy())
         .prop_map(|(from, to, kind, source, destination, services)| {
-            let row = |ports| Row {
+            let row = |ports: Ports| Row {
                 from: from.clone(),
                 to: to.clone(),
                 kind,
                 source: Arc::clone(&source),
                 destination: Arc::clone(&destination),
-                ports,
+                ports: Arc::new(ports),
             };
             services.into_iter().map(row).collect()
         })
@@ -92,7 +94,7 @@ proptest! {
         skip in 0usize..2,
     ) {
         let rows: Vec<Row> = rules.into_iter().flatten().collect();
-        let classifier = Classifier::new(&rows, usize::from(ZONES)).unwrap();
+        let classifier = Classifier::new(&rows.iter().collect::<Vec<_>>(), usize::from(ZONES)).unwrap();
         for query in queries {
             let scan = rows.iter().enumerate().filter(|(_, row)| row.misses(&query).next().is_none()).map(|(at, _)| at).nth(skip);
             let mut seen = 0;
@@ -119,10 +121,10 @@ fn services_of_one_rule_keep_their_own_source_ports() {
             kind: RuleKind::Universal,
             source: Arc::clone(&every),
             destination: Arc::clone(&every),
-            ports,
+            ports: Arc::new(ports),
         })
         .collect();
-    let classifier = Classifier::new(&rows, 1).unwrap();
+    let classifier = Classifier::new(&rows.iter().collect::<Vec<_>>(), 1).unwrap();
     let found = |source_port, destination_port| {
         let query = Query {
             from: ZoneId(0),

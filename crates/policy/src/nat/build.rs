@@ -7,9 +7,10 @@ use bartizan_model::device::{NatRule, RuleKind, SourceTranslation};
 use bartizan_model::diagnostic::Diagnostic;
 
 use super::{DestinationAction, NatTable, Pool, Rule, Shift, SourceAction};
-use crate::classifier::{Ports, Row};
+use crate::classifier::Row;
 use crate::names::Names;
-use crate::objects::{Addresses, Objects, Services};
+use crate::objects::{Addresses, Objects};
+use crate::ports::Ports;
 use crate::ranges::{AddressSet, Ranges};
 use crate::routing::build::link_local;
 use crate::security::{Idle, Zones};
@@ -86,10 +87,7 @@ impl<'a> Context<'_, 'a> {
         let id = NatRuleId(self.names.intern(&rule.name) as u32);
         let source = self.objects.address_list(&rule.source, origin)?;
         let destination = self.objects.address_list(&rule.destination, origin)?;
-        let ports = match self.objects.service_list(rule.service.as_slice(), origin)? {
-            Services::Any => vec![Ports::Any],
-            Services::Terms(terms) => Ports::of(&terms),
-        };
+        let ports = self.objects.service_list(rule.service.as_slice(), origin)?;
         let from = self.zones.list(&rule.from, origin)?;
         let to = self.zones.list(&rule.to, origin)?;
         let to_interface = rule.to_interface.as_deref().filter(|name| *name != "any");
@@ -118,15 +116,15 @@ impl<'a> Context<'_, 'a> {
         } else {
             self.translations(rule, &mut compiled, &source.set, &destination.set)?
         };
-        let row = |ports| Row {
+        let row = |ports: &Arc<Ports>| Row {
             from: from.clone(),
             to: to.clone(),
             kind: RuleKind::Universal,
             source: families.keep(&source.set),
             destination: families.keep(&destination.set),
-            ports,
+            ports: Arc::clone(ports),
         };
-        compiled.rows = ports.into_iter().map(row).collect();
+        compiled.rows = ports.iter().map(row).collect();
         let reverse = self.reverse(rule, &compiled, &source.set, &destination.set);
         Ok([Some(compiled), reverse].into_iter().flatten().collect())
     }
@@ -244,7 +242,7 @@ impl<'a> Context<'_, 'a> {
                 kind: RuleKind::Universal,
                 source: families.keep(destination),
                 destination: Arc::new(AddressSet::of(&outside)),
-                ports: Ports::Any,
+                ports: Arc::new(Ports::Any),
             }],
             to_interface: None,
             source: SourceAction::Keep,

@@ -65,6 +65,9 @@ fn config() -> impl Strategy<Value = DeviceConfig> {
     })
 }
 
+/// Prefix length, connected, and then the lowest of distance, metric and order.
+type Rank = (u8, bool, std::cmp::Reverse<(u8, u16, usize)>);
+
 /// Where a route leads: to the end, or to another router.
 enum Step {
     End(Route),
@@ -104,7 +107,7 @@ fn naive(config: &DeviceConfig, mut router: usize, destination: IpAddr) -> Route
             return Route::Local { iface: IfaceId(at as u16) };
         }
         // Longest prefix, then connected before static, then distance, metric, order.
-        let mut best: Option<((u8, bool, std::cmp::Reverse<(u8, u16, usize)>), Step)> = None;
+        let mut best: Option<(Rank, Step)> = None;
         for at in mine {
             if own(at).contains(&destination) {
                 let route =

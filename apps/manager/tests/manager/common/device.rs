@@ -39,7 +39,16 @@ impl Device {
     pub(crate) async fn join(server: &Server) -> Self {
         let key = auth_key(server).await;
         let (identity, enrolled) = enrol(server, &key, "").await.unwrap();
-        Self::attach(server, identity, &enrolled.serial, "").await.unwrap()
+        let device = Self::attach(server, identity, &enrolled.serial, "").await.unwrap();
+        device.wait_until_known(server).await;
+        device
+    }
+
+    /// The stream is there before the manager has read the hello.
+    async fn wait_until_known(&self, server: &Server) {
+        while !server.op("<show><devices><connected/></devices></show>").await.contains(&self.serial) {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn attach(

@@ -1,0 +1,29 @@
+# The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
+.PHONY: demo test bench lint setup fuzz
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# The Azure reference deployment with real traffic; ONCE=1 ends after the table.
+demo: setup
+	cargo build --release --locked -p bartizan -p bartizan-lab
+	./target/release/demo ./target/release/bartizan $(if $(ONCE),--once)
+
+test: setup lint
+	cargo test --workspace --locked
+	$(MAKE) fuzz
+
+# Each fuzz target for a bounded time.
+FUZZ_SECONDS ?= 30
+fuzz: setup
+	fuzz/run.sh frame $(FUZZ_SECONDS)
+	fuzz/run.sh config_xml $(FUZZ_SECONDS)
+
+# Micro-benches and the namespace harness; figures also go to target/bench.json, a line each.
+bench: setup
+	tests/perf/run
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+setup:
+	@scripts/setup

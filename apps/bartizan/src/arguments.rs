@@ -1,0 +1,183 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use bartizan_firewall::auth_key::AuthKey;
+use bartizan_firewall::settings::{PortName, RING_MIB_DEFAULT, SESSIONS_DEFAULT, STATE_DIRECTORY, WORKERS_MAX};
+use clap::{Args, Parser, Subcommand};
+
+/// An open firewall that speaks PAN-OS.
+#[derive(Debug, Parser)]
+#[command(name = "bartizan", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a firewall, from a configuration file or under a manager.
+    Firewall(Box<Firewall>),
+    /// Check a configuration file and report everything that is wrong with it.
+    Validate {
+        /// The configuration, XML as PAN-OS has it.
+        file: PathBuf,
+    },
+    /// Look at a running firewall, e.g. `show session all`.
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show(Question),
+    /// Ask what would happen, e.g. `test security-policy-match from trust to untrust ...`.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Question),
+    /// Remove something, e.g. `clear session id 7`.
+    Clear(Question),
+    /// Follow a flow through zones, routes, NAT and rules, step by step.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Question),
+}
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  bartizan show session all
+  bartizan show session all filter destination-port 443 to untrust
+  bartizan show session id 281474976710657
+  bartizan show counter global
+  bartizan show routing route
+  bartizan show interface all
+  bartizan show arp all
+  bartizan show config running";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  bartizan test security-policy-match from trust to untrust source 10.0.0.5 \\
+      destination 192.0.2.9 protocol 6 destination-port 443
+  bartizan test routing fib-lookup ip 192.0.2.9 virtual-router default --config edge.xml";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  bartizan explain from trust source 10.0.0.5 destination 192.0.2.9 protocol tcp destination-port 443
+  bartizan explain ingress ethernet1/2 source 10.0.0.5 destination 192.0.2.9 protocol icmp --config edge.xml";
+
+/// Arguments of `bartizan firewall`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["config", "manager"]))]
+pub(crate) struct Firewall {
+    /// Stand alone: enforce this file. SIGHUP reads it again; a refused file leaves the running one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Under a manager: where it listens. What it pushed last is enforced while it is away.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) manager: Option<String>,
+
+    /// Auth key from the manager, for the first start. Better given by the variable, which `ps` does not show.
+    #[arg(long, value_name = "KEY", env = "BARTIZAN_AUTH_KEY", hide_env_values = true, requires = "manager", value_parser = auth_key)]
+    pub(crate) auth_key: Option<AuthKey>,
+
+    /// An interface and the network device behind it; may be repeated. Without any, `ethernet1/N` is `ethN`,
+    /// and `eth0` is left for management.
+    #[arg(long = "port", value_name = "ethernet1/N=DEVICE", value_parser = port)]
+    pub(crate) ports: Vec<PortName>,
+
+    /// Where identity and configuration are kept.
+    #[arg(long, value_name = "DIR", default_value = STATE_DIRECTORY)]
+    pub(crate) state_dir: PathBuf,
+
+    /// Socket for `bartizan show` and the like, for its owner only [default: control.sock in the state directory].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+
+    /// Worker threads [default: one per core, at most 2].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX)))]
+    pub(crate) workers: Option<u16>,
+
+    /// Sessions at a time, refused ones included.
+    #[arg(long, value_name = "N", default_value_t = SESSIONS_DEFAULT, value_parser = sessions)]
+    pub(crate) sessions_max: usize,
+
+    /// Memory of the receive ring of each data port and worker.
+    #[arg(long, value_name = "MIB", default_value_t = RING_MIB_DEFAULT, value_parser = ring)]
+    pub(crate) ring_mib: usize,
+
+    /// Append traffic log lines, one JSON object each, to this file, or `-` for standard output. Off by default;
+    /// a managed firewall sends its logs to the manager in any case.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traffic_log: Option<PathBuf>,
+}
+
+/// Arguments of the operator's verbs.
+#[derive(Args, Debug)]
+pub(crate) struct Question {
+    /// The rest of the command, in PAN-OS spelling. An unknown word is answered with the possible ones.
+    #[arg(value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+
+    /// Control socket of the firewall.
+    #[arg(long, value_name = "PATH", env = "BARTIZAN_CONTROL", default_value = "/var/lib/bartizan/control.sock")]
+    pub(crate) socket: PathBuf,
+
+    /// Answer from this configuration file instead of a running firewall.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Answer as JSON.
+    #[arg(long, conflicts_with = "xml")]
+    pub(crate) json: bool,
+
+    /// Answer as the XML API does.
+    #[arg(long)]
+    pub(crate) xml: bool,
+}
+
+fn auth_key(text: &str) -> Result<AuthKey, String> {
+    AuthKey::parse(text).map_err(|error| error.to_string())
+}
+
+fn port(text: &str) -> Result<PortName, String> {
+    PortName::parse(text).map_err(|error| error.to_string())
+}
+
+fn sessions(text: &str) -> Result<usize, String> {
+    in_range(text, 64, 64 << 20)
+}
+
+fn ring(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 1 << 10)
+}
+
+fn in_range(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("not a number from {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_firewall_needs_exactly_one_source() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split_whitespace());
+        assert!(parse("bartizan firewall").is_err());
+        assert!(parse("bartizan firewall --config a.xml --manager m:1").is_err());
+        assert!(parse("bartizan firewall --config a.xml").is_ok());
+        assert!(parse("bartizan firewall --config a.xml --port ethernet1/1=eth1 --port ethernet1/2=eth2").is_ok());
+        assert!(parse("bartizan firewall --config a.xml --workers 0").is_err());
+    }
+
+    #[test]
+    fn options_may_stand_among_the_words() {
+        let parsed = Arguments::try_parse_from(["bartizan", "show", "session", "all", "--json"]).unwrap();
+        let Verb::Show(question) = parsed.verb else { panic!("not show") };
+        assert_eq!(question.words, ["session", "all"]);
+        assert!(question.json);
+    }
+}

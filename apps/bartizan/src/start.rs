@@ -1,0 +1,47 @@
+//! Starting an app: settings from arguments, logging to standard error.
+
+use std::io::IsTerminal as _;
+
+use bartizan_firewall::settings::{CONTROL_NAME, Source, default_workers};
+use bartizan_firewall::{Refused, Settings, hostname};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Firewall;
+use crate::{CONFIG, Failure};
+
+pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
+    log();
+    let source = match (arguments.config, arguments.manager) {
+        (Some(path), _) => Source::File(path),
+        (None, Some(address)) => Source::Manager(bartizan_firewall::manager::Settings {
+            address,
+            auth_key: arguments.auth_key,
+            hostname: hostname(),
+        }),
+        (None, None) => return Err(Failure::new(crate::USAGE, "give `--config` or `--manager`")),
+    };
+    let settings = Settings {
+        source,
+        ports: arguments.ports,
+        control: arguments.control.unwrap_or_else(|| arguments.state_dir.join(CONTROL_NAME)),
+        state_directory: arguments.state_dir,
+        workers: arguments.workers.unwrap_or_else(default_workers),
+        sessions_max: arguments.sessions_max,
+        ring_mib: arguments.ring_mib,
+        traffic_log: arguments.traffic_log,
+    };
+    bartizan_firewall::run(&settings).map_err(|error| match error.downcast::<Refused>() {
+        Ok(Refused(snippets)) => Failure::new(CONFIG, snippets),
+        Err(error) => error.into(),
+    })
+}
+
+fn log() {
+    let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}

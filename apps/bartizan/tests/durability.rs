@@ -1,0 +1,103 @@
+//! What is left after `kill -9`: is the configuration whole, and does the firewall enforce alone?
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use bartizan_lab::azure::configuration::{device_group, security_rule};
+use bartizan_lab::azure::{Azure, PUBLIC_ADDRESS, WEB, flows};
+use bartizan_lab::process::eventually;
+
+const KILLS: u32 = 20;
+const OBJECTS: u32 = 300;
+
+/// All objects of one generation; a half-written version would mix two.
+fn generation(number: u32) -> String {
+    (0..OBJECTS)
+        .map(|object| format!("<entry name=\"whole-{object}\"><ip-netmask>10.77.{number}.1</ip-netmask></entry>"))
+        .collect()
+}
+
+fn generations_in(configuration: &str) -> Vec<u32> {
+    let mut found: Vec<u32> = configuration
+        .split("<ip-netmask>10.77.")
+        .skip(1)
+        .map(|rest| rest.split('.').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(found.is_empty() || found.len() == OBJECTS as usize, "{} of {OBJECTS} objects are there", found.len());
+    found.dedup();
+    found
+}
+
+#[test]
+fn the_configuration_is_the_old_or_the_new_one_after_the_manager_is_killed_during_commit() {
+    let mut azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
+    azure.configure().unwrap();
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let mut random = seed | 1;
+    let (mut old, mut kept_old, mut kept_new) = (0, 0, 0);
+    for number in 1..=KILLS {
+        azure.api.set("/config/shared/address", &generation(number)).unwrap();
+        let key_api = azure.api.clone();
+        let commit = std::thread::spawn(move || key_api.commit().is_ok());
+        // xorshift64: anywhere from before the commit reached the manager to after it answered.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(Duration::from_micros(random % 60_000));
+        azure.manager.signal("KILL").unwrap();
+        azure.manager.wait(Duration::from_secs(5)).unwrap();
+        let _ = commit.join();
+        azure.restart_manager().unwrap();
+
+        let running = azure.api.op("<show><config><running/></config></show>").unwrap();
+        let found = generations_in(&running);
+        assert!(found.len() <= 1, "the running configuration mixes {found:?}");
+        let now = found.first().copied().unwrap_or(0);
+        assert!(now == old || now == number, "generation {now} after a commit of {number} over {old}");
+        if now == old {
+            kept_old += 1
+        } else {
+            kept_new += 1
+        }
+        old = now;
+    }
+    println!("killed {KILLS} times: {kept_old} times the old version, {kept_new} times the new one");
+    // What was set and acknowledged before the kill is still in the candidate.
+    let candidate = azure.api.op("<show><config><candidate/></config></show>").unwrap();
+    assert_eq!(generations_in(&candidate), [KILLS]);
+    azure.wait_connected().unwrap();
+    azure.api.commit().ok();
+    azure.api.push("azure").unwrap();
+}
+
+#[test]
+fn a_killed_firewall_enforces_its_last_pushed_configuration_without_the_manager() {
+    let mut azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
+    azure.configure().unwrap();
+    azure.manager.signal("KILL").unwrap();
+    azure.manager.wait(Duration::from_secs(5)).unwrap();
+    azure.firewall.signal("KILL").unwrap();
+    azure.firewall.wait(Duration::from_secs(5)).unwrap();
+    let dead = flows::http(&azure.hosts.app1, &format!("http://{WEB}/")).unwrap();
+    assert!(!dead.contains("answers"), "packets pass without a firewall: {dead}");
+
+    azure.restart_firewall().unwrap();
+    eventually("the firewall enforces again", Duration::from_secs(10), || {
+        let body = flows::http(&azure.hosts.app1, &format!("http://{WEB}/"))?;
+        anyhow::ensure!(body.contains(&format!("internet answers {PUBLIC_ADDRESS}")), "{body}");
+        Ok(())
+    })
+    .unwrap();
+    let refused = flows::connect(&azure.hosts.app1, WEB, 25).unwrap();
+    assert!(refused.contains("refused"), "{refused}");
+
+    azure.restart_manager().unwrap();
+    azure.wait_connected().unwrap();
+    let rules = format!("{}/pre-rulebase/security/rules", device_group());
+    azure.api.set(&rules, &security_rule("after", "trust", "untrust", "any", "any", "tcp-smtp", "deny")).unwrap();
+    azure.api.commit().unwrap();
+    azure.api.push("azure").unwrap();
+}

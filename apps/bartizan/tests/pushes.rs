@@ -1,0 +1,42 @@
+//! Does a transfer under an unaffected rule survive a hundred pushes?
+
+use std::path::Path;
+use std::time::Duration;
+
+use bartizan_lab::azure::configuration::{device_group, security_rule};
+use bartizan_lab::azure::{Azure, WEB, flows};
+
+const PUSHES: usize = 100;
+
+#[test]
+fn a_gigabyte_transfer_survives_a_hundred_pushes() {
+    let azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
+    azure.configure().unwrap();
+    let report = azure.lab.dir().join("transfer.json");
+    // Paced so that it outlasts the pushes: a gigabyte at 200 Mbit/s takes 40 seconds.
+    let mut transfer =
+        azure.hosts.app1.spawn(&["iperf3", "-c", WEB, "-n", "1000000000", "-b", "200M", "-J"], &[], &report).unwrap();
+
+    let rules = format!("{}/pre-rulebase/security/rules", device_group());
+    let mut slowest = Duration::ZERO;
+    for push in 0..PUSHES {
+        let action = if push % 2 == 0 { "deny" } else { "allow" };
+        azure
+            .api
+            .set(&rules, &security_rule("toggled", "trust", "untrust", "pod-cidr", "any", "tcp-smtp", action))
+            .unwrap();
+        let commit = azure.api.commit().unwrap();
+        let pushed = azure.api.push("azure").unwrap();
+        slowest = slowest.max(commit.elapsed + pushed.elapsed);
+        assert!(transfer.is_running(), "the transfer ended after push {push}: {}", transfer.output());
+    }
+    println!("slowest of {PUSHES}, commit call to enforcement: {} ms", slowest.as_millis());
+
+    assert_eq!(transfer.wait(Duration::from_secs(120)).unwrap(), Some(0), "{}", transfer.output());
+    let text = transfer.output();
+    let gigabits = flows::throughput(&text).unwrap_or_else(|error| panic!("{error:#}: {text}"));
+    println!("transferred a gigabyte at {gigabits:.3} Gbit/s");
+    let result: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let received = result.pointer("/end/sum_received/bytes").and_then(serde_json::Value::as_u64).unwrap();
+    assert!(received >= 1_000_000_000, "only {received} bytes arrived");
+}

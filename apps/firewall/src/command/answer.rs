@@ -1,0 +1,315 @@
+//! Answers to commands, and their three forms: text, JSON, and the inner XML of a PAN-OS `<result>`.
+
+mod table;
+mod xml;
+
+use serde::Serialize;
+
+/// Which form is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+    /// As PAN-OS answers.
+    Xml,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// `show session all`
+    Sessions(Sessions),
+    /// `show session id`
+    Session(Box<Session>),
+    /// `show session info`
+    SessionInfo(SessionInfo),
+    /// `show counter global`
+    Counters(Vec<Counter>),
+    /// `show routing route`
+    Routes(Vec<Route>),
+    /// `show interface`
+    Interfaces(Vec<Interface>),
+    /// `show arp`
+    Neighbors(Vec<Neighbor>),
+    /// `show config running`
+    Configuration(Configuration),
+    /// `show system info`
+    System(System),
+    /// `test security-policy-match`
+    SecurityMatch(SecurityMatch),
+    /// `test nat-policy-match`
+    NatMatch(NatMatch),
+    /// `test routing fib-lookup`
+    Fib(Fib),
+    /// `clear session`
+    Cleared(Cleared),
+    /// `explain`
+    Explained(Explained),
+}
+
+impl Answer {
+    /// Renders it.
+    pub fn render(&self, form: Form) -> String {
+        match form {
+            Form::Text => table::render(self),
+            Form::Json => serde_json::to_string_pretty(self).unwrap_or_default() + "\n",
+            Form::Xml => xml::render(self),
+        }
+    }
+}
+
+/// Sessions that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Sessions {
+    /// How many there are.
+    pub total: usize,
+    /// As many as an answer holds.
+    pub sessions: Vec<Session>,
+}
+
+/// A session with both directions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Session {
+    /// Its id.
+    pub id: u64,
+    /// `ACTIVE`, `OPENING`, ...
+    pub state: &'static str,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// As the client sends.
+    pub client: Direction,
+    /// As the server sends, after translation.
+    pub server: Direction,
+    /// Where the client's packets come in.
+    pub ingress: String,
+    /// Where they go out.
+    pub egress: String,
+    /// Source zone.
+    pub from: String,
+    /// Destination zone.
+    pub to: String,
+    /// Security rule.
+    pub rule: String,
+    /// NAT rule; empty when none matched.
+    pub nat_rule: String,
+    /// The source is translated.
+    pub source_nat: bool,
+    /// The destination is translated.
+    pub destination_nat: bool,
+    /// What the rule says.
+    pub action: &'static str,
+    /// When it was installed, wall clock.
+    pub start: String,
+    /// Seconds it will still live when nothing comes.
+    pub expires_s: u64,
+    /// What PAN-OS would call the application, as far as known.
+    pub application: &'static str,
+}
+
+/// One direction of a session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Direction {
+    /// Source address.
+    pub source: String,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination address.
+    pub destination: String,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Packets so far.
+    pub packets: u64,
+    /// Bytes so far.
+    pub bytes: u64,
+}
+
+/// How many sessions there are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SessionInfo {
+    /// In the tables now.
+    pub active: u64,
+    /// At most.
+    pub max: u64,
+    /// Installed since the start.
+    pub installed: u64,
+    /// TCP.
+    pub tcp: u64,
+    /// UDP.
+    pub udp: u64,
+    /// ICMP and ICMPv6.
+    pub icmp: u64,
+    /// Refused, kept so that they are logged once.
+    pub discard: u64,
+}
+
+/// A counter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Counter {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: u64,
+    /// `info` or `drop`.
+    pub severity: &'static str,
+    /// `flow`, `io`, `port`, `log`.
+    pub category: &'static str,
+    /// What it counts.
+    pub description: String,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Route {
+    /// Router.
+    pub router: String,
+    /// Destination.
+    pub destination: String,
+    /// Next hop.
+    pub next_hop: String,
+    /// Metric.
+    pub metric: u16,
+    /// `A S` and the like.
+    pub flags: &'static str,
+    /// Outgoing interface.
+    pub interface: String,
+}
+
+/// An interface with its port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// Device behind it; empty when there is none.
+    pub device: String,
+    /// `up`, `down`, `no port`.
+    pub state: &'static str,
+    /// MAC address.
+    pub mac: String,
+    /// Zone.
+    pub zone: String,
+    /// Router.
+    pub router: String,
+    /// Addresses.
+    pub addresses: Vec<String>,
+    /// MTU.
+    pub mtu_bytes: u16,
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames lost before the engine.
+    pub lost: u64,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Neighbor {
+    /// Interface it is on.
+    pub interface: String,
+    /// Address.
+    pub address: String,
+    /// MAC; empty while it is asked for.
+    pub mac: String,
+    /// `complete`, `incomplete`.
+    pub status: &'static str,
+}
+
+/// A configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Configuration {
+    /// Version.
+    pub version: u64,
+    /// Digest.
+    pub digest: String,
+    /// The text.
+    pub xml: String,
+}
+
+/// The system.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct System {
+    /// Host name.
+    pub hostname: String,
+    /// Version.
+    pub software_version: String,
+    /// Since the start.
+    pub uptime_s: u64,
+    /// Workers.
+    pub workers: usize,
+    /// Version of the configuration.
+    pub configuration_version: u64,
+    /// Digest of the configuration; empty when there is none.
+    pub configuration_digest: String,
+}
+
+/// The security rule for a flow.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SecurityMatch {
+    /// Name.
+    pub rule: String,
+    /// Place in the rule base.
+    pub position: usize,
+    /// What it says.
+    pub action: &'static str,
+    /// Where it is configured.
+    pub origin: String,
+}
+
+/// The NAT rule for a flow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NatMatch {
+    /// Name; `None` when no rule matches.
+    pub rule: Option<String>,
+    /// The reverse direction of a bidirectional rule.
+    pub reverse: bool,
+    /// New source, in words.
+    pub source: Option<String>,
+    /// New destination, in words.
+    pub destination: Option<String>,
+}
+
+/// Where packets go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Fib {
+    /// `forward`, `local`, `discard`, `none`, `loop`.
+    pub kind: &'static str,
+    /// Outgoing interface.
+    pub interface: String,
+    /// Neighbour.
+    pub next_hop: String,
+    /// Router whose table had the last word.
+    pub router: String,
+}
+
+/// Sessions were ended.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Cleared {
+    /// How many.
+    pub cleared: usize,
+}
+
+/// What happens to a flow.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explained {
+    /// `allow`, `deny`, ... or why it is dropped before the rules.
+    pub outcome: String,
+    /// Security rule; empty when none was asked.
+    pub rule: String,
+    /// Stage by stage.
+    pub steps: Vec<Step>,
+}
+
+/// A stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// Its name.
+    pub stage: String,
+    /// What it found.
+    pub text: String,
+    /// Where that is configured.
+    pub origin: String,
+}

@@ -1,0 +1,251 @@
+//! Answers as text for people.
+
+use std::fmt::Write;
+
+use super::{Answer, Direction, Fib, NatMatch, Session, Sessions};
+
+pub(super) fn render(answer: &Answer) -> String {
+    match answer {
+        Answer::Sessions(sessions) => sessions_text(sessions),
+        Answer::Session(session) => session_text(session),
+        Answer::SessionInfo(info) => pairs(&[
+            ("active sessions", info.active.to_string()),
+            ("limit", info.max.to_string()),
+            ("installed since start", info.installed.to_string()),
+            ("TCP", info.tcp.to_string()),
+            ("UDP", info.udp.to_string()),
+            ("ICMP", info.icmp.to_string()),
+            ("refused (discard)", info.discard.to_string()),
+        ]),
+        Answer::Counters(counters) => table(
+            &["NAME", "VALUE", "SEVERITY", "CATEGORY", "DESCRIPTION"],
+            counters
+                .iter()
+                .filter(|one| one.value > 0)
+                .map(|one| {
+                    let description = one.description.clone();
+                    vec![one.name.clone(), one.value.to_string(), one.severity.into(), one.category.into(), description]
+                })
+                .collect(),
+        ),
+        Answer::Routes(routes) => table(
+            &["ROUTER", "DESTINATION", "NEXT HOP", "METRIC", "FLAGS", "INTERFACE"],
+            routes
+                .iter()
+                .map(|one| {
+                    vec![
+                        one.router.clone(),
+                        one.destination.clone(),
+                        one.next_hop.clone(),
+                        one.metric.to_string(),
+                        one.flags.into(),
+                        one.interface.clone(),
+                    ]
+                })
+                .collect(),
+        ),
+        Answer::Interfaces(interfaces) => table(
+            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
+            interfaces
+                .iter()
+                .map(|one| {
+                    vec![
+                        one.name.clone(),
+                        one.device.clone(),
+                        one.state.into(),
+                        one.zone.clone(),
+                        one.router.clone(),
+                        one.addresses.join(","),
+                        one.mac.clone(),
+                        one.received.to_string(),
+                        one.sent.to_string(),
+                        one.lost.to_string(),
+                    ]
+                })
+                .collect(),
+        ),
+        Answer::Neighbors(neighbors) => table(
+            &["INTERFACE", "ADDRESS", "MAC", "STATUS"],
+            neighbors
+                .iter()
+                .map(|one| {
+                    let (interface, address) = (one.interface.clone(), one.address.clone());
+                    vec![interface, address, one.mac.clone(), one.status.into()]
+                })
+                .collect(),
+        ),
+        Answer::Configuration(configuration) => with_newline(configuration.xml.clone()),
+        Answer::System(system) => pairs(&[
+            ("hostname", system.hostname.clone()),
+            ("software version", system.software_version.clone()),
+            ("uptime", format!("{} s", system.uptime_s)),
+            ("workers", system.workers.to_string()),
+            ("configuration version", system.configuration_version.to_string()),
+            ("configuration digest", system.configuration_digest.clone()),
+        ]),
+        Answer::SecurityMatch(found) => {
+            format!("{} by rule `{}` (number {})\n", found.action, found.rule, found.position)
+        }
+        Answer::NatMatch(found) => nat_text(found),
+        Answer::Fib(fib) => fib_text(fib),
+        Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
+        Answer::Explained(explained) => {
+            let mut text = table(
+                &["STAGE", "FINDING"],
+                explained.steps.iter().map(|step| vec![step.stage.clone(), step.text.clone()]).collect(),
+            );
+            let _ = writeln!(text, "outcome: {}", explained.outcome);
+            text
+        }
+    }
+}
+
+fn sessions_text(sessions: &Sessions) -> String {
+    if sessions.sessions.is_empty() {
+        return "no sessions\n".to_owned();
+    }
+    let mut rows = Vec::new();
+    for one in &sessions.sessions {
+        let flags = match (one.source_nat, one.destination_nat) {
+            (true, true) => "NS ND",
+            (true, false) => "NS",
+            (false, true) => "ND",
+            (false, false) => "",
+        };
+        rows.push(vec![
+            one.id.to_string(),
+            one.state.into(),
+            protocol(one.protocol),
+            format!("{} [{}]", ends(&one.client), one.from),
+            flags.into(),
+            one.rule.clone(),
+            format!("{}/{}", one.client.packets, one.client.bytes),
+            format!("{} s", one.expires_s),
+        ]);
+        rows.push(vec![
+            String::new(),
+            String::new(),
+            String::new(),
+            format!("{} [{}]", ends(&one.server), one.to),
+            String::new(),
+            one.nat_rule.clone(),
+            format!("{}/{}", one.server.packets, one.server.bytes),
+            String::new(),
+        ]);
+    }
+    let header = [
+        "ID",
+        "STATE",
+        "PROTO",
+        "CLIENT TO SERVER / SERVER TO CLIENT",
+        "NAT",
+        "RULE / NAT RULE",
+        "PKTS/BYTES",
+        "EXPIRES",
+    ];
+    let mut text = table(&header, rows);
+    if sessions.total > sessions.sessions.len() {
+        let _ = writeln!(
+            text,
+            "{} of {} sessions are shown; use `filter` to choose",
+            sessions.sessions.len(),
+            sessions.total
+        );
+    }
+    text
+}
+
+fn session_text(session: &Session) -> String {
+    let direction =
+        |one: &Direction, zone: &str| format!("{} [{zone}], {} packets, {} bytes", ends(one), one.packets, one.bytes);
+    pairs(&[
+        ("session", session.id.to_string()),
+        ("state", session.state.into()),
+        ("protocol", protocol(session.protocol)),
+        ("client to server", direction(&session.client, &session.from)),
+        ("server to client", direction(&session.server, &session.to)),
+        ("in by", session.ingress.clone()),
+        ("out by", session.egress.clone()),
+        ("rule", format!("{} ({})", session.rule, session.action)),
+        ("NAT rule", session.nat_rule.clone()),
+        ("started", session.start.clone()),
+        ("expires in", format!("{} s", session.expires_s)),
+    ])
+}
+
+fn nat_text(found: &NatMatch) -> String {
+    let Some(rule) = &found.rule else { return "no NAT rule matches\n".to_owned() };
+    let mut text = format!("rule `{rule}`{}", if found.reverse { ", in reverse" } else { "" });
+    if let Some(source) = &found.source {
+        let _ = write!(text, ", source becomes {source}");
+    }
+    if let Some(destination) = &found.destination {
+        let _ = write!(text, ", destination becomes {destination}");
+    }
+    if found.source.is_none() && found.destination.is_none() {
+        text.push_str(", which translates nothing");
+    }
+    text + "\n"
+}
+
+fn fib_text(fib: &Fib) -> String {
+    match fib.kind {
+        "forward" => format!("to {} by `{}` (router `{}`)\n", fib.next_hop, fib.interface, fib.router),
+        "local" => format!("to this firewall: `{}` holds the address\n", fib.interface),
+        "discard" => "discarded by a discard route\n".to_owned(),
+        "loop" => "dropped: routers point at one another\n".to_owned(),
+        _ => "no route\n".to_owned(),
+    }
+}
+
+fn ends(one: &Direction) -> String {
+    let end = |address: &str, port: u16| {
+        if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    };
+    format!("{} -> {}", end(&one.source, one.source_port), end(&one.destination, one.destination_port))
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmp6".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn pairs(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    pairs.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{:width$}  {value}", format!("{name}:"), width = width + 1);
+        text
+    })
+}
+
+fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|name| name.len()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let header = header.iter().map(|name| (*name).to_owned()).collect();
+    for row in std::iter::once(header).chain(rows) {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(&row) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn with_newline(mut text: String) -> String {
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}

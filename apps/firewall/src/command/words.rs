@@ -1,0 +1,396 @@
+//! The grammar of the commands: which words are possible where, and how does each look as XML?
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bartizan_model::tree::{Child, Element};
+use bartizan_model::xml;
+
+use super::Command;
+
+/// A word and what may follow it.
+struct Node {
+    word: &'static str,
+    help: &'static str,
+    then: Then,
+}
+
+/// What follows a word.
+enum Then {
+    /// Nothing.
+    End,
+    /// One value.
+    Value(&'static str),
+    /// One of these words; the flag says whether the command may end here too.
+    Words(&'static [Node], bool),
+    /// Any of these options, each at most once, the required ones among them.
+    Options(&'static [Choice]),
+}
+
+/// An option with its value.
+struct Choice {
+    name: &'static str,
+    hint: &'static str,
+    required: bool,
+}
+
+const fn required(name: &'static str, hint: &'static str) -> Choice {
+    Choice { name, hint, required: true }
+}
+
+const fn optional(name: &'static str, hint: &'static str) -> Choice {
+    Choice { name, hint, required: false }
+}
+
+const fn node(word: &'static str, help: &'static str, then: Then) -> Node {
+    Node { word, help, then }
+}
+
+const FILTER: &[Node] = &[node(
+    "filter",
+    "only sessions that match all of",
+    Then::Options(&[
+        optional("source", "ADDRESS"),
+        optional("destination", "ADDRESS"),
+        optional("source-port", "PORT"),
+        optional("destination-port", "PORT"),
+        optional("protocol", "NUMBER"),
+        optional("from", "ZONE"),
+        optional("to", "ZONE"),
+        optional("rule", "RULE"),
+        optional("nat-rule", "RULE"),
+        optional("state", "STATE"),
+    ]),
+)];
+
+const SESSION: &[Node] =
+    &[node("all", "all sessions", Then::Words(FILTER, true)), node("id", "one session", Then::Value("ID"))];
+
+const SHOW: &[Node] = &[
+    node(
+        "session",
+        "sessions",
+        Then::Words(
+            &[
+                node("all", "all sessions", Then::Words(FILTER, true)),
+                node("id", "one session with both directions", Then::Value("ID")),
+                node("info", "how many sessions, and their limits", Then::End),
+            ],
+            false,
+        ),
+    ),
+    node("counter", "counters", Then::Words(&[node("global", "all counters", Then::End)], false)),
+    node("routing", "routing", Then::Words(&[node("route", "the routing tables", Then::Words(ROUTE_OF, true))], false)),
+    node("interface", "an interface, or `all`", Then::Value("NAME")),
+    node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
+    node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
+    node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
+];
+
+const ROUTE_OF: &[Node] = &[node("virtual-router", "of one router", Then::Value("ROUTER"))];
+
+const FLOW: &[Choice] = &[
+    required("from", "ZONE"),
+    required("to", "ZONE"),
+    required("source", "ADDRESS"),
+    required("destination", "ADDRESS"),
+    required("protocol", "NUMBER"),
+    optional("source-port", "PORT"),
+    optional("destination-port", "PORT"),
+];
+
+const NAT_FLOW: &[Choice] = &[
+    required("from", "ZONE"),
+    required("to", "ZONE"),
+    required("source", "ADDRESS"),
+    required("destination", "ADDRESS"),
+    required("protocol", "NUMBER"),
+    optional("source-port", "PORT"),
+    optional("destination-port", "PORT"),
+    optional("to-interface", "INTERFACE"),
+];
+
+const TEST: &[Node] = &[
+    node("security-policy-match", "the security rule for a flow", Then::Options(FLOW)),
+    node("nat-policy-match", "the NAT rule for a flow", Then::Options(NAT_FLOW)),
+    node(
+        "routing",
+        "routing",
+        Then::Words(
+            &[node(
+                "fib-lookup",
+                "where packets for an address go",
+                Then::Options(&[required("ip", "ADDRESS"), required("virtual-router", "ROUTER")]),
+            )],
+            false,
+        ),
+    ),
+];
+
+const EXPLAIN: &[Choice] = &[
+    optional("ingress", "INTERFACE"),
+    optional("from", "ZONE"),
+    required("source", "ADDRESS"),
+    required("destination", "ADDRESS"),
+    required("protocol", "NUMBER"),
+    optional("source-port", "PORT"),
+    optional("destination-port", "PORT"),
+];
+
+/// All commands.
+const ROOT: &[Node] = &[
+    node("show", "show something", Then::Words(SHOW, false)),
+    node("test", "what would happen to a flow", Then::Words(TEST, false)),
+    node(
+        "clear",
+        "remove something",
+        Then::Words(&[node("session", "end sessions", Then::Words(SESSION, false))], false),
+    ),
+    node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
+];
+
+/// What is wrong with a command's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// What is wrong.
+    pub message: String,
+    /// What is possible there: a word and its meaning.
+    pub possible: Vec<(String, &'static str)>,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if self.possible.is_empty() {
+            return Ok(());
+        }
+        let width = self.possible.iter().map(|(word, _)| word.chars().count()).max().unwrap_or(0);
+        f.write_str("; possible here:")?;
+        for (word, help) in &self.possible {
+            write!(f, "\n  {word:width$}  {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a command from words.
+///
+/// # Errors
+/// The first word that cannot stand where it does, and those that can.
+pub fn parse(words: &[String]) -> Result<Command, Mistake> {
+    let mut command = Command::default();
+    follow(ROOT, false, words, &mut command)?;
+    Ok(command)
+}
+
+fn follow(nodes: &'static [Node], may_end: bool, words: &[String], command: &mut Command) -> Result<(), Mistake> {
+    let Some((word, rest)) = words.split_first() else {
+        return if may_end { Ok(()) } else { Err(unfinished(command, possible_words(nodes))) };
+    };
+    let Some(node) = nodes.iter().find(|node| node.word == word) else {
+        return Err(Mistake { message: unknown(command, word), possible: possible_words(nodes) });
+    };
+    command.path.push(node.word);
+    match &node.then {
+        Then::End => end(rest, command),
+        Then::Value(hint) => {
+            let Some((value, rest)) = rest.split_first() else {
+                return Err(unfinished(command, vec![((*hint).to_owned(), node.help)]));
+            };
+            command.values.insert(node.word, value.clone());
+            end(rest, command)
+        }
+        Then::Words(nodes, may_end) => follow(nodes, *may_end, rest, command),
+        Then::Options(choices) => options(choices, rest, command),
+    }
+}
+
+fn options(choices: &'static [Choice], mut words: &[String], command: &mut Command) -> Result<(), Mistake> {
+    while let Some((word, rest)) = words.split_first() {
+        let Some(choice) = choices.iter().find(|choice| choice.name == word) else {
+            return Err(Mistake { message: unknown(command, word), possible: possible_options(choices, command) });
+        };
+        let Some((value, rest)) = rest.split_first() else {
+            let message = format!("`{word}` is not followed by a value");
+            return Err(Mistake { message, possible: vec![(format!("{word} {}", choice.hint), "")] });
+        };
+        if command.values.insert(choice.name, value.clone()).is_some() {
+            let message = format!("`{word}` is given twice");
+            return Err(Mistake { message, possible: Vec::new() });
+        }
+        words = rest;
+    }
+    complete(choices, command)
+}
+
+fn complete(choices: &'static [Choice], command: &Command) -> Result<(), Mistake> {
+    let missing: Vec<_> = choices
+        .iter()
+        .filter(|choice| choice.required && !command.values.contains_key(choice.name))
+        .map(|choice| (format!("{} {}", choice.name, choice.hint), ""))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Mistake { message: format!("`{}` needs more", command.path.join(" ")), possible: missing })
+}
+
+fn end(rest: &[String], command: &Command) -> Result<(), Mistake> {
+    match rest.first() {
+        None => Ok(()),
+        Some(word) => Err(Mistake {
+            message: format!("`{word}` is too much: nothing follows `{}`", command.path.join(" ")),
+            possible: Vec::new(),
+        }),
+    }
+}
+
+fn unknown(command: &Command, word: &str) -> String {
+    if command.path.is_empty() {
+        format!("no command begins with `{word}`")
+    } else {
+        format!("`{word}` cannot follow `{}`", command.path.join(" "))
+    }
+}
+
+fn unfinished(command: &Command, possible: Vec<(String, &'static str)>) -> Mistake {
+    let message = if command.path.is_empty() {
+        "a command is missing".to_owned()
+    } else {
+        format!("`{}` needs another word", command.path.join(" "))
+    };
+    Mistake { message, possible }
+}
+
+fn possible_words(nodes: &'static [Node]) -> Vec<(String, &'static str)> {
+    nodes
+        .iter()
+        .map(|node| match node.then {
+            Then::Value(hint) => (format!("{} {hint}", node.word), node.help),
+            Then::End | Then::Words(..) | Then::Options(_) => (node.word.to_owned(), node.help),
+        })
+        .collect()
+}
+
+fn possible_options(choices: &'static [Choice], command: &Command) -> Vec<(String, &'static str)> {
+    choices
+        .iter()
+        .filter(|choice| !command.values.contains_key(choice.name))
+        .map(|choice| (format!("{} {}", choice.name, choice.hint), if choice.required { "needed" } else { "" }))
+        .collect()
+}
+
+/// Reads a command from XML, e.g. `<show><session><id>7</id></session></show>`.
+///
+/// # Errors
+/// As [`parse`]; or that the text is no XML.
+pub fn parse_xml(text: &str) -> Result<Command, Mistake> {
+    let root = xml::parse(text).map_err(|diagnostic| Mistake {
+        message: format!("the command is no XML: {}", diagnostic.message),
+        possible: Vec::new(),
+    })?;
+    let mut words = Vec::new();
+    flatten(&root, &mut words);
+    parse(&words)
+}
+
+/// Elements and texts in document order are the words of the command line. An attribute `name` stands
+/// for a value, as in `<virtual-router><entry name="vr"/>`.
+fn flatten(element: &Element, words: &mut Vec<String>) {
+    match element.attribute("name") {
+        Some(name) => words.push(name.to_owned()),
+        None => words.push(element.name.to_string()),
+    }
+    for child in &element.children {
+        match child {
+            Child::Element(element) => flatten(element, words),
+            Child::Text(text) if !text.trim().is_empty() => words.push(text.trim().to_owned()),
+            Child::Text(_) | Child::Comment(_) => {}
+        }
+    }
+}
+
+/// Writes a command as XML.
+pub fn to_xml(command: &Command) -> String {
+    let own: BTreeMap<_, _> = command.values.iter().filter(|(name, _)| !command.path.contains(name)).collect();
+    let options = own.into_iter().map(|(name, value)| Element::leaf(name, value));
+    let mut path = command.path.iter().rev();
+    let Some(last) = path.next() else { return String::new() };
+    let mut element = match command.value(last) {
+        Some(value) => Element::leaf(last, value),
+        None => Element::new(last),
+    };
+    element.children.extend(options.map(|option| Child::Element(option.into())));
+    for word in path {
+        let mut outer = Element::new(word);
+        outer.children.push(Child::Element(element.into()));
+        element = outer;
+    }
+    xml::write(&element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_command_means_the_same_as_words_and_as_xml() {
+        for (line, xml) in [
+            ("show session all", "<show><session><all/></session></show>"),
+            (
+                "show session all filter source 10.0.0.5 to untrust",
+                "<show><session><all><filter><source>10.0.0.5</source><to>untrust</to></filter></all></session></show>",
+            ),
+            ("show session id 7", "<show><session><id>7</id></session></show>"),
+            ("show interface ethernet1/1", "<show><interface>ethernet1/1</interface></show>"),
+            ("clear session all", "<clear><session><all/></session></clear>"),
+            (
+                "test routing fib-lookup ip 1.1.1.1 virtual-router vr1",
+                "<test><routing><fib-lookup><ip>1.1.1.1</ip><virtual-router>vr1</virtual-router></fib-lookup></routing></test>",
+            ),
+        ] {
+            let command = parse(&words(line)).unwrap();
+            assert_eq!(to_xml(&command), xml);
+            assert_eq!(parse_xml(xml).unwrap(), command);
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_possible_ones() {
+        let mistake = parse(&words("show sesion all")).unwrap_err();
+        assert_eq!(mistake.message, "`sesion` cannot follow `show`");
+        assert!(mistake.possible.iter().any(|(word, _)| word == "session"));
+        let shown = parse(&words("show session")).unwrap_err().to_string();
+        assert_eq!(
+            shown,
+            "`show session` needs another word; possible here:\n  \
+             all    all sessions\n  \
+             id ID  one session with both directions\n  \
+             info   how many sessions, and their limits"
+        );
+        assert_eq!(parse(&[]).unwrap_err().message, "a command is missing");
+    }
+
+    #[test]
+    fn all_missing_options_are_named_at_once() {
+        let mistake = parse(&words("test security-policy-match from trust source 10.0.0.5")).unwrap_err();
+        let missing: Vec<_> = mistake.possible.iter().map(|(word, _)| word.as_str()).collect();
+        assert_eq!(missing, ["to ZONE", "destination ADDRESS", "protocol NUMBER"]);
+    }
+
+    #[test]
+    fn doubled_dangling_and_surplus_words_are_refused() {
+        for (line, message) in [
+            ("show session all filter source a source b", "`source` is given twice"),
+            ("show session all filter source", "`source` is not followed by a value"),
+            ("show counter global now", "`now` is too much: nothing follows `show counter global`"),
+            ("show session id", "`show session id` needs another word"),
+        ] {
+            assert_eq!(parse(&words(line)).unwrap_err().message, message, "{line}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The workers as one: start them, ask all of them, put new tables under all of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bartizan_engine::Engine;
+use bartizan_engine::settings::{LocalLink, Settings as EngineSettings};
+use bartizan_engine::verdict::{Port, SessionLog};
+use bartizan_policy::tables::Compiled;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::port::afpacket::{self, Opening};
+use crate::port::fanout::Program;
+use crate::port::netdev::Device;
+use crate::wake::Bell;
+use crate::worker::peers::Peers;
+use crate::worker::{Inside, Job, LogSink, OpenPort, Parts, Worker};
+
+/// Jobs that wait for one worker at most.
+const JOBS_MAX: usize = 64;
+/// Log lines on their way out of the workers.
+const LOG_LINES_MAX: usize = 65_536;
+/// The local link carries health checks: its ring need not hold bursts.
+const LOCAL_RING_MIB_MAX: usize = 4;
+/// A worker that does not answer in this time is broken.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A port and the device behind it.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// What the engine calls it.
+    pub port: Port,
+    /// What the configuration calls it; empty for the local link.
+    pub interface: String,
+    /// The device.
+    pub device: Device,
+}
+
+/// How to start the workers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Number of workers.
+    pub workers: u16,
+    /// Sessions of all workers together.
+    pub sessions_max: usize,
+    /// Receive ring of each data port and worker.
+    pub ring_mib: usize,
+    /// Where health checks are answered.
+    pub local: Option<LocalLink>,
+}
+
+/// The running workers.
+pub struct Dataplane {
+    workers: Vec<Handle>,
+    attachments: Vec<Attachment>,
+    sessions_max: usize,
+    clock: Clock,
+    logs_lost: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Handle {
+    jobs: SyncSender<Job>,
+    bell: Arc<Bell>,
+}
+
+impl Dataplane {
+    /// Opens the ports on every worker and starts them. Log lines come out of the channel, which ends
+    /// when the workers have ended.
+    ///
+    /// # Errors
+    /// When a port cannot be opened or a thread not be started.
+    pub fn start(
+        settings: &Settings,
+        attachments: Vec<Attachment>,
+        clock: Clock,
+    ) -> Result<(Self, mpsc::Receiver<SessionLog>)> {
+        let count = settings.workers.max(1);
+        let (lines, receiver) = mpsc::channel(LOG_LINES_MAX);
+        let logs = LogSink { lines, lost: Arc::default() };
+        let logs_lost = Arc::clone(&logs.lost);
+        let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut ports = open_ports(settings, count, &attachments)?;
+        let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        for (number, (peers, bell)) in Peers::mesh(&bells).into_iter().zip(&bells).enumerate() {
+            let number = number as u16;
+            let mut engine = Engine::new(EngineSettings {
+                worker: number,
+                workers: count,
+                sessions_max: settings.sessions_max.div_ceil(usize::from(count)),
+                seed: rand::random(),
+                local: settings.local,
+                ..EngineSettings::default()
+            });
+            for attachment in &attachments {
+                engine.attach(attachment.port, attachment.device.mac);
+            }
+            let (jobs, job_receiver) = sync_channel(JOBS_MAX);
+            let parts = Parts {
+                engine,
+                ports: ports.remove(0),
+                peers,
+                jobs: job_receiver,
+                bell: Arc::clone(bell),
+                clock,
+                logs: logs.clone(),
+                stop: Arc::clone(&stop),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || Worker::new(parts).run())
+                .context("start a worker thread")?;
+            workers.push(Handle { jobs, bell: Arc::clone(bell) });
+            threads.push(thread);
+        }
+        Ok((
+            Self {
+                workers,
+                attachments,
+                sessions_max: settings.sessions_max,
+                clock,
+                logs_lost,
+                stop,
+                threads: Mutex::new(threads),
+            },
+            receiver,
+        ))
+    }
+
+    /// Runs something on every worker between two bursts; the answers in worker order.
+    ///
+    /// # Errors
+    /// When a worker does not take the job or does not answer.
+    pub async fn on_all<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Inside<'_>) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        let mut answers = Vec::new();
+        for handle in &self.workers {
+            let (answer, receiver) = oneshot::channel();
+            let work = work.clone();
+            let job: Job = Box::new(move |inside| {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(work(inside));
+            });
+            if handle.jobs.try_send(job).is_err() {
+                bail!("a worker is too busy to take commands");
+            }
+            handle.bell.ring();
+            answers.push(receiver);
+        }
+        let mut results = Vec::new();
+        for answer in answers {
+            let result = tokio::time::timeout(ANSWER_LIMIT, answer).await;
+            results.push(result.context("a worker does not answer")?.context("a worker ended")?);
+        }
+        Ok(results)
+    }
+
+    /// Puts new tables under every worker; returns when all of them run by these.
+    ///
+    /// # Errors
+    /// As [`Self::on_all`].
+    pub async fn install(&self, tables: Arc<Compiled>) -> Result<()> {
+        self.on_all(move |inside| inside.engine.install(Arc::clone(&tables), inside.now)).await?;
+        Ok(())
+    }
+
+    /// The ports.
+    pub fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// The workers' clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// How many workers there are.
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Sessions of all workers together, at most.
+    pub fn sessions_max(&self) -> usize {
+        self.sessions_max
+    }
+
+    /// Log lines that never left the workers.
+    pub fn logs_lost(&self) -> u64 {
+        self.logs_lost.load(Ordering::Relaxed)
+    }
+
+    /// Ends the workers; the end logs of open sessions are in the channel afterwards.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in &self.workers {
+            worker.bell.ring();
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker had panicked");
+            }
+        }
+    }
+}
+
+/// The ports of each worker. Sockets of one device are opened in worker order: the fanout program
+/// answers with a position in the group.
+fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> Result<Vec<Vec<OpenPort>>> {
+    let program = Program::steering(workers);
+    let mut all = Vec::new();
+    for _ in 0..workers {
+        let mut ports: Vec<OpenPort> = Vec::new();
+        for Attachment { port, device, .. } in attachments {
+            let (receiver, sender) = afpacket::open(&Opening {
+                device: &device.name,
+                index: device.index,
+                ring_mib: match port {
+                    Port::Data(_) => settings.ring_mib,
+                    Port::Local => settings.ring_mib.min(LOCAL_RING_MIB_MAX),
+                },
+                // Indices are unique in a network namespace, which is as far as group ids reach.
+                fanout: (workers > 1).then_some((device.index as u16, &program)),
+            })?;
+            ports.push((*port, Box::new(receiver), Box::new(sender)));
+        }
+        all.push(ports);
+    }
+    Ok(all)
+}

@@ -1,0 +1,203 @@
+//! The running firewall: the workers and the configuration they enforce.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bartizan_engine::verdict::Port;
+use bartizan_model::diagnostic::{Diagnostic, Origin};
+use bartizan_policy::names::Ids;
+use bartizan_policy::tables::Compiled;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::dataplane::Dataplane;
+use crate::load::{Loaded, load};
+use crate::port::Losses;
+use crate::store::{Enforced, Store};
+use crate::worker::IoCounters;
+
+/// What is enforced.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// SHA-256, hex, of the text.
+    pub digest: String,
+    /// Version number of the manager's; 0 for a file.
+    pub version: u64,
+    /// The configuration as it came.
+    pub text: Arc<str>,
+    /// Its tables, and the names in them.
+    pub compiled: Arc<Compiled>,
+}
+
+/// The firewall.
+pub struct Firewall {
+    dataplane: Dataplane,
+    running: RwLock<Option<Arc<Running>>>,
+    /// Held while a configuration is put in force: one after the other.
+    compiler: Mutex<Compiler>,
+}
+
+/// What outlives the generations.
+#[derive(Debug, Default)]
+struct Compiler {
+    ids: Ids,
+    generation: u64,
+}
+
+/// A configuration is in force.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What is accepted but not in force.
+    pub warnings: Vec<Diagnostic>,
+    /// From receipt to the first packet boundary under the new tables on every worker.
+    pub swap: Duration,
+}
+
+/// How the firewall is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vitals {
+    /// Sessions in the tables.
+    pub sessions: u64,
+    /// Packets received.
+    pub packets: u64,
+    /// Packets dropped, for whatever reason.
+    pub drops: u64,
+}
+
+impl Firewall {
+    /// A firewall that enforces nothing yet: it forwards nothing. `ids` has the interfaces that ports are
+    /// attached to.
+    pub fn new(dataplane: Dataplane, ids: Ids) -> Self {
+        Self { dataplane, running: RwLock::new(None), compiler: Mutex::new(Compiler { ids, generation: 0 }) }
+    }
+
+    /// Puts a configuration in force, and keeps it in the store when there is one. When anything is
+    /// wrong nothing has changed.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn enforce(
+        &self,
+        enforced: Enforced,
+        store: Option<&Store>,
+        received: Instant,
+    ) -> Result<Done, Vec<Diagnostic>> {
+        let mut compiler = self.compiler.lock().await;
+        compiler.generation += 1;
+        let Compiler { ids, generation } = &mut *compiler;
+        // Compiling a large rule base takes a while; the threads of this runtime are few.
+        let Loaded { compiled, mut warnings } = tokio::task::block_in_place(|| load(&enforced.text, ids, *generation))?;
+        let compiled = Arc::new(compiled);
+        self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
+        let swap = received.elapsed();
+        if let Some(store) = store
+            && let Err(error) = tokio::task::block_in_place(|| store.keep_enforced(&enforced))
+        {
+            self.take_back().await;
+            return Err(failure("not-persisted", &error));
+        }
+        warnings.extend(self.without_port(&compiled));
+        let Enforced { version, digest, text } = enforced;
+        let running = Running { digest, version, text: text.into(), compiled };
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(running));
+        Ok(Done { warnings, swap })
+    }
+
+    /// Puts the tables of before back under the workers.
+    async fn take_back(&self) {
+        let tables = match self.running() {
+            Some(running) => Arc::clone(&running.compiled),
+            None => match load("<config/>", &mut Ids::default(), 0) {
+                Ok(nothing) => Arc::new(nothing.compiled),
+                Err(_) => return,
+            },
+        };
+        if let Err(error) = self.dataplane.install(tables).await {
+            tracing::error!("the previous configuration could not be put back: {error:#}");
+        }
+    }
+
+    /// What is enforced now.
+    pub fn running(&self) -> Option<Arc<Running>> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The workers.
+    pub fn dataplane(&self) -> &Dataplane {
+        &self.dataplane
+    }
+
+    /// The workers' clock.
+    pub fn clock(&self) -> Clock {
+        self.dataplane.clock()
+    }
+
+    /// Log lines lost between workers and here.
+    pub fn logs_lost(&self) -> u64 {
+        self.dataplane.logs_lost()
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub async fn vitals(&self) -> Result<Vitals> {
+        let mut vitals = Vitals::default();
+        let counters = self.dataplane.on_all(|inside| (inside.engine.counters().clone(), inside.io.clone())).await?;
+        for (counters, io) in counters {
+            vitals.sessions += counters.sessions_active;
+            vitals.packets += counters.rx_packets;
+            vitals.drops += counters.dropped_total() + lost(&io);
+        }
+        Ok(vitals)
+    }
+
+    /// Ends the workers.
+    pub fn stop(&self) {
+        self.dataplane.stop();
+    }
+
+    /// Interfaces of a configuration that no device is attached for.
+    fn without_port(&self, compiled: &Compiled) -> Vec<Diagnostic> {
+        let attached: BTreeMap<_, _> = self.dataplane.attachments().iter().map(|one| (one.port, &one.device)).collect();
+        let mut warnings = Vec::new();
+        for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
+            let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);
+            match attached.get(&Port::Data(id)) {
+                None => warnings.push(
+                    Diagnostic::warning(
+                        "interface-without-port",
+                        Origin::xpath(xpath),
+                        format!("no network device is attached as `{}`: it neither receives nor sends", interface.name),
+                    )
+                    .with_help(format!("start the firewall with `--port {}=DEVICE`", interface.name)),
+                ),
+                Some(device) if device.mtu_bytes < u32::from(interface.mtu_bytes) => warnings.push(
+                    Diagnostic::warning(
+                        "mtu-above-device",
+                        Origin::xpath(xpath),
+                        format!(
+                            "`{}` has an MTU of {} bytes, but its device `{}` takes only {}: larger packets will be lost",
+                            interface.name, interface.mtu_bytes, device.name, device.mtu_bytes
+                        ),
+                    )
+                    .with_help(format!("set the MTU of the interface to {}, or raise the device's", device.mtu_bytes)),
+                ),
+                Some(_) => {}
+            }
+        }
+        warnings
+    }
+}
+
+/// Frames that were lost around the engine.
+fn lost(io: &IoCounters) -> u64 {
+    let ports: u64 = io.losses.iter().map(Losses::total).sum();
+    ports + io.send_refused + io.port_missing + io.ownerless + io.peer_ring_full
+}
+
+fn failure(code: &'static str, error: &anyhow::Error) -> Vec<Diagnostic> {
+    vec![Diagnostic::error(code, Origin::default(), format!("{error:#}"))]
+}

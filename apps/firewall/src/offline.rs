@@ -1,0 +1,38 @@
+//! Answers without a running firewall: from a configuration file alone.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bartizan_policy::names::Ids;
+
+use crate::firewall::Running;
+use crate::hex;
+use crate::load::load;
+use crate::snippet;
+
+/// A configuration file, read and checked.
+pub enum Checked {
+    /// It can be enforced; the snippets are warnings.
+    Good(Box<Running>, String),
+    /// It cannot; the snippets say why.
+    Bad(String),
+}
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// When it cannot be read at all.
+pub fn check(path: &Path) -> Result<Checked> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+    let name = path.display().to_string();
+    Ok(match load(&text, &mut Ids::default(), 1) {
+        Ok(loaded) => {
+            let snippets = snippet::render(&loaded.warnings, &name, &text);
+            let compiled = Arc::new(loaded.compiled);
+            let running = Running { digest: hex::sha256(&text), version: 0, text: text.into(), compiled };
+            Checked::Good(Box::new(running), snippets)
+        }
+        Err(diagnostics) => Checked::Bad(snippet::render(&diagnostics, &name, &text)),
+    })
+}

@@ -1,0 +1,185 @@
+//! How do frames get from a network interface to the engine and out again?
+//!
+//! A port has two halves: a [`Receiver`] lends a burst of frames out of its ring, a [`Sender`] sends
+//! frames straight from there. Only [`afpacket`] exists so far; the worker knows just these traits.
+
+pub mod afpacket;
+pub mod fanout;
+pub mod netdev;
+pub mod virtio;
+
+use std::os::fd::RawFd;
+
+use bartizan_packet::frame::{Frame, Meta};
+
+use self::virtio::{HEADER_BYTES, decode, encode};
+
+/// Frames taken from a port at once.
+pub const BURST: usize = 64;
+
+/// The half that lends received frames.
+pub trait Receiver: Send {
+    /// Appends up to [`BURST`] frames to an empty batch. They stay valid until the batch is gone.
+    fn receive<'a>(&'a mut self, batch: &mut Batch<'a>);
+
+    /// Gives the frames of the last `receive` back to the kernel.
+    fn release(&mut self);
+
+    /// Readable when frames wait.
+    fn fd(&self) -> RawFd;
+
+    /// Takes the error that made [`Self::fd`] report one, e.g. that the device went down.
+    fn take_error(&mut self) -> Option<std::io::Error>;
+
+    /// What was lost before the engine saw it, since the last call.
+    fn losses(&mut self) -> Losses;
+}
+
+/// The half that sends.
+pub trait Sender: Send {
+    /// Sends frames that each start with a `virtio_net_hdr`; how many the kernel refused.
+    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>) -> usize;
+}
+
+/// Frames that were received but never reached the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// The kernel found no free slot in the ring.
+    pub ring_full: u64,
+    /// Frames longer than a slot.
+    pub truncated: u64,
+    /// VLAN-tagged frames; subinterfaces are not supported.
+    pub vlan_tagged: u64,
+    /// Offload headers this version does not know.
+    pub unknown_offload: u64,
+}
+
+impl Losses {
+    /// Adds more.
+    pub fn add(&mut self, more: Self) {
+        self.ring_full += more.ring_full;
+        self.truncated += more.truncated;
+        self.vlan_tagged += more.vlan_tagged;
+        self.unknown_offload += more.unknown_offload;
+    }
+
+    /// All together.
+    pub fn total(&self) -> u64 {
+        self.ring_full + self.truncated + self.vlan_tagged + self.unknown_offload
+    }
+}
+
+/// A received frame in its ring slot, with the offload header in front of it.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    bytes: &'a mut [u8],
+}
+
+impl<'a> Slot<'a> {
+    /// A slot whose first bytes are the offload header; `None` when it is not even that long.
+    pub fn new(bytes: &'a mut [u8]) -> Option<Self> {
+        (bytes.len() >= HEADER_BYTES).then_some(Self { bytes })
+    }
+
+    /// The frame for the engine; `None` when the offload header is of an unknown kind.
+    pub fn frame(&mut self) -> Option<Frame<'_>> {
+        let (header, bytes) = self.bytes.split_at_mut(HEADER_BYTES);
+        let meta = decode(header)?;
+        Some(Frame { bytes, meta })
+    }
+
+    /// Sets the offload state of a frame that did not come from a ring.
+    pub fn set_meta(&mut self, meta: &Meta) {
+        encode(meta, &mut self.bytes[..HEADER_BYTES]);
+    }
+
+    /// Writes the frame's offload state back in front of it and yields what a [`Sender`] wants.
+    pub fn into_sendable(self, meta: &Meta) -> &'a [u8] {
+        encode(meta, &mut self.bytes[..HEADER_BYTES]);
+        self.bytes
+    }
+}
+
+/// Frames of one burst, on the stack.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    slots: [Option<Slot<'a>>; BURST],
+    length: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self { slots: [const { None }; BURST], length: 0 }
+    }
+
+    /// Adds a frame; a full batch ignores it.
+    pub fn push(&mut self, slot: Slot<'a>) {
+        if let Some(place) = self.slots.get_mut(self.length) {
+            *place = Some(slot);
+            self.length += 1;
+        }
+    }
+
+    /// How many frames there are.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing was received.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The frames in the order of arrival.
+    pub fn into_slots(self) -> impl Iterator<Item = Slot<'a>> {
+        self.slots.into_iter().take(self.length).flatten()
+    }
+}
+
+impl Default for Batch<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Frames to send, each with the position of the port it leaves by.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    frames: [(usize, &'a [u8]); BURST],
+    length: usize,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Nothing to send.
+    pub fn new() -> Self {
+        Self { frames: [(0, &[]); BURST], length: 0 }
+    }
+
+    /// Adds a frame; a burst brings no more than fit.
+    pub fn push(&mut self, port: usize, frame: &'a [u8]) {
+        if let Some(place) = self.frames.get_mut(self.length) {
+            *place = (port, frame);
+            self.length += 1;
+        }
+    }
+
+    /// Sends everything, port by port, in order within each port; how many were refused.
+    pub fn send(&self, senders: &mut [Box<dyn Sender>]) -> usize {
+        let frames = &self.frames[..self.length];
+        let mut refused = 0;
+        for (position, sender) in senders.iter_mut().enumerate() {
+            if frames.iter().any(|(port, _)| *port == position) {
+                refused +=
+                    sender.send(&mut frames.iter().filter(|(port, _)| *port == position).map(|(_, frame)| *frame));
+            }
+        }
+        refused
+    }
+}
+
+impl Default for Outgoing<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,329 @@
+//! The life of a firewall process, from its settings to its last log line.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bartizan_engine::settings::LocalLink;
+use bartizan_engine::verdict::{Port, SessionLog};
+use bartizan_policy::names::Ids;
+use bartizan_policy::tables::IfaceId;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::control::Socket;
+use crate::dataplane::{self, Attachment, Dataplane};
+use crate::firewall::Firewall;
+use crate::load::load;
+use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_END, Link as LocalPair};
+use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
+use crate::logs::{LineWriter, record};
+use crate::manager::{self, LogQueue};
+use crate::port::netdev::Netdevs;
+use crate::settings::{PortName, Settings, Source};
+use crate::store::{Enforced, Store};
+use crate::{hex, responder, snippet};
+
+/// How long the last logs may take to reach the manager.
+const LAST_LOGS_LIMIT: Duration = Duration::from_secs(3);
+/// Log lines that are taken from the workers at once.
+const LINES_AT_ONCE: usize = 512;
+/// Threads beside the workers; they wait most of the time.
+const THREADS: usize = 2;
+
+/// The configuration file is refused; the snippets say why.
+#[derive(Debug)]
+pub struct Refused(pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Runs a firewall until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start: [`Refused`] for a configuration file that is wrong, anything else in words.
+pub fn run(settings: &Settings) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("service")
+        .enable_all()
+        .build()
+        .context("start the service threads")?;
+    runtime.block_on(async {
+        let running = start(settings).await?;
+        let outcome = running.wait(settings).await;
+        running.end().await;
+        outcome
+    })
+}
+
+/// Everything that runs.
+struct Process {
+    firewall: Arc<Firewall>,
+    socket: Socket,
+    local: Option<LocalPair>,
+    log_task: JoinHandle<()>,
+    queue: Option<Arc<LogQueue>>,
+    link: Option<(JoinHandle<()>, watch::Sender<bool>)>,
+    _store: Arc<Store>,
+}
+
+async fn start(settings: &Settings) -> Result<Process> {
+    // A refused file is refused before anything is touched.
+    let first = match &settings.source {
+        Source::File(path) => Some(read_file(path)?),
+        Source::Manager(_) => None,
+    };
+    let store = Arc::new(Store::open(&settings.state_directory)?);
+    let first = match first {
+        Some(first) => Some(first),
+        None => store.enforced()?,
+    };
+    let mut socket = Socket::bind(&settings.control)?;
+    let writer = settings.traffic_log.as_deref().map(LineWriter::open).transpose()?;
+
+    let netdevs = Netdevs::connect()?;
+    let mut ids = Ids::default();
+    let mut attachments = data_ports(settings, &netdevs, &mut ids).await?;
+    let local = local_link(&netdevs).await;
+    let engine_link = match &local {
+        Some((pair, link)) => {
+            attachments.push(Attachment { port: Port::Local, interface: String::new(), device: pair.engine.clone() });
+            Some(*link)
+        }
+        None => None,
+    };
+    let plane = dataplane::Settings {
+        workers: settings.workers,
+        sessions_max: settings.sessions_max,
+        ring_mib: settings.ring_mib,
+        local: engine_link,
+    };
+    let local = local.map(|(pair, _)| pair);
+    let started = start_workers(&plane, attachments, ids, first).await;
+    let (firewall, lines) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            if let Some(local) = local {
+                local.remove().await;
+            }
+            return Err(error);
+        }
+    };
+    socket.serve(Arc::clone(&firewall));
+    let queue = match &settings.source {
+        Source::Manager(_) => Some(Arc::new(LogQueue::new(Spool::new(RECORDS_MAX, BYTES_MAX)))),
+        Source::File(_) => None,
+    };
+    let log_task = tokio::spawn(write_logs(lines, Arc::clone(&firewall), writer, queue.clone()));
+    let link = link_to_manager(settings, &store, &firewall, queue.as_ref());
+    info!(
+        "the firewall is up: {} workers, {} sessions at most, control socket `{}`",
+        settings.workers,
+        settings.sessions_max,
+        settings.control.display()
+    );
+    Ok(Process { firewall, socket, local, log_task, queue, link, _store: store })
+}
+
+impl Process {
+    /// Waits for the signal to end; reads the file again when asked to.
+    async fn wait(&self, settings: &Settings) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hang_up.recv() => match &settings.source {
+                    Source::File(path) => self.reread(path).await,
+                    Source::Manager(_) => info!("SIGHUP is ignored: the configuration comes from the manager"),
+                },
+            }
+        }
+    }
+
+    async fn reread(&self, path: &Path) {
+        let received = Instant::now();
+        let enforced = match read_file(path) {
+            Ok(enforced) => enforced,
+            Err(error) => {
+                error!("the configuration is refused, the running one stays\n{error:#}");
+                return;
+            }
+        };
+        let text = enforced.text.clone();
+        match self.firewall.enforce(enforced, None, received).await {
+            Ok(done) => {
+                report(&done.warnings, path, &text);
+                info!("`{}` is enforced ({} us)", path.display(), done.swap.as_micros());
+            }
+            Err(diagnostics) => error!(
+                "the configuration is refused, the running one stays\n{}",
+                snippet::render(&diagnostics, &path.display().to_string(), &text)
+            ),
+        }
+    }
+
+    /// Ends everything, the workers first, so that their last log lines still find a way out.
+    async fn end(self) {
+        info!("the firewall ends");
+        drop(self.socket);
+        tokio::task::block_in_place(|| self.firewall.stop());
+        if self.log_task.await.is_err() {
+            error!("the log writer had panicked");
+        }
+        if let (Some(queue), Some((link, stop))) = (self.queue, self.link) {
+            if tokio::time::timeout(LAST_LOGS_LIMIT, queue.emptied()).await.is_err() {
+                warn!("{} traffic log lines did not reach the manager any more", queue.with(|spool| spool.len()));
+            }
+            let _ = stop.send(true);
+            link.abort();
+        }
+        if let Some(local) = self.local {
+            local.remove().await;
+        }
+    }
+}
+
+/// Reads and checks a file; warnings are reported at once.
+fn read_file(path: &Path) -> Result<Enforced> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+    match load(&text, &mut Ids::default(), 0) {
+        Ok(_) => Ok(Enforced { version: 0, digest: hex::sha256(&text), text }),
+        Err(diagnostics) => Err(Refused(snippet::render(&diagnostics, &path.display().to_string(), &text)).into()),
+    }
+}
+
+fn report(warnings: &[bartizan_model::diagnostic::Diagnostic], path: &Path, text: &str) {
+    if !warnings.is_empty() {
+        warn!("\n{}", snippet::render(warnings, &path.display().to_string(), text).trim_end());
+    }
+}
+
+/// The data ports, taken over from the kernel, with their interfaces' ids fixed for the life of the
+/// process.
+async fn data_ports(settings: &Settings, netdevs: &Netdevs, ids: &mut Ids) -> Result<Vec<Attachment>> {
+    let devices = netdevs.list().await?;
+    let names: Vec<_> = devices.iter().map(|device| device.name.clone()).collect();
+    let wanted = if settings.ports.is_empty() { PortName::defaults(&names) } else { settings.ports.clone() };
+    if wanted.is_empty() {
+        warn!("there is no data port: no device is called `eth1` or higher, and no `--port` was given");
+    }
+    let mut attachments = Vec::new();
+    for PortName { interface, device } in wanted {
+        let Some(device) = devices.iter().find(|one| one.name == device) else {
+            bail!("there is no network device `{device}` for `{interface}`; there are: {}", names.join(", "));
+        };
+        netdevs.take_over(device).await?;
+        let id = IfaceId(u16::try_from(ids.interfaces.intern(&interface))?);
+        info!("`{interface}` is `{}` ({} bytes MTU)", device.name, device.mtu_bytes);
+        attachments.push(Attachment { port: Port::Data(id), interface, device: device.clone() });
+    }
+    Ok(attachments)
+}
+
+/// The local link with the responder behind it; without it the firewall forwards all the same.
+async fn local_link(netdevs: &Netdevs) -> Option<(LocalPair, LocalLink)> {
+    let pair = match LocalPair::make(netdevs).await {
+        Ok(pair) => pair,
+        Err(error) => {
+            warn!("no local link `{ENGINE_END}`-`{HOST_END}`, health checks are not answered: {error:#}");
+            return None;
+        }
+    };
+    match responder::start(HOST_ADDRESS, Some(HOST_END)) {
+        Ok(ports) => {
+            let link = LocalLink { host_mac: Some(pair.host.mac), http_port: ports.http, https_port: ports.https };
+            Some((pair, link))
+        }
+        Err(error) => {
+            warn!("health checks are not answered: {error:#}");
+            pair.remove().await;
+            None
+        }
+    }
+}
+
+async fn start_workers(
+    settings: &dataplane::Settings,
+    attachments: Vec<Attachment>,
+    ids: Ids,
+    first: Option<Enforced>,
+) -> Result<(Arc<Firewall>, mpsc::Receiver<SessionLog>)> {
+    let (plane, lines) = Dataplane::start(settings, attachments, Clock::start())?;
+    let firewall = Arc::new(Firewall::new(plane, ids));
+    if let Some(enforced) = first {
+        let text = enforced.text.clone();
+        let version = enforced.version;
+        match firewall.enforce(enforced, None, Instant::now()).await {
+            Ok(done) => {
+                report(&done.warnings, Path::new("configuration"), &text);
+                info!("configuration version {version} is enforced");
+            }
+            // What was enforced by an older version of this software may be refused by this one.
+            Err(diagnostics) => {
+                let snippets = snippet::render(&diagnostics, "configuration", &text);
+                error!("the kept configuration is refused, nothing is forwarded until there is another\n{snippets}");
+            }
+        }
+    }
+    Ok((firewall, lines))
+}
+
+fn link_to_manager(
+    settings: &Settings,
+    store: &Arc<Store>,
+    firewall: &Arc<Firewall>,
+    queue: Option<&Arc<LogQueue>>,
+) -> Option<(JoinHandle<()>, watch::Sender<bool>)> {
+    let (Source::Manager(manager), Some(queue)) = (&settings.source, queue) else { return None };
+    let (stop, stopped) = watch::channel(false);
+    let link = manager::Link {
+        settings: manager.clone(),
+        store: Arc::clone(store),
+        firewall: Arc::clone(firewall),
+        logs: Arc::clone(queue),
+        boot_id: hex::encode(&rand::random::<[u8; 16]>()),
+        stop: stopped,
+    };
+    Some((tokio::spawn(link.run()), stop))
+}
+
+/// Turns what the workers say into records, until they have ended.
+async fn write_logs(
+    mut lines: mpsc::Receiver<SessionLog>,
+    firewall: Arc<Firewall>,
+    mut writer: Option<LineWriter>,
+    queue: Option<Arc<LogQueue>>,
+) {
+    let mut batch = Vec::new();
+    while lines.recv_many(&mut batch, LINES_AT_ONCE).await > 0 {
+        let Some(running) = firewall.running() else {
+            batch.clear();
+            continue;
+        };
+        let clock = firewall.clock();
+        let now = clock.now();
+        let records: Vec<_> = batch.drain(..).map(|line| record(&line, running.compiled.ids(), &clock, now)).collect();
+        if let Some(file) = &mut writer
+            && let Err(error) = records.iter().try_for_each(|one| file.write(one)).and_then(|()| file.flush())
+        {
+            error!("the traffic log cannot be written, it ends here: {error}");
+            writer = None;
+        }
+        if let Some(queue) = &queue {
+            queue.push(records);
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! One worker thread: frames from the ports through its engine and out again, run to completion.
+//!
+//! The loop allocates nothing, locks nothing and makes no system call but batched sends while frames
+//! keep coming; when they stop it spins for a moment and then sleeps in `poll`. Whoever wants something
+//! of an engine sends a [`Job`], which runs between two bursts.
+
+pub mod peers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bartizan_engine::Engine;
+use bartizan_engine::verdict::{Event, Port, SessionLog, Time, Verdict};
+use bartizan_packet::frame::Meta;
+use tracing::warn;
+
+use self::peers::{Item, Peers};
+use crate::clock::Clock;
+use crate::port::virtio::{HEADER_BYTES, encode};
+use crate::port::{Batch, Losses, Outgoing, Receiver, Sender, Slot};
+use crate::wake::{Bell, PollSet};
+
+/// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
+/// wake-up costs about 30 us of round-trip time).
+const SPIN: Duration = Duration::from_micros(50);
+
+/// Something to do between two bursts.
+pub type Job = Box<dyn FnOnce(&mut Inside<'_>) + Send>;
+
+/// What a job sees of a worker.
+pub struct Inside<'a> {
+    /// Its engine.
+    pub engine: &'a mut Engine,
+    /// Frames that did not come through, and why.
+    pub io: &'a IoCounters,
+    /// Now.
+    pub now: Time,
+}
+
+/// What happened to frames outside of the engine. Only grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IoCounters {
+    /// Frames received, per port.
+    pub received: Vec<u64>,
+    /// Frames handed to the kernel, per port.
+    pub sent: Vec<u64>,
+    /// Frames lost before the engine, per port.
+    pub losses: Vec<Losses>,
+    /// Frames the kernel did not take.
+    pub send_refused: u64,
+    /// Frames for a port that is not attached.
+    pub port_missing: u64,
+    /// Frames handed over to another worker.
+    pub handed_over: u64,
+    /// Frames handed over to a worker that did not own them either.
+    pub ownerless: u64,
+    /// Frames and messages for another worker whose ring was full.
+    pub peer_ring_full: u64,
+}
+
+/// A port with both halves.
+pub type OpenPort = (Port, Box<dyn Receiver>, Box<dyn Sender>);
+
+/// Everything a worker is made of.
+pub struct Parts {
+    /// Its engine, with ports attached.
+    pub engine: Engine,
+    /// The ports with both halves, the same order on every worker.
+    pub ports: Vec<OpenPort>,
+    /// Rings to and from the others.
+    pub peers: Peers,
+    /// Where jobs come from.
+    pub jobs: mpsc::Receiver<Job>,
+    /// Rung when there is a job or a peer's item.
+    pub bell: Arc<Bell>,
+    /// Shared by all workers.
+    pub clock: Clock,
+    /// Where log lines go.
+    pub logs: LogSink,
+    /// Set to end the worker.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The bounded way of log lines out of the workers.
+#[derive(Clone, Debug)]
+pub struct LogSink {
+    /// The queue.
+    pub lines: tokio::sync::mpsc::Sender<SessionLog>,
+    /// Lines that found it full.
+    pub lost: Arc<AtomicU64>,
+}
+
+/// A worker.
+pub struct Worker {
+    receivers: Vec<Box<dyn Receiver>>,
+    core: Core,
+    jobs: mpsc::Receiver<Job>,
+    stop: Arc<AtomicBool>,
+}
+
+/// What handles frames; apart from the receivers, whose rings the frames are borrowed from.
+struct Core {
+    engine: Engine,
+    ports: Vec<Port>,
+    senders: Vec<Box<dyn Sender>>,
+    peers: Peers,
+    bell: Arc<Bell>,
+    clock: Clock,
+    logs: LogSink,
+    io: IoCounters,
+    scratch: Vec<u8>,
+}
+
+impl Worker {
+    /// Puts a worker together.
+    pub fn new(parts: Parts) -> Self {
+        let (mut ports, mut receivers, mut senders) = (Vec::new(), Vec::new(), Vec::new());
+        for (port, receiver, sender) in parts.ports {
+            ports.push(port);
+            receivers.push(receiver);
+            senders.push(sender);
+        }
+        let count = ports.len();
+        let io = IoCounters {
+            received: vec![0; count],
+            sent: vec![0; count],
+            losses: vec![Losses::default(); count],
+            ..IoCounters::default()
+        };
+        let core = Core {
+            engine: parts.engine,
+            ports,
+            senders,
+            peers: parts.peers,
+            bell: parts.bell,
+            clock: parts.clock,
+            logs: parts.logs,
+            io,
+            scratch: Vec::new(),
+        };
+        Self { receivers, core, jobs: parts.jobs, stop: parts.stop }
+    }
+
+    /// Runs until told to stop; sessions that are still open then are logged as ended.
+    pub fn run(mut self) {
+        let mut poll = PollSet::new(self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
+        let mut last_work = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            if self.turn() {
+                last_work = Instant::now();
+            } else if last_work.elapsed() < SPIN {
+                std::hint::spin_loop();
+            } else {
+                self.sleep(&mut poll);
+            }
+        }
+        let now = self.core.clock.now();
+        self.core.engine.shutdown(now);
+        self.core.say();
+    }
+
+    /// One round over everything that may have work; whether there was any.
+    fn turn(&mut self) -> bool {
+        let mut worked = self.run_jobs();
+        worked |= self.core.hear_peers();
+        for position in 0..self.receivers.len() {
+            worked |= self.burst(position);
+        }
+        self.core.tick();
+        worked
+    }
+
+    fn burst(&mut self, position: usize) -> bool {
+        let receiver = &mut self.receivers[position];
+        let mut batch = Batch::new();
+        receiver.receive(&mut batch);
+        let count = batch.len();
+        // Even without a frame for the engine there may be slots of unusable ones to give back.
+        if count > 0 {
+            // What a peer said before these frames were sent has arrived by now: a reply must not meet an
+            // engine that does not yet know whom it belongs to.
+            self.core.hear_peers();
+            self.core.io.received[position] += count as u64;
+            self.core.handle(position, batch);
+        }
+        receiver.release();
+        count > 0
+    }
+
+    fn run_jobs(&mut self) -> bool {
+        let mut worked = false;
+        while let Ok(job) = self.jobs.try_recv() {
+            for (receiver, total) in self.receivers.iter_mut().zip(&mut self.core.io.losses) {
+                total.add(receiver.losses());
+            }
+            let now = self.core.clock.now();
+            job(&mut Inside { engine: &mut self.core.engine, io: &self.core.io, now });
+            self.core.say();
+            worked = true;
+        }
+        worked
+    }
+
+    fn sleep(&mut self, poll: &mut PollSet) {
+        let bell = Arc::clone(&self.core.bell);
+        bell.announce_sleep();
+        // Something that came before the announcement rang no bell.
+        let idle = !self.core.hear_peers() && !self.run_jobs() && !self.stop.load(Ordering::Relaxed);
+        if idle {
+            let limit = self
+                .core
+                .engine
+                .poll_timeout()
+                .map(|(time, _)| Duration::from_nanos(time.0.saturating_sub(self.core.clock.now().0)));
+            poll.wait(limit);
+        }
+        bell.awake();
+        bell.clear();
+        while let Some(fd) = poll.take_failed() {
+            for (receiver, port) in self.receivers.iter_mut().zip(&self.core.ports) {
+                if receiver.fd() == fd
+                    && let Some(error) = receiver.take_error()
+                {
+                    warn!("{port:?}: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Takes what the other workers sent.
+    fn hear_peers(&mut self) -> bool {
+        let mut worked = false;
+        while let Some(item) = self.peers.hear() {
+            worked = true;
+            match item {
+                Item::Message(message) => self.engine.handle_peer(message, self.clock.now()),
+                Item::Frame { port, meta, mut bytes } => self.handle_copy(port, meta, &mut bytes),
+            }
+        }
+        if worked {
+            self.say();
+        }
+        worked
+    }
+
+    fn handle(&mut self, position: usize, batch: Batch<'_>) {
+        let now = self.clock.now();
+        let port = self.ports[position];
+        let mut outgoing = Outgoing::new();
+        for mut slot in batch.into_slots() {
+            let Some(mut frame) = slot.frame() else {
+                self.io.losses[position].unknown_offload += 1;
+                continue;
+            };
+            let verdict = self.engine.handle_frame(port, &mut frame, now);
+            let meta = frame.meta;
+            match verdict {
+                Verdict::Transmit(to) => match self.position(to) {
+                    Some(to) => {
+                        self.io.sent[to] += 1;
+                        outgoing.push(to, slot.into_sendable(&meta));
+                    }
+                    None => self.io.port_missing += 1,
+                },
+                Verdict::Handoff(owner) => self.hand_over(owner, port, meta, frame.bytes),
+                Verdict::Consumed | Verdict::Drop(_) => {}
+            }
+        }
+        self.io.send_refused += outgoing.send(&mut self.senders) as u64;
+        self.say();
+    }
+
+    /// A frame that another worker received.
+    fn handle_copy(&mut self, port: Port, meta: Meta, bytes: &mut [u8]) {
+        let Some(mut slot) = Slot::new(bytes) else { return };
+        slot.set_meta(&meta);
+        let Some(mut frame) = slot.frame() else { return };
+        match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
+            Verdict::Transmit(to) => {
+                let meta = frame.meta;
+                let frame = slot.into_sendable(&meta);
+                self.send(to, frame);
+            }
+            // Owners that do not agree would pass a frame around for ever: the second opinion is final.
+            Verdict::Handoff(_) => self.io.ownerless += 1,
+            Verdict::Consumed | Verdict::Drop(_) => {}
+        }
+    }
+
+    fn hand_over(&mut self, owner: u16, port: Port, meta: Meta, frame: &[u8]) {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + frame.len());
+        bytes.resize(HEADER_BYTES, 0);
+        bytes.extend_from_slice(frame);
+        if self.peers.tell(owner, Item::Frame { port, meta, bytes }) {
+            self.io.handed_over += 1;
+        } else {
+            self.io.peer_ring_full += 1;
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        if self.engine.poll_timeout().is_some_and(|(due, _)| due <= now) {
+            self.engine.handle_timeout(now);
+            self.say();
+        }
+    }
+
+    /// Carries out what the engine wants sent and told.
+    fn say(&mut self) {
+        while let Some(transmit) = self.engine.poll_transmit() {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            scratch.clear();
+            scratch.resize(HEADER_BYTES, 0);
+            scratch.extend_from_slice(&transmit.bytes);
+            encode(&transmit.meta, &mut scratch[..HEADER_BYTES]);
+            self.send(transmit.port, &scratch);
+            self.scratch = scratch;
+        }
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Log(line) => {
+                    if self.logs.lines.try_send(line).is_err() {
+                        self.logs.lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Event::Tell { to, message } => {
+                    self.io.peer_ring_full += self.peers.tell_message(to, message);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, port: Port, frame: &[u8]) {
+        let Some(position) = self.position(port) else {
+            self.io.port_missing += 1;
+            return;
+        };
+        self.io.sent[position] += 1;
+        self.io.send_refused += self.senders[position].send(&mut std::iter::once(frame)) as u64;
+    }
+
+    /// Ports are few: a scan of a dozen entries is cheaper than any map.
+    fn position(&self, port: Port) -> Option<usize> {
+        self.ports.iter().position(|known| *known == port)
+    }
+}

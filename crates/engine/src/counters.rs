@@ -1,0 +1,98 @@
+//! How often did what happen?
+
+use crate::verdict::DropReason;
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $field:ident = $name:literal,)*) => {
+        /// Counters of one worker; they only grow, except `sessions_active`.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $field: u64,)*
+            drops: [u64; DropReason::ALL.len()],
+        }
+
+        impl Default for Counters {
+            fn default() -> Self {
+                Self { $($field: 0,)* drops: [0; DropReason::ALL.len()] }
+            }
+        }
+
+        impl Counters {
+            /// Name and value of each counter, the drop reasons last.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$(($name, self.$field)),*]
+                    .into_iter()
+                    .chain(DropReason::ALL.iter().map(|reason| (reason.as_str(), self.dropped(*reason))))
+            }
+
+            /// Adds those of another worker.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+                for (mine, theirs) in self.drops.iter_mut().zip(other.drops) {
+                    *mine += theirs;
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Packets that came in (each segment of an offloaded frame counts).
+    rx_packets = "rx-packets",
+    /// Bytes that came in, by IP length.
+    rx_bytes = "rx-bytes",
+    /// Packets sent.
+    tx_packets = "tx-packets",
+    /// Bytes sent, by IP length.
+    tx_bytes = "tx-bytes",
+    /// Sessions now in the table, the refused among them.
+    sessions_active = "sessions-active",
+    /// Sessions installed.
+    sessions_created = "sessions-created",
+    /// Sessions removed.
+    sessions_closed = "sessions-closed",
+    /// Sessions installed as refused.
+    sessions_refused = "sessions-refused",
+    /// Sessions that were asked again after a commit.
+    sessions_rematched = "sessions-rematched",
+    /// Frames handed to another worker.
+    handoffs = "handoffs",
+    /// Sessions with a direction that arrives at another worker.
+    steered = "steered",
+    /// Flows that could not be steered because the table for it was full.
+    steer_overflow = "steer-overflow",
+    /// Neighbour questions asked.
+    neighbor_requests = "neighbor-requests",
+    /// ARP and NDP questions answered.
+    neighbor_answers = "neighbor-answers",
+    /// Echo requests answered by the firewall itself.
+    echo_answers = "echo-answers",
+    /// Resets and ICMP errors sent.
+    rejections = "rejections",
+    /// Resets and ICMP errors not sent because there were too many.
+    rejections_suppressed = "rejections-suppressed",
+    /// Frames of our own lost because the queue was full.
+    transmit_overflow = "transmit-overflow",
+    /// Log lines lost because the queue was full.
+    log_overflow = "log-overflow",
+    /// Messages to other workers lost because the queue was full.
+    message_overflow = "message-overflow",
+    /// Log lines for drops held back because there were too many.
+    drop_logs_suppressed = "drop-logs-suppressed",
+}
+
+impl Counters {
+    /// Packets dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    /// Packets dropped for any reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    pub(crate) fn drop_packets(&mut self, reason: DropReason, packets: u64) {
+        self.drops[reason as usize] += packets;
+    }
+}

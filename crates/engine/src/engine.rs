@@ -1,0 +1,272 @@
+//! The engine of one worker: its state, and the verbs its caller uses.
+//!
+//! The path of a frame through it is in `pipeline.rs`.
+
+use std::sync::Arc;
+
+use bartizan_packet::ethernet::Mac;
+use bartizan_packet::frame::Frame;
+use bartizan_policy::tables::{Compiled, IfaceId};
+
+use crate::counters::Counters;
+use crate::log::DropLogs;
+use crate::nat::pool::Pools;
+use crate::neighbor::Neighbors;
+use crate::outbox::{Allowance, Outbox};
+use crate::rematch::Sweep;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::steer::Steering;
+use crate::table::{Slot, Table};
+use crate::timer::Wheel;
+use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+
+/// The address of the host behind [`Port::Local`].
+pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1);
+
+/// One worker's flow engine.
+pub struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) now: Time,
+    pub(crate) tables: Option<Arc<Compiled>>,
+    /// Counts the installed tables, from 1.
+    pub(crate) generation: u32,
+    pub(crate) links: Vec<Link>,
+    pub(crate) local_mac: Option<Mac>,
+    pub(crate) table: Table,
+    pub(crate) wheel: Wheel,
+    pub(crate) pools: Pools,
+    pub(crate) neighbors: Neighbors,
+    pub(crate) steering: Steering,
+    pub(crate) sweep: Sweep,
+    pub(crate) outbox: Outbox,
+    pub(crate) counters: Counters,
+    pub(crate) drop_logs: DropLogs,
+    pub(crate) answers: Allowance,
+    pub(crate) session_serial: u64,
+    pub(crate) random: u64,
+    shutting_down: Option<Slot>,
+}
+
+/// What the engine knows of a data port without asking the tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Link {
+    /// Its MAC while it is attached.
+    pub(crate) mac: Option<Mac>,
+    pub(crate) configured: bool,
+    pub(crate) zoned: bool,
+    pub(crate) router: Option<u16>,
+    pub(crate) mtu_bytes: u16,
+}
+
+impl Engine {
+    /// An engine without tables and ports: it drops everything until it has both.
+    pub fn new(settings: Settings) -> Self {
+        let seed = settings.seed;
+        let limits = settings.limits;
+        Self {
+            now: Time(0),
+            tables: None,
+            generation: 0,
+            links: Vec::new(),
+            local_mac: None,
+            table: Table::new(settings.sessions_max, seed),
+            wheel: Wheel::new(),
+            pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
+            neighbors: Neighbors::new(limits, seed),
+            steering: Steering::new(limits.steered, seed),
+            sweep: Sweep::default(),
+            outbox: Outbox::new(&limits),
+            counters: Counters::default(),
+            drop_logs: DropLogs::default(),
+            answers: Allowance::default(),
+            session_serial: 0,
+            random: seed,
+            shutting_down: None,
+            settings,
+        }
+    }
+
+    /// A port came up with this MAC.
+    pub fn attach(&mut self, port: Port, mac: Mac) {
+        match port {
+            Port::Data(iface) => {
+                self.link_mut(iface).mac = Some(mac);
+                self.refresh_links();
+            }
+            Port::Local => {
+                self.local_mac = Some(mac);
+                if let Some(host_mac) = self.settings.local.and_then(|local| local.host_mac) {
+                    self.neighbors.fix(Port::Local, LOCAL_HOST.into(), host_mac);
+                }
+            }
+        }
+    }
+
+    /// A port went down: nothing is sent there until it is attached again.
+    pub fn detach(&mut self, port: Port) {
+        match port {
+            Port::Data(iface) => self.link_mut(iface).mac = None,
+            Port::Local => self.local_mac = None,
+        }
+        let lost = self.neighbors.forget_port(port);
+        self.counters.drop_packets(crate::verdict::DropReason::PortDown, lost as u64);
+    }
+
+    /// New tables, from now on. Sessions are asked again by and by, each at the latest with its next
+    /// packet.
+    pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
+        self.advance(now);
+        self.tables = Some(tables);
+        self.generation += 1;
+        self.refresh_links();
+        self.sweep.restart(self.table.slots());
+    }
+
+    /// One frame, rewritten in place if it is to be sent on.
+    pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
+        self.advance(now);
+        self.run(port, frame)
+    }
+
+    /// What another worker's engine said in an [`Event::Tell`].
+    pub fn handle_peer(&mut self, message: PeerMessage, now: Time) {
+        self.advance(now);
+        match message {
+            PeerMessage::Neighbor { port, address, mac } => {
+                self.learn_neighbor(port, address, mac);
+            }
+            PeerMessage::Steer { flow, owner } if owner != self.settings.worker => {
+                if !self.steering.add(flow, owner) {
+                    self.counters.steer_overflow += 1;
+                }
+            }
+            PeerMessage::Steer { .. } => {}
+            PeerMessage::Unsteer { flow, owner } => self.steering.remove(&flow, owner),
+        }
+    }
+
+    /// Does what has become due; to be called when [`Engine::poll_timeout`] says, later is no harm.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+        self.expire_sessions();
+        self.expire_neighbors();
+        self.sweep_sessions();
+    }
+
+    /// When [`Engine::handle_timeout`] has something to do, and what.
+    pub fn poll_timeout(&self) -> Option<(Time, &'static str)> {
+        let sweep = self.sweep.is_pending().then_some((self.now, "sessions to ask again"));
+        let sessions = self.wheel.next_due().map(|due| (due, "sessions to age out"));
+        let neighbors = self.neighbors.next_due().map(|due| (due, "neighbours to ask"));
+        [sweep, sessions, neighbors].into_iter().flatten().min()
+    }
+
+    /// A frame the engine made, or kept until a neighbour was known.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.next_transmit()
+    }
+
+    /// A log line, or something other workers have to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(cursor) = self.shutting_down {
+            self.shut_down_from(cursor);
+        }
+        self.outbox.next_event()
+    }
+
+    /// How often what happened.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// All sessions, the refused and the closed among them.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
+        self.table.iter().map(Session::view)
+    }
+
+    /// One session by its id.
+    pub fn session(&self, id: u64) -> Option<SessionView> {
+        self.table.iter().find(|session| session.id == id).map(Session::view)
+    }
+
+    /// Neighbours of all ports, without MAC while they are asked for or silent.
+    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
+        self.neighbors.iter()
+    }
+
+    /// Ends the sessions that `chosen` picks; gives back how many.
+    pub fn clear(&mut self, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
+        self.advance(now);
+        let mut cleared = 0;
+        for slot in 0..self.table.slots() {
+            if self.table[slot].live && chosen(&self.table[slot].view()) {
+                self.end(slot, EndReason::Cleared);
+                cleared += 1;
+            }
+        }
+        cleared
+    }
+
+    /// Ends all sessions; their last log lines come out of [`Engine::poll_event`], however many.
+    pub fn shutdown(&mut self, now: Time) {
+        self.advance(now);
+        self.shutting_down = Some(0);
+    }
+
+    /// Time never goes back, whatever the caller says.
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+
+    fn shut_down_from(&mut self, cursor: Slot) {
+        let mut slot = cursor;
+        while slot < self.table.slots() && self.outbox.has_room_for_events() {
+            if self.table[slot].live {
+                self.end(slot, EndReason::Shutdown);
+            }
+            slot += 1;
+        }
+        self.shutting_down = (slot < self.table.slots()).then_some(slot);
+    }
+
+    fn link_mut(&mut self, iface: IfaceId) -> &mut Link {
+        if self.links.len() <= iface.index() {
+            self.links.resize(iface.index() + 1, Link::default());
+        }
+        &mut self.links[iface.index()]
+    }
+
+    fn refresh_links(&mut self) {
+        let Some(tables) = &self.tables else { return };
+        let count = tables.interfaces().map(|(id, _)| id.index() + 1).max().unwrap_or(0);
+        if self.links.len() < count {
+            self.links.resize(count, Link::default());
+        }
+        for (position, link) in self.links.iter_mut().enumerate() {
+            let interface = tables.interface(IfaceId(position as u16));
+            link.configured = interface.is_some();
+            link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
+            link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
+            link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
+        }
+    }
+
+    /// The MAC of a port, while it is attached.
+    #[inline]
+    pub(crate) fn mac_of(&self, port: Port) -> Option<Mac> {
+        match port {
+            Port::Data(iface) => self.links.get(iface.index())?.mac,
+            Port::Local => self.local_mac,
+        }
+    }
+
+    /// The next number of a splitmix64 sequence from the seed.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

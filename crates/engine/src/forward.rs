@@ -1,0 +1,169 @@
+//! By which port, to which station?
+//!
+//! A session's way is looked up once per direction and generation. Frames for a neighbour whose MAC is
+//! not known wait for it, so many and no more.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use bartizan_packet::arp::Arp;
+use bartizan_packet::ethernet::{self, Mac};
+use bartizan_packet::frame::Frame;
+use bartizan_packet::ndp;
+use bartizan_policy::tables::{Route, RouterId};
+
+use crate::engine::{Engine, LOCAL_HOST};
+use crate::neighbor::{Due, Found, NeighborRef, Waiting};
+use crate::pipeline::{Staged, drop};
+use crate::session::{Direction, Kind, NextHop};
+use crate::table::Slot;
+use crate::verdict::{DropReason, EndReason, Port, Verdict};
+
+/// The engine's own address on the local link, to ask from.
+const LOCAL_SELF: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+
+impl Engine {
+    /// Sends a rewritten frame of a session on its way.
+    #[inline]
+    pub(crate) fn forward(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>) -> Staged<Verdict> {
+        let session = &self.table[slot];
+        let side = &session.sides[direction.index()];
+        let port = side.port;
+        let Some(own_mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
+        let station = match self.neighbors.mac(side.neighbor) {
+            Some(station) => station,
+            None => match session.next_hops[direction.index()] {
+                NextHop::Station(station) => station,
+                NextHop::Address(address) => match self.find_neighbor(port, address) {
+                    Found::Known(reference, station) => {
+                        self.table[slot].sides[direction.index()].neighbor = reference;
+                        station
+                    }
+                    Found::Asked(reference) | Found::Unasked(reference) => {
+                        ethernet::address(frame.bytes, [0; 6], own_mac);
+                        return self.wait(reference, frame);
+                    }
+                    Found::Silent => return drop(DropReason::NeighborUnresolved),
+                    Found::Full => return drop(DropReason::QueueFull),
+                },
+            },
+        };
+        ethernet::address(frame.bytes, station, own_mac);
+        Ok(Verdict::Transmit(port))
+    }
+
+    /// Looks up the way of one direction in the tables now installed.
+    pub(crate) fn find_path(&mut self, slot: Slot, direction: Direction) -> Staged<()> {
+        let session = &self.table[slot];
+        let (port, next_hop) = match (direction, session.kind) {
+            (Direction::ClientToServer, Kind::LocalService) => (Port::Local, NextHop::Address(LOCAL_HOST.into())),
+            (Direction::ClientToServer, _) => self.way_to_server(slot)?,
+            (Direction::ServerToClient, _) => self.way_to_client(slot)?,
+        };
+        let mtu_bytes = match port {
+            Port::Data(iface) => self.mtu(iface),
+            Port::Local => 0,
+        };
+        let generation = self.generation;
+        let session = &mut self.table[slot];
+        let known_hop = &mut session.next_hops[direction.index()];
+        let side = &mut session.sides[direction.index()];
+        if (side.port, *known_hop) != (port, next_hop) {
+            side.neighbor = NeighborRef::NONE;
+        }
+        *known_hop = next_hop;
+        (side.port, side.mtu_bytes, side.generation) = (port, mtu_bytes, generation);
+        Ok(())
+    }
+
+    /// The route of the server's (translated) address. A session whose server is now reached by another
+    /// router is over: its replies would be looked for in the wrong one.
+    fn way_to_server(&mut self, slot: Slot) -> Staged<(Port, NextHop)> {
+        let session = &self.table[slot];
+        let server = session.server();
+        let route = self.route(session.client().router(), server.flow().source);
+        if let Route::Via { iface, next_hop, .. } = route
+            && self.links.get(iface.index()).and_then(|link| link.router) == Some(server.router())
+        {
+            self.table[slot].egress = iface;
+            return Ok((Port::Data(iface), NextHop::Address(next_hop)));
+        }
+        self.end(slot, EndReason::ConfigurationChange);
+        drop(DropReason::NoRoute)
+    }
+
+    /// Replies leave by the interface the client came in by. If no route leads back there, they go to the
+    /// station the client's first packet came from.
+    fn way_to_client(&mut self, slot: Slot) -> Staged<(Port, NextHop)> {
+        let session = &self.table[slot];
+        let ingress = session.ingress;
+        let client = session.client();
+        let port = Port::Data(ingress);
+        let next_hop = match self.route(client.router(), client.flow().source) {
+            Route::Via { iface, next_hop, .. } if iface == ingress => NextHop::Address(next_hop),
+            _ => NextHop::Station(session.client_mac),
+        };
+        Ok((port, next_hop))
+    }
+
+    fn route(&self, router: u16, destination: IpAddr) -> Route {
+        self.tables.as_ref().map_or(Route::None, |tables| tables.route(RouterId(router), destination))
+    }
+
+    fn find_neighbor(&mut self, port: Port, address: IpAddr) -> Found {
+        let found = self.neighbors.find(port, address, self.now);
+        if let Found::Unasked(_) = found {
+            self.ask(port, address);
+        }
+        found
+    }
+
+    fn wait(&mut self, reference: NeighborRef, frame: &Frame<'_>) -> Staged<Verdict> {
+        let waiting = Waiting { bytes: frame.bytes.to_vec(), meta: frame.meta };
+        if self.neighbors.wait(reference, waiting) { Ok(Verdict::Consumed) } else { drop(DropReason::QueueFull) }
+    }
+
+    /// Sends a neighbour question.
+    fn ask(&mut self, port: Port, address: IpAddr) {
+        let Some(mac) = self.mac_of(port) else { return };
+        let question = match address {
+            IpAddr::V4(target) => {
+                let sender = match port {
+                    Port::Local => LOCAL_SELF,
+                    Port::Data(iface) => match self.own_address(iface, address) {
+                        Some(IpAddr::V4(own)) => own,
+                        _ => Ipv4Addr::UNSPECIFIED,
+                    },
+                };
+                Arp::request(mac, sender, target)
+            }
+            IpAddr::V6(target) => ndp::solicit(mac, ndp::link_local(mac), target),
+        };
+        self.counters.neighbor_requests += 1;
+        self.send(port, question);
+    }
+
+    /// A neighbour said where it is; gives back whether that is news. Believed only from networks
+    /// connected to the port, or when somebody here asked.
+    pub(crate) fn learn_neighbor(&mut self, port: Port, address: IpAddr, mac: Mac) -> bool {
+        if !self.is_on_link(port, address) && !self.neighbors.knows(port, address) {
+            return false;
+        }
+        let Some(waiting) = self.neighbors.learn(port, address, mac, self.now) else { return false };
+        for frame in waiting {
+            let mut bytes = frame.bytes;
+            let Some(own_mac) = self.mac_of(port) else { continue };
+            ethernet::address(&mut bytes, mac, own_mac);
+            self.outbox.transmit(port, bytes, frame.meta, &mut self.counters);
+        }
+        true
+    }
+
+    pub(crate) fn expire_neighbors(&mut self) {
+        while let Some(due) = self.neighbors.pop_due(self.now) {
+            match due {
+                Due::Ask(port, address) => self.ask(port, address),
+                Due::GaveUp(frames) => self.counters.drop_packets(DropReason::NeighborUnresolved, frames as u64),
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! May the packet go one hop further: TTL and MTU?
+
+use std::net::IpAddr;
+
+use bartizan_packet::answer::{self, Link, Problem, icmp_error};
+use bartizan_packet::frame::Frame;
+use bartizan_packet::ndp;
+use bartizan_packet::parse::Packet;
+
+use crate::engine::Engine;
+use crate::ingress::Arrival;
+use crate::pipeline::{Staged, drop};
+use crate::session::{Direction, Kind};
+use crate::table::Slot;
+use crate::verdict::{DropReason, Port};
+
+impl Engine {
+    /// Checks TTL and MTU, and tells the sender what is wrong. Makes sure of the way on first.
+    #[inline]
+    pub(crate) fn hop(
+        &mut self,
+        slot: Slot,
+        direction: Direction,
+        arrival: &Arrival,
+        frame: &Frame<'_>,
+        packet: &Packet,
+    ) -> Staged<()> {
+        if self.table[slot].sides[direction.index()].generation != self.generation {
+            self.find_path(slot, direction)?;
+        }
+        let session = &self.table[slot];
+        let mtu_bytes = session.sides[direction.index()].mtu_bytes;
+        if session.kind == Kind::Forward && packet.ttl <= 1 {
+            self.report(arrival, frame.bytes, packet, Problem::TimeExceeded);
+            return drop(DropReason::TtlExpired);
+        }
+        if mtu_bytes != 0 && packet.wire_packet_bytes(frame.meta) > usize::from(mtu_bytes) {
+            if packet.dont_fragment {
+                self.report(arrival, frame.bytes, packet, Problem::TooBig { mtu_bytes });
+            }
+            return drop(DropReason::TooBig);
+        }
+        Ok(())
+    }
+
+    /// Sends an ICMP error about a packet, as it came in, back to its sender.
+    pub(crate) fn report(&mut self, arrival: &Arrival, frame: &[u8], packet: &Packet, problem: Problem) {
+        let Port::Data(iface) = arrival.port else { return };
+        let Some(mac) = self.mac_of(arrival.port) else { return };
+        if !answer::may_report(packet) {
+            return;
+        }
+        let Some(from) = self.own_address(iface, packet.source) else { return };
+        if !self.answers.take(self.now, self.settings.limits.answers_per_second) {
+            self.counters.rejections_suppressed += 1;
+            return;
+        }
+        self.counters.rejections += 1;
+        let link = Link { source: mac, destination: arrival.station };
+        let bytes = icmp_error(link, from, frame, packet, problem);
+        self.send(arrival.port, bytes);
+    }
+
+    /// The interface's address to speak to a neighbour from: the one of its network, else the first.
+    pub(crate) fn own_address(&self, iface: bartizan_policy::tables::IfaceId, towards: IpAddr) -> Option<IpAddr> {
+        let interface = self.tables.as_ref()?.interface(iface)?;
+        let family = interface.addresses.iter().filter(|network| network.addr().is_ipv4() == towards.is_ipv4());
+        let near = family.clone().find(|network| network.contains(&towards));
+        near.or_else(|| family.clone().next()).map(ipnet::IpNet::addr).or_else(|| match towards {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(_) => self.mac_of(Port::Data(iface)).map(|mac| ndp::link_local(mac).into()),
+        })
+    }
+}

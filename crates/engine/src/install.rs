@@ -1,0 +1,247 @@
+//! How does a session enter the table, and how does it leave?
+
+use std::net::IpAddr;
+
+use bartizan_packet::frame::Frame;
+use bartizan_packet::parse::Packet;
+use bartizan_packet::rewrite::{Rewrite, Tuple};
+use bartizan_policy::tables::{IfaceId, Route};
+
+use crate::decide::Ruled;
+use crate::engine::{Engine, LOCAL_HOST};
+use crate::ingress::Arrival;
+use crate::key::{Key, reverse};
+use crate::nat::pool::Lease;
+use crate::neighbor::NeighborRef;
+use crate::pipeline::{Staged, drop};
+use crate::session::{Direction, Kind, NextHop, Session, Side};
+use crate::table::Slot;
+use crate::tcp::tracking::Tracking;
+use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionState, Verdict};
+
+/// How a session that is allowed goes on.
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) egress: IfaceId,
+    /// What the client's packets say when they leave.
+    pub(crate) tuple: Tuple,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) exit: Exit,
+    /// Router by which the server's packets come in.
+    pub(crate) server_router: u16,
+}
+
+/// Where the client's packets leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// By the egress interface to this neighbour.
+    Neighbor(IpAddr),
+    /// To the host's own TCP.
+    Local,
+    /// They do not.
+    Nowhere,
+}
+
+impl Engine {
+    /// What the decision means for this flow: addresses, ports and exit.
+    pub(crate) fn plan(&mut self, packet: &Packet, key: &Key, ruled: &Ruled) -> Staged<Plan> {
+        if self.table.is_full() {
+            return drop(DropReason::SessionTableFull);
+        }
+        match ruled.0.route {
+            Route::Local { iface: owner } => {
+                // Destination NAT to an own address other than the packet's is not a local service.
+                if ruled.0.destination_nat.is_some() || ruled.0.source_nat.is_some() {
+                    return drop(DropReason::LocalService);
+                }
+                self.plan_local(owner, packet, key)
+            }
+            Route::Via { iface: egress, next_hop, .. } => {
+                let Some(router) = self.links.get(egress.index()).and_then(|link| link.router) else {
+                    return drop(DropReason::NoRoute);
+                };
+                let translation = self.translate(key, &ruled.0, router)?;
+                Ok(Plan {
+                    kind: Kind::Forward,
+                    egress,
+                    tuple: translation.tuple,
+                    lease: translation.lease,
+                    exit: Exit::Neighbor(next_hop),
+                    server_router: router,
+                })
+            }
+            // Decisions never carry these; a flow without a way is dropped all the same.
+            Route::Discard => drop(DropReason::RouteDiscard),
+            Route::None => drop(DropReason::NoRoute),
+            Route::Loop => drop(DropReason::RouterLoop),
+        }
+    }
+
+    /// Puts an allowed session into the table.
+    pub(crate) fn install_session(
+        &mut self,
+        arrival: &Arrival,
+        iface: IfaceId,
+        packet: &Packet,
+        key: &Key,
+        ruled: &Ruled,
+        plan: Plan,
+    ) -> Slot {
+        let mut session = self.new_session(arrival, iface, packet, key, ruled);
+        let server = reverse(plan.server_router, key.protocol(), &plan.tuple);
+        session.kind = plan.kind;
+        session.egress = plan.egress;
+        session.lease = plan.lease;
+        session.sides[1].key = server;
+        session.sides[0].rewrite = Rewrite::new(key.tuple(), plan.tuple);
+        session.sides[1].rewrite = Rewrite::new(server.tuple(), reverse(0, key.protocol(), &key.tuple()).tuple());
+        match plan.exit {
+            Exit::Neighbor(next_hop) => {
+                session.sides[0].port = Port::Data(plan.egress);
+                session.next_hops[0] = NextHop::Address(next_hop);
+                session.sides[0].generation = self.generation;
+                session.sides[0].mtu_bytes = self.mtu(plan.egress);
+            }
+            Exit::Local => {
+                session.sides[0].port = Port::Local;
+                session.next_hops[0] = NextHop::Address(LOCAL_HOST.into());
+                session.sides[0].generation = self.generation;
+            }
+            Exit::Nowhere => {}
+        }
+        let log_start = session.verdict.log_start;
+        let slot = self.insert(session);
+        if log_start {
+            self.log_session(slot, LogKind::Start, None);
+        }
+        slot
+    }
+
+    /// Puts a refused flow into the table, so that its next packets are refused without asking again.
+    pub(crate) fn refuse(
+        &mut self,
+        arrival: &Arrival,
+        iface: IfaceId,
+        frame: &mut Frame<'_>,
+        packet: &Packet,
+        key: &Key,
+        ruled: &Ruled,
+    ) -> Staged<Verdict> {
+        let mut session = self.new_session(arrival, iface, packet, key, ruled);
+        session.kind = Kind::Refused;
+        session.state = SessionState::Discard;
+        session.timeout = self.discard_timeout(packet.protocol);
+        session.egress = iface;
+        if self.table.is_full() {
+            self.log_refusal(&session);
+            return drop(DropReason::SessionTableFull);
+        }
+        self.log_refusal(&session);
+        let slot = self.insert(session);
+        self.counters.sessions_refused += 1;
+        self.reject(slot, Direction::ClientToServer, arrival, frame, packet)
+    }
+
+    /// Takes a session out of the table and logs its end.
+    pub(crate) fn end(&mut self, slot: Slot, reason: EndReason) {
+        let session = &self.table[slot];
+        let keys = [session.client(), session.server()];
+        let lease = session.lease;
+        let reason = session.end.unwrap_or(reason);
+        if session.kind != Kind::Refused && session.verdict.log_end {
+            self.log_session(slot, LogKind::End, Some(reason));
+        }
+        if let Some(lease) = lease {
+            self.pools.give_back(lease);
+        }
+        self.unsteer(&keys);
+        self.wheel.cancel(slot);
+        self.table.remove(slot);
+        self.counters.sessions_closed += 1;
+        self.counters.sessions_active = self.table.len() as u64;
+    }
+
+    pub(crate) fn expire_sessions(&mut self) {
+        while let Some(slot) = self.wheel.pop_due(self.now) {
+            let expires = self.table[slot].expires();
+            if expires <= self.now {
+                self.end(slot, EndReason::AgedOut);
+            } else {
+                self.wheel.schedule(slot, expires);
+            }
+        }
+    }
+
+    pub(crate) fn mtu(&self, iface: IfaceId) -> u16 {
+        self.links.get(iface.index()).map_or(0, |link| link.mtu_bytes)
+    }
+
+    pub(crate) fn discard_timeout(&self, protocol: u8) -> u64 {
+        match protocol {
+            6 => self.settings.timeouts.discard_tcp,
+            17 => self.settings.timeouts.discard_udp,
+            _ => self.settings.timeouts.discard_other,
+        }
+    }
+
+    fn insert(&mut self, session: Session) -> Slot {
+        let keys = [session.client(), session.server()];
+        let expires = session.expires();
+        let slot = self.table.insert(session);
+        self.wheel.schedule(slot, expires);
+        self.steer(&keys);
+        self.counters.sessions_created += 1;
+        self.counters.sessions_active = self.table.len() as u64;
+        slot
+    }
+
+    fn new_session(
+        &mut self,
+        arrival: &Arrival,
+        iface: IfaceId,
+        packet: &Packet,
+        key: &Key,
+        Ruled(forward): &Ruled,
+    ) -> Session {
+        self.session_serial += 1;
+        let tuple = key.tuple();
+        let side = |key| Side {
+            key,
+            counts: (0, 0),
+            generation: 0,
+            port: arrival.port,
+            neighbor: NeighborRef::NONE,
+            mtu_bytes: 0,
+            rewrite: Rewrite::new(tuple, tuple),
+        };
+        let timeouts = &self.settings.timeouts;
+        Session {
+            live: true,
+            state: SessionState::Opening,
+            kind: Kind::Forward,
+            generation: self.generation,
+            last: self.now,
+            timeout: match packet.protocol {
+                6 => timeouts.tcp_init,
+                17 => timeouts.udp,
+                1 | 58 => timeouts.icmp,
+                _ => timeouts.other,
+            },
+            tcp: Tracking::default(),
+            sides: [side(*key), side(reverse(key.router(), key.protocol(), &tuple))],
+            next_hops: [NextHop::Station(arrival.station); 2],
+            id: u64::from(self.settings.worker) << 48 | self.session_serial,
+            start: self.now,
+            ingress: iface,
+            egress: iface,
+            from: Some(forward.from),
+            to: Some(forward.to),
+            rule: Some(forward.rule),
+            nat_rule: forward.nat_rule,
+            verdict: forward.verdict,
+            client_mac: arrival.station,
+            lease: None,
+            end: None,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is told to the traffic log?
+//!
+//! Sessions by their rule's settings. Packets that no rule saw by their reason, so many a second: a
+//! flood must not become a flood of log lines.
+
+use bartizan_model::device::Action;
+use bartizan_packet::parse::{Packet, Parsed};
+
+use crate::engine::Engine;
+use crate::key::{Key, reverse};
+use crate::outbox::Allowance;
+use crate::session::Session;
+use crate::table::Slot;
+use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionLog, SessionState, SessionView};
+
+/// How many lines each drop reason may still write this second.
+pub(crate) struct DropLogs([Allowance; DropReason::ALL.len()]);
+
+impl Default for DropLogs {
+    fn default() -> Self {
+        Self([Allowance::default(); DropReason::ALL.len()])
+    }
+}
+
+impl Engine {
+    pub(crate) fn log_session(&mut self, slot: Slot, kind: LogKind, end_reason: Option<EndReason>) {
+        let session = self.table[slot].view();
+        self.outbox.log(SessionLog { kind, session, end_reason, drop_reason: None }, &mut self.counters);
+    }
+
+    /// A flow that a rule refuses, before it enters the table.
+    pub(crate) fn log_refusal(&mut self, session: &Session) {
+        if !(session.verdict.log_start || session.verdict.log_end) {
+            return;
+        }
+        let log = SessionLog {
+            kind: LogKind::Deny,
+            session: session.view(),
+            end_reason: Some(EndReason::PolicyDeny),
+            drop_reason: None,
+        };
+        self.outbox.log(log, &mut self.counters);
+    }
+
+    /// A packet that was dropped for another reason than a rule's refusal.
+    pub(crate) fn log_drop(&mut self, reason: DropReason, port: Port, parsed: &Parsed, wire: (u64, u64)) {
+        let (Parsed::Ip(packet), Port::Data(ingress)) = (parsed, port) else { return };
+        if reason == DropReason::Policy {
+            return;
+        }
+        let Some(allowance) = self.drop_logs.0.get_mut(reason as usize) else { return };
+        if !allowance.take(self.now, self.settings.limits.drop_logs_per_second) {
+            self.counters.drop_logs_suppressed += 1;
+            return;
+        }
+        let router = self.links.get(ingress.index()).and_then(|link| link.router).unwrap_or(0);
+        let key = Key::of(packet, router);
+        let from = self.tables.as_ref().and_then(|tables| tables.interface(ingress)?.zone);
+        let session = SessionView {
+            id: 0,
+            state: SessionState::Discard,
+            client: key.flow(),
+            server: answer_of(packet, &key),
+            ingress,
+            egress: ingress,
+            from,
+            to: None,
+            rule: None,
+            nat_rule: None,
+            action: Action::Drop,
+            start: self.now,
+            last: self.now,
+            expires: self.now,
+            sent: wire,
+            received: (0, 0),
+        };
+        let log = SessionLog { kind: LogKind::Drop, session, end_reason: None, drop_reason: Some(reason) };
+        self.outbox.log(log, &mut self.counters);
+    }
+}
+
+fn answer_of(packet: &Packet, key: &Key) -> crate::verdict::FlowKey {
+    reverse(key.router(), packet.protocol, &key.tuple()).flow()
+}

@@ -1,0 +1,167 @@
+//! What happens to a frame, in order?
+//!
+//! Each stage is a file of its name and either goes on or ends the frame with a verdict. The order below
+//! is the order of the code in this file.
+
+use bartizan_packet::frame::Frame;
+use bartizan_packet::parse::{Layer4, Packet, Parsed, parse};
+
+use crate::engine::Engine;
+use crate::ingress::Arrival;
+use crate::key::Key;
+use crate::rematch::Rematch;
+use crate::screen::is_link_local;
+use crate::session::{Direction, Kind};
+use crate::table::Slot;
+use crate::verdict::{DropReason, Port, Verdict};
+
+/// The stages: name and what each does. `packet` in the third place marks what every packet goes
+/// through, `first` what only the first packet of a session does.
+pub const STAGES: &[(&str, &str, &str)] = &[
+    ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
+    ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
+    ("lookup", "packet", "the session of the flow, here or at another worker"),
+    ("icmp", "packet", "errors belong to the session of the packet they quote"),
+    ("screen", "first", "LAND, spoofed sources, groups, TCP that opens nothing"),
+    ("decide", "first", "destination NAT, route, zones and security rule, by the compiled tables"),
+    ("nat", "first", "an address and port for the source"),
+    ("host", "first", "own addresses: ping and health checks, nothing else"),
+    ("install", "first", "both directions enter the session table; refused flows enter as such"),
+    ("rematch", "packet", "a session older than the tables is asked again"),
+    ("reject", "packet", "refused: drop, and answer with a reset or ICMP error if the rule says so"),
+    ("tcp", "packet", "connection state"),
+    ("hop", "packet", "TTL and MTU"),
+    ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
+    ("forward", "packet", "the neighbour's MAC, or wait for it"),
+];
+
+/// A stage that goes on gives its result; one that ends the frame gives the verdict.
+pub(crate) type Staged<T> = Result<T, Verdict>;
+
+/// Ends a frame.
+pub(crate) fn drop<T>(reason: DropReason) -> Staged<T> {
+    Err(Verdict::Drop(reason))
+}
+
+/// Where a flow's session is.
+pub(crate) enum Place {
+    Here(Slot, Direction),
+    Elsewhere(u16),
+    Nowhere,
+}
+
+impl Engine {
+    pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
+        let parsed = match parse(frame.bytes, frame.meta) {
+            Ok(parsed) => parsed,
+            Err(malformed) => {
+                self.counters.rx_packets += 1;
+                let reason = crate::ingress::malformed(malformed);
+                self.counters.drop_packets(reason, 1);
+                return Verdict::Drop(reason);
+            }
+        };
+        let wire = match &parsed {
+            Parsed::Ip(packet) => packet.wire(frame.meta),
+            Parsed::Arp | Parsed::Other(_) => (1, 0),
+        };
+        let verdict = self.stages(port, frame, &parsed, wire).unwrap_or_else(|verdict| verdict);
+        if let Verdict::Handoff(_) = verdict {
+            // It is received where it is handled.
+            self.counters.handoffs += 1;
+            return verdict;
+        }
+        self.counters.rx_packets += wire.0;
+        self.counters.rx_bytes += wire.1;
+        match verdict {
+            Verdict::Transmit(_) => {
+                self.counters.tx_packets += wire.0;
+                self.counters.tx_bytes += wire.1;
+            }
+            Verdict::Drop(reason) => {
+                self.counters.drop_packets(reason, wire.0);
+                self.log_drop(reason, port, &parsed, wire);
+            }
+            Verdict::Consumed | Verdict::Handoff(_) => {}
+        }
+        verdict
+    }
+
+    fn stages(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed, wire: (u64, u64)) -> Staged<Verdict> {
+        let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
+        if packet.layer4 == Layer4::IcmpError {
+            return self.icmp_error(&arrival, frame, packet);
+        }
+        let key = Key::of(packet, arrival.router);
+        match self.lookup(&key) {
+            Place::Here(slot, direction) => self.established(slot, direction, &arrival, frame, packet, &key),
+            Place::Elsewhere(worker) => Ok(Verdict::Handoff(worker)),
+            Place::Nowhere => self.open(&arrival, frame, packet, &key),
+        }
+    }
+
+    /// The first packet of a session.
+    pub(crate) fn open(
+        &mut self,
+        arrival: &Arrival,
+        frame: &mut Frame<'_>,
+        packet: &Packet,
+        key: &Key,
+    ) -> Staged<Verdict> {
+        let iface = self.screen(arrival, packet)?;
+        if is_link_local(packet.destination) {
+            return self.reply_to_echo(arrival, frame, packet);
+        }
+        let decision = self.decide(iface, packet)?;
+        if decision.refuses() {
+            return self.refuse(arrival, iface, frame, packet, key, &decision);
+        }
+        let plan = self.plan(packet, key, &decision)?;
+        let slot = self.install_session(arrival, iface, packet, key, &decision, plan);
+        self.session_packet(slot, Direction::ClientToServer, arrival, frame, packet, key)
+    }
+
+    /// A packet of a session that exists.
+    fn established(
+        &mut self,
+        slot: Slot,
+        direction: Direction,
+        arrival: &Arrival,
+        frame: &mut Frame<'_>,
+        packet: &Packet,
+        key: &Key,
+    ) -> Staged<Verdict> {
+        if self.table[slot].generation != self.generation {
+            match self.rematch(slot) {
+                Rematch::Kept => {}
+                Rematch::Gone => return self.open(arrival, frame, packet, key),
+            }
+        }
+        self.session_packet(slot, direction, arrival, frame, packet, key)
+    }
+
+    fn session_packet(
+        &mut self,
+        slot: Slot,
+        direction: Direction,
+        arrival: &Arrival,
+        frame: &mut Frame<'_>,
+        packet: &Packet,
+        key: &Key,
+    ) -> Staged<Verdict> {
+        let kind = self.table[slot].kind;
+        if kind == Kind::Refused {
+            return self.reject(slot, direction, arrival, frame, packet);
+        }
+        if !self.follow(slot, direction, packet)? {
+            return self.open(arrival, frame, packet, key);
+        }
+        if kind == Kind::LocalEcho {
+            return self.answer_echo(slot, arrival, frame, packet);
+        }
+        self.hop(slot, direction, arrival, frame, packet)?;
+        self.touch(slot, direction, arrival.wire);
+        self.rewrite(slot, direction, frame, packet);
+        self.forward(slot, direction, frame)
+    }
+}

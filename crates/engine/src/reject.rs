@@ -1,0 +1,95 @@
+//! How is a refused packet answered?
+
+use bartizan_model::device::Action;
+use bartizan_packet::answer::{Link, Problem, Reset};
+use bartizan_packet::frame::Frame;
+use bartizan_packet::parse::Packet;
+
+use crate::engine::Engine;
+use crate::ingress::Arrival;
+use crate::neighbor::Found;
+use crate::pipeline::{Staged, drop};
+use crate::session::{Direction, NextHop};
+use crate::table::Slot;
+use crate::verdict::{DropReason, Verdict};
+
+impl Engine {
+    /// Drops a packet of a refused session, with the answer the rule asks for.
+    pub(crate) fn reject(
+        &mut self,
+        slot: Slot,
+        direction: Direction,
+        arrival: &Arrival,
+        frame: &mut Frame<'_>,
+        packet: &Packet,
+    ) -> Staged<Verdict> {
+        self.count_refused(slot, direction, arrival);
+        if direction == Direction::ServerToClient {
+            return drop(DropReason::Policy);
+        }
+        let verdict = self.table[slot].verdict;
+        let resets_client = matches!(verdict.action, Action::ResetClient | Action::ResetBoth);
+        match Reset::answering(packet).filter(|_| resets_client) {
+            Some(reset) => self.send_reset(arrival, &reset),
+            None if verdict.icmp_unreachable => self.report(arrival, frame.bytes, packet, Problem::Prohibited),
+            None => {}
+        }
+        drop(DropReason::Policy)
+    }
+
+    /// Tells both ends of an open connection, as far as the action says so, that it is over.
+    pub(crate) fn reset_session(&mut self, slot: Slot, action: Action) {
+        if matches!(action, Action::ResetClient | Action::ResetBoth) {
+            self.reset_towards(slot, Direction::ServerToClient);
+        }
+        if matches!(action, Action::ResetServer | Action::ResetBoth) {
+            self.reset_towards(slot, Direction::ClientToServer);
+        }
+    }
+
+    /// Sends a reset as if it were the next segment of `direction`.
+    fn reset_towards(&mut self, slot: Slot, direction: Direction) {
+        let session = &self.table[slot];
+        let side = session.sides[direction.index()];
+        let next_hop = session.next_hops[direction.index()];
+        let Some((sequence, acknowledgment)) = session.tcp.reset_towards(direction.other()) else { return };
+        let Some(mac) = self.mac_of(side.port) else { return };
+        let says = side.rewrite.result();
+        let reset = Reset {
+            source: says.source,
+            destination: says.destination,
+            source_port: says.source_port,
+            destination_port: says.destination_port,
+            sequence,
+            acknowledgment: Some(acknowledgment),
+        };
+        // The path is that of the session's last packet; a neighbour that nobody knows gets none.
+        let station = match next_hop {
+            NextHop::Station(station) => Some(station),
+            NextHop::Address(address) => match self.neighbors.find(side.port, address, self.now) {
+                Found::Known(_, station) => Some(station),
+                Found::Asked(_) | Found::Unasked(_) | Found::Silent | Found::Full => None,
+            },
+        };
+        if let Some(destination) = station {
+            self.counters.rejections += 1;
+            self.send(side.port, reset.frame(Link { source: mac, destination }));
+        }
+    }
+
+    fn send_reset(&mut self, arrival: &Arrival, reset: &Reset) {
+        let Some(source) = self.mac_of(arrival.port) else { return };
+        if !self.answers.take(self.now, self.settings.limits.answers_per_second) {
+            self.counters.rejections_suppressed += 1;
+            return;
+        }
+        self.counters.rejections += 1;
+        self.send(arrival.port, reset.frame(Link { source, destination: arrival.station }));
+    }
+
+    fn count_refused(&mut self, slot: Slot, direction: Direction, arrival: &Arrival) {
+        let count = &mut self.table[slot].sides[direction.index()].counts;
+        count.0 += arrival.wire.0;
+        count.1 += arrival.wire.1;
+    }
+}

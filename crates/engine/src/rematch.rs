@@ -1,0 +1,154 @@
+//! Does a session survive a commit?
+//!
+//! Each session is asked again under the new tables: with its next packet, or by the sweep, whichever
+//! comes first. The NAT mapping of a session that goes on is kept.
+
+use bartizan_model::device::Action;
+use bartizan_policy::decide::decide;
+use bartizan_policy::tables::{Decision, Flow, Forward, Route};
+
+use crate::engine::Engine;
+use crate::session::{Direction, Kind};
+use crate::table::Slot;
+use crate::verdict::{EndReason, LogKind, SessionState};
+
+/// Sessions that one call of the sweep asks.
+const SWEEP_STEP: u32 = 4096;
+
+/// What became of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rematch {
+    /// It goes on, or is refused now: either way it is in the table.
+    Kept,
+    /// It is out of the table.
+    Gone,
+}
+
+/// How far the sweep after a commit has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sweep {
+    next: Slot,
+    end: Slot,
+}
+
+impl Sweep {
+    pub(crate) fn restart(&mut self, slots: Slot) {
+        *self = Self { next: 0, end: slots };
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.next < self.end
+    }
+}
+
+impl Engine {
+    /// Asks the next sessions.
+    pub(crate) fn sweep_sessions(&mut self) {
+        let end = self.sweep.end.min(self.sweep.next.saturating_add(SWEEP_STEP));
+        for slot in self.sweep.next..end {
+            if self.table[slot].live && self.table[slot].generation != self.generation {
+                self.rematch(slot);
+            }
+        }
+        self.sweep.next = end;
+    }
+
+    /// Asks the rules about a session again.
+    pub(crate) fn rematch(&mut self, slot: Slot) -> Rematch {
+        self.counters.sessions_rematched += 1;
+        let session = &self.table[slot];
+        let client = session.client().flow();
+        let flow = Flow {
+            ingress: session.ingress,
+            source: client.source,
+            destination: client.destination,
+            protocol: client.protocol,
+            source_port: client.source_port,
+            destination_port: client.destination_port,
+        };
+        let refused = session.kind == Kind::Refused;
+        let decision = match &self.tables {
+            Some(tables) if self.same_router(slot) => decide(tables, &flow),
+            _ => return self.gone(slot),
+        };
+        match decision {
+            Decision::Dropped(_) => self.gone(slot),
+            Decision::Ruled(forward) if forward.verdict.action == Action::Allow => {
+                // A refusal that was lifted leaves the table: the next packet opens a session.
+                if refused { self.gone(slot) } else { self.keep(slot, &forward) }
+            }
+            Decision::Ruled(forward) => {
+                if !refused {
+                    self.refuse_session(slot, &forward);
+                }
+                self.adopt(slot, &forward);
+                Rematch::Kept
+            }
+        }
+    }
+
+    fn gone(&mut self, slot: Slot) -> Rematch {
+        self.end(slot, EndReason::ConfigurationChange);
+        Rematch::Gone
+    }
+
+    /// An allowed session goes on, if it still has a way and ends in the zone the rule spoke of.
+    fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
+        let session = &self.table[slot];
+        let survives = match session.kind {
+            Kind::Forward => {
+                matches!(forward.route, Route::Via { .. })
+                    && match self.find_path(slot, Direction::ClientToServer) {
+                        Ok(()) => self.zone_of_egress(slot) == Some(forward.to),
+                        Err(_) => return Rematch::Gone,
+                    }
+            }
+            Kind::LocalService => matches!(forward.route, Route::Local { iface }
+                if self.local_port(iface, &session.client()) == Some(session.server().flow().source_port)),
+            Kind::LocalEcho => matches!(forward.route, Route::Local { iface }
+                if self.may_ping(iface, session.client().flow().source)),
+            Kind::Refused => false,
+        };
+        if !survives {
+            return self.gone(slot);
+        }
+        self.adopt(slot, forward);
+        Rematch::Kept
+    }
+
+    /// The session ends for the log, and stays in the table to refuse what is still on its way.
+    fn refuse_session(&mut self, slot: Slot, forward: &Forward) {
+        self.reset_session(slot, forward.verdict.action);
+        if self.table[slot].verdict.log_end {
+            self.log_session(slot, LogKind::End, Some(EndReason::PolicyDeny));
+        }
+        let timeout = self.discard_timeout(self.table[slot].client().protocol());
+        let session = &mut self.table[slot];
+        session.kind = Kind::Refused;
+        session.state = SessionState::Discard;
+        session.timeout = timeout;
+        session.last = self.now;
+        let expires = session.expires();
+        self.wheel.schedule(slot, expires);
+    }
+
+    /// The session is the new rule's from now on.
+    fn adopt(&mut self, slot: Slot, forward: &Forward) {
+        let session = &mut self.table[slot];
+        session.generation = self.generation;
+        session.from = Some(forward.from);
+        session.to = Some(forward.to);
+        session.rule = Some(forward.rule);
+        session.verdict = forward.verdict;
+    }
+
+    fn same_router(&self, slot: Slot) -> bool {
+        let session = &self.table[slot];
+        let router = self.links.get(session.ingress.index()).and_then(|link| link.router);
+        router == Some(session.client().router())
+    }
+
+    fn zone_of_egress(&self, slot: Slot) -> Option<bartizan_policy::tables::ZoneId> {
+        self.tables.as_ref()?.interface(self.table[slot].egress)?.zone
+    }
+}

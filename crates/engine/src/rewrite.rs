@@ -1,0 +1,22 @@
+//! What does the packet say when it leaves?
+
+use bartizan_packet::frame::Frame;
+use bartizan_packet::parse::Packet;
+use bartizan_packet::rewrite;
+
+use crate::engine::Engine;
+use crate::session::{Direction, Kind};
+use crate::table::Slot;
+
+impl Engine {
+    /// Addresses, ports and TTL, with their checksums.
+    #[inline]
+    pub(crate) fn rewrite(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>, packet: &Packet) {
+        let session = &self.table[slot];
+        session.sides[direction.index()].rewrite.apply(frame.bytes, packet);
+        // Between a client and the host's own TCP the firewall is the end, not a hop.
+        if session.kind == Kind::Forward {
+            rewrite::hop(frame.bytes, packet);
+        }
+    }
+}

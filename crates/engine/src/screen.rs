@@ -1,0 +1,78 @@
+//! Can this packet open a session at all?
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use bartizan_packet::parse::{Layer4, Packet};
+use bartizan_policy::tables::{IfaceId, Route, RouterId};
+
+use crate::engine::Engine;
+use crate::ingress::Arrival;
+use crate::pipeline::{Staged, drop};
+use crate::tcp::tracking::flags_are_sane;
+use crate::verdict::{DropReason, Port};
+
+impl Engine {
+    /// The interface the packet came by, if the packet may open a session.
+    pub(crate) fn screen(&self, arrival: &Arrival, packet: &Packet) -> Staged<IfaceId> {
+        let Port::Data(iface) = arrival.port else { return drop(DropReason::LocalUnrelated) };
+        match packet.layer4 {
+            Layer4::Tcp(tcp) if !flags_are_sane(&tcp) => return drop(DropReason::TcpState),
+            Layer4::Tcp(tcp) if !tcp.flags.syn() || tcp.flags.ack() => return drop(DropReason::TcpNotSyn),
+            Layer4::Echo { reply: true, .. } => return drop(DropReason::IcmpUnrelated),
+            Layer4::IcmpOther { .. } => return drop(DropReason::IcmpUnsupported),
+            Layer4::Tcp(_) | Layer4::Ports { .. } | Layer4::Echo { .. } | Layer4::IcmpError | Layer4::Other => {}
+        }
+        if packet.source == packet.destination {
+            return drop(DropReason::Land);
+        }
+        if !may_be_source(packet.source) {
+            return drop(DropReason::Spoofed);
+        }
+        if !may_be_destination(packet.destination) {
+            return drop(DropReason::BadDestination);
+        }
+        if is_link_local(packet.source) || is_link_local(packet.destination) {
+            return self.screen_link_local(arrival, iface, packet);
+        }
+        let ours = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source));
+        if matches!(ours, Some(Route::Local { .. })) {
+            return drop(DropReason::Spoofed);
+        }
+        Ok(iface)
+    }
+
+    /// Of link-local traffic only ping of the interface itself is of use; it needs no session.
+    fn screen_link_local(&self, arrival: &Arrival, iface: IfaceId, packet: &Packet) -> Staged<IfaceId> {
+        let own = self.mac_of(arrival.port).map(|mac| IpAddr::V6(bartizan_packet::ndp::link_local(mac)));
+        let ping = matches!(packet.layer4, Layer4::Echo { reply: false, .. });
+        if own == Some(packet.destination) && ping && self.may_ping(iface, packet.source) {
+            return Ok(iface);
+        }
+        drop(DropReason::LinkLocal)
+    }
+}
+
+/// Whether a packet for this link-local address may not be routed.
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    // 169.254.0.0/16 is left alone: clouds route their metadata services there.
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+fn may_be_source(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(is_reserved(v4) || v4.is_multicast()),
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    }
+}
+
+fn may_be_destination(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !is_reserved(v4),
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback()),
+    }
+}
+
+/// "This network", loopback and the former class E with broadcast (RFC 1122 section 3.2.1.3).
+fn is_reserved(address: Ipv4Addr) -> bool {
+    matches!(address.octets()[0], 0 | 127 | 240..)
+}

@@ -1,0 +1,152 @@
+//! What is an engine told when it starts, and which limits does it keep?
+
+use crate::verdict::Time;
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// What one worker's engine is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This worker's number, from 0.
+    pub worker: u16,
+    /// How many workers there are; 0 counts as 1.
+    pub workers: u16,
+    /// Sessions this worker holds at most.
+    pub sessions_max: usize,
+    /// Secret of the hash tables and of port choice: random in production, fixed in tests.
+    pub seed: u64,
+    /// The link to the host's own TCP; without it health checks are not answered.
+    pub local: Option<LocalLink>,
+    /// How long silent sessions live.
+    pub timeouts: Timeouts,
+    /// Bounds of queues and side tables.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            worker: 0,
+            workers: 1,
+            sessions_max: 65_536,
+            seed: 0,
+            local: None,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The host behind [`crate::verdict::Port::Local`]. It holds `198.18.0.1/15`; the engine is everyone
+/// else in that network (RFC 2544's benchmarking range, which is never routed).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalLink {
+    /// MAC of the host's end; asked for by ARP when it is not known.
+    pub host_mac: Option<[u8; 6]>,
+    /// Where HTTP health checks are answered on the host.
+    pub http_port: u16,
+    /// Where HTTPS health checks are answered on the host.
+    pub https_port: u16,
+}
+
+/// Idle times in nanoseconds. The defaults are those of PAN-OS (`show session info`).
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// TCP, both sides spoke.
+    pub tcp: u64,
+    /// TCP, SYN answered but not yet acknowledged.
+    pub tcp_handshake: u64,
+    /// TCP, SYN not yet answered.
+    pub tcp_init: u64,
+    /// TCP, one side finished.
+    pub tcp_half_closed: u64,
+    /// TCP, both sides finished or a verified reset.
+    pub tcp_time_wait: u64,
+    /// TCP, a reset whose sequence number is only near the expected one.
+    pub tcp_unverified_rst: u64,
+    /// UDP.
+    pub udp: u64,
+    /// ICMP echo.
+    pub icmp: u64,
+    /// Other protocols.
+    pub other: u64,
+    /// Refused TCP.
+    pub discard_tcp: u64,
+    /// Refused UDP.
+    pub discard_udp: u64,
+    /// Refused others.
+    pub discard_other: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp: 3600 * SECOND,
+            tcp_handshake: 10 * SECOND,
+            tcp_init: 5 * SECOND,
+            tcp_half_closed: 120 * SECOND,
+            tcp_time_wait: 15 * SECOND,
+            tcp_unverified_rst: 30 * SECOND,
+            udp: 30 * SECOND,
+            icmp: 6 * SECOND,
+            other: 30 * SECOND,
+            discard_tcp: 90 * SECOND,
+            discard_udp: 60 * SECOND,
+            discard_other: 60 * SECOND,
+        }
+    }
+}
+
+/// Bounds of what the network can make grow; hitting one is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Frames of our own waiting to be taken by `poll_transmit`.
+    pub transmits: usize,
+    /// Logs and messages waiting to be taken by `poll_event`.
+    pub events: usize,
+    /// Neighbours known or asked for.
+    pub neighbors: usize,
+    /// Frames waiting for one neighbour.
+    pub waiting_per_neighbor: usize,
+    /// Bytes of all frames waiting for neighbours.
+    pub waiting_bytes: usize,
+    /// Flows that are handed to another worker although their hash says otherwise.
+    pub steered: usize,
+    /// Addresses of NAT pools with ports in use, per protocol.
+    pub nat_addresses: usize,
+    /// Log lines per second and drop reason for packets that no rule saw.
+    pub drop_logs_per_second: u32,
+    /// ICMP errors and resets made per second.
+    pub answers_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transmits: 4096,
+            events: 65_536,
+            neighbors: 4096,
+            waiting_per_neighbor: 16,
+            waiting_bytes: 4 << 20,
+            steered: 65_536,
+            nat_addresses: 4096,
+            drop_logs_per_second: 10,
+            answers_per_second: 1000,
+        }
+    }
+}
+
+impl Time {
+    /// This much later.
+    #[must_use]
+    pub fn after(self, nanoseconds: u64) -> Self {
+        Self(self.0.saturating_add(nanoseconds))
+    }
+
+    /// Nanoseconds since an earlier time.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

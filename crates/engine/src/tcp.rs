@@ -1,0 +1,60 @@
+//! Does this packet fit its session, and how long may the session now be silent?
+
+pub(crate) mod tracking;
+
+use bartizan_packet::parse::{Layer4, Packet};
+
+use crate::engine::Engine;
+use crate::pipeline::{Staged, drop};
+use crate::session::Direction;
+use crate::table::Slot;
+use crate::tcp::tracking::{Judgement, flags_are_sane};
+use crate::verdict::{DropReason, EndReason, SessionState};
+
+impl Engine {
+    /// Follows the connection. `false` when the packet opens a new one in the place of a closed one,
+    /// which is out of the table then.
+    pub(crate) fn follow(&mut self, slot: Slot, direction: Direction, packet: &Packet) -> Staged<bool> {
+        let session = &mut self.table[slot];
+        let Layer4::Tcp(tcp) = packet.layer4 else {
+            if direction == Direction::ServerToClient {
+                session.state = SessionState::Active;
+            }
+            return Ok(true);
+        };
+        if !flags_are_sane(&tcp) {
+            return drop(DropReason::TcpState);
+        }
+        match session.tcp.follow(direction, &tcp) {
+            Judgement::Pass => {}
+            Judgement::Refuse => return drop(DropReason::TcpState),
+            Judgement::Reset(reason) => session.end = Some(reason),
+            Judgement::Finished => session.end = Some(EndReason::TcpFin),
+            Judgement::Reopen => {
+                self.end(slot, EndReason::TcpFin);
+                return Ok(false);
+            }
+        }
+        session.state = session.tcp.state();
+        let timeout = session.tcp.timeout(&self.settings.timeouts);
+        if timeout != session.timeout {
+            session.timeout = timeout;
+            session.last = self.now;
+            let expires = session.expires();
+            self.wheel.schedule(slot, expires);
+        }
+        Ok(true)
+    }
+
+    /// The session was used. A closed one is not kept longer by late packets.
+    #[inline]
+    pub(crate) fn touch(&mut self, slot: Slot, direction: Direction, wire: (u64, u64)) {
+        let session = &mut self.table[slot];
+        if session.state != SessionState::Closed {
+            session.last = self.now;
+        }
+        let count = &mut session.sides[direction.index()].counts;
+        count.0 += wire.0;
+        count.1 += wire.1;
+    }
+}

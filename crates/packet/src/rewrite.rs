@@ -1,0 +1,222 @@
+//! How do addresses, ports and TTL change in place, with every checksum kept right?
+//!
+//! A [`Rewrite`] is computed once for a direction of a session: applying it is a few stores and at most
+//! two additions. Checksums that were wrong stay wrong, so that corruption is never hidden.
+
+use std::net::IpAddr;
+
+use crate::bytes::{put, put_u16, u16_at};
+use crate::checksum::{self, Delta};
+use crate::parse::{Embedded, ICMP, ICMPV6, Packet, TCP, UDP, checksum_field};
+
+/// Addresses and ports of one direction. For ICMP echo both ports are the identifier's place: the
+/// source port holds it, the destination port is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Source port, or echo identifier.
+    pub source_port: u16,
+    /// Destination port, or 0.
+    pub destination_port: u16,
+}
+
+/// What changes in each packet of one direction. Small, because there are two for each session.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrite {
+    /// IPv4 addresses in their first four bytes.
+    source: [u8; 16],
+    destination: [u8; 16],
+    source_port: u16,
+    destination_port: u16,
+    addresses: Delta,
+    ports: Delta,
+    changes: u8,
+}
+
+const V4: u8 = 1;
+const ADDRESSES_CHANGE: u8 = 2;
+const PORTS_CHANGE: u8 = 4;
+
+impl Rewrite {
+    /// From what arrives to what leaves; both of one family.
+    pub fn new(old: Tuple, new: Tuple) -> Self {
+        let mut changes = if new.source.is_ipv4() { V4 } else { 0 };
+        if (old.source, old.destination) != (new.source, new.destination) {
+            changes |= ADDRESSES_CHANGE;
+        }
+        if (old.source_port, old.destination_port) != (new.source_port, new.destination_port) {
+            changes |= PORTS_CHANGE;
+        }
+        Self {
+            source: octets(new.source),
+            destination: octets(new.destination),
+            source_port: new.source_port,
+            destination_port: new.destination_port,
+            addresses: Delta::address(old.source, new.source).and(Delta::address(old.destination, new.destination)),
+            ports: Delta::word(old.source_port, new.source_port)
+                .and(Delta::word(old.destination_port, new.destination_port)),
+            changes,
+        }
+    }
+
+    /// Whether packets leave as they came.
+    pub fn is_identity(&self) -> bool {
+        self.changes & (ADDRESSES_CHANGE | PORTS_CHANGE) == 0
+    }
+
+    /// What packets say afterwards.
+    pub fn result(&self) -> Tuple {
+        let address = |octets: [u8; 16]| {
+            let [a, b, c, d, ..] = octets;
+            if self.changes & V4 != 0 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(octets) }
+        };
+        Tuple {
+            source: address(self.source),
+            destination: address(self.destination),
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+        }
+    }
+
+    /// Rewrites a packet whose addresses and ports are the old tuple's.
+    #[inline]
+    pub fn apply(&self, frame: &mut [u8], packet: &Packet) {
+        if self.is_identity() {
+            return;
+        }
+        if self.changes & ADDRESSES_CHANGE != 0 {
+            self.apply_addresses(frame, packet);
+        }
+        let at = packet.transport;
+        match packet.protocol {
+            TCP | UDP => {
+                put_u16(frame, at, self.source_port);
+                put_u16(frame, at + 2, self.destination_port);
+            }
+            ICMP | ICMPV6 => put_u16(frame, at + 4, self.source_port),
+            _ => return,
+        }
+        self.fix_transport(frame, packet);
+    }
+
+    /// Rewrites only the addresses: for packets without ports, such as ICMP errors.
+    pub fn apply_addresses(&self, frame: &mut [u8], packet: &Packet) {
+        if packet.is_v4() {
+            let (source, destination) = (self.source.first_chunk::<4>(), self.destination.first_chunk::<4>());
+            put(frame, packet.network + 12, source.map_or(&[], |octets| octets));
+            put(frame, packet.network + 16, destination.map_or(&[], |octets| octets));
+            self.addresses.apply(frame, packet.network + 10);
+        } else {
+            put(frame, packet.network + 8, &self.source);
+            put(frame, packet.network + 24, &self.destination);
+        }
+    }
+
+    fn fix_transport(&self, frame: &mut [u8], packet: &Packet) {
+        let Some(field) = checksum_field(packet.protocol) else { return };
+        let at = packet.transport + field;
+        let old = u16_at(frame, at);
+        // ICMPv4 has no pseudo-header; a partial checksum is nothing but one.
+        let new = match (packet.partial, packet.protocol) {
+            (true, ICMP) => old,
+            (true, _) => self.addresses.sum(old),
+            (false, ICMP) => self.ports.checksum(old),
+            (false, UDP) => udp(self.addresses.and(self.ports), old, packet.is_v4()),
+            (false, _) => self.addresses.and(self.ports).checksum(old),
+        };
+        put_u16(frame, at, new);
+    }
+}
+
+/// Takes one from the TTL or hop limit, which the caller knows to be above zero.
+#[inline]
+pub fn hop(frame: &mut [u8], packet: &Packet) {
+    let at = packet.network + if packet.is_v4() { 8 } else { 7 };
+    if let Some(ttl) = frame.get_mut(at) {
+        *ttl = ttl.saturating_sub(1);
+    }
+    if packet.is_v4() {
+        Delta::HOP.apply(frame, packet.network + 10);
+    }
+}
+
+/// Rewrites the packet quoted in an ICMP error to `new`, then makes the error's own checksum right.
+/// The caller has made sure that it was right before.
+pub fn embedded(frame: &mut [u8], packet: &Packet, quoted: &Embedded, new: &Tuple) {
+    let old = Tuple {
+        source: quoted.source,
+        destination: quoted.destination,
+        source_port: quoted.source_port,
+        destination_port: quoted.destination_port,
+    };
+    let change = Rewrite::new(old, *new);
+    change.apply_addresses(frame, &Packet { network: quoted.network, ..*packet });
+    let at = quoted.transport;
+    match quoted.protocol {
+        TCP | UDP => {
+            put_u16(frame, at, new.source_port);
+            put_u16(frame, at + 2, new.destination_port);
+        }
+        ICMP | ICMPV6 => put_u16(frame, at + 4, new.source_port),
+        _ => {}
+    }
+    if let Some(field) = checksum_field(quoted.protocol)
+        && at + field + 2 <= quoted.end
+    {
+        let old = u16_at(frame, at + field);
+        let fixed = match quoted.protocol {
+            ICMP => change.ports.checksum(old),
+            UDP => udp(change.addresses.and(change.ports), old, packet.is_v4()),
+            _ => change.addresses.and(change.ports).checksum(old),
+        };
+        put_u16(frame, at + field, fixed);
+    }
+    finish_icmp(frame, packet);
+}
+
+/// Writes the ICMP or ICMPv6 checksum of a packet from scratch, by the addresses now in it.
+pub fn finish_icmp(frame: &mut [u8], packet: &Packet) {
+    put_u16(frame, packet.transport + 2, 0);
+    let value = icmp_checksum(frame, packet);
+    put_u16(frame, packet.transport + 2, value);
+}
+
+/// Whether the checksum of an ICMP or ICMPv6 packet, which is still as it was parsed, is right.
+pub fn icmp_is_intact(frame: &[u8], packet: &Packet) -> bool {
+    icmp_checksum(frame, packet) == 0
+}
+
+fn icmp_checksum(frame: &[u8], packet: &Packet) -> u16 {
+    let message = frame.get(packet.transport..packet.end).unwrap_or_default();
+    if packet.is_v4() {
+        return checksum::checksum(message);
+    }
+    let source = crate::bytes::ipv6_at(frame, packet.network + 8);
+    let destination = crate::bytes::ipv6_at(frame, packet.network + 24);
+    checksum::transport(source.into(), destination.into(), ICMPV6, message)
+}
+
+/// The bytes of an address; IPv4 in the first four.
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// A UDP checksum of 0 over IPv4 means none was made; a computed 0 is sent as 0xffff (RFC 768).
+fn udp(delta: Delta, old: u16, v4: bool) -> u16 {
+    if old == 0 && v4 {
+        return 0;
+    }
+    match delta.checksum(old) {
+        0 => 0xffff,
+        new => new,
+    }
+}

@@ -1,0 +1,271 @@
+//! Security rules.
+
+use expect_test::expect;
+
+use crate::{check, check_diagnostics, check_explained, device, interface, members, router, via, zone};
+
+/// Inside 10.1.0.0/16, a DMZ, and the world.
+fn office(objects: &str, rules: &str) -> String {
+    let interfaces = [
+        interface("ethernet1/1", &["10.1.0.1/16"]),
+        interface("ethernet1/2", &["203.0.113.2/24"]),
+        interface("ethernet1/3", &["10.9.0.1/24"]),
+    ];
+    let world = router(
+        "default",
+        &["ethernet1/1", "ethernet1/2", "ethernet1/3"],
+        &[("default", "0.0.0.0/0", &via("203.0.113.1"))],
+    );
+    let zones = zone("trust", &["ethernet1/1"]) + &zone("untrust", &["ethernet1/2"]) + &zone("dmz", &["ethernet1/3"]);
+    device(
+        &format!(
+            "<interface><ethernet>{}</ethernet></interface><virtual-router>{world}</virtual-router>",
+            interfaces.concat()
+        ),
+        &format!("<zone>{zones}</zone>{objects}<rulebase><security><rules>{rules}</rules></security></rulebase>"),
+    )
+}
+
+/// A rule; what is not given is any.
+fn rule(name: &str, action: &str, fields: &[(&str, &[&str])], more: &str) -> String {
+    let mut xml = format!("<entry name='{name}'><action>{action}</action>{more}");
+    for field in ["from", "to", "source", "destination", "service", "application"] {
+        let given = fields.iter().find(|(name, _)| *name == field).map_or(&["any"][..], |(_, names)| names);
+        xml += &format!("<{field}>{}</{field}>", members(given));
+    }
+    xml + "</entry>"
+}
+
+const WEB: &str = "ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp";
+
+#[test]
+fn the_first_match_wins_over_a_more_specific_one() {
+    let rules = rule("block-all-web", "deny", &[("from", &["trust"]), ("service", &["service-https"])], "")
+        + &rule("allow-one-host", "allow", &[("source", &["10.1.0.5"]), ("service", &["service-https"])], "");
+    check(
+        &office("", &rules),
+        &[WEB],
+        expect![[r#"
+        ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp: deny by `block-all-web` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+    "#]],
+    );
+}
+
+#[test]
+fn without_a_match_flows_inside_a_zone_pass_and_flows_between_zones_do_not() {
+    check(
+        &office("", ""),
+        &["ethernet1/1 10.1.0.5 -> 10.1.0.6", "ethernet1/1 10.1.0.5 -> 10.9.0.6", "ethernet1/1 10.1.0.5 -> 10.1.0.1"],
+        expect![[r#"
+            ethernet1/1 10.1.0.5 -> 10.1.0.6: allow by `intrazone-default` (1), trust -> trust, out ethernet1/1 to 10.1.0.6 (default)
+            ethernet1/1 10.1.0.5 -> 10.9.0.6: deny by `interzone-default` (2), trust -> dmz, out ethernet1/3 to 10.9.0.6 (default)
+            ethernet1/1 10.1.0.5 -> 10.1.0.1: allow by `intrazone-default` (1), trust -> trust, to the firewall on ethernet1/1
+        "#]],
+    );
+}
+
+#[test]
+fn negated_lists_match_everything_else_of_both_families() {
+    let rules =
+        rule(
+            "not-internal",
+            "allow",
+            &[("destination", &["10.0.0.0/8"])],
+            "<negate-destination>yes</negate-destination>",
+        ) + &rule("not-these", "deny", &[("source", &["10.1.0.5", "10.1.0.7"])], "<negate-source>yes</negate-source>");
+    check(
+        &office("", &rules),
+        &[
+            WEB,
+            "ethernet1/1 10.1.0.5 -> 10.9.0.5",
+            "ethernet1/1 10.1.0.6 -> 10.9.0.5",
+            "ethernet1/1 10.1.0.7 -> 10.9.0.5",
+        ],
+        expect![[r#"
+            ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp: allow by `not-internal` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+            ethernet1/1 10.1.0.5 -> 10.9.0.5: deny by `interzone-default` (4), trust -> dmz, out ethernet1/3 to 10.9.0.5 (default)
+            ethernet1/1 10.1.0.6 -> 10.9.0.5: deny by `not-these` (2), trust -> dmz, out ethernet1/3 to 10.9.0.5 (default)
+            ethernet1/1 10.1.0.7 -> 10.9.0.5: deny by `interzone-default` (4), trust -> dmz, out ethernet1/3 to 10.9.0.5 (default)
+        "#]],
+    );
+}
+
+#[test]
+fn groups_nest_and_dynamic_groups_follow_tags() {
+    let objects = "<address>\
+         <entry name='web-1'><ip-netmask>10.9.0.5</ip-netmask><tag><member>web</member></tag></entry>\
+         <entry name='web-2'><ip-range>10.9.0.20-10.9.0.29</ip-range><tag><member>web</member><member>old</member></tag></entry>\
+         <entry name='db'><ip-netmask>10.9.0.64/26</ip-netmask></entry></address>\
+         <address-group><entry name='servers'><static><member>databases</member><member>web-1</member></static></entry>\
+         <entry name='databases'><static><member>db</member></static></entry>\
+         <entry name='current-web'><dynamic><filter>'web' and not 'old'</filter></dynamic></entry></address-group>\
+         <tag><entry name='web'/><entry name='old'/></tag>";
+    let rules = rule("web", "allow", &[("destination", &["current-web"])], "")
+        + &rule("servers", "reset-both", &[("destination", &["servers"])], "");
+    check(
+        &office(objects, &rules),
+        &[
+            "ethernet1/1 10.1.0.5 -> 10.9.0.5",
+            "ethernet1/1 10.1.0.5 -> 10.9.0.25",
+            "ethernet1/1 10.1.0.5 -> 10.9.0.70",
+            "ethernet1/1 10.1.0.5 -> 10.9.0.128",
+        ],
+        expect![[r#"
+            ethernet1/1 10.1.0.5 -> 10.9.0.5: allow by `web` (1), trust -> dmz, out ethernet1/3 to 10.9.0.5 (default)
+            ethernet1/1 10.1.0.5 -> 10.9.0.25: deny by `interzone-default` (4), trust -> dmz, out ethernet1/3 to 10.9.0.25 (default)
+            ethernet1/1 10.1.0.5 -> 10.9.0.70: reset-both by `servers` (2), trust -> dmz, out ethernet1/3 to 10.9.0.70 (default)
+            ethernet1/1 10.1.0.5 -> 10.9.0.128: deny by `interzone-default` (4), trust -> dmz, out ethernet1/3 to 10.9.0.128 (default)
+        "#]],
+    );
+}
+
+#[test]
+fn intrazone_and_interzone_rules_keep_to_their_kind() {
+    let rules = rule("inside", "drop", &[("from", &["trust", "dmz"])], "<rule-type>intrazone</rule-type>")
+        + &rule(
+            "across",
+            "allow",
+            &[("from", &["trust"]), ("to", &["trust", "dmz"])],
+            "<rule-type>interzone</rule-type>",
+        );
+    check(
+        &office("", &rules),
+        &["ethernet1/1 10.1.0.5 -> 10.1.0.6", "ethernet1/1 10.1.0.5 -> 10.9.0.6", "ethernet1/3 10.9.0.6 -> 10.1.0.5"],
+        expect![[r#"
+            ethernet1/1 10.1.0.5 -> 10.1.0.6: drop by `inside` (1), trust -> trust, out ethernet1/1 to 10.1.0.6 (default)
+            ethernet1/1 10.1.0.5 -> 10.9.0.6: allow by `across` (2), trust -> dmz, out ethernet1/3 to 10.9.0.6 (default)
+            ethernet1/3 10.9.0.6 -> 10.1.0.5: deny by `interzone-default` (4), dmz -> trust, out ethernet1/1 to 10.1.0.5 (default)
+        "#]],
+    );
+}
+
+#[test]
+fn services_say_protocol_and_both_ports_and_never_mean_icmp() {
+    let objects = "<service>\
+         <entry name='dns'><protocol><udp><port>53</port></udp></protocol></entry>\
+         <entry name='legacy'><protocol><tcp><port>1000-1999,3000</port><source-port>512-1023</source-port></tcp></protocol></entry>\
+         </service><service-group><entry name='both'><members><member>dns</member><member>legacy</member></members></entry></service-group>";
+    let rules = rule("both", "allow", &[("service", &["both"])], "");
+    check(
+        &office(objects, &rules),
+        &[
+            "ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:53 udp",
+            "ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:53 tcp",
+            "ethernet1/1 10.1.0.5:600 -> 1.1.1.1:3000 tcp",
+            "ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:3000 tcp",
+            "ethernet1/1 10.1.0.5 -> 1.1.1.1",
+        ],
+        expect![[r#"
+            ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:53 udp: allow by `both` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+            ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:53 tcp: deny by `interzone-default` (3), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+            ethernet1/1 10.1.0.5:600 -> 1.1.1.1:3000 tcp: allow by `both` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+            ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:3000 tcp: deny by `interzone-default` (3), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+            ethernet1/1 10.1.0.5 -> 1.1.1.1: deny by `interzone-default` (3), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+        "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_evaluated_never_widens_what_is_allowed() {
+    let objects = "<address><entry name='site'><fqdn>www.example.com</fqdn></entry></address>";
+    let rules = rule("allow-app", "allow", &[("application", &["web-browsing"])], "")
+        + &rule("allow-site", "allow", &[("destination", &["site", "10.9.0.9"])], "")
+        + &rule(
+            "allow-but-site",
+            "allow",
+            &[("destination", &["site"])],
+            "<negate-destination>yes</negate-destination>",
+        )
+        + &rule("deny-site", "deny", &[("destination", &["site"]), ("service", &["service-http"])], "")
+        + &rule("deny-app", "drop", &[("application", &["ssl"]), ("service", &["service-https"])], "")
+        + &rule("rest", "allow", &[], "");
+    let config = office(objects, &rules);
+    check(
+        &config,
+        &[
+            "ethernet1/1 10.1.0.5:4000 -> 10.9.0.9:80 tcp",
+            "ethernet1/1 10.1.0.5:4000 -> 10.9.0.8:80 tcp",
+            "ethernet1/1 10.1.0.5:4000 -> 10.9.0.8:443 tcp",
+            "ethernet1/1 10.1.0.5:4000 -> 10.9.0.8:22 tcp",
+        ],
+        expect![[r#"
+            ethernet1/1 10.1.0.5:4000 -> 10.9.0.9:80 tcp: allow by `allow-site` (2), trust -> dmz, out ethernet1/3 to 10.9.0.9 (default)
+            ethernet1/1 10.1.0.5:4000 -> 10.9.0.8:80 tcp: deny by `deny-site` (4), trust -> dmz, out ethernet1/3 to 10.9.0.8 (default)
+            ethernet1/1 10.1.0.5:4000 -> 10.9.0.8:443 tcp: drop by `deny-app` (5), trust -> dmz, out ethernet1/3 to 10.9.0.8 (default)
+            ethernet1/1 10.1.0.5:4000 -> 10.9.0.8:22 tcp: allow by `rest` (6), trust -> dmz, out ethernet1/3 to 10.9.0.8 (default)
+        "#]],
+    );
+    check_diagnostics(
+        &config,
+        expect![[r#"
+        warning[unresolved-address]: rule `allow-site`: FQDN object `site` is not resolved by this version, so the rule matches only its other addresses
+          --> /vsys/entry[@name='vsys1']/rulebase/security/rules/entry[@name='allow-site']
+        warning[unresolved-address]: rule `allow-but-site`: FQDN object `site` is not resolved by this version, so the rule never matches
+          --> /vsys/entry[@name='vsys1']/rulebase/security/rules/entry[@name='allow-but-site']
+        warning[unresolved-address]: rule `deny-site`: FQDN object `site` is not resolved by this version, so the rule matches any address there
+          --> /vsys/entry[@name='vsys1']/rulebase/security/rules/entry[@name='deny-site']
+    "#]],
+    );
+}
+
+#[test]
+fn a_disabled_rule_takes_no_part() {
+    let rules = rule("off", "allow", &[], "<disabled>yes</disabled>");
+    check(
+        &office("", &rules),
+        &[WEB],
+        expect![[r#"
+        ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp: deny by `interzone-default` (3), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+    "#]],
+    );
+}
+
+#[test]
+fn explain_names_the_rule_and_why_earlier_ones_did_not_match() {
+    let rules = rule("http", "allow", &[("from", &["trust"]), ("service", &["service-http"])], "")
+        + &rule("from-dmz", "allow", &[("from", &["dmz"])], "")
+        + &rule("off", "allow", &[], "<disabled>yes</disabled>")
+        + &rule("web", "allow", &[("from", &["trust"]), ("to", &["untrust"])], "");
+    check_explained(
+        &office("", &rules),
+        WEB,
+        expect![[r#"
+        ingress: `ethernet1/1` is in zone `trust` and router `default`
+        route: router `default`: route `default` (0.0.0.0/0) leads to 203.0.113.1 on `ethernet1/2`
+        zone: NAT rules see destination zone `untrust`
+        nat: no NAT rule matches, addresses stay as they are
+        security: rule `http` does not match: service is tcp 443 from port 40000
+        security: rule `from-dmz` does not match: source zone is `trust`
+        security: rule `off` does not match: it is disabled
+        security: from zone `trust` to zone `untrust`: rule `web` (4 of 6) says allow
+        result: forwarded out by `ethernet1/2` to 203.0.113.1
+    "#]],
+    );
+}
+
+#[test]
+fn explain_names_the_closest_rule_when_none_matches() {
+    let many: String =
+        (0..8).map(|at| rule(&format!("dmz-{at}"), "allow", &[("from", &["dmz"]), ("to", &["trust"])], "")).collect();
+    let rules =
+        many + &rule("web", "allow", &[("from", &["trust"]), ("to", &["untrust"]), ("source", &["10.1.0.6"])], "");
+    check_explained(
+        &office("", &rules),
+        WEB,
+        expect![[r#"
+        ingress: `ethernet1/1` is in zone `trust` and router `default`
+        route: router `default`: route `default` (0.0.0.0/0) leads to 203.0.113.1 on `ethernet1/2`
+        zone: NAT rules see destination zone `untrust`
+        nat: no NAT rule matches, addresses stay as they are
+        security: no rule matches; the closest is `web`, but source is 10.1.0.5
+        security: rule `dmz-0` does not match: source zone is `trust`
+        security: rule `dmz-1` does not match: source zone is `trust`
+        security: rule `dmz-2` does not match: source zone is `trust`
+        security: rule `dmz-3` does not match: source zone is `trust`
+        security: rule `dmz-4` does not match: source zone is `trust`
+        security: 4 more rules do not match: 3 because source zone is `trust`, 1 because source is 10.1.0.5
+        security: from zone `trust` to zone `untrust`: rule `interzone-default` (11 of 11) says deny
+        result: refused (deny) by rule `interzone-default`
+    "#]],
+    );
+}

@@ -1,0 +1,211 @@
+//! Three hosts in a row, the middle one forwarding by the kernel or by Bartizan: how fast is each?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::azure::flows::throughput;
+use crate::process::eventually;
+use crate::{Lab, Namespace, Process};
+
+const SECONDS: &str = "4";
+
+/// Client, forwarder and server.
+#[derive(Debug)]
+pub struct Row {
+    client: Namespace,
+    forwarder: Namespace,
+    server: Namespace,
+    _servers: Vec<Process>,
+    binary: PathBuf,
+    lab: Lab,
+}
+
+/// Who forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarder {
+    /// The kernel with conntrack, masquerade and that many rules that do not match, tried one by one.
+    Kernel {
+        /// Rules before the one that accepts.
+        rules: usize,
+    },
+    /// Bartizan with source NAT and that many rules that do not match.
+    Bartizan {
+        /// Rules before the one that allows.
+        rules: usize,
+    },
+}
+
+/// A forwarder in place; gone when dropped.
+#[derive(Debug)]
+pub struct Running {
+    _firewall: Option<Process>,
+}
+
+impl Row {
+    /// Makes hosts, links and servers.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub fn new(binary: &Path) -> Result<Self> {
+        let lab = Lab::new()?;
+        let (client, forwarder, server) = (lab.namespace("client")?, lab.namespace("fw")?, lab.namespace("server")?);
+        lab.link((&client, "c0"), (&forwarder, "f0"))?;
+        lab.link((&server, "s0"), (&forwarder, "f1"))?;
+        client.address("c0", "10.10.1.2/24")?;
+        server.address("s0", "10.10.2.2/24")?;
+        client.route("default via 10.10.1.1")?;
+        client.sh("sysctl -qw net.ipv4.ip_local_port_range='1024 65000' net.ipv4.tcp_tw_reuse=1")?;
+        server.sh("sysctl -qw net.core.somaxconn=8192")?;
+        let servers = vec![
+            crate::azure::servers::nginx(&lab, &server, &["10.10.2.2:80 backlog=8192"])?,
+            server.spawn(&["iperf3", "--server"], &[], &lab.dir().join("iperf3.log"))?,
+        ];
+        let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
+        Ok(Self { client, forwarder, server, _servers: servers, binary, lab })
+    }
+
+    /// Puts a forwarder in place and waits until packets pass.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub fn with(&self, forwarder: Forwarder) -> Result<Running> {
+        self.forwarder.sh(
+            "nft flush ruleset; ip address flush dev f0; ip address flush dev f1; sysctl -qw net.ipv4.ip_forward=0",
+        )?;
+        for host in [&self.client, &self.server] {
+            host.sh("ip neighbour flush all")?;
+        }
+        let firewall = match forwarder {
+            Forwarder::Kernel { rules } => {
+                self.kernel(rules)?;
+                None
+            }
+            Forwarder::Bartizan { rules } => Some(self.bartizan(rules)?),
+        };
+        eventually("packets pass", Duration::from_secs(20), || {
+            self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
+        })
+        .with_context(|| firewall.as_ref().map(Process::output).unwrap_or_default())?;
+        Ok(Running { _firewall: firewall })
+    }
+
+    fn kernel(&self, rules: usize) -> Result<()> {
+        self.forwarder.address("f0", "10.10.1.1/24")?;
+        self.forwarder.address("f1", "10.10.2.1/24")?;
+        self.forwarder.forwarding()?;
+        let linear: String = (0..rules)
+            .map(|rule| {
+                format!("ip saddr 172.{}.{}.0/24 tcp dport {} drop\n", 16 + rule / 256 % 16, rule % 256, 1024 + rule)
+            })
+            .collect();
+        let text = format!(
+            "table ip t {{\nchain p {{\ntype nat hook postrouting priority srcnat;\noif f1 masquerade\n}}\n\
+             chain f {{\ntype filter hook forward priority filter;\nct state established,related accept\n{linear}accept\n}}\n}}\n"
+        );
+        let file = self.lab.dir().join("rules.nft");
+        std::fs::write(&file, text)?;
+        self.forwarder.run(&["nft", "-f", &file.to_string_lossy()])?;
+        Ok(())
+    }
+
+    fn bartizan(&self, rules: usize) -> Result<Process> {
+        let file = self.lab.dir().join("firewall.xml");
+        std::fs::write(&file, configuration(rules))?;
+        let state = self.lab.dir().join("state");
+        self.forwarder.spawn(
+            &[
+                &self.binary.to_string_lossy(),
+                "firewall",
+                "--config",
+                &file.to_string_lossy(),
+                "--state-dir",
+                &state.to_string_lossy(),
+                "--port",
+                "ethernet1/1=f0",
+                "--port",
+                "ethernet1/2=f1",
+            ],
+            &[],
+            &self.lab.dir().join("firewall.log"),
+        )
+    }
+
+    /// One TCP stream, Gbit/s.
+    ///
+    /// # Errors
+    /// When iperf3 reports none.
+    pub fn tcp_gigabits(&self) -> Result<f64> {
+        throughput(&self.client.try_run(&["iperf3", "-c", "10.10.2.2", "-t", SECONDS, "-J"])?.stdout)
+    }
+
+    /// New TCP connections per second, each with one HTTP request, 64 in flight.
+    ///
+    /// # Errors
+    /// When wrk reports none.
+    pub fn connections_per_second(&self) -> Result<f64> {
+        let report = self.client.run(&[
+            "wrk",
+            "-t",
+            "1",
+            "-c",
+            "64",
+            "-d",
+            SECONDS,
+            "-H",
+            "Connection: close",
+            "http://10.10.2.2/",
+        ])?;
+        let line = report
+            .lines()
+            .find(|line| line.starts_with("Requests/sec:"))
+            .with_context(|| format!("wrk reported {report}"))?;
+        Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
+    }
+}
+
+fn configuration(rules: usize) -> String {
+    let services: String = (0..rules)
+        .map(|rule| {
+            format!("<entry name=\"s{rule}\"><protocol><tcp><port>{}</port></tcp></protocol></entry>", 1024 + rule)
+        })
+        .collect();
+    let rule = |name: &str, source: &str, service: &str, action: &str| {
+        format!(
+            "<entry name=\"{name}\"><from><member>trust</member></from><to><member>untrust</member></to><source><member>{source}</member></source>\
+             <destination><member>any</member></destination><application><member>any</member></application>\
+             <service><member>{service}</member></service><log-end>no</log-end><action>{action}</action></entry>"
+        )
+    };
+    let mut security: String = (0..rules)
+        .map(|number| {
+            rule(
+                &format!("r{number}"),
+                &format!("172.{}.{}.0/24", 16 + number / 256 % 16, number % 256),
+                &format!("s{number}"),
+                "drop",
+            )
+        })
+        .collect();
+    security.push_str(&rule("out", "any", "any", "allow"));
+    let interface = |name: &str, address: &str| {
+        format!("<entry name=\"{name}\"><layer3><ip><entry name=\"{address}/24\"/></ip></layer3></entry>")
+    };
+    let zone = |name: &str, interface: &str| {
+        format!("<entry name=\"{name}\"><network><layer3><member>{interface}</member></layer3></network></entry>")
+    };
+    format!(
+        "<config><devices><entry name=\"localhost.localdomain\"><network><interface><ethernet>{}{}</ethernet></interface>\
+         <logical-router><entry name=\"default\"><vrf><entry name=\"default\"><interface><member>ethernet1/1</member><member>ethernet1/2</member>\
+         </interface></entry></vrf></entry></logical-router></network><vsys><entry name=\"vsys1\"><zone>{}{}</zone><service>{services}</service><rulebase>\
+         <nat><rules><entry name=\"out\"><from><member>trust</member></from><to><member>untrust</member></to><source><member>any</member></source>\
+         <destination><member>any</member></destination><service>any</service><source-translation><dynamic-ip-and-port><interface-address>\
+         <interface>ethernet1/2</interface></interface-address></dynamic-ip-and-port></source-translation></entry></rules></nat>\
+         <security><rules>{security}</rules></security></rulebase></entry></vsys></entry></devices></config>",
+        interface("ethernet1/1", "10.10.1.1"),
+        interface("ethernet1/2", "10.10.2.1"),
+        zone("trust", "ethernet1/1"),
+        zone("untrust", "ethernet1/2"),
+    )
+}

@@ -1,0 +1,123 @@
+//! Does each crate depend only on what ARCHITECTURE.md allows it, and on no library with effects?
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+/// Crate, and the crates of this workspace that it may use. The table of ARCHITECTURE.md.
+const ALLOWED: &[(&str, &[&str])] = &[
+    (
+        "bartizan",
+        &[
+            "bartizan-engine",
+            "bartizan-firewall",
+            "bartizan-manager",
+            "bartizan-model",
+            "bartizan-packet",
+            "bartizan-policy",
+            "bartizan-api",
+        ],
+    ),
+    ("bartizan-firewall", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-packet", "bartizan-policy"]),
+    ("bartizan-manager", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-policy"]),
+    ("bartizan-engine", &["bartizan-model", "bartizan-packet", "bartizan-policy"]),
+    ("bartizan-api", &["bartizan-model"]),
+    ("bartizan-policy", &["bartizan-model"]),
+    ("bartizan-model", &[]),
+    ("bartizan-packet", &[]),
+    ("bartizan-lab", &[]),
+    ("xtask", &[]),
+];
+
+/// Libraries that bring effects: never a dependency of anything under `crates/`.
+const EFFECTS: &[&str] = &[
+    "axum",
+    "getrandom",
+    "hyper",
+    "hyper-util",
+    "libc",
+    "nix",
+    "rand",
+    "rtnetlink",
+    "rustls",
+    "sqlx",
+    "tokio",
+    "tokio-rustls",
+];
+
+/// Licences a dependency may come under (one of them suffices where it offers a choice).
+const LICENCES: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+fn packages() -> (Vec<Package>, Vec<Package>) {
+    let metadata = MetadataCommand::new().manifest_path(xtask::root().join("Cargo.toml")).exec().unwrap();
+    let members = metadata.workspace_members.clone();
+    metadata.packages.into_iter().partition(|package| members.contains(&package.id))
+}
+
+#[test]
+fn crates_use_only_rows_below_their_own() {
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+    let (own, _) = packages();
+    let mut wrong = Vec::new();
+    for package in &own {
+        let Some(row) = allowed.get(package.name.as_str()) else {
+            wrong.push(format!("`{}` has no row in ALLOWED", package.name));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
+            let internal = own.iter().any(|other| *other.name == dependency.name);
+            if internal && !row.contains(&dependency.name.as_str()) {
+                wrong.push(format!("`{}` must not use `{}`", package.name, dependency.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_have_no_effects() {
+    let (own, _) = packages();
+    let pure = own.iter().filter(|package| package.manifest_path.as_str().contains("/crates/"));
+    let wrong: Vec<String> = pure
+        .flat_map(|package| package.dependencies.iter().map(move |dependency| (package, dependency)))
+        .filter(|(_, dependency)| {
+            dependency.kind == DependencyKind::Normal && EFFECTS.contains(&dependency.name.as_str())
+        })
+        .map(|(package, dependency)| format!("`{}` must not use `{}`", package.name, dependency.name))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_dependency_has_a_licence_we_accept() {
+    let (_, others) = packages();
+    let acceptable = |expression: &str| {
+        let plain = expression.replace(['(', ')'], " ").replace('/', " OR ");
+        plain.split(" AND ").all(|part| part.split(" OR ").any(|licence| LICENCES.contains(&licence.trim())))
+    };
+    let wrong: Vec<String> = others
+        .iter()
+        .filter(|package| !package.license.as_deref().is_some_and(acceptable))
+        .map(|package| format!("`{}` {}: {:?}", package.name, package.version, package.license))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
