@@ -1,0 +1,245 @@
+//! Who is calling, and what may they do?
+//!
+//! An administrator is known from the candidate (`mgt-config/users/entry/phash`, at once, before any
+//! commit) or else from the manager's database, where the first one, `admin`, is made at the first start.
+
+mod throttle;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use argon2::password_hash::{PasswordHash, SaltString};
+use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use bartizan_model::tree::Element;
+use tokio::sync::Semaphore;
+
+use crate::store::{Store, digest};
+use crate::{lock, random};
+use throttle::Throttle;
+
+/// Name of the first administrator.
+pub(crate) const FIRST_ADMINISTRATOR: &str = "admin";
+
+/// A key's length: 40 letters and digits are 238 bits.
+const KEY_LENGTH: usize = 40;
+/// Each argon2id run takes 19 MiB for some 20 ms; more at once only slow each other down.
+const HASHES_AT_ONCE: usize = 2;
+/// A client that sends name and password with each request is verified once in this time.
+const REMEMBER: Duration = Duration::from_secs(60);
+/// Verified name and password pairs that are remembered.
+const REMEMBERED_MAX: usize = 256;
+/// Longest password that is hashed.
+const PASSWORD_MAX: usize = 1024;
+
+/// An authenticated administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Name.
+    pub(crate) name: String,
+    /// What the administrator may do.
+    pub(crate) role: Role,
+    /// Where the request came from.
+    pub(crate) host: IpAddr,
+}
+
+/// What an administrator may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Everything.
+    Superuser,
+    /// Read everything.
+    Superreader,
+    /// A role of PAN-OS that this version stores but does not understand: nothing.
+    Unsupported,
+}
+
+/// Why there is no caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LoginError {
+    /// Unknown name, wrong password or key.
+    #[error("Invalid Credential")]
+    Invalid,
+    /// Too many wrong passwords from that address.
+    #[error("Invalid Credential: too many failed logins from `{address}`, try again in {wait_s} s")]
+    Throttled {
+        /// Whose attempts are refused.
+        address: IpAddr,
+        /// For how long.
+        wait_s: u64,
+    },
+    /// Not the caller's fault.
+    #[error("the login cannot be checked: {0}")]
+    Internal(String),
+}
+
+impl From<sqlx::Error> for LoginError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+/// Administrators, keys and the limits on guessing.
+pub(crate) struct Accounts {
+    store: Store,
+    hashing: Semaphore,
+    throttle: Mutex<Throttle>,
+    remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    /// Verified when the name is unknown, so that unknown and known names take equally long.
+    decoy: String,
+}
+
+struct Account {
+    hash: String,
+    role: Role,
+}
+
+impl Accounts {
+    /// Opens the accounts; makes the first administrator when there is none. Returns the password that was
+    /// made for it, to be shown once.
+    pub(crate) async fn open(store: Store, password: Option<&str>) -> anyhow::Result<(Self, Option<String>)> {
+        let mut made = None;
+        if !store.has_administrators().await? {
+            let password = match password {
+                Some(password) => password.to_owned(),
+                None => made.insert(random::alphanumeric(20)).clone(),
+            };
+            let hash = hash_password(&password).context("cannot hash the first administrator's password")?;
+            store.put_administrator(FIRST_ADMINISTRATOR, &hash).await?;
+        }
+        let accounts = Self {
+            store,
+            hashing: Semaphore::new(HASHES_AT_ONCE),
+            throttle: Mutex::default(),
+            remembered: Mutex::default(),
+            decoy: hash_password("decoy")?,
+        };
+        Ok((accounts, made))
+    }
+
+    /// Checks name and password.
+    pub(crate) async fn login(
+        &self,
+        candidate: &Element,
+        host: IpAddr,
+        name: &str,
+        password: &str,
+    ) -> Result<Caller, LoginError> {
+        let now = Instant::now();
+        if let Some(wait) = lock(&self.throttle).wait(host, now) {
+            return Err(LoginError::Throttled { address: host, wait_s: wait.as_secs() + 1 });
+        }
+        let account = self.account(candidate, name).await?;
+        let role = account.as_ref().map(|account| account.role);
+        let hash = account.map_or_else(|| self.decoy.clone(), |account| account.hash);
+        let fits = self.verify(password, hash).await?;
+        let Some(role) = role.filter(|_| fits) else {
+            lock(&self.throttle).failed(host, now);
+            return Err(LoginError::Invalid);
+        };
+        lock(&self.throttle).succeeded(host);
+        Ok(Caller { name: name.to_owned(), role, host })
+    }
+
+    /// Makes a key for an administrator who just logged in.
+    pub(crate) async fn make_key(&self, candidate: &Element, caller: &Caller) -> Result<String, LoginError> {
+        let account = self.account(candidate, &caller.name).await?.ok_or(LoginError::Invalid)?;
+        let key = random::alphanumeric(KEY_LENGTH);
+        self.store.add_key(&key, &caller.name, &digest(account.hash.as_bytes())).await?;
+        Ok(key)
+    }
+
+    /// Whose key is it? A key ends when its administrator is deleted or changes the password.
+    pub(crate) async fn by_key(&self, candidate: &Element, host: IpAddr, key: &str) -> Result<Caller, LoginError> {
+        let stored = self.store.key(key).await?.ok_or(LoginError::Invalid)?;
+        let account = self.account(candidate, &stored.administrator).await?.ok_or(LoginError::Invalid)?;
+        if digest(account.hash.as_bytes()).as_slice() != stored.credential {
+            return Err(LoginError::Invalid);
+        }
+        Ok(Caller { name: stored.administrator, role: account.role, host })
+    }
+
+    /// How long an address must wait after too many wrong passwords or auth keys.
+    pub(crate) fn wait(&self, address: IpAddr) -> Option<Duration> {
+        lock(&self.throttle).wait(address, Instant::now())
+    }
+
+    /// An address showed a wrong auth key.
+    pub(crate) fn failed(&self, address: IpAddr) {
+        lock(&self.throttle).failed(address, Instant::now());
+    }
+
+    async fn account(&self, candidate: &Element, name: &str) -> Result<Option<Account>, LoginError> {
+        if let Some(account) = configured_account(candidate, name) {
+            return Ok(Some(account));
+        }
+        let hash = self.store.password_hash(name).await?;
+        Ok(hash.map(|hash| Account { hash, role: Role::Superuser }))
+    }
+
+    async fn verify(&self, password: &str, hash: String) -> Result<bool, LoginError> {
+        if password.len() > PASSWORD_MAX {
+            return Ok(false);
+        }
+        // The hash is salted, so a changed password misses.
+        let memory = digest(format!("{hash}\0{password}").as_bytes());
+        let now = Instant::now();
+        if lock(&self.remembered).get(&memory).is_some_and(|since| now.duration_since(*since) < REMEMBER) {
+            return Ok(true);
+        }
+        let _turn = self.hashing.acquire().await.map_err(|error| LoginError::Internal(error.to_string()))?;
+        let password = password.to_owned();
+        let fits = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        })
+        .await
+        .map_err(|error| LoginError::Internal(error.to_string()))?;
+        if fits {
+            let mut remembered = lock(&self.remembered);
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.retain(|_, since| now.duration_since(*since) < REMEMBER);
+            }
+            if remembered.len() < REMEMBERED_MAX {
+                remembered.insert(memory, now);
+            }
+        }
+        Ok(fits)
+    }
+}
+
+/// An argon2id hash with a fresh salt, in the form that `phash` may hold.
+pub(crate) fn hash_password(password: &str) -> anyhow::Result<String> {
+    anyhow::ensure!(!password.is_empty(), "the password is empty");
+    anyhow::ensure!(password.len() <= PASSWORD_MAX, "the password is longer than {PASSWORD_MAX} bytes");
+    let salt = SaltString::encode_b64(&random::bytes::<16>()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let hash =
+        Argon2::default().hash_password(password.as_bytes(), &salt).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(hash.to_string())
+}
+
+/// Whether a `phash` is one that this manager can verify.
+pub(crate) fn is_verifiable(phash: &str) -> bool {
+    phash.starts_with("$argon2id$") && PasswordHash::new(phash).is_ok()
+}
+
+/// The role an entry of `mgt-config/users` gives.
+pub(crate) fn role_of(user: &Element) -> Role {
+    let granted =
+        |role: &str| user.descend(&["permissions", "role-based", role]).is_some_and(|granted| granted.text() == "yes");
+    if granted("superuser") {
+        Role::Superuser
+    } else if granted("superreader") {
+        Role::Superreader
+    } else {
+        Role::Unsupported
+    }
+}
+
+fn configured_account(candidate: &Element, name: &str) -> Option<Account> {
+    let user = candidate.descend(&["mgt-config", "users"])?.entry_named(name)?;
+    let hash = user.child("phash")?.text();
+    is_verifiable(&hash).then(|| Account { hash, role: role_of(user) })
+}

@@ -1,0 +1,81 @@
+//! What does every request have at hand?
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::accounts::Accounts;
+use crate::configuration::Configuration;
+use crate::fleet::Fleet;
+use crate::jobs::{Jobs, Queues};
+use crate::logs::query::Queries;
+use crate::logs::{Logs, Writer};
+use crate::pki::Pki;
+use crate::store::Store;
+use crate::sync::Renderings;
+use crate::{Settings, random};
+
+/// The parts of a running manager.
+pub(crate) struct App {
+    /// How it is set up.
+    pub(crate) settings: Settings,
+    /// The database.
+    pub(crate) store: Store,
+    /// Certificates.
+    pub(crate) pki: Pki,
+    /// Running and candidate.
+    pub(crate) configuration: Arc<Configuration>,
+    /// Administrators.
+    pub(crate) accounts: Accounts,
+    /// Jobs.
+    pub(crate) jobs: Jobs,
+    /// Attached devices.
+    pub(crate) fleet: Fleet,
+    /// The way of traffic logs to the disk.
+    pub(crate) logs: Logs,
+    /// Log queries under way.
+    pub(crate) queries: Queries,
+    /// What devices would get, as far as it was asked already.
+    pub(crate) renderings: Renderings,
+    /// The manager's own serial number.
+    pub(crate) serial: String,
+    /// When it was started.
+    pub(crate) started: Instant,
+    /// Turns true when the manager stops.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Opens the data directory. Also returns what is to be run beside it, and the first administrator's
+    /// password if one was made.
+    pub(crate) async fn open(
+        settings: Settings,
+        password: Option<&str>,
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<(Self, Queues, Writer, Option<String>)> {
+        let pki = Pki::open(&settings.data_dir, settings.listen)?;
+        let store = Store::open(&settings.data_dir).await?;
+        let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
+        let configuration = Arc::new(Configuration::open(store.clone()).await?);
+        let (accounts, made) = Accounts::open(store.clone(), password).await?;
+        let (jobs, queues) = Jobs::open(store.clone()).await?;
+        let (logs, writer) = Logs::new(store.clone(), settings.traffic_logs_max);
+        let app = Self {
+            settings,
+            store,
+            pki,
+            configuration,
+            accounts,
+            jobs,
+            fleet: Fleet::default(),
+            logs,
+            queries: Queries::default(),
+            renderings: Renderings::default(),
+            serial,
+            started: Instant::now(),
+            stop,
+        };
+        Ok((app, queues, writer, made))
+    }
+}

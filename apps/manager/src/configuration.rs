@@ -1,0 +1,258 @@
+//! What is running, and what is the candidate?
+//!
+//! Both are persistent trees, so a snapshot is two pointers. An edit is on disk (in the journal) before it
+//! is answered; a commit is one transaction that adds the version and drops the edits it holds. After a
+//! crash the running configuration is therefore the old or the new version, whole, and the candidate is
+//! the running configuration with the journal played over it.
+
+pub(crate) mod edit;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use bartizan_model::tree::Element;
+use bartizan_model::{diff, xml};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::accounts::Caller;
+use crate::lock;
+use crate::store::Store;
+use crate::store::audit::AuditLine;
+use crate::store::versions::NewVersion;
+use edit::{Applied, Edit, EditFailure};
+
+/// Edits the journal holds between two commits. They are played again at start.
+pub(crate) const JOURNAL_MAX: usize = 500_000;
+/// Parsed old versions that are kept at hand for pushes.
+const OLD_VERSIONS_AT_HAND: usize = 4;
+
+/// The configuration of a manager that was never touched.
+const FIRST_CONFIGURATION: &str = "<config version=\"11.2.0\" urldb=\"paloaltonetworks\">\
+    <mgt-config><users><entry name=\"admin\"><permissions><role-based><superuser>yes</superuser></role-based>\
+    </permissions></entry></users></mgt-config><shared/>\
+    <devices><entry name=\"localhost.localdomain\"><deviceconfig><system><hostname>bartizan</hostname></system>\
+    </deviceconfig></entry></devices></config>";
+
+/// Running and candidate at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// The configuration in force.
+    pub(crate) running: Arc<Element>,
+    /// Its version.
+    pub(crate) version: u64,
+    /// The configuration being edited.
+    pub(crate) candidate: Arc<Element>,
+    /// Edits since the running version: whether there is something to commit, even when they cancel out.
+    pub(crate) pending: usize,
+    /// Number of the last edit.
+    journal_end: i64,
+    /// Counts the times the candidate was thrown away.
+    reverts: u64,
+}
+
+/// Why edits were not applied. None of them was.
+#[derive(Debug)]
+pub(crate) enum ApplyError {
+    /// One edit is refused.
+    Edit {
+        /// Which one of them, from 0.
+        index: usize,
+        /// Why.
+        failure: EditFailure,
+    },
+    /// They cannot be stored.
+    Store(anyhow::Error),
+}
+
+/// The configurations and their store.
+pub(crate) struct Configuration {
+    store: Store,
+    now: ArcSwap<Snapshot>,
+    /// Held by whoever changes `now`.
+    writing: AsyncMutex<()>,
+    old: Mutex<VecDeque<(u64, Arc<Element>)>>,
+}
+
+impl Configuration {
+    /// Reads the newest version and plays the journal over it.
+    pub(crate) async fn open(store: Store) -> anyhow::Result<Self> {
+        let (version, text) = match store.newest_version().await? {
+            Some(newest) => newest,
+            None => {
+                let first = NewVersion {
+                    author: "bartizan",
+                    comment: "first start",
+                    configuration: FIRST_CONFIGURATION,
+                    journal_end: 0,
+                };
+                (store.commit_version(first, |_| None).await?, FIRST_CONFIGURATION.to_owned())
+            }
+        };
+        let running = parse(&text).with_context(|| format!("version {version} of the configuration"))?;
+        let mut candidate = running.clone();
+        let journal = store.journal(usize::MAX).await?;
+        let (pending, journal_end) = (journal.len(), journal.last().map_or(0, |line| line.id));
+        for line in journal {
+            let played = serde_json::from_str::<Edit>(&line.edit)
+                .map_err(|error| error.to_string())
+                .and_then(|edit| edit.apply(&mut candidate).map_err(|failure| failure.lines.join("; ")));
+            // What was accepted once is accepted again, unless this is another version of the program.
+            if let Err(error) = played {
+                anyhow::bail!(
+                    "edit {} of the candidate, made by `{}`, cannot be played again: {error}; start the version of \
+                     the manager that accepted it and commit or revert there",
+                    line.id,
+                    line.author
+                );
+            }
+        }
+        let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0 };
+        Ok(Self { store, now: ArcSwap::from_pointee(now), writing: AsyncMutex::default(), old: Mutex::default() })
+    }
+
+    /// Both trees as they are now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.now.load_full()
+    }
+
+    /// Applies edits to the candidate in order, all or none.
+    pub(crate) async fn apply(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
+        let (this, caller) = (self.clone(), caller.clone());
+        // A task of its own: a client that goes away must not stop us between disk and memory.
+        tokio::spawn(async move { this.apply_to_end(&caller, edits).await })
+            .await
+            .unwrap_or_else(|error| Err(ApplyError::Store(error.into())))
+    }
+
+    async fn apply_to_end(&self, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
+        let _writing = self.writing.lock().await;
+        let now = self.snapshot();
+        if now.pending + edits.len() > JOURNAL_MAX {
+            let failure = EditFailure::denied(format!(
+                "the candidate holds {} uncommitted edits, at most {JOURNAL_MAX} are kept; commit or revert them first",
+                now.pending
+            ));
+            return Err(ApplyError::Edit { index: 0, failure });
+        }
+        let mut candidate = now.candidate.clone();
+        let mut applied = Vec::with_capacity(edits.len());
+        let mut journal = Vec::with_capacity(edits.len());
+        let mut audit = Vec::with_capacity(edits.len());
+        for (index, edit) in edits.iter().enumerate() {
+            let before = edit.preview_before(&candidate);
+            match edit.apply(&mut candidate) {
+                Ok(outcome) => applied.push(outcome),
+                Err(failure) => {
+                    let line = edit.audit_line(caller, before, "Failed");
+                    self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
+                    return Err(ApplyError::Edit { index, failure });
+                }
+            }
+            if applied[index] == Applied::Changed {
+                journal.push(serde_json::to_string(edit).map_err(|error| ApplyError::Store(error.into()))?);
+            }
+            audit.push(edit.audit_line(caller, before, "Succeeded"));
+        }
+        if journal.is_empty() {
+            self.store.add_audit(&audit).await.map_err(|error| ApplyError::Store(error.into()))?;
+            return Ok(applied);
+        }
+        let journal_end = self
+            .store
+            .append_journal(&caller.name, &journal, &audit)
+            .await
+            .map_err(|error| ApplyError::Store(error.into()))?;
+        self.now.store(Arc::new(Snapshot {
+            candidate,
+            pending: now.pending + journal.len(),
+            journal_end,
+            ..Snapshot::clone(&now)
+        }));
+        Ok(applied)
+    }
+
+    /// Throws the candidate away.
+    pub(crate) async fn revert(self: &Arc<Self>, caller: &Caller) -> anyhow::Result<()> {
+        let (this, caller) = (self.clone(), caller.clone());
+        tokio::spawn(async move {
+            let _writing = this.writing.lock().await;
+            let line = AuditLine {
+                admin: caller.name.clone(),
+                host: caller.host.to_string(),
+                client: "XMLAPI".into(),
+                cmd: "revert".into(),
+                path: "/config".into(),
+                result: "Succeeded".into(),
+                ..AuditLine::default()
+            };
+            this.store.clear_journal(&[line]).await?;
+            let now = this.snapshot();
+            this.now.store(Arc::new(Snapshot {
+                candidate: now.running.clone(),
+                pending: 0,
+                reverts: now.reverts + 1,
+                ..Snapshot::clone(&now)
+            }));
+            Ok(())
+        })
+        .await?
+    }
+
+    /// Makes the candidate of `snapshot` the running configuration. `job` makes the finished record of the
+    /// commit's job from the new version; it is stored in the same transaction.
+    pub(crate) async fn commit(
+        &self,
+        snapshot: &Snapshot,
+        author: &str,
+        comment: &str,
+        job: impl FnOnce(u64) -> Option<(u64, String)>,
+    ) -> anyhow::Result<u64> {
+        let text = xml::write(&snapshot.candidate);
+        let _writing = self.writing.lock().await;
+        anyhow::ensure!(
+            self.snapshot().reverts == snapshot.reverts,
+            "the candidate was reverted while it was checked; nothing was committed"
+        );
+        let version = NewVersion { author, comment, configuration: &text, journal_end: snapshot.journal_end };
+        let version = self.store.commit_version(version, job).await?;
+        let now = self.snapshot();
+        self.now.store(Arc::new(Snapshot {
+            running: snapshot.candidate.clone(),
+            version,
+            pending: now.pending - snapshot.pending,
+            ..Snapshot::clone(&now)
+        }));
+        Ok(version)
+    }
+
+    /// The tree of a version.
+    pub(crate) async fn version(&self, number: u64) -> anyhow::Result<Option<Arc<Element>>> {
+        let now = self.snapshot();
+        if now.version == number {
+            return Ok(Some(now.running.clone()));
+        }
+        if let Some((_, tree)) = lock(&self.old).iter().find(|(version, _)| *version == number) {
+            return Ok(Some(tree.clone()));
+        }
+        let Some(text) = self.store.version(number).await? else {
+            return Ok(None);
+        };
+        let tree = parse(&text)?;
+        let mut old = lock(&self.old);
+        old.push_front((number, tree.clone()));
+        old.truncate(OLD_VERSIONS_AT_HAND);
+        Ok(Some(tree))
+    }
+}
+
+/// What the candidate changes, for people.
+pub(crate) fn difference(running: &Arc<Element>, candidate: &Arc<Element>) -> String {
+    diff::unified(&diff::diff(running, candidate))
+}
+
+fn parse(text: &str) -> anyhow::Result<Arc<Element>> {
+    let root = xml::parse(text).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
+    Ok(Arc::new(root))
+}

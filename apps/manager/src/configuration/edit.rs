@@ -1,0 +1,257 @@
+//! One edit of the candidate: what was asked, what it does, and how the config log tells of it.
+
+use std::sync::Arc;
+
+use bartizan_model::edit::{self, Destination, EditError};
+use bartizan_model::tree::Element;
+use bartizan_model::xml;
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::Caller;
+use crate::store::audit::AuditLine;
+use crate::xmlapi::reply::code;
+
+/// Elements a preview in the config log may have; larger ones are only named.
+const PREVIEW_ELEMENTS_MAX: usize = 200;
+/// Tags whose content never reaches the config log.
+const SECRET_TAGS: &[&str] = &["phash", "password", "private-key", "secret", "passphrase", "key"];
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub(crate) enum Edit {
+    /// Merge.
+    Set {
+        /// Where.
+        xpath: String,
+        /// What.
+        element: String,
+    },
+    /// Replace, or create.
+    #[serde(rename = "edit")]
+    Replace {
+        /// Where.
+        xpath: String,
+        /// What.
+        element: String,
+    },
+    /// Remove.
+    Delete {
+        /// What.
+        xpath: String,
+    },
+    /// Give an entry another name.
+    Rename {
+        /// Which.
+        xpath: String,
+        /// The name.
+        newname: String,
+    },
+    /// Copy an entry under another name.
+    Clone {
+        /// Where to.
+        xpath: String,
+        /// Which.
+        from: String,
+        /// The name.
+        newname: String,
+    },
+    /// Change an entry's place among its siblings.
+    Move {
+        /// Which.
+        xpath: String,
+        /// `top`, `bottom`, `before` or `after`.
+        r#where: String,
+        /// The sibling for `before` and `after`.
+        dst: String,
+    },
+    /// Replace the whole candidate.
+    Load {
+        /// For the config log: where it came from.
+        source: String,
+        /// The new candidate.
+        configuration: String,
+    },
+}
+
+/// What an edit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// The candidate is another one.
+    Changed,
+    /// It says what the candidate says already.
+    Unchanged,
+    /// There was nothing to delete.
+    Absent,
+}
+
+/// Why an edit is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EditFailure {
+    /// Code of the XML API.
+    pub(crate) code: u16,
+    /// What is wrong; the line in the form of PAN-OS first.
+    pub(crate) lines: Vec<String>,
+}
+
+/// The nodes an XPath means.
+pub(crate) fn select(root: &Element, xpath: &str) -> Result<Vec<Arc<Element>>, EditFailure> {
+    Ok(edit::get(root, xpath)?.iter().map(|found| Arc::new(found.to_element())).collect())
+}
+
+impl From<EditError> for EditFailure {
+    fn from(error: EditError) -> Self {
+        Self { code: error.code.into(), lines: error.lines }
+    }
+}
+
+impl EditFailure {
+    /// Not possible now.
+    pub(crate) fn denied(line: String) -> Self {
+        Self { code: code::DENIED, lines: vec![line] }
+    }
+}
+
+impl Edit {
+    /// Reads the parameters of a request; an error says which one is missing or wrong.
+    pub(crate) fn from_request<'a>(action: &str, get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, String> {
+        let text =
+            |name: &str| get(name).map(str::to_owned).ok_or_else(|| format!("Missing value for parameter \"{name}\"."));
+        let xpath = text("xpath")?;
+        match action {
+            "set" => Ok(Self::Set { xpath, element: text("element")? }),
+            "edit" => Ok(Self::Replace { xpath, element: text("element")? }),
+            "delete" => Ok(Self::Delete { xpath }),
+            "rename" => Ok(Self::Rename { xpath, newname: text("newname")? }),
+            "clone" => Ok(Self::Clone { xpath, from: text("from")?, newname: text("newname")? }),
+            "move" => {
+                let place = text("where")?;
+                let dst = match place.as_str() {
+                    // Some clients send a `dst` here as well; it means nothing.
+                    "top" | "bottom" => String::new(),
+                    "before" | "after" => text("dst")?,
+                    other => return Err(format!("Illegal value for parameter \"where\" [{other}].")),
+                };
+                Ok(Self::Move { xpath, r#where: place, dst })
+            }
+            other => Err(format!("Illegal value for parameter \"action\" [{other}].")),
+        }
+    }
+
+    /// Changes the tree; a refused edit leaves it as it was.
+    pub(crate) fn apply(&self, root: &mut Arc<Element>) -> Result<Applied, EditFailure> {
+        let outcome = match self {
+            Self::Set { xpath, element } => edit::set(root, xpath, element),
+            Self::Replace { xpath, element } => edit::edit(root, xpath, element),
+            Self::Delete { xpath } => edit::delete(root, xpath),
+            Self::Rename { xpath, newname } => edit::rename(root, xpath, newname),
+            Self::Clone { xpath, from, newname } => edit::clone(root, xpath, from, newname),
+            Self::Move { xpath, r#where: place, dst } => {
+                Destination::parse(place, Some(dst)).and_then(|to| edit::move_entry(root, xpath, &to))
+            }
+            Self::Load { configuration, .. } => {
+                *root = Arc::new(xml::parse(configuration).map_err(|diagnostic| EditFailure {
+                    code: code::INVALID_OBJECT,
+                    lines: vec![diagnostic.message],
+                })?);
+                return Ok(Applied::Changed);
+            }
+        }?;
+        Ok(match outcome.changed {
+            true => Applied::Changed,
+            false if matches!(self, Self::Delete { .. }) => Applied::Absent,
+            false => Applied::Unchanged,
+        })
+    }
+
+    /// Its action.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Set { .. } => "set",
+            Self::Replace { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::Rename { .. } => "rename",
+            Self::Clone { .. } => "clone",
+            Self::Move { .. } => "move",
+            Self::Load { .. } => "load",
+        }
+    }
+
+    /// Which node it is about.
+    pub(crate) fn xpath(&self) -> &str {
+        match self {
+            Self::Set { xpath, .. }
+            | Self::Replace { xpath, .. }
+            | Self::Delete { xpath }
+            | Self::Rename { xpath, .. }
+            | Self::Clone { xpath, .. }
+            | Self::Move { xpath, .. } => xpath,
+            Self::Load { .. } => "/config",
+        }
+    }
+
+    /// Which part of a manager's configuration it is about, in the words of `show config list changes`.
+    pub(crate) fn component(&self) -> &'static str {
+        let xpath = self.xpath();
+        let parts = ["device-group", "template-stack", "template"];
+        if xpath.starts_with("/config/shared") {
+            return "shared-object";
+        }
+        let below = |part: &&&str| xpath.contains(&format!("/{part}/")) || xpath.ends_with(&format!("/{part}"));
+        parts.iter().find(below).copied().unwrap_or("device-and-network")
+    }
+
+    /// What is there now, for the config log.
+    pub(crate) fn preview_before(&self, root: &Element) -> String {
+        match self {
+            Self::Replace { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
+                Ok([only]) => preview(only),
+                Ok(_) | Err(_) => String::new(),
+            },
+            _ => String::new(),
+        }
+    }
+
+    /// Its line in the config log.
+    pub(crate) fn audit_line(&self, caller: &Caller, before: String, result: &str) -> AuditLine {
+        let after = match self {
+            Self::Set { element, .. } | Self::Replace { element, .. } => mask(self.xpath(), element.clone()),
+            Self::Rename { newname, .. } | Self::Clone { newname, .. } => newname.clone(),
+            Self::Move { r#where: place, dst, .. } => format!("{place} {dst}").trim_end().to_owned(),
+            Self::Load { source, .. } => source.clone(),
+            Self::Delete { .. } => String::new(),
+        };
+        AuditLine {
+            admin: caller.name.clone(),
+            host: caller.host.to_string(),
+            client: "XMLAPI".into(),
+            cmd: self.name().into(),
+            path: self.xpath().into(),
+            result: result.into(),
+            before: mask(self.xpath(), before),
+            after,
+            ..AuditLine::default()
+        }
+    }
+}
+
+/// A small element as text; a large one is not worth the time.
+fn preview(element: &Element) -> String {
+    let mut left = PREVIEW_ELEMENTS_MAX;
+    if fits(element, &mut left) { xml::write(element) } else { format!("<{}> (large)", element.name) }
+}
+
+fn fits(element: &Element, left: &mut usize) -> bool {
+    let Some(fewer) = left.checked_sub(1) else {
+        return false;
+    };
+    *left = fewer;
+    element.elements().all(|child| fits(child, left))
+}
+
+/// Texts that hold a secret are not shown.
+fn mask(xpath: &str, text: String) -> String {
+    let leaf = xpath.rsplit('/').next().unwrap_or_default();
+    let tagged = |tag: &str| text.contains(&format!("<{tag}>")) || leaf == tag;
+    if SECRET_TAGS.iter().any(|tag| tagged(tag)) { "(holds a secret)".to_owned() } else { text }
+}

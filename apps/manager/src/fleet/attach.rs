@@ -1,0 +1,179 @@
+//! What happens on the stream of an attached firewall?
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bartizan_api::fleet::device_message::Body;
+use bartizan_api::fleet::fleet_server::Fleet as FleetService;
+use bartizan_api::fleet::{DeviceMessage, Hello, LogsStored, ManagerMessage, TrafficLogs, manager_message};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Link, TEXT_MAX};
+use crate::app::App;
+use crate::http::{DeviceIdentity, Peer};
+use crate::lock;
+use crate::store::traffic::LogBatch;
+
+/// Messages that wait to be sent to one device.
+const OUTBOX_MAX: usize = 32;
+/// A device says who it is by then.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Devices that may be attached at once.
+const ATTACHED_MAX: usize = 4000;
+
+pub(crate) struct Service {
+    pub(super) app: Arc<App>,
+}
+
+type Outbox = Pin<Box<dyn Stream<Item = Result<ManagerMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl FleetService for Service {
+    type AttachStream = Outbox;
+
+    async fn attach(&self, request: Request<Streaming<DeviceMessage>>) -> Result<Response<Outbox>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("no peer"))?;
+        let identity = peer.device.clone().ok_or_else(|| {
+            Status::unauthenticated("attaching needs the certificate that this manager gave the device; enrol first")
+        })?;
+        self.check_identity(&identity).await?;
+        if self.app.fleet.attached() >= ATTACHED_MAX {
+            return Err(Status::resource_exhausted(format!("{ATTACHED_MAX} devices are attached already")));
+        }
+        let (sender, outbox) = mpsc::channel(OUTBOX_MAX);
+        let app = self.app.clone();
+        // The answer's head is sent at once; the device may wait for it before it says hello.
+        tokio::spawn(async move {
+            if let Err(status) = follow(&app, &peer, &identity, request.into_inner(), sender.clone()).await {
+                tracing::info!(serial = identity.serial, address = %peer.address, %status, "a device was let go");
+                let _ = sender.try_send(Err(status));
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outbox))))
+    }
+}
+
+impl Service {
+    /// The certificate must be the last one that was given to that serial.
+    async fn check_identity(&self, identity: &DeviceIdentity) -> Result<(), Status> {
+        let device = self.app.store.device(&identity.serial).await.map_err(|error| {
+            tracing::error!(%error, "the inventory cannot be read");
+            Status::unavailable("the inventory cannot be read")
+        })?;
+        match device {
+            Some(device) if device.certificate_digest == identity.certificate_digest => Ok(()),
+            _ => Err(Status::permission_denied(format!(
+                "the certificate of `{}` was replaced or revoked; enrol again",
+                identity.serial
+            ))),
+        }
+    }
+}
+
+async fn follow(
+    app: &Arc<App>,
+    peer: &Peer,
+    identity: &DeviceIdentity,
+    mut messages: Streaming<DeviceMessage>,
+    sender: mpsc::Sender<Result<ManagerMessage, Status>>,
+) -> Result<(), Status> {
+    let hello = read_hello(&mut messages, identity).await?;
+    app.store
+        .greet_device(
+            &hello.serial,
+            &hello.hostname,
+            &hello.software_version,
+            &hello.management_address,
+            &hello.running_digest,
+        )
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let link = Arc::new(Link::new(hello, peer.address, sender));
+    app.fleet.attach(&link);
+    tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
+    let ended = read_messages(app, &link, &mut messages).await;
+    app.fleet.detach(&link);
+    tracing::info!(serial = identity.serial, "a device is disconnected");
+    let _ = app.store.touch_device(&identity.serial).await;
+    ended
+}
+
+async fn read_hello(messages: &mut Streaming<DeviceMessage>, identity: &DeviceIdentity) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, messages.next())
+        .await
+        .map_err(|_| Status::deadline_exceeded(format!("no hello within {} s", HELLO_TIMEOUT.as_secs())))?;
+    let Some(Body::Hello(hello)) = first.transpose()?.and_then(|message| message.body) else {
+        return Err(Status::invalid_argument("the first message must be a hello"));
+    };
+    for text in [&hello.hostname, &hello.software_version, &hello.management_address, &hello.running_digest] {
+        if text.len() > TEXT_MAX || text.chars().any(char::is_control) {
+            return Err(Status::invalid_argument(format!(
+                "the texts of a hello must be at most {TEXT_MAX} printable characters"
+            )));
+        }
+    }
+    if hello.serial != identity.serial {
+        return Err(Status::permission_denied(format!(
+            "the hello says `{}`, the certificate says `{}`",
+            hello.serial, identity.serial
+        )));
+    }
+    Ok(hello)
+}
+
+async fn read_messages(
+    app: &Arc<App>,
+    link: &Arc<Link>,
+    messages: &mut Streaming<DeviceMessage>,
+) -> Result<(), Status> {
+    let mut stop = app.stop.clone();
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message,
+            () = link.closing.notified() => return Err(Status::aborted("the device attached again")),
+            _ = stop.wait_for(|stop| *stop) => return Err(Status::unavailable("the manager is stopping")),
+        };
+        let Some(message) = message.transpose()? else {
+            return Ok(());
+        };
+        match message.body {
+            Some(Body::PushResult(result)) => {
+                if let Some(waiting) = lock(&link.pushes).remove(&result.id) {
+                    let _ = waiting.send(result);
+                }
+            }
+            Some(Body::CommandResult(result)) => {
+                if let Some(waiting) = lock(&link.commands).remove(&result.id) {
+                    let _ = waiting.send(result);
+                }
+            }
+            Some(Body::TrafficLogs(logs)) => store_logs(app, link, logs).await?,
+            Some(Body::Health(health)) => {
+                *lock(&link.health) = Some(health);
+                let _ = app.store.touch_device(&link.hello.serial).await;
+            }
+            Some(Body::Hello(_)) => return Err(Status::invalid_argument("a second hello")),
+            // A kind of message that a newer firewall knows and this manager does not.
+            None => tracing::debug!(serial = link.hello.serial, "an unknown message was skipped"),
+        }
+    }
+}
+
+/// Acknowledged only when they are on disk.
+async fn store_logs(app: &Arc<App>, link: &Arc<Link>, logs: TrafficLogs) -> Result<(), Status> {
+    let sequence = logs.sequence;
+    let batch = LogBatch {
+        serial: link.hello.serial.clone(),
+        boot_id: logs.boot_id,
+        sequence: logs.sequence,
+        records: logs.records,
+    };
+    app.logs.store(batch).await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let body = manager_message::Body::LogsStored(LogsStored { sequence });
+    let message = ManagerMessage { body: Some(body) };
+    link.sender.send(Ok(message)).await.map_err(|_| Status::cancelled("the device went away"))
+}

@@ -1,0 +1,85 @@
+//! Which parameters does a request carry, wherever its client put them?
+//!
+//! Query, urlencoded body and multipart form are one list; of a name that is in several places the body's
+//! value counts.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest as _, Multipart, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use tokio::sync::Semaphore;
+
+/// Largest body.
+pub(crate) const BODY_MAX: usize = 32 << 20;
+/// Bodies up to this size are read at once; larger ones wait for one of a few places, so that strangers
+/// cannot fill the memory.
+const SMALL_BODY_MAX: u64 = 1 << 20;
+static LARGE_BODIES: Semaphore = Semaphore::const_new(8);
+
+/// The parameters of one request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parameters {
+    body: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    /// Content of the multipart part called `file`.
+    pub(crate) file: Option<String>,
+}
+
+impl Parameters {
+    /// Reads them all; an error says what is wrong with the body.
+    pub(crate) async fn read(request: Request) -> Result<Self, String> {
+        let query = decode(request.uri().query().unwrap_or_default().as_bytes());
+        let length: Option<u64> =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let has_body = length.is_some_and(|length| length > 0) || request.headers().contains_key("transfer-encoding");
+        let _place = match length {
+            Some(length) if length <= SMALL_BODY_MAX => None,
+            None if !has_body && request.method() == axum::http::Method::GET => None,
+            _ => Some(LARGE_BODIES.acquire().await.map_err(|error| error.to_string())?),
+        };
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if content_type.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
+            return Self { query, ..Self::default() }.read_multipart(request).await;
+        }
+        let body = to_bytes(request.into_body(), BODY_MAX)
+            .await
+            .map_err(|error| format!("the body cannot be read (at most {BODY_MAX} bytes are accepted): {error}"))?;
+        Ok(Self { body: decode(&body), query, file: None })
+    }
+
+    /// A parameter's value.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let find = |list: &'_ [(String, String)]| list.iter().position(|(key, _)| key == name);
+        match find(&self.body) {
+            Some(index) => Some(&self.body[index].1),
+            None => find(&self.query).map(|index| self.query[index].1.as_str()),
+        }
+    }
+
+    async fn read_multipart(mut self, request: Request) -> Result<Self, String> {
+        let complain = |error: &dyn std::fmt::Display| format!("the multipart form cannot be read: {error}");
+        let mut form = Multipart::from_request(request, &()).await.map_err(|error| complain(&error))?;
+        while let Some(field) = form.next_field().await.map_err(|error| complain(&error))? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let is_file = name == "file" || field.file_name().is_some();
+            let text = field.text().await.map_err(|error| complain(&error))?;
+            if is_file {
+                self.file = Some(text);
+            } else {
+                self.body.push((name, text));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// For tests and for callers inside the manager.
+impl<const N: usize> From<[(&str, &str); N]> for Parameters {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        let body = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { body, ..Self::default() }
+    }
+}
+
+fn decode(text: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(text).into_owned().collect()
+}

@@ -1,0 +1,188 @@
+//! How does the candidate become the running configuration?
+//!
+//! The whole of it is checked, and for every device that has a place in it the rendered configuration is
+//! compiled as the firewall will do. All diagnostics are reported at once; an error refuses the commit.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bartizan_model::diagnostic::{Diagnostic, Severity};
+use bartizan_model::tree::Element;
+use bartizan_model::{manager, render};
+
+use super::{Job, Outcome};
+use crate::accounts::{Caller, Role, is_verifiable, role_of};
+use crate::app::App;
+use crate::configuration::Snapshot;
+use crate::store::audit::AuditLine;
+use crate::sync::Rendering;
+
+/// Lines of diagnostics a job keeps.
+const LINES_MAX: usize = 1000;
+
+/// What is to be committed or checked.
+#[derive(Clone, Debug)]
+pub(crate) struct CommitRequest {
+    /// Who asks.
+    pub(crate) caller: Caller,
+    /// What the asker writes about it.
+    pub(crate) comment: String,
+    /// Only check.
+    pub(crate) validate_only: bool,
+}
+
+/// Does it.
+pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
+    let begun = Instant::now();
+    let snapshot = app.configuration.snapshot();
+    let checked = check(&snapshot).await;
+    let (errors, warnings) = match checked {
+        Ok(checked) => checked,
+        Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
+    };
+    let milliseconds = |begun: Instant| format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
+    if !errors.is_empty() {
+        let mut details = vec!["Validation Error:".to_owned()];
+        details.extend(errors);
+        details.push(if request.validate_only { "Validation failed" } else { "Commit failed" }.to_owned());
+        log(app, &request, "Failed").await;
+        return finish(app, id, Outcome::Fail, details, warnings).await;
+    }
+    if request.validate_only {
+        let details = vec![
+            "Configuration is valid".to_owned(),
+            format!("Checked {} edit(s) in {}", snapshot.pending, milliseconds(begun)),
+        ];
+        return finish(app, id, Outcome::Ok, details, warnings).await;
+    }
+    let details = |version: u64| {
+        vec![
+            "Configuration committed successfully".to_owned(),
+            format!("Committed version {version} in {}", milliseconds(begun)),
+        ]
+    };
+    // Stored with the version, so that after a crash the job tells the truth; the time it took is known
+    // only afterwards.
+    let record = |version: u64| {
+        let mut job = Job::clone(&*app.jobs.job(id)?);
+        job.details = details(version);
+        job.warnings.clone_from(&warnings);
+        job.finish(Outcome::Ok);
+        Some((id, job.to_json()))
+    };
+    match app.configuration.commit(&snapshot, &request.caller.name, &request.comment, record).await {
+        Ok(version) => {
+            let details = details(version);
+            log(app, &request, "Succeeded").await;
+            finish(app, id, Outcome::Ok, details, warnings).await;
+        }
+        Err(error) => {
+            log(app, &request, "Failed").await;
+            let details = vec![format!("{error:#}"), "Commit failed".to_owned()];
+            finish(app, id, Outcome::Fail, details, warnings).await;
+        }
+    }
+}
+
+/// A diagnostic as lines: what PAN-OS would say, then where and what to do instead.
+pub(super) fn lines(diagnostics: &[Diagnostic], severity: Severity, count_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> =
+        diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).map(line).collect();
+    lines.sort();
+    lines.dedup();
+    let left_out = lines.len().saturating_sub(count_max);
+    lines.truncate(count_max);
+    if left_out > 0 {
+        lines.push(format!("and {left_out} more"));
+    }
+    lines
+}
+
+fn line(diagnostic: &Diagnostic) -> String {
+    let mut line = format!(" {} [{}]", diagnostic.message, diagnostic.code);
+    if !diagnostic.origin.xpath.is_empty() {
+        line = format!("{line} --> {}", diagnostic.origin.xpath);
+    }
+    if let Some(owner) = &diagnostic.origin.owner {
+        line = format!("{line} ({owner})");
+    }
+    if let Some(help) = &diagnostic.help {
+        line = format!("{line}; help: {help}");
+    }
+    line
+}
+
+/// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
+async fn check(snapshot: &Arc<Snapshot>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let snapshot = snapshot.clone();
+    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&snapshot.candidate)).await?;
+    let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
+    Ok((lines(Severity::Error), lines(Severity::Warning)))
+}
+
+fn diagnose(candidate: &Arc<Element>) -> Vec<Diagnostic> {
+    let mut diagnostics = render::validate_manager(candidate);
+    diagnostics.extend(administrators(candidate));
+    let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    if !broken {
+        // A device without a stack has no interfaces yet, so there is nothing to compile.
+        for device in manager::devices(candidate).into_iter().filter(|device| device.stack.is_some()) {
+            diagnostics.extend(Rendering::new(candidate, candidate, &device.serial).compiled);
+        }
+    }
+    diagnostics
+}
+
+/// What of `mgt-config/users` this version cannot honour.
+fn administrators(candidate: &Element) -> Vec<Diagnostic> {
+    use bartizan_model::codes::NOT_ENFORCED;
+    use bartizan_model::diagnostic::Origin;
+    let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
+    users
+        .flat_map(|(name, user)| {
+            let at = |step: &str| Origin::xpath(format!("/config/mgt-config/users/entry[@name='{name}']/{step}"));
+            let foreign = user.child("phash").filter(|phash| !is_verifiable(&phash.text())).map(|_| {
+                Diagnostic::warning(
+                    NOT_ENFORCED,
+                    at("phash"),
+                    format!("the password hash of `{name}` cannot be verified, so it admits nobody"),
+                )
+                .with_help("set one made by `request password-hash`")
+            });
+            let role = (role_of(user) == Role::Unsupported).then(|| {
+                Diagnostic::warning(
+                    NOT_ENFORCED,
+                    at("permissions"),
+                    format!("the role of `{name}` is not supported, so it allows nothing"),
+                )
+                .with_help("`superuser` and `superreader` are supported")
+            });
+            foreign.into_iter().chain(role)
+        })
+        .collect()
+}
+
+async fn finish(app: &App, id: u64, outcome: Outcome, details: Vec<String>, warnings: Vec<String>) {
+    app.jobs
+        .finish(id, outcome, |job| {
+            job.details = details;
+            job.warnings = warnings;
+        })
+        .await;
+}
+
+async fn log(app: &App, request: &CommitRequest, result: &str) {
+    let line = AuditLine {
+        admin: request.caller.name.clone(),
+        host: request.caller.host.to_string(),
+        client: "XMLAPI".into(),
+        cmd: "commit".into(),
+        path: "/config".into(),
+        result: result.into(),
+        after: request.comment.clone(),
+        ..AuditLine::default()
+    };
+    if let Err(error) = app.store.add_audit(&[line]).await {
+        tracing::error!(%error, "the config log cannot be written");
+    }
+}

@@ -1,0 +1,92 @@
+//! Who are the administrators of the manager's own database, and which API keys are theirs?
+
+use super::{Store, digest, now_us};
+
+/// Keys an administrator may hold; the one unused for longest makes room for a new one.
+pub(crate) const KEYS_PER_ADMINISTRATOR_MAX: i64 = 1000;
+
+/// Uses of a key closer together than this are not written down.
+const USE_RESOLUTION_US: i64 = 3_600_000_000;
+
+/// A stored key.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct StoredKey {
+    /// Whose key it is.
+    pub(crate) administrator: String,
+    /// Digest of the password hash under which it was made.
+    pub(crate) credential: Vec<u8>,
+    used_us: i64,
+}
+
+impl Store {
+    /// Whether there is any administrator yet.
+    pub(crate) async fn has_administrators(&self) -> sqlx::Result<bool> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM administrators)").fetch_one(&self.writer).await
+    }
+
+    /// Adds an administrator or replaces the password.
+    pub(crate) async fn put_administrator(&self, name: &str, password_hash: &str) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO administrators (name, password_hash, created_us) VALUES (?, ?, ?) \
+             ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash",
+        )
+        .bind(name)
+        .bind(password_hash)
+        .bind(now_us())
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// The argon2id hash of an administrator's password.
+    pub(crate) async fn password_hash(&self, name: &str) -> sqlx::Result<Option<String>> {
+        sqlx::query_scalar("SELECT password_hash FROM administrators WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.reader)
+            .await
+    }
+
+    /// Stores a key by its digest.
+    pub(crate) async fn add_key(&self, key: &str, administrator: &str, credential: &[u8]) -> sqlx::Result<()> {
+        let mut transaction = self.writer.begin().await?;
+        sqlx::query(
+            "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM api_keys WHERE administrator = ? \
+             ORDER BY used_us DESC LIMIT -1 OFFSET ?)",
+        )
+        .bind(administrator)
+        .bind(KEYS_PER_ADMINISTRATOR_MAX - 1)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO api_keys (digest, administrator, credential, created_us, used_us) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(digest(key.as_bytes()).as_slice())
+        .bind(administrator)
+        .bind(credential)
+        .bind(now_us())
+        .bind(now_us())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+
+    /// Looks a key up and notes its use.
+    pub(crate) async fn key(&self, key: &str) -> sqlx::Result<Option<StoredKey>> {
+        let digest = digest(key.as_bytes());
+        let found: Option<StoredKey> =
+            sqlx::query_as("SELECT administrator, credential, used_us FROM api_keys WHERE digest = ?")
+                .bind(digest.as_slice())
+                .fetch_optional(&self.reader)
+                .await?;
+        if let Some(found) = &found
+            && now_us() - found.used_us > USE_RESOLUTION_US
+        {
+            sqlx::query("UPDATE api_keys SET used_us = ? WHERE digest = ?")
+                .bind(now_us())
+                .bind(digest.as_slice())
+                .execute(&self.writer)
+                .await?;
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,85 @@
+//! The config log: who asked for which change, and what came of it?
+
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::{Store, now_us};
+
+/// Characters kept of the element before and after a change.
+const PREVIEW_MAX: usize = 2048;
+
+/// Lines the config log holds; the oldest make room.
+pub(crate) const AUDIT_ROWS_MAX: i64 = 200_000;
+
+/// One line of the config log.
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
+pub(crate) struct AuditLine {
+    /// Number of the line.
+    pub(crate) id: i64,
+    /// When.
+    pub(crate) time_us: i64,
+    /// Who.
+    pub(crate) admin: String,
+    /// From which address.
+    pub(crate) host: String,
+    /// By which door: `XMLAPI`.
+    pub(crate) client: String,
+    /// `set`, `delete`, `commit`, ...
+    pub(crate) cmd: String,
+    /// Which node.
+    pub(crate) path: String,
+    /// `Succeeded` or `Failed`.
+    pub(crate) result: String,
+    /// What was there, cut to a preview.
+    pub(crate) before: String,
+    /// What is there now, cut to a preview.
+    pub(crate) after: String,
+}
+
+impl Store {
+    /// Writes lines down (their numbers and times are given here).
+    pub(crate) async fn add_audit(&self, lines: &[AuditLine]) -> sqlx::Result<()> {
+        let mut transaction = self.writer.begin().await?;
+        insert(&mut transaction, lines).await?;
+        transaction.commit().await
+    }
+
+    /// Lines that fulfil a condition compiled by the log filter.
+    pub(crate) async fn audit(&self, mut query: QueryBuilder<Sqlite>) -> sqlx::Result<Vec<AuditLine>> {
+        query.build_query_as().fetch_all(&self.reader).await
+    }
+}
+
+/// Inserts within a transaction of the caller.
+pub(super) async fn insert(connection: &mut sqlx::SqliteConnection, lines: &[AuditLine]) -> sqlx::Result<()> {
+    let now = now_us();
+    for line in lines {
+        sqlx::query(
+            "INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(now)
+        .bind(&line.admin)
+        .bind(&line.host)
+        .bind(&line.client)
+        .bind(&line.cmd)
+        .bind(preview(&line.path))
+        .bind(&line.result)
+        .bind(preview(&line.before))
+        .bind(preview(&line.after))
+        .execute(&mut *connection)
+        .await?;
+    }
+    sqlx::query("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?")
+        .bind(AUDIT_ROWS_MAX)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+fn preview(text: &str) -> &str {
+    let mut end = text.len().min(PREVIEW_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

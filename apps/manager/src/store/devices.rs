@@ -1,0 +1,159 @@
+//! The inventory: which firewalls enrolled, what was pushed to them, what do they enforce?
+
+use super::{Store, from_db, now_us, to_db};
+
+/// Devices the manager keeps.
+pub(crate) const DEVICES_MAX: i64 = 20_000;
+
+/// An enrolled device.
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
+pub(crate) struct Device {
+    /// `BZT` and 12 digits, or what it was called before.
+    pub(crate) serial: String,
+    /// SHA-256, hex, of its certificate.
+    pub(crate) certificate_digest: String,
+    /// When that certificate ends.
+    pub(crate) certificate_expiry_us: i64,
+    /// As it says.
+    pub(crate) hostname: String,
+    /// As it says.
+    pub(crate) software_version: String,
+    /// As it says.
+    pub(crate) management_address: String,
+    /// When it came first.
+    pub(crate) enrolled_us: i64,
+    /// When it was heard last.
+    pub(crate) last_seen_us: i64,
+    /// Version whose policy it was pushed last.
+    pub(crate) policy_version: Option<i64>,
+    /// Version whose templates it was pushed last.
+    pub(crate) template_version: Option<i64>,
+    /// Digest of the configuration it accepted last.
+    pub(crate) pushed_digest: String,
+    /// When that was.
+    pub(crate) pushed_us: Option<i64>,
+    /// Digest of what it says it enforces.
+    pub(crate) running_digest: String,
+}
+
+/// What a device accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Pushed<'a> {
+    /// Which device.
+    pub(crate) serial: &'a str,
+    /// Version of its policy.
+    pub(crate) policy_version: u64,
+    /// Version of its templates.
+    pub(crate) template_version: u64,
+    /// Digest of the whole.
+    pub(crate) digest: &'a str,
+}
+
+impl Store {
+    /// Every enrolled device, by serial.
+    pub(crate) async fn devices(&self) -> sqlx::Result<Vec<Device>> {
+        sqlx::query_as("SELECT * FROM devices ORDER BY serial").fetch_all(&self.reader).await
+    }
+
+    /// One device. Read through the writer, so that what was just stored is seen.
+    pub(crate) async fn device(&self, serial: &str) -> sqlx::Result<Option<Device>> {
+        sqlx::query_as("SELECT * FROM devices WHERE serial = ?").bind(serial).fetch_optional(&self.writer).await
+    }
+
+    /// Records an enrolment. What was pushed to a device of that serial before stays known. `false`: the
+    /// inventory is full.
+    pub(crate) async fn enrol_device(&self, device: &Device) -> sqlx::Result<bool> {
+        let mut transaction = self.writer.begin().await?;
+        let others: i64 = sqlx::query_scalar("SELECT count(*) FROM devices WHERE serial <> ?")
+            .bind(&device.serial)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if others >= DEVICES_MAX {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO devices (serial, certificate_digest, certificate_expiry_us, hostname, software_version, \
+             management_address, enrolled_us, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (serial) DO UPDATE SET certificate_digest = excluded.certificate_digest, \
+             certificate_expiry_us = excluded.certificate_expiry_us, hostname = excluded.hostname, \
+             software_version = excluded.software_version, enrolled_us = excluded.enrolled_us, \
+             last_seen_us = excluded.last_seen_us",
+        )
+        .bind(&device.serial)
+        .bind(&device.certificate_digest)
+        .bind(device.certificate_expiry_us)
+        .bind(&device.hostname)
+        .bind(&device.software_version)
+        .bind(&device.management_address)
+        .bind(device.enrolled_us)
+        .bind(device.last_seen_us)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Records what an attaching device says of itself.
+    pub(crate) async fn greet_device(
+        &self,
+        serial: &str,
+        hostname: &str,
+        software_version: &str,
+        management_address: &str,
+        running_digest: &str,
+    ) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE devices SET hostname = ?, software_version = ?, management_address = ?, running_digest = ?, \
+             last_seen_us = ? WHERE serial = ?",
+        )
+        .bind(hostname)
+        .bind(software_version)
+        .bind(management_address)
+        .bind(running_digest)
+        .bind(now_us())
+        .bind(serial)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Records that a device was heard.
+    pub(crate) async fn touch_device(&self, serial: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE devices SET last_seen_us = ? WHERE serial = ?")
+            .bind(now_us())
+            .bind(serial)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Records what a device accepted and enforces now.
+    pub(crate) async fn record_push(&self, pushed: &Pushed<'_>) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE devices SET policy_version = ?, template_version = ?, pushed_digest = ?, running_digest = ?, \
+             pushed_us = ?, last_seen_us = ? WHERE serial = ?",
+        )
+        .bind(to_db(pushed.policy_version))
+        .bind(to_db(pushed.template_version))
+        .bind(pushed.digest)
+        .bind(pushed.digest)
+        .bind(now_us())
+        .bind(now_us())
+        .bind(pushed.serial)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+}
+
+impl Device {
+    /// Version of the policy that was pushed last.
+    pub(crate) fn policy_version(&self) -> Option<u64> {
+        self.policy_version.map(from_db)
+    }
+
+    /// Version of the templates that were pushed last.
+    pub(crate) fn template_version(&self) -> Option<u64> {
+        self.template_version.map(from_db)
+    }
+}

@@ -1,0 +1,195 @@
+//! Traffic logs: stored once each, in batches, and only so many.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use bartizan_api::fleet::TrafficLog;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{Store, from_db, now_us, to_db};
+
+/// Processes of one firewall whose log position is remembered.
+const BOOTS_PER_DEVICE: i64 = 8;
+
+/// Records of one firewall process, in order.
+#[derive(Debug)]
+pub(crate) struct LogBatch {
+    /// Which device.
+    pub(crate) serial: String,
+    /// Which process of it.
+    pub(crate) boot_id: String,
+    /// Sequence number of the last record.
+    pub(crate) sequence: u64,
+    /// The records.
+    pub(crate) records: Vec<TrafficLog>,
+}
+
+/// What storing batches did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogsStored {
+    /// Records written.
+    pub(crate) stored: u64,
+    /// Records that were stored already.
+    pub(crate) repeated: u64,
+    /// Oldest records deleted to make room.
+    pub(crate) deleted: u64,
+}
+
+/// A stored record.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct TrafficRow {
+    pub(crate) id: i64,
+    pub(crate) serial: String,
+    pub(crate) received_us: i64,
+    pub(crate) generated_us: i64,
+    pub(crate) subtype: String,
+    pub(crate) source: String,
+    pub(crate) destination: String,
+    pub(crate) nat_source: String,
+    pub(crate) nat_destination: String,
+    pub(crate) rule: String,
+    pub(crate) nat_rule: String,
+    pub(crate) application: String,
+    pub(crate) from_zone: String,
+    pub(crate) to_zone: String,
+    pub(crate) inbound_interface: String,
+    pub(crate) outbound_interface: String,
+    pub(crate) session_id: i64,
+    pub(crate) source_port: i64,
+    pub(crate) destination_port: i64,
+    pub(crate) nat_source_port: i64,
+    pub(crate) nat_destination_port: i64,
+    pub(crate) protocol: i64,
+    pub(crate) action: String,
+    pub(crate) bytes_sent: i64,
+    pub(crate) bytes_received: i64,
+    pub(crate) packets_sent: i64,
+    pub(crate) packets_received: i64,
+    pub(crate) start_us: i64,
+    pub(crate) elapsed_s: i64,
+    pub(crate) session_end_reason: String,
+}
+
+impl Store {
+    /// Stores batches in one transaction and keeps the table within `rows_max`.
+    pub(crate) async fn add_traffic(&self, batches: &[LogBatch], rows_max: u64) -> sqlx::Result<LogsStored> {
+        let mut transaction = self.writer.begin().await?;
+        let mut done = LogsStored::default();
+        for batch in batches {
+            let fresh = advance(&mut transaction, batch).await?;
+            done.repeated += (batch.records.len() - fresh) as u64;
+            for record in &batch.records[batch.records.len() - fresh..] {
+                insert(&mut transaction, &batch.serial, record).await?;
+                done.stored += 1;
+            }
+        }
+        done.deleted = sqlx::query("DELETE FROM traffic_logs WHERE id <= (SELECT max(id) FROM traffic_logs) - ?")
+            .bind(to_db(rows_max))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        transaction.commit().await?;
+        Ok(done)
+    }
+
+    /// Records that fulfil a condition compiled by the log filter.
+    pub(crate) async fn traffic(&self, mut query: QueryBuilder<Sqlite>) -> sqlx::Result<Vec<TrafficRow>> {
+        query.build_query_as().fetch_all(&self.reader).await
+    }
+
+    /// The newest record's number: a query that starts now does not see later ones.
+    pub(crate) async fn newest_traffic(&self) -> sqlx::Result<i64> {
+        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM traffic_logs").fetch_one(&self.reader).await
+    }
+}
+
+/// The key under which an address sorts: 16 bytes, IPv4 mapped. What is no address sorts as `::`.
+pub(crate) fn address_key(text: &str) -> [u8; 16] {
+    match text.parse() {
+        Ok(IpAddr::V4(address)) => address.to_ipv6_mapped().octets(),
+        Ok(IpAddr::V6(address)) => address.octets(),
+        Err(_) => Ipv6Addr::UNSPECIFIED.octets(),
+    }
+}
+
+/// Moves a process's position forward; how many of the batch's records (its last ones) are new.
+async fn advance(connection: &mut SqliteConnection, batch: &LogBatch) -> sqlx::Result<usize> {
+    let position: Option<i64> =
+        sqlx::query_scalar("SELECT sequence FROM log_positions WHERE serial = ? AND boot_id = ?")
+            .bind(&batch.serial)
+            .bind(&batch.boot_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let position = position.map_or(0, from_db);
+    let ahead = usize::try_from(batch.sequence.saturating_sub(position)).unwrap_or(usize::MAX);
+    if ahead == 0 {
+        return Ok(0);
+    }
+    sqlx::query(
+        "INSERT INTO log_positions (serial, boot_id, sequence, updated_us) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (serial, boot_id) DO UPDATE SET sequence = excluded.sequence, updated_us = excluded.updated_us",
+    )
+    .bind(&batch.serial)
+    .bind(&batch.boot_id)
+    .bind(to_db(batch.sequence))
+    .bind(now_us())
+    .execute(&mut *connection)
+    .await?;
+    if position == 0 {
+        sqlx::query(
+            "DELETE FROM log_positions WHERE serial = ?1 AND boot_id NOT IN \
+             (SELECT boot_id FROM log_positions WHERE serial = ?1 ORDER BY updated_us DESC LIMIT ?2)",
+        )
+        .bind(&batch.serial)
+        .bind(BOOTS_PER_DEVICE)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(ahead.min(batch.records.len()))
+}
+
+async fn insert(connection: &mut SqliteConnection, serial: &str, record: &TrafficLog) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO traffic_logs (serial, received_us, generated_us, subtype, source, destination, nat_source, \
+         nat_destination, source_key, destination_key, nat_source_key, nat_destination_key, rule, nat_rule, \
+         application, from_zone, to_zone, inbound_interface, outbound_interface, session_id, source_port, \
+         destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, bytes_received, \
+         packets_sent, packets_received, start_us, elapsed_s, session_end_reason) \
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    )
+    .bind(serial)
+    .bind(now_us())
+    .bind(record.time_generated_us)
+    .bind(&record.subtype)
+    .bind(&record.source)
+    .bind(&record.destination)
+    .bind(&record.nat_source)
+    .bind(&record.nat_destination)
+    .bind(address_key(&record.source).to_vec())
+    .bind(address_key(&record.destination).to_vec())
+    .bind(address_key(&record.nat_source).to_vec())
+    .bind(address_key(&record.nat_destination).to_vec())
+    .bind(&record.rule)
+    .bind(&record.nat_rule)
+    .bind(&record.application)
+    .bind(&record.from_zone)
+    .bind(&record.to_zone)
+    .bind(&record.inbound_interface)
+    .bind(&record.outbound_interface)
+    .bind(to_db(record.session_id))
+    .bind(record.source_port)
+    .bind(record.destination_port)
+    .bind(record.nat_source_port)
+    .bind(record.nat_destination_port)
+    .bind(record.protocol)
+    .bind(&record.action)
+    .bind(to_db(record.bytes_sent))
+    .bind(to_db(record.bytes_received))
+    .bind(to_db(record.packets_sent))
+    .bind(to_db(record.packets_received))
+    .bind(record.start_us)
+    .bind(record.elapsed_s)
+    .bind(&record.session_end_reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

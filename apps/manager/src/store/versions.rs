@@ -1,0 +1,173 @@
+//! Running configurations by number, and the journal of edits since the newest.
+
+use sqlx::Row as _;
+
+use super::audit::{self, AuditLine};
+use super::{Store, from_db, hex_digest, jobs, now_us, to_db};
+
+/// Versions that are kept, besides those that devices were pushed last; the oldest make room.
+pub(crate) const VERSIONS_MAX: i64 = 1000;
+
+/// A version without its text.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct VersionLine {
+    /// Number, from 1.
+    pub(crate) number: i64,
+    /// When it was committed.
+    pub(crate) time_us: i64,
+    /// By whom.
+    pub(crate) author: String,
+    /// The commit's description.
+    pub(crate) comment: String,
+    /// SHA-256, hex, of the text.
+    pub(crate) digest: String,
+}
+
+/// One edit of the candidate.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct JournalLine {
+    /// Order of the edits.
+    pub(crate) id: i64,
+    /// When.
+    pub(crate) time_us: i64,
+    /// Who.
+    pub(crate) author: String,
+    /// The edit as JSON.
+    pub(crate) edit: String,
+}
+
+/// A version to be stored.
+#[derive(Debug)]
+pub(crate) struct NewVersion<'a> {
+    /// Who commits.
+    pub(crate) author: &'a str,
+    /// The commit's description.
+    pub(crate) comment: &'a str,
+    /// The whole configuration.
+    pub(crate) configuration: &'a str,
+    /// Edits up to this one are part of it.
+    pub(crate) journal_end: i64,
+}
+
+impl Store {
+    /// The newest version and its text.
+    pub(crate) async fn newest_version(&self) -> anyhow::Result<Option<(u64, String)>> {
+        let row = sqlx::query("SELECT number, configuration, digest FROM versions ORDER BY number DESC LIMIT 1")
+            .fetch_optional(&self.writer)
+            .await?;
+        row.map(|row| Ok((from_db(row.try_get("number")?), checked_text(&row)?))).transpose()
+    }
+
+    /// The text of a version.
+    pub(crate) async fn version(&self, number: u64) -> anyhow::Result<Option<String>> {
+        let row = sqlx::query("SELECT number, configuration, digest FROM versions WHERE number = ?")
+            .bind(to_db(number))
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| checked_text(&row)).transpose()
+    }
+
+    /// The newest versions, newest first.
+    pub(crate) async fn versions(&self, count_max: u32) -> sqlx::Result<Vec<VersionLine>> {
+        sqlx::query_as("SELECT number, time_us, author, comment, digest FROM versions ORDER BY number DESC LIMIT ?")
+            .bind(count_max)
+            .fetch_all(&self.reader)
+            .await
+    }
+
+    /// Stores a version, drops the edits that are part of it and finishes the job, all or nothing.
+    /// `job` makes the record of the job from the new number.
+    pub(crate) async fn commit_version(
+        &self,
+        version: NewVersion<'_>,
+        job: impl FnOnce(u64) -> Option<(u64, String)>,
+    ) -> sqlx::Result<u64> {
+        let mut transaction = self.writer.begin().await?;
+        let newest: i64 =
+            sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM versions").fetch_one(&mut *transaction).await?;
+        let number = newest + 1;
+        sqlx::query(
+            "INSERT INTO versions (number, time_us, author, comment, digest, configuration) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(number)
+        .bind(now_us())
+        .bind(version.author)
+        .bind(version.comment)
+        .bind(hex_digest(version.configuration.as_bytes()))
+        .bind(version.configuration)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("DELETE FROM journal WHERE id <= ?").bind(version.journal_end).execute(&mut *transaction).await?;
+        sqlx::query(
+            "DELETE FROM versions WHERE number <= ?1 - ?2 AND number NOT IN \
+             (SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
+              UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL)",
+        )
+        .bind(number)
+        .bind(VERSIONS_MAX)
+        .execute(&mut *transaction)
+        .await?;
+        if let Some((id, record)) = job(from_db(number)) {
+            jobs::put(&mut transaction, id, &record).await?;
+        }
+        transaction.commit().await?;
+        Ok(from_db(number))
+    }
+
+    /// Appends edits and their config log lines, all or nothing. Returns the number of the last edit.
+    pub(crate) async fn append_journal(
+        &self,
+        author: &str,
+        edits: &[String],
+        audit_lines: &[AuditLine],
+    ) -> sqlx::Result<i64> {
+        let mut transaction = self.writer.begin().await?;
+        let now = now_us();
+        let mut last = 0;
+        for edit in edits {
+            last = sqlx::query("INSERT INTO journal (time_us, author, edit) VALUES (?, ?, ?)")
+                .bind(now)
+                .bind(author)
+                .bind(edit)
+                .execute(&mut *transaction)
+                .await?
+                .last_insert_rowid();
+        }
+        audit::insert(&mut transaction, audit_lines).await?;
+        transaction.commit().await?;
+        Ok(last)
+    }
+
+    /// Forgets all edits: the candidate is the running configuration again.
+    pub(crate) async fn clear_journal(&self, audit_lines: &[AuditLine]) -> sqlx::Result<()> {
+        let mut transaction = self.writer.begin().await?;
+        sqlx::query("DELETE FROM journal").execute(&mut *transaction).await?;
+        audit::insert(&mut transaction, audit_lines).await?;
+        transaction.commit().await
+    }
+
+    /// Who edited since the newest version.
+    pub(crate) async fn journal_authors(&self) -> sqlx::Result<Vec<String>> {
+        sqlx::query_scalar("SELECT DISTINCT author FROM journal ORDER BY author").fetch_all(&self.writer).await
+    }
+
+    /// The first edits since the newest version, in order.
+    pub(crate) async fn journal(&self, count_max: usize) -> sqlx::Result<Vec<JournalLine>> {
+        sqlx::query_as("SELECT id, time_us, author, edit FROM journal ORDER BY id LIMIT ?")
+            .bind(to_db(count_max as u64))
+            .fetch_all(&self.writer)
+            .await
+    }
+}
+
+fn checked_text(row: &sqlx::sqlite::SqliteRow) -> anyhow::Result<String> {
+    let number: i64 = row.try_get("number")?;
+    let text: String = row.try_get("configuration")?;
+    let digest: String = row.try_get("digest")?;
+    anyhow::ensure!(
+        hex_digest(text.as_bytes()) == digest,
+        "version {number} in the database is damaged: its text does not have the digest `{digest}`; \
+         restore the database from a backup"
+    );
+    Ok(text)
+}

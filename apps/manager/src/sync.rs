@@ -1,0 +1,129 @@
+//! What would a device get, and does it have that already?
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bartizan_model::device;
+use bartizan_model::diagnostic::Diagnostic;
+use bartizan_model::render::origin::to_manager;
+use bartizan_model::tree::Element;
+use bartizan_model::{render, xml};
+use bartizan_policy::compile::compile;
+use bartizan_policy::names::Ids;
+
+use crate::app::App;
+use crate::lock;
+use crate::store::devices::Device;
+use crate::store::hex_digest;
+
+/// Digests of renderings that are remembered; beyond that they are all forgotten.
+const REMEMBERED_MAX: usize = 50_000;
+
+/// A device's configuration as it would be pushed.
+#[derive(Clone, Debug)]
+pub(crate) struct Rendering {
+    /// The text; empty when there are errors.
+    pub(crate) configuration: String,
+    /// SHA-256, hex, of the text.
+    pub(crate) digest: String,
+    /// What rendering and reading it say, with places in the manager's own tree.
+    pub(crate) read: Vec<Diagnostic>,
+    /// What compiling it says.
+    pub(crate) compiled: Vec<Diagnostic>,
+}
+
+/// What of a device is as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SyncState {
+    /// Its device group's part.
+    pub(crate) policy: bool,
+    /// Its stack's part.
+    pub(crate) templates: bool,
+}
+
+/// Digests by device and versions.
+#[derive(Default)]
+pub(crate) struct Renderings {
+    digests: Mutex<HashMap<(String, u64, u64), String>>,
+}
+
+impl Rendering {
+    /// Renders for one device, and proves that a firewall will accept it: policy from one tree, templates
+    /// from another.
+    pub(crate) fn new(policy: &Arc<Element>, templates: &Arc<Element>, serial: &str) -> Self {
+        let rendered = match render::render(policy, templates, serial) {
+            Ok(rendered) => rendered,
+            Err(diagnostics) => return Self::refused(diagnostics, Vec::new()),
+        };
+        let at_manager = |mut diagnostic: Diagnostic| {
+            diagnostic.origin = to_manager(diagnostic.origin, templates, Some(serial));
+            diagnostic
+        };
+        let report = device::read(&rendered, device::Scope::Device);
+        let read = report.diagnostics.into_iter().map(at_manager).collect();
+        let Some(config) = report.config else {
+            return Self::refused(read, Vec::new());
+        };
+        let compiled = match compile(&config, &mut Ids::default(), 1) {
+            Ok(compiled) => compiled.warnings.into_iter().map(at_manager).collect(),
+            Err(diagnostics) => return Self::refused(read, diagnostics.into_iter().map(at_manager).collect()),
+        };
+        let configuration = xml::write(&rendered);
+        Self { digest: hex_digest(configuration.as_bytes()), configuration, read, compiled }
+    }
+
+    fn refused(read: Vec<Diagnostic>, compiled: Vec<Diagnostic>) -> Self {
+        Self { configuration: String::new(), digest: String::new(), read, compiled }
+    }
+
+    /// Everything worth saying about it.
+    pub(crate) fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.read.iter().chain(&self.compiled).cloned().collect()
+    }
+
+    /// Whether there is nothing to push.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.configuration.is_empty()
+    }
+}
+
+/// Compares what a device accepted with what the running configuration would give it.
+pub(crate) async fn state(app: &App, device: &Device) -> anyhow::Result<SyncState> {
+    let (Some(policy), Some(templates)) = (device.policy_version(), device.template_version()) else {
+        return Ok(SyncState::default());
+    };
+    // It enforces something else: it went back, or somebody else wrote to it.
+    if device.running_digest != device.pushed_digest {
+        return Ok(SyncState::default());
+    }
+    let running = app.configuration.snapshot().version;
+    Ok(SyncState {
+        policy: policy == running || digest(app, &device.serial, running, templates).await? == device.pushed_digest,
+        templates: templates == running || digest(app, &device.serial, policy, running).await? == device.pushed_digest,
+    })
+}
+
+async fn digest(app: &App, serial: &str, policy: u64, templates: u64) -> anyhow::Result<String> {
+    let key = (serial.to_owned(), policy, templates);
+    if let Some(digest) = lock(&app.renderings.digests).get(&key) {
+        return Ok(digest.clone());
+    }
+    let (policy, templates) = trees(app, policy, templates).await?;
+    let serial = serial.to_owned();
+    let rendering = tokio::task::spawn_blocking(move || Rendering::new(&policy, &templates, &serial)).await?;
+    let mut digests = lock(&app.renderings.digests);
+    if digests.len() >= REMEMBERED_MAX {
+        digests.clear();
+    }
+    digests.insert(key, rendering.digest.clone());
+    Ok(rendering.digest)
+}
+
+/// The trees of two versions.
+pub(crate) async fn trees(app: &App, policy: u64, templates: u64) -> anyhow::Result<(Arc<Element>, Arc<Element>)> {
+    let tree = async |number: u64| {
+        let tree = app.configuration.version(number).await?;
+        tree.ok_or_else(|| anyhow::anyhow!("version {number} is not in the database any more; push everything"))
+    };
+    Ok((tree(policy).await?, tree(templates).await?))
+}

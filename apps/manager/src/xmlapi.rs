@@ -1,0 +1,149 @@
+//! What does an unmodified PAN-OS client get for its request?
+//!
+//! One endpoint, told apart by `type`. Callers prove who they are by an API key (`X-PAN-KEY` or `key`) or
+//! by HTTP Basic; `keygen` trades name and password for a key.
+
+mod commit;
+mod config;
+pub(crate) mod element;
+mod log;
+mod multi;
+mod op;
+pub(crate) mod reply;
+mod system;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::response::Response;
+use bartizan_model::xml;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+
+use crate::accounts::{Caller, LoginError, Role};
+use crate::app::App;
+use crate::http::Peer;
+use crate::http::parameters::Parameters;
+use element::{Build as _, element as new, leaf};
+use reply::Reply;
+
+/// A body must be there by then.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Answers one HTTP request.
+pub(crate) async fn handle(app: &Arc<App>, peer: &Peer, request: Request) -> Response {
+    let headers = request.headers().clone();
+    let reply = match tokio::time::timeout(BODY_TIMEOUT, Parameters::read(request)).await {
+        Ok(Ok(parameters)) => answer(app, peer, &headers, &parameters).await,
+        Ok(Err(error)) => Reply::bad_request(&error),
+        Err(_) => Reply::bad_request(&format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())),
+    };
+    reply.into_response()
+}
+
+async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &Parameters) -> Reply {
+    let Some(kind) = parameters.get("type") else {
+        return Reply::bad_request("Missing value for parameter \"type\".");
+    };
+    if kind == "keygen" {
+        return keygen(app, peer, parameters).await.unwrap_or_else(refuse_login);
+    }
+    let caller = match authenticate(app, peer, headers, parameters).await {
+        Ok(caller) => caller,
+        Err(error) => return refuse_login(error),
+    };
+    if caller.role == Role::Unsupported {
+        return Reply::unauthorized(&format!(
+            "the role of `{}` is stored but not supported yet: only `superuser` and `superreader` are",
+            caller.name
+        ));
+    }
+    match kind {
+        "config" => config::answer(app, &caller, parameters).await,
+        "commit" => commit::answer(app, &caller, parameters).await,
+        "op" => op::answer(app, &caller, parameters).await,
+        "log" => log::answer(app, &caller, parameters).await,
+        "version" => version(app),
+        "export" => export(app, parameters),
+        "report" | "import" | "user-id" => Reply::error(
+            reply::code::INVALID_COMMAND,
+            &[format!("Illegal value for parameter \"type\" [{kind}]."), format!("type=`{kind}` is not supported yet")],
+        ),
+        _ => Reply::bad_request(&format!("Illegal value for parameter \"type\" [{kind}].")),
+    }
+}
+
+/// `None`, or why the caller must not change anything.
+pub(crate) fn refuse_change(caller: &Caller) -> Option<Reply> {
+    (caller.role != Role::Superuser)
+        .then(|| Reply::unauthorized(&format!("`{}` may only read: the role is `superreader`", caller.name)))
+}
+
+async fn keygen(app: &App, peer: &Peer, parameters: &Parameters) -> Result<Reply, LoginError> {
+    let (Some(user), Some(password)) = (parameters.get("user"), parameters.get("password")) else {
+        return Ok(Reply::bad_request("Missing value for parameter \"user\" or \"password\"."));
+    };
+    let candidate = app.configuration.snapshot().candidate.clone();
+    let caller = app.accounts.login(&candidate, peer.address.ip(), user, password).await?;
+    let key = app.accounts.make_key(&candidate, &caller).await?;
+    Ok(Reply::result(new("result").leaf("key", &key)))
+}
+
+async fn authenticate(
+    app: &App,
+    peer: &Peer,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+) -> Result<Caller, LoginError> {
+    let candidate = app.configuration.snapshot().candidate.clone();
+    let host = peer.address.ip();
+    let header = headers.get("x-pan-key").and_then(|value| value.to_str().ok());
+    if let Some(key) = header.or_else(|| parameters.get("key")) {
+        return app.accounts.by_key(&candidate, host, key).await;
+    }
+    let basic = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic_credentials);
+    let Some((user, password)) = basic else {
+        return Err(LoginError::Invalid);
+    };
+    app.accounts.login(&candidate, host, &user, &password).await
+}
+
+fn basic_credentials(header: &str) -> Option<(String, String)> {
+    let (scheme, credentials) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+fn refuse_login(error: LoginError) -> Reply {
+    match error {
+        LoginError::Internal(error) => Reply::internal(&error),
+        LoginError::Invalid | LoginError::Throttled { .. } => Reply::forbidden(&error.to_string()),
+    }
+}
+
+fn version(app: &App) -> Reply {
+    let result = new("result")
+        .with(leaf("sw-version", system::SOFTWARE_VERSION))
+        .with(leaf("multi-vsys", "off"))
+        .with(leaf("model", system::MODEL))
+        .with(leaf("serial", &app.serial));
+    Reply::result(result)
+}
+
+fn export(app: &App, parameters: &Parameters) -> Reply {
+    match parameters.get("category") {
+        Some("configuration") => Reply::file("running-config.xml", xml::write(&app.configuration.snapshot().running)),
+        Some(category) => Reply::error(
+            reply::code::INVALID_COMMAND,
+            &[format!("export of `{category}` is not supported yet; `configuration` is")],
+        ),
+        None => Reply::bad_request("Missing value for parameter \"category\"."),
+    }
+}

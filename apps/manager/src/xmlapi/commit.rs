@@ -1,0 +1,245 @@
+//! `type=commit`: commits, validations and pushes become jobs.
+
+use std::collections::BTreeSet;
+
+use bartizan_model::tree::Element;
+use bartizan_model::xml;
+
+use super::refuse_change;
+use super::reply::{Reply, code};
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::http::parameters::Parameters;
+use crate::jobs::commit::CommitRequest;
+use crate::jobs::push::PushRequest;
+use crate::jobs::{EnqueueError, JobKind, PushScope, Work};
+use crate::topology::Topology;
+
+pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    if let Some(refusal) = refuse_change(caller) {
+        return refusal;
+    }
+    let Some(text) = parameters.get("cmd") else {
+        return Reply::bad_request("Missing value for parameter \"cmd\".");
+    };
+    let command = match xml::parse(text) {
+        Ok(command) => command,
+        Err(diagnostic) => return Reply::error(code::MALFORMED_COMMAND, &[diagnostic.message]),
+    };
+    match &*command.name {
+        "commit" => commit(app, caller, &command, false).await,
+        "validate" => commit(app, caller, &command, true).await,
+        "commit-all" => commit_all(app, caller, &command).await,
+        other => Reply::error(code::INVALID_COMMAND, &[format!(" {other} unexpected here")]),
+    }
+}
+
+/// `<commit>` and `<validate>`.
+pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
+    let force = command.child("force");
+    let partial = command.child("partial").or_else(|| force.and_then(|force| force.child("partial")));
+    if let Some(partial) = partial
+        && let Err(refusal) = check_partial(app, partial).await
+    {
+        return refusal;
+    }
+    let description = command.child("description").or_else(|| partial.and_then(|partial| partial.child("description")));
+    let description = description.map(|description| description.text()).unwrap_or_default();
+    if !validate_only && force.is_none() && app.configuration.snapshot().pending == 0 && !app.jobs.commit_in_progress()
+    {
+        return Reply::message(code::DATA, "There are no changes to commit.");
+    }
+    let kind = if validate_only { JobKind::Validate } else { JobKind::Commit };
+    let request = CommitRequest { caller: caller.clone(), comment: description.clone(), validate_only };
+    let text = if validate_only { "Validate" } else { "Commit" };
+    enqueue(app, caller, kind, &description, None, Work::Commit(request), text).await
+}
+
+/// A partial commit is taken only when it is the same as a full one: all edits are of the administrators
+/// it names. Anything else would commit more than was asked.
+async fn check_partial(app: &App, partial: &Element) -> Result<(), Reply> {
+    let narrowing: Vec<&str> =
+        partial.elements().map(|child| &*child.name).filter(|name| *name != "description").collect();
+    if narrowing.is_empty() {
+        return Ok(());
+    }
+    let refuse = |why: String| {
+        let line = format!("partial commit is not supported yet: {why}; nothing was committed");
+        Err(Reply::error(
+            code::NOT_POSSIBLE,
+            &[line.as_str(), "commit everything, or revert what is not to be part of it"],
+        ))
+    };
+    if let Some(other) = narrowing.iter().find(|name| **name != "admin") {
+        return refuse(format!("it is narrowed by `{other}`"));
+    }
+    let admins: BTreeSet<String> = partial.child("admin").map(|list| list.members().collect()).unwrap_or_default();
+    let authors = app.store.journal_authors().await.map_err(|error| Reply::internal(&error))?;
+    match authors.iter().find(|author| !admins.contains(*author)) {
+        Some(author) => refuse(format!("the candidate also holds edits of `{author}`")),
+        None => Ok(()),
+    }
+}
+
+async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let Some(what) = command.elements().next() else {
+        return unexpected(&["commit-all"], "is missing a scope: shared-policy, template or template-stack");
+    };
+    let topology = Topology::read(&app.configuration.snapshot().running);
+    let request = match &*what.name {
+        "shared-policy" => shared_policy(what, &topology),
+        "template" | "template-stack" => templates(what, &topology),
+        other => Err(unexpected(&["commit-all", other], "unexpected here")),
+    };
+    let (scope, mut request) = match request {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
+    request.validate_only = yes(what, "validate-only");
+    let description = what.child("description").map(|description| description.text()).unwrap_or_default();
+    let kind = if request.validate_only { JobKind::ValidateAll } else { JobKind::CommitAll };
+    enqueue(app, caller, kind, &description, Some(scope), Work::Push(request), "CommitAll").await
+}
+
+fn shared_policy(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequest), Reply> {
+    const KNOWN: &[&str] = &[
+        "device-group",
+        "device",
+        "vsys",
+        "description",
+        "admin",
+        "include-template",
+        "force-template-values",
+        "merge-with-candidate-cfg",
+        "validate-only",
+    ];
+    check_children(what, KNOWN)?;
+    let mut names = Vec::new();
+    let mut wanted = BTreeSet::new();
+    if let Some(groups) = what.child("device-group") {
+        names.extend(groups.entries().map(|(name, _)| name.to_owned()));
+        names.extend(groups.members());
+        // The old form: the name as text.
+        names.extend(Some(groups.text()).filter(|name| !name.is_empty()));
+        for (_, group) in groups.entries() {
+            wanted.extend(serials(group.child("devices").map(|list| &**list)));
+        }
+    }
+    wanted.extend(serials(what.child("device").map(|list| &**list)));
+    let everything = names.is_empty() && wanted.is_empty();
+    let groups: Vec<_> =
+        topology.groups.iter().filter(|group| everything || names.is_empty() || names.contains(&group.name)).collect();
+    if let Some(unknown) = names.iter().find(|name| groups.iter().all(|group| group.name != **name)) {
+        return Err(not_running(&["commit-all", "shared-policy", "device-group"], unknown));
+    }
+    let devices = groups.iter().flat_map(|group| &group.devices).cloned().collect();
+    let devices = subset(devices, &wanted, &["commit-all", "shared-policy", "device-group", "devices"])?;
+    let scope = PushScope { push_type: "shared-policy".into(), name: names.join(", ") };
+    let request = PushRequest { devices, policy: true, templates: yes(what, "include-template"), validate_only: false };
+    Ok((scope, request))
+}
+
+fn templates(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequest), Reply> {
+    const KNOWN: &[&str] = &[
+        "name",
+        "device",
+        "description",
+        "admin",
+        "force-template-values",
+        "merge-with-candidate-cfg",
+        "validate-only",
+    ];
+    check_children(what, KNOWN)?;
+    let kind = &*what.name;
+    let name = what.child("name").map(|name| name.text()).unwrap_or_default();
+    let stacks: Vec<_> = topology
+        .stacks
+        .iter()
+        .filter(|stack| match kind {
+            "template" => stack.templates.contains(&name),
+            _ => stack.name == name,
+        })
+        .collect();
+    let known = match kind {
+        "template" => topology.templates.contains(&name),
+        _ => !stacks.is_empty(),
+    };
+    if !known {
+        return Err(not_running(&["commit-all", kind, "name"], &name));
+    }
+    let devices = stacks.iter().flat_map(|stack| &stack.devices).cloned().collect();
+    let wanted = serials(what.child("device").map(|list| &**list)).into_iter().collect();
+    let devices = subset(devices, &wanted, &["commit-all", kind, "device"])?;
+    let scope = PushScope { push_type: kind.to_owned(), name };
+    Ok((scope, PushRequest { devices, policy: false, templates: true, validate_only: false }))
+}
+
+/// Serials as members, as entries or as text.
+fn serials(list: Option<&Element>) -> Vec<String> {
+    let Some(list) = list else {
+        return Vec::new();
+    };
+    let entries = list.entries().map(|(name, _)| name.to_owned());
+    let text = Some(list.text()).filter(|text| !text.is_empty());
+    entries.chain(list.members()).chain(text).filter(|serial| !serial.is_empty()).collect()
+}
+
+fn subset(devices: BTreeSet<String>, wanted: &BTreeSet<String>, path: &[&str]) -> Result<BTreeSet<String>, Reply> {
+    if let Some(stranger) = wanted.iter().find(|serial| !devices.contains(*serial)) {
+        return Err(not_running(path, stranger));
+    }
+    Ok(if wanted.is_empty() { devices } else { wanted.clone() })
+}
+
+fn check_children(what: &Element, known: &[&str]) -> Result<(), Reply> {
+    for child in what.elements() {
+        let name = &*child.name;
+        if !known.contains(&name) {
+            return Err(unexpected(&["commit-all", &what.name, name], "unexpected here"));
+        }
+        if name == "admin" && child.members().any(|member| !member.is_empty()) {
+            let line = " selective push by administrator is not supported yet: nothing was pushed";
+            return Err(Reply::error(code::NOT_POSSIBLE, &[line, "push everything that is committed instead"]));
+        }
+    }
+    Ok(())
+}
+
+fn not_running(path: &[&str], name: &str) -> Reply {
+    let path = path.join(" -> ");
+    let lines = [
+        format!(" {path} '{name}' is not a valid reference"),
+        format!(" {path} is invalid"),
+        format!("`{name}` is not part of the running configuration; commit it before it is pushed"),
+    ];
+    Reply::error(code::INVALID_OBJECT, &lines)
+}
+
+/// The chain of lines with which PAN-OS refuses an element.
+fn unexpected(path: &[&str], what: &str) -> Reply {
+    let mut lines = vec![format!(" {} {what}", path.join(" -> "))];
+    for end in (1..path.len()).rev() {
+        lines.push(format!(" {}  is unexpected", path[..end].join(" -> ")));
+    }
+    Reply::error(code::INVALID_OBJECT, &lines)
+}
+
+fn yes(parent: &Element, name: &str) -> bool {
+    parent.child(name).is_some_and(|child| child.text() == "yes")
+}
+
+async fn enqueue(
+    app: &App,
+    caller: &Caller,
+    kind: JobKind,
+    description: &str,
+    scope: Option<PushScope>,
+    work: Work,
+    text: &str,
+) -> Reply {
+    match app.jobs.enqueue(kind, &caller.name, description, scope, work).await {
+        Ok(id) => Reply::job(id, &format!("{text} job enqueued with jobid {id}")),
+        Err(EnqueueError::Store(error)) => Reply::internal(&error),
+        Err(error) => Reply::error(code::NOT_POSSIBLE, &[error.to_string()]),
+    }
+}

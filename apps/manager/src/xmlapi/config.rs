@@ -1,0 +1,93 @@
+//! `type=config`: reading and editing the configuration tree.
+
+use std::sync::Arc;
+
+use bartizan_model::tree::Element;
+
+use super::element::{Build, element};
+use super::reply::{Reply, code};
+use super::{multi, refuse_change};
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::configuration::ApplyError;
+use crate::configuration::edit::{Applied, Edit, EditFailure, select};
+use crate::http::parameters::Parameters;
+
+pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    let Some(action) = parameters.get("action") else {
+        return Reply::bad_request("Missing value for parameter \"action\".");
+    };
+    match action {
+        "get" => get(app, parameters),
+        "show" => show(app, parameters),
+        "set" | "edit" | "delete" | "rename" | "clone" | "move" => {
+            if let Some(refusal) = refuse_change(caller) {
+                return refusal;
+            }
+            match Edit::from_request(action, |name| parameters.get(name)) {
+                Ok(edit) => change(app, caller, edit).await,
+                Err(missing) => Reply::bad_request(&missing),
+            }
+        }
+        "multi-config" => match refuse_change(caller) {
+            Some(refusal) => refusal,
+            None => multi::answer(app, caller, parameters).await,
+        },
+        "override" | "multi-move" | "multi-clone" | "complete" => {
+            let line = format!("action `{action}` is not supported by this version of the manager");
+            Reply::error(code::INVALID_COMMAND, &[line])
+        }
+        _ => Reply::bad_request(&format!("Illegal value for parameter \"action\" [{action}].")),
+    }
+}
+
+fn get(app: &App, parameters: &Parameters) -> Reply {
+    let Some(xpath) = parameters.get("xpath") else {
+        return Reply::bad_request("Missing value for parameter \"xpath\".");
+    };
+    match select(&app.configuration.snapshot().candidate, xpath) {
+        Ok(nodes) => Reply::found(nodes),
+        Err(failure) => failure.into(),
+    }
+}
+
+fn show(app: &App, parameters: &Parameters) -> Reply {
+    let xpath = parameters.get("xpath").filter(|xpath| !xpath.is_empty()).unwrap_or("/config");
+    match select(&app.configuration.snapshot().running, xpath) {
+        Ok(nodes) if nodes.is_empty() => no_such_node(),
+        Ok(nodes) => Reply::result(nodes.into_iter().fold(element("result"), Build::share)),
+        Err(failure) => failure.into(),
+    }
+}
+
+fn no_such_node() -> Reply {
+    Reply::xml(&element("response").attr("status", "error").with(element("msg").leaf("line", "No such node")))
+}
+
+async fn change(app: &App, caller: &Caller, edit: Edit) -> Reply {
+    match app.configuration.apply(caller, vec![edit]).await {
+        Ok(applied) if applied.contains(&Applied::Absent) => Reply::message(code::NOT_PRESENT, "Object doesn't exist"),
+        Ok(_) => Reply::done(),
+        Err(error) => error.into(),
+    }
+}
+
+impl From<EditFailure> for Reply {
+    fn from(failure: EditFailure) -> Self {
+        Self::error(failure.code, &failure.lines)
+    }
+}
+
+impl From<ApplyError> for Reply {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Edit { failure, .. } => failure.into(),
+            ApplyError::Store(error) => Self::internal(&error),
+        }
+    }
+}
+
+/// Puts whole trees into an answer.
+pub(super) fn config_result(tree: Arc<Element>) -> Reply {
+    Reply::result(element("result").share(tree))
+}

@@ -1,0 +1,199 @@
+//! `type=log`: a query becomes a job, the job is collected, the job is finished.
+
+use bartizan_model::tree::Element;
+
+use super::element::{Build as _, element, entry, leaf};
+use super::reply::{Reply, code};
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::http::parameters::Parameters;
+use crate::logs::filter::{self, protocol_name};
+use crate::logs::query::{Log, Query, ROWS_MAX};
+use crate::store::audit::AuditLine;
+use crate::store::traffic::TrafficRow;
+use crate::times;
+
+/// Rows of an answer when the client does not say.
+const ROWS: u32 = 20;
+
+pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    match parameters.get("action") {
+        None | Some("") => ask(app, caller, parameters).await,
+        Some("get") => collect(app, caller, parameters).await,
+        Some("finish") => finish(app, caller, parameters),
+        Some(action) => Reply::bad_request(&format!("Illegal value for parameter \"action\" [{action}].")),
+    }
+}
+
+async fn ask(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    let log = match parameters.get("log-type") {
+        Some("traffic") => Log::Traffic,
+        Some("config") => Log::Config,
+        Some(other) => {
+            let line = format!("log-type `{other}` is not supported yet; `traffic` and `config` are");
+            return Reply::error(code::INVALID_OBJECT, &[line]);
+        }
+        None => return Reply::bad_request("Missing value for parameter \"log-type\"."),
+    };
+    match query(app, caller, parameters, log).await {
+        Ok(query) => {
+            let id = app.queries.add(query);
+            Reply::job(id, &format!("query job enqueued with jobid {id}"))
+        }
+        Err(reply) => reply,
+    }
+}
+
+async fn query(app: &App, caller: &Caller, parameters: &Parameters, log: Log) -> Result<Query, Reply> {
+    let fields = match log {
+        Log::Traffic => filter::TRAFFIC,
+        Log::Config => filter::CONFIG,
+    };
+    let filter = filter::parse(parameters.get("query").unwrap_or_default(), fields)
+        .map_err(|error| Reply::error(code::INVALID_OBJECT, &[error]))?;
+    let newest = match log {
+        Log::Traffic => app.store.newest_traffic().await.map_err(|error| Reply::internal(&error))?,
+        Log::Config => i64::MAX,
+    };
+    Ok(Query {
+        id: 0,
+        admin: caller.name.clone(),
+        log,
+        filter,
+        rows: number(parameters, "nlogs", ROWS)?.min(ROWS_MAX),
+        skip: number(parameters, "skip", 0)?,
+        backward: match parameters.get("dir") {
+            None | Some("" | "backward") => true,
+            Some("forward") => false,
+            Some(other) => return Err(Reply::bad_request(&format!("Illegal value for parameter \"dir\" [{other}]."))),
+        },
+        newest,
+        asked_us: 0,
+    })
+}
+
+fn number(parameters: &Parameters, name: &str, default: u32) -> Result<u32, Reply> {
+    match parameters.get(name) {
+        None | Some("") => Ok(default),
+        Some(text) => {
+            text.parse().map_err(|_| Reply::bad_request(&format!("Illegal value for parameter \"{name}\" [{text}].")))
+        }
+    }
+}
+
+async fn collect(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    let query = match find(app, caller, parameters) {
+        Ok(query) => query,
+        Err(reply) => return reply,
+    };
+    let entries = match query.log {
+        Log::Traffic => app.store.traffic(query.statement()).await.map(|rows| rows.iter().map(traffic_entry).collect()),
+        Log::Config => {
+            app.store.audit(query.statement()).await.map(|rows| rows.iter().map(|row| config_entry(app, row)).collect())
+        }
+    };
+    let entries: Vec<Element> = match entries {
+        Ok(entries) => entries,
+        Err(error) => return Reply::internal(&error),
+    };
+    let asked = times::clock(query.asked_us);
+    let job = element("job")
+        .leaf("tenq", &asked)
+        .leaf("tdeq", &asked)
+        .leaf("tlast", &asked)
+        .leaf("status", "FIN")
+        .leaf("id", &query.id.to_string());
+    let logs = element("logs").attr("count", &entries.len().to_string()).attr("progress", "100").with_all(entries);
+    let devices = element("devices").with(entry("localhost.localdomain").leaf("hostname", "localhost.localdomain"));
+    let result = element("result").with(job).with(element("log").with(logs)).with(element("meta").with(devices));
+    Reply::result(result)
+}
+
+fn finish(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    match find(app, caller, parameters) {
+        Ok(query) => {
+            app.queries.remove(query.id, &caller.name);
+            Reply::line(&format!("query job {} deleted", query.id))
+        }
+        Err(reply) => reply,
+    }
+}
+
+fn find(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Query, Reply> {
+    let id = parameters.get("job-id").or_else(|| parameters.get("jobid"));
+    let id = id.ok_or_else(|| Reply::bad_request("Missing value for parameter \"job-id\"."))?;
+    let query = id.parse().ok().and_then(|id| app.queries.find(id, &caller.name));
+    query.ok_or_else(|| Reply::error(code::NOT_PRESENT, &[format!("query job {id} not found")]))
+}
+
+fn traffic_entry(row: &TrafficRow) -> Element {
+    let nat = row.source != row.nat_source || row.destination != row.nat_destination;
+    let mut line = element("entry").attr("logid", &row.id.to_string());
+    let fields = [
+        ("receive_time", times::date_time(row.received_us)),
+        ("serial", row.serial.clone()),
+        ("type", "TRAFFIC".to_owned()),
+        ("subtype", row.subtype.clone()),
+        ("time_generated", times::date_time(row.generated_us)),
+        ("src", row.source.clone()),
+        ("dst", row.destination.clone()),
+        ("natsrc", row.nat_source.clone()),
+        ("natdst", row.nat_destination.clone()),
+        ("rule", row.rule.clone()),
+        ("nat_rule", row.nat_rule.clone()),
+        ("srcuser", String::new()),
+        ("dstuser", String::new()),
+        ("app", row.application.clone()),
+        ("vsys", "vsys1".to_owned()),
+        ("from", row.from_zone.clone()),
+        ("to", row.to_zone.clone()),
+        ("inbound_if", row.inbound_interface.clone()),
+        ("outbound_if", row.outbound_interface.clone()),
+        ("logset", String::new()),
+        ("sessionid", row.session_id.to_string()),
+        ("repeatcnt", "1".to_owned()),
+        ("sport", row.source_port.to_string()),
+        ("dport", row.destination_port.to_string()),
+        ("natsport", row.nat_source_port.to_string()),
+        ("natdport", row.nat_destination_port.to_string()),
+        ("flag-nat", if nat { "yes" } else { "no" }.to_owned()),
+        ("proto", protocol_name(row.protocol)),
+        ("action", row.action.clone()),
+        ("bytes", row.bytes_sent.saturating_add(row.bytes_received).to_string()),
+        ("bytes_sent", row.bytes_sent.to_string()),
+        ("bytes_received", row.bytes_received.to_string()),
+        ("packets", row.packets_sent.saturating_add(row.packets_received).to_string()),
+        ("pkts_sent", row.packets_sent.to_string()),
+        ("pkts_received", row.packets_received.to_string()),
+        ("start", times::date_time(row.start_us)),
+        ("elapsed", row.elapsed_s.to_string()),
+        ("category", "any".to_owned()),
+        ("session_end_reason", row.session_end_reason.clone()),
+        ("action_source", "from-policy".to_owned()),
+        ("vsys_name", "vsys1".to_owned()),
+    ];
+    for (name, value) in fields {
+        line = line.leaf(name, &value);
+    }
+    line
+}
+
+fn config_entry(app: &App, row: &AuditLine) -> Element {
+    let time = times::date_time(row.time_us);
+    element("entry")
+        .attr("logid", &row.id.to_string())
+        .leaf("receive_time", &time)
+        .leaf("serial", &app.serial)
+        .leaf("type", "CONFIG")
+        .leaf("subtype", "general")
+        .leaf("time_generated", &time)
+        .leaf("host", &row.host)
+        .leaf("cmd", &row.cmd)
+        .leaf("admin", &row.admin)
+        .leaf("client", &row.client)
+        .leaf("result", &row.result)
+        .leaf("path", &row.path)
+        .with(leaf("full-path", &row.path))
+        .leaf("before-change-preview", &row.before)
+        .leaf("after-change-preview", &row.after)
+}

@@ -1,0 +1,124 @@
+//! `type=op`: which operational commands are there?
+//!
+//! One table, by the words of the command. With `target=SERIAL` a command goes to that firewall unread.
+
+mod authkey;
+mod candidate;
+mod devices;
+mod groups;
+mod jobs;
+
+use std::sync::Arc;
+
+use bartizan_model::tree::Element;
+use bartizan_model::xml;
+
+use super::element::{Build as _, element};
+use super::reply::{Reply, code};
+use super::{commit, refuse_change, system};
+use crate::accounts::{Caller, hash_password};
+use crate::app::App;
+use crate::http::parameters::Parameters;
+use crate::store::now_us;
+use crate::times;
+
+pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Parameters) -> Reply {
+    let Some(text) = parameters.get("cmd") else {
+        return Reply::bad_request("Missing value for parameter \"cmd\".");
+    };
+    let command = match xml::parse(text) {
+        Ok(command) => command,
+        Err(diagnostic) => return Reply::error(code::MALFORMED_COMMAND, &[diagnostic.message]),
+    };
+    let words = words(&command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let reads = matches!(words.first(), Some(&("show" | "check" | "test")));
+    let harmless = reads || matches!(words[..], ["request", "password-hash", ..]);
+    if !harmless && let Some(refusal) = refuse_change(caller) {
+        return refusal;
+    }
+    match parameters.get("target") {
+        Some(serial) if !serial.is_empty() && serial != app.serial => devices::forward(app, serial, text).await,
+        _ => run(app, caller, &command, &words).await,
+    }
+}
+
+async fn run(app: &Arc<App>, caller: &Caller, command: &Element, words: &[&str]) -> Reply {
+    match words {
+        ["show", "system", "info", ..] => system::info(app),
+        ["show", "clock", ..] => Reply::text(&format!("{}\n", times::unix_date(now_us()))),
+        ["show", "admins", ..] => system::admins(caller),
+        ["show", "chassis-ready"] => Reply::text("yes"),
+        ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
+        ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
+        ["show", "logging-status"] => system::logging(app),
+        // Nobody can take a lock yet, so there are none.
+        ["show", "config-locks" | "commit-locks", ..] => Reply::result(element("result").with(element(words[1]))),
+
+        ["show", "jobs", "id", ..] => jobs::one(app, command),
+        ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),
+
+        ["show", "devices", filter @ ("all" | "connected")] => devices::show(app, filter).await,
+        ["show", "devicegroups", ..] => groups::device_groups(app, command).await,
+        ["show", "templates", ..] => groups::templates(app, command).await,
+        ["show", "template-stack", ..] => groups::stacks(app, command).await,
+        ["show", "dg-hierarchy", ..] => groups::hierarchy(app),
+        ["request", "move-dg", ..] => groups::move_group(app, caller, command).await,
+
+        ["check", "pending-changes"] => candidate::pending(app),
+        ["check", "full-commit-required"] => Reply::text("no"),
+        ["show", "config", ..] => candidate::show(app, command, &words[2..]).await,
+        ["load", "config", ..] => candidate::load(app, caller, command).await,
+        ["revert", "config", ..] => candidate::revert(app, caller, command).await,
+        ["validate", ..] => validate(app, caller, command).await,
+
+        ["request", "bootstrap", "vm-auth-key", ..] => authkey::bootstrap(app, command).await,
+        ["request", "authkey", "add", ..] => authkey::add(app, command).await,
+        ["request", "authkey", "list", ..] => authkey::list(app).await,
+        ["request", "authkey", "delete", ..] => authkey::delete(app, command).await,
+        ["request", "password-hash", ..] => password_hash(command),
+        _ => unknown(words),
+    }
+}
+
+/// The chain of first children: `<show><jobs><id>4</id></jobs></show>` is `show jobs id`.
+fn words(command: &Element) -> Vec<String> {
+    let mut words = vec![command.name.to_string()];
+    let mut here = command;
+    while let Some(child) = here.elements().next() {
+        words.push(child.name.to_string());
+        here = child;
+    }
+    words
+}
+
+/// `<validate><full/></validate>` and `<validate><partial>...`.
+async fn validate(app: &App, caller: &Caller, command: &Element) -> Reply {
+    match command.child("full") {
+        Some(full) => commit::commit(app, caller, full, true).await,
+        None => commit::commit(app, caller, command, true).await,
+    }
+}
+
+fn password_hash(command: &Element) -> Reply {
+    let password = command.descend(&["password-hash", "password"]).map(|password| password.text()).unwrap_or_default();
+    match hash_password(&password) {
+        Ok(hash) => Reply::result(element("result").leaf("phash", &hash)),
+        Err(error) => Reply::error(code::INVALID_OBJECT, &[error.to_string()]),
+    }
+}
+
+fn unknown(words: &[&str]) -> Reply {
+    let command = words.join(" ");
+    Reply::error(
+        code::INVALID_COMMAND,
+        &["invalid client cli".to_owned(), format!("`{command}` is not a command of this manager")],
+    )
+}
+
+/// The name that a command gives as text, as `<entry name=...>` or as `<member>`.
+fn argument(element: Option<&Element>) -> Option<String> {
+    let element = element?;
+    let named = element.entries().next().map(|(name, _)| name.to_owned());
+    named.or_else(|| element.members().next()).or_else(|| Some(element.text())).filter(|name| !name.is_empty())
+}

@@ -1,0 +1,156 @@
+//! Candidate, running and older versions: `show config`, `load config`, `revert config`.
+
+use bartizan_model::tree::Element;
+use bartizan_model::xml;
+
+use super::super::config::config_result;
+use super::super::element::{Build as _, element, entry, leaf};
+use super::super::reply::{Reply, code};
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::configuration::difference;
+use crate::configuration::edit::Edit;
+use crate::jobs::JobKind;
+use crate::times;
+
+/// Versions that are listed.
+const VERSIONS_SHOWN: u32 = 100;
+/// Pending edits that are listed.
+const CHANGES_SHOWN: usize = 10_000;
+
+/// `check pending-changes`
+pub(super) fn pending(app: &App) -> Reply {
+    Reply::text(if app.configuration.snapshot().pending > 0 { "yes" } else { "no" })
+}
+
+/// `show config ...`
+pub(super) async fn show(app: &App, command: &Element, words: &[&str]) -> Reply {
+    let snapshot = app.configuration.snapshot();
+    match words {
+        ["running"] => config_result(snapshot.running.clone()),
+        ["candidate"] => config_result(snapshot.candidate.clone()),
+        ["diff"] => Reply::text(&difference(&snapshot.running, &snapshot.candidate)),
+        ["list", "changes", ..] => changes(app).await,
+        ["list", "admins", ..] => admins(app).await,
+        ["audit" | "versions", ..] => versions(app).await,
+        ["version", ..] | ["audit-version", ..] => version(app, command).await,
+        _ => {
+            let rest = words.join(" ");
+            let line = format!(
+                "`show config {rest}` is not a command of this manager; there are `running`, `candidate`, `diff`, \
+                 `list changes`, `list admins`, `versions` and `version N`"
+            );
+            Reply::error(code::INVALID_COMMAND, &["invalid client cli".to_owned(), line])
+        }
+    }
+}
+
+/// `load config version N` (into the candidate), `load config from running-config.xml`
+pub(super) async fn load(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let Some(config) = command.child("config") else {
+        return Reply::error(code::INVALID_COMMAND, &["invalid client cli"]);
+    };
+    if super::argument(config.child("from").map(|from| &**from)).as_deref() == Some("running-config.xml") {
+        return match app.configuration.revert(caller).await {
+            Ok(()) => Reply::line("Config loaded from running-config.xml"),
+            Err(error) => Reply::internal(&error),
+        };
+    }
+    let Some(number) = super::argument(config.child("version").map(|version| &**version)) else {
+        let line = "load config needs `version N` or `from running-config.xml`; named snapshots are not supported yet";
+        return Reply::error(code::INVALID_COMMAND, &[line]);
+    };
+    let tree = match read_version(app, &number).await {
+        Ok(tree) => tree,
+        Err(reply) => return reply,
+    };
+    let edit = Edit::Load { source: format!("version {number}"), configuration: xml::write(&tree) };
+    match app.configuration.apply(caller, vec![edit]).await {
+        Ok(_) => Reply::line(&format!("Config loaded from version {number}")),
+        Err(error) => error.into(),
+    }
+}
+
+/// `revert config`: the candidate becomes the running configuration.
+pub(super) async fn revert(app: &App, caller: &Caller, command: &Element) -> Reply {
+    if command.descend(&["config", "partial"]).is_some_and(|partial| partial.elements().next().is_some()) {
+        let line = "partial revert is not supported yet: nothing was reverted";
+        return Reply::error(code::NOT_POSSIBLE, &[line, "revert everything with `revert config`"]);
+    }
+    if let Err(error) = app.configuration.revert(caller).await {
+        return Reply::internal(&error);
+    }
+    match app.jobs.add_finished(JobKind::RevertConfig, &caller.name, "Config reverted").await {
+        Ok(id) => Reply::job(id, &format!("Revert job enqueued with jobid {id}")),
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+async fn changes(app: &App) -> Reply {
+    let lines = match app.store.journal(CHANGES_SHOWN).await {
+        Ok(lines) => lines,
+        Err(error) => return Reply::internal(&error),
+    };
+    if lines.is_empty() {
+        return Reply::result(element("result"));
+    }
+    let entries = lines.iter().filter_map(|line| {
+        let edit: Edit = serde_json::from_str(&line.edit).ok()?;
+        let change = element("entry")
+            .leaf("xpath", edit.xpath())
+            .leaf("owner", &line.author)
+            .leaf("action", &edit.name().to_uppercase())
+            .leaf("admin-history", &line.author)
+            .leaf("component-type", edit.component())
+            .leaf("time", &times::date_time(line.time_us));
+        Some(change)
+    });
+    Reply::result(element("result").with(element("journal").with_all(entries)))
+}
+
+async fn admins(app: &App) -> Reply {
+    match app.store.journal_authors().await {
+        Ok(names) => {
+            let entries = names.iter().map(|name| leaf("entry", name));
+            Reply::result(element("result").with(element("admins").with_all(entries)))
+        }
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+async fn versions(app: &App) -> Reply {
+    match app.store.versions(VERSIONS_SHOWN).await {
+        Ok(versions) => {
+            let entries = versions.iter().map(|version| {
+                entry(&version.number.to_string())
+                    .leaf("version", &version.number.to_string())
+                    .leaf("time", &times::date_time(version.time_us))
+                    .leaf("admin", &version.author)
+                    .leaf("description", &version.comment)
+                    .leaf("digest", &version.digest)
+            });
+            Reply::result(element("result").with(element("versions").with_all(entries)))
+        }
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+async fn version(app: &App, command: &Element) -> Reply {
+    let config = command.child("config");
+    let asked = config.and_then(|config| config.child("version").or_else(|| config.child("audit-version")));
+    let number = super::argument(asked.map(|asked| &**asked)).unwrap_or_default();
+    match read_version(app, &number).await {
+        Ok(tree) => config_result(tree),
+        Err(reply) => reply,
+    }
+}
+
+async fn read_version(app: &App, number: &str) -> Result<std::sync::Arc<Element>, Reply> {
+    let missing = || Reply::error(code::NOT_PRESENT, &[format!("version `{number}` not found")]);
+    let parsed = number.parse().map_err(|_| missing())?;
+    match app.configuration.version(parsed).await {
+        Ok(Some(tree)) => Ok(tree),
+        Ok(None) => Err(missing()),
+        Err(error) => Err(Reply::internal(&error)),
+    }
+}

@@ -1,0 +1,95 @@
+//! What does the manager say of itself?
+
+use bartizan_model::manager;
+use bartizan_model::tree::Element;
+
+use super::element::{Build as _, element};
+use super::reply::Reply;
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::store::now_us;
+use crate::times;
+
+/// The version whose schema clients are to use; they choose by it. Bartizan's own version is in
+/// `bartizan-version`.
+pub(crate) const SOFTWARE_VERSION: &str = "11.2.3";
+/// Decides that clients treat us as Panorama.
+pub(crate) const MODEL: &str = "Panorama";
+/// What clients must find as the version of the application database; there is none yet.
+const CONTENT_VERSION: &str = "0-0";
+
+/// `show system info`
+pub(super) fn info(app: &App) -> Reply {
+    let running = app.configuration.snapshot().running.clone();
+    let setting = |name: &str| {
+        manager::container(&running, "deviceconfig")
+            .and_then(|device| device.descend(&["system", name]))
+            .map(|value| value.text())
+            .unwrap_or_default()
+    };
+    let hostname = setting("hostname");
+    let mut address = setting("ip-address");
+    if address.is_empty() {
+        address = app.settings.listen.ip().to_string();
+    }
+    let system = element("system")
+        .leaf("hostname", if hostname.is_empty() { "bartizan" } else { &hostname })
+        .leaf("ip-address", &address)
+        .leaf("public-ip-address", "unknown")
+        .leaf("netmask", &setting("netmask"))
+        .leaf("default-gateway", &setting("default-gateway"))
+        .leaf("is-dhcp", "no")
+        .leaf("ipv6-address", "unknown")
+        .leaf("ipv6-link-local-address", "")
+        .leaf("mac-address", "")
+        .leaf("time", &format!("{}\n", times::system(now_us())))
+        .leaf("uptime", &times::uptime(app.started.elapsed().as_secs()))
+        .leaf("devicename", if hostname.is_empty() { "bartizan" } else { &hostname })
+        .leaf("family", "pc")
+        .leaf("model", MODEL)
+        .leaf("serial", &app.serial)
+        .leaf("vm-mode", "")
+        .leaf("sw-version", SOFTWARE_VERSION)
+        .leaf("app-version", CONTENT_VERSION)
+        .leaf("app-release-date", "")
+        .leaf("av-version", "0")
+        .leaf("threat-version", "0")
+        .leaf("wildfire-version", "0")
+        .leaf("url-db", "paloaltonetworks")
+        .leaf("url-filtering-version", "0")
+        .leaf("logdb-version", SOFTWARE_VERSION)
+        .leaf("platform-family", "pc")
+        .leaf("vpn-disable-mode", "off")
+        .leaf("multi-vsys", "off")
+        .leaf("operational-mode", "normal")
+        .leaf("system-mode", "panorama")
+        .leaf("licensed-device-capacity", "0")
+        .leaf("advanced-routing", "on")
+        .leaf("device-certificate-status", "None")
+        .leaf("plugin_versions", "")
+        .leaf("bartizan-version", env!("CARGO_PKG_VERSION"));
+    Reply::result(element("result").with(system))
+}
+
+/// `show admins`: the callers there are is the one who asks.
+pub(super) fn admins(caller: &Caller) -> Reply {
+    let entry = element("entry")
+        .leaf("admin", &caller.name)
+        .leaf("from", &caller.host.to_string())
+        .leaf("type", "XMLAPI")
+        .leaf("session-start", &times::date_time(now_us()))
+        .leaf("idle-for", "0")
+        .with(element("self"));
+    Reply::result(element("result").with(element("admins").with(entry)))
+}
+
+/// `show logging-status`, our extension: what became of traffic logs since the start.
+pub(super) fn logging(app: &App) -> Reply {
+    let counters = app.logs.counters();
+    let status: Element = element("logging-status")
+        .leaf("stored", &counters.stored.to_string())
+        .leaf("repeated", &counters.repeated.to_string())
+        .leaf("deleted-by-retention", &counters.deleted.to_string())
+        .leaf("kept-at-most", &app.settings.traffic_logs_max.to_string());
+    Reply::result(element("result").with(status))
+}

@@ -1,0 +1,307 @@
+//! Firewalls: enrolment, pushes, logs and commands over the real protocol.
+
+use crate::common::device::{Device, auth_key, enrol};
+use crate::common::{Server, between};
+use bartizan_api::fleet::device_message::Body as FromDevice;
+use bartizan_api::fleet::manager_message::Body as ToDevice;
+use bartizan_api::fleet::{CommandResult, Diagnostic, PushResult, TrafficLog};
+use tonic::Code;
+
+const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
+
+/// A device group with a rule, and a stack with one template of two zones; both hold the device.
+async fn place(server: &Server, serial: &str) {
+    let interface = |number: u8, address: &str| {
+        format!("<entry name='ethernet1/{number}'><layer3><ip><entry name='{address}'/></ip></layer3></entry>")
+    };
+    let zone = |name: &str, number: u8| {
+        format!("<entry name='{name}'><network><layer3><member>ethernet1/{number}</member></layer3></network></entry>")
+    };
+    let template = format!(
+        "<entry name='net'><config><devices><entry name='localhost.localdomain'><network><interface><ethernet>{}{}</ethernet></interface>\
+         <virtual-router><entry name='default'><interface><member>ethernet1/1</member><member>ethernet1/2</member></interface></entry></virtual-router>\
+         </network><vsys><entry name='vsys1'><import><network><interface><member>ethernet1/1</member><member>ethernet1/2</member></interface></network></import>\
+         <zone>{}{}</zone></entry></vsys></entry></devices></config></entry>",
+        interface(1, "10.0.0.1/24"),
+        interface(2, "203.0.113.2/24"),
+        zone("trust", 1),
+        zone("untrust", 2),
+    );
+    server.set(&format!("{LOCALHOST}/template"), &template).await;
+    let stack = format!(
+        "<entry name='stack'><templates><member>net</member></templates><devices><entry name='{serial}'/></devices></entry>"
+    );
+    server.set(&format!("{LOCALHOST}/template-stack"), &stack).await;
+    let group = format!("<entry name='dg'><devices><entry name='{serial}'/></devices></entry>");
+    server.set(&format!("{LOCALHOST}/device-group"), &group).await;
+    rule(server, "out").await;
+}
+
+async fn rule(server: &Server, name: &str) {
+    let rule = format!(
+        "<entry name='{name}'><from><member>trust</member></from><to><member>untrust</member></to><source><member>any</member></source>\
+         <destination><member>any</member></destination><application><member>any</member></application><service><member>any</member></service>\
+         <action>allow</action></entry>"
+    );
+    server.set(&format!("{LOCALHOST}/device-group/entry[@name='dg']/pre-rulebase/security/rules"), &rule).await;
+}
+
+const PUSH_GROUP: &str =
+    "<commit-all><shared-policy><device-group><entry name='dg'/></device-group></shared-policy></commit-all>";
+const PUSH_STACK: &str = "<commit-all><template-stack><name>stack</name></template-stack></commit-all>";
+
+fn record(number: u64) -> TrafficLog {
+    TrafficLog {
+        time_generated_us: 1_790_000_000_000_000 + i64::try_from(number).unwrap(),
+        subtype: "end".into(),
+        source: format!("10.0.0.{number}"),
+        destination: "192.0.2.1".into(),
+        nat_source: "203.0.113.2".into(),
+        nat_destination: "192.0.2.1".into(),
+        rule: "out".into(),
+        from_zone: "trust".into(),
+        to_zone: "untrust".into(),
+        session_id: number,
+        source_port: 40000,
+        destination_port: 443,
+        protocol: 6,
+        action: "allow".into(),
+        bytes_sent: 100,
+        bytes_received: 900,
+        packets_sent: 3,
+        packets_received: 4,
+        ..TrafficLog::default()
+    }
+}
+
+async fn traffic(server: &Server, query: &str) -> String {
+    let asked = server.body(&[("type", "log"), ("log-type", "traffic"), ("nlogs", "5000"), ("query", query)]).await;
+    let job = between(&asked, "<job>", "</job>").to_owned();
+    server.body(&[("type", "log"), ("action", "get"), ("job-id", &job)]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_enrols_with_a_key_and_not_without() {
+    let server = Server::start().await;
+    let key = auth_key(&server).await;
+    let (secret, fingerprint) = key.split_once('.').unwrap();
+    assert_eq!(fingerprint.len(), 64);
+    let digest: String = {
+        use sha2::Digest as _;
+        sha2::Sha256::digest(server.ca()).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    assert_eq!(fingerprint, digest, "the key names the authority that the device must find");
+    let (_, enrolled) = enrol(&server, &key, "").await.unwrap();
+    assert!(enrolled.serial.len() == 15 && enrolled.serial.starts_with("BZT"), "{}", enrolled.serial);
+    assert_eq!(enrolled.ca_certificate, server.ca().to_vec());
+
+    let refused = enrol(&server, &format!("x{secret}"), "").await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+
+    // One use only.
+    let add = "<request><authkey><add><name>once</name><lifetime>60</lifetime><count>1</count><devtype>fw</devtype></add></authkey></request>";
+    let once = between(&server.op(add).await, "VM auth key ", " generated.").to_owned();
+    enrol(&server, &once, "").await.unwrap();
+    assert_eq!(enrol(&server, &once, "").await.err().unwrap().code(), Code::Unauthenticated);
+    let devices = server.op("<show><devices><all/></devices></show>").await;
+    assert_eq!(devices.matches("<connected>no</connected>").count(), 2, "{devices}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_certificate_given_last_may_attach() {
+    let server = Server::start().await;
+    let key = auth_key(&server).await;
+    let (old, enrolled) = enrol(&server, &key, "").await.unwrap();
+    let (new, again) = enrol(&server, &key, &enrolled.serial).await.unwrap();
+    assert_eq!(again.serial, enrolled.serial);
+    let refused = Device::attach(&server, old, &enrolled.serial, "").await.err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let mut device = Device::attach(&server, new, "BZT000000000000", "").await.unwrap();
+    let refused = device.next().await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "the hello must name the serial of the certificate");
+    // Without a certificate there is no attaching at all.
+    let mut client = bartizan_api::fleet::fleet_client::FleetClient::with_origin(
+        crate::common::device::channel(&server, None).await,
+        hyper::Uri::from_static("https://manager.bartizan"),
+    );
+    let refused = client.attach(tokio_stream::empty()).await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    // A certificate of somebody else's authority does not even get a connection.
+    let foreign = rcgen::generate_simple_self_signed([enrolled.serial.clone()]).unwrap();
+    let identity = crate::common::Identity {
+        chain: vec![foreign.cert.der().clone()],
+        key: rustls_pki_types::PrivateKeyDer::try_from(foreign.signing_key.serialize_der()).unwrap(),
+    };
+    let connected = server.connect(Some(&identity), b"h2").await;
+    let failed = match connected {
+        Err(_) => true,
+        Ok(mut stream) => tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 64]).await.is_err(),
+    };
+    assert!(failed, "the handshake must be refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_arrives_whole_and_sync_is_told_per_scope() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    place(&server, &serial).await;
+    let committed = server.commit().await;
+    assert!(committed.contains("<result>OK</result>"), "{committed}");
+
+    // The first push is of everything, although only the group was asked for.
+    let (job, push) = tokio::join!(server.commit_all(PUSH_GROUP), device.accept_push());
+    assert!(job.contains("<type>CommitAll</type>") && job.contains("<status>commit succeeded"), "{job}");
+    assert!(job.contains("in force after 250 us") && job.contains("<dgname>dg</dgname>"), "{job}");
+    assert!(
+        push.configuration.contains("name=\"out\"") && push.configuration.contains("203.0.113.2/24"),
+        "{}",
+        push.configuration
+    );
+    let groups = server.op("<show><devicegroups/></show>").await;
+    assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "In Sync");
+    let stacks = server.op("<show><template-stack/></show>").await;
+    assert_eq!(between(&stacks, "<template-status>", "</template-status>"), "In Sync");
+
+    // Both parts change; only the stack's is pushed.
+    rule(&server, "second").await;
+    server
+        .set(
+            &format!("{LOCALHOST}/template/entry[@name='net']/config/devices/entry[@name='localhost.localdomain']/network/interface/ethernet/entry[@name='ethernet1/1']"),
+            "<comment>changed</comment>",
+        )
+        .await;
+    server.commit().await;
+    let groups = server.op("<show><devicegroups/></show>").await;
+    assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "Out of Sync");
+    let (job, push) = tokio::join!(server.commit_all(PUSH_STACK), device.accept_push());
+    assert!(job.contains("<result>OK</result>"), "{job}");
+    assert!(push.configuration.contains("changed") && !push.configuration.contains("second"), "{}", push.configuration);
+    let templates = server.op("<show><templates/></show>").await;
+    assert_eq!(between(&templates, "<template-status>", "</template-status>"), "In Sync");
+    let groups = server.op("<show><devicegroups/></show>").await;
+    assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "Out of Sync");
+    let (_, push) = tokio::join!(server.commit_all(PUSH_GROUP), device.accept_push());
+    assert!(push.configuration.contains("changed") && push.configuration.contains("second"));
+
+    // A device that comes back with something else is out of sync.
+    let identity = device.identity;
+    let _device = Device::attach(&server, identity, &serial, "something else").await.unwrap();
+    loop {
+        let groups = server.op("<show><devicegroups/></show>").await;
+        if between(&groups, "<shared-policy-status>", "</shared-policy-status>") == "Out of Sync" {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    place(&server, &serial).await;
+    server.commit().await;
+    let refuse = async {
+        let push = device.next_push().await;
+        let diagnostics = vec![Diagnostic {
+            error: true,
+            code: "unknown-zone".into(),
+            xpath: "/config/x".into(),
+            message: "no zone `dmz`".into(),
+            help: "did you mean `dmx`?".into(),
+            ..Diagnostic::default()
+        }];
+        let result = PushResult { id: push.id, enforced: false, digest: String::new(), diagnostics, swap_us: 0 };
+        device.send(FromDevice::PushResult(result)).await;
+    };
+    let (job, ()) = tokio::join!(server.commit_all(PUSH_GROUP), refuse);
+    assert!(job.contains("<result>FAIL</result>") && job.contains("<progress>100</progress>"), "{job}");
+    assert!(
+        job.contains("<line>Error:  no zone `dmz` [unknown-zone] --&gt; /config/x; help: did you mean `dmx`?</line>"),
+        "{job}"
+    );
+    let groups = server.op("<show><devicegroups/></show>").await;
+    assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "Out of Sync");
+
+    // It goes away in the middle of a push; then it is not there at all.
+    let go = async {
+        device.next_push().await;
+        drop(device);
+    };
+    let (job, ()) = tokio::join!(server.commit_all(PUSH_GROUP), go);
+    assert!(job.contains(&format!("{serial} disconnected before it answered")), "{job}");
+    let job = server.commit_all(PUSH_GROUP).await;
+    assert!(job.contains(&format!("{serial} not connected")) && !job.contains("<tfin/>"), "{job}");
+
+    let unknown = PUSH_GROUP.replace("'dg'", "'nobody'");
+    let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &unknown)]).await;
+    assert!(
+        refused.contains("code=\"12\"") && refused.contains("`nobody` is not part of the running configuration"),
+        "{refused}"
+    );
+    let odd = "<commit-all><template><name>net</name><nonsense/></template></commit-all>";
+    let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", odd)]).await;
+    assert!(refused.contains("<line> commit-all -&gt; template -&gt; nonsense unexpected here</line><line> commit-all -&gt; template  is unexpected</line><line> commit-all  is unexpected</line>"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_reach_the_device_and_its_answers_the_client() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    let answer = async {
+        let Some(Ok(ToDevice::Command(command))) = device.next().await else { panic!("a command was expected") };
+        assert_eq!(command.xml, "<show><session><all/></session></show>");
+        let xml = "<entry><idx>7</idx></entry>".to_owned();
+        device.send(FromDevice::CommandResult(CommandResult { id: command.id, ok: true, xml })).await;
+        let Some(Ok(ToDevice::Command(command))) = device.next().await else { panic!("a command was expected") };
+        let xml = "no such session".to_owned();
+        device.send(FromDevice::CommandResult(CommandResult { id: command.id, ok: false, xml })).await;
+    };
+    let ask = async {
+        let all = [("type", "op"), ("cmd", "<show><session><all/></session></show>"), ("target", serial.as_str())];
+        let one = [("type", "op"), ("cmd", "<show><session><id>9</id></session></show>"), ("target", serial.as_str())];
+        (server.body(&all).await, server.body(&one).await)
+    };
+    let ((), (all, one)) = tokio::join!(answer, ask);
+    assert_eq!(all, r#"<response status="success"><result><entry><idx>7</idx></entry></result></response>"#);
+    assert!(one.contains("status=\"error\"") && one.contains("no such session"), "{one}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_stored_once_found_again_and_bounded() {
+    let server = Server::start_with(|settings| settings.traffic_logs_max = 50).await;
+    let mut device = Device::join(&server).await;
+    device.log("boot-1", 3, (1..=3).map(record).collect()).await;
+    // Sent again after a lost acknowledgement, with one that is new.
+    device.log("boot-1", 4, (2..=4).map(record).collect()).await;
+    let all = traffic(&server, "").await;
+    assert!(all.contains("<logs count=\"4\" progress=\"100\">"), "{all}");
+    let newest_first = all.find("10.0.0.4").unwrap() < all.find("10.0.0.1").unwrap();
+    assert!(newest_first, "{all}");
+    for (query, count) in [
+        ("(addr.src in 10.0.0.0/31)", 1),
+        ("(addr.src in 10.0.0.2)", 1),
+        ("(addr in 192.0.2.0/24) and (port.dst eq 443) and (proto eq tcp)", 4),
+        ("(rule eq out) and not (sessionid leq 2)", 2),
+        ("(natsrc in 203.0.113.2) and (zone.src eq trust) and (bytes geq 1000)", 4),
+        ("(action neq allow)", 0),
+        ("(receive_time geq '2030/01/01 00:00:00') or (sessionid eq 1)", 1),
+    ] {
+        let found = traffic(&server, query).await;
+        assert!(found.contains(&format!("<logs count=\"{count}\"")), "{query}: {found}");
+    }
+    let bad = server.body(&[("type", "log"), ("log-type", "traffic"), ("query", "(adr.src in 10.0.0.1)")]).await;
+    assert!(bad.contains("at character 2: `adr.src` is not a field of this log; did you mean `addr.src`?"), "{bad}");
+
+    // A restarted firewall counts from one again; only so many rows are kept.
+    device.log("boot-2", 100, (1..=100).map(record).collect()).await;
+    let all = traffic(&server, "").await;
+    assert!(all.contains("<logs count=\"50\"") && !all.contains("<src>10.0.0.50</src>"), "{all}");
+    let status = server.op("<show><logging-status/></show>").await;
+    assert!(
+        status.contains("<stored>104</stored><repeated>2</repeated><deleted-by-retention>54</deleted-by-retention>"),
+        "{status}"
+    );
+}

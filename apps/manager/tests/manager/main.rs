@@ -1,0 +1,10 @@
+//! The manager as its clients and its firewalls see it: a real listener, real TLS, a real database.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+mod durability;
+mod envelopes;
+mod fleet;
+mod load;
+mod python_clients;
