@@ -6,10 +6,11 @@ target=$1
 seconds=$2
 cd "$(dirname "$0")"
 build=${CARGO_TARGET_DIR:-target}
+# Naming the target triple keeps the instrumentation out of build scripts and macros.
+triple=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing"
-triple=x86_64-unknown-linux-gnu
 cargo build --release --target "$triple" --bin "$target"
 mkdir -p "$build/found/$target" artifacts
-exec "$build/$triple/release/$target" -max_total_time="$seconds" -timeout=10 -max_len=65536 \
+exec "$build/$triple/release/$target" -max_total_time="$seconds" -timeout=10 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="artifacts/" "$build/found/$target" "corpus/$target"

@@ -215,7 +215,8 @@ pub(crate) fn hash_password(password: &str) -> anyhow::Result<String> {
     anyhow::ensure!(!password.is_empty(), "the password is empty");
     anyhow::ensure!(password.len() <= PASSWORD_MAX, "the password is longer than {PASSWORD_MAX} bytes");
     let salt = SaltString::encode_b64(&random::bytes::<16>()).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let hash = Argon2::default().hash_password(password.as_bytes(), &salt).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let hash =
+        Argon2::default().hash_password(password.as_bytes(), &salt).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(hash.to_string())
 }
 
@@ -226,9 +227,8 @@ pub(crate) fn is_verifiable(phash: &str) -> bool {
 
 /// The role an entry of `mgt-config/users` gives.
 pub(crate) fn role_of(user: &Element) -> Role {
-    let granted = |role: &str| {
-        user.descend(&["permissions", "role-based", role]).is_some_and(|granted| granted.text() == "yes")
-    };
+    let granted =
+        |role: &str| user.descend(&["permissions", "role-based", role]).is_some_and(|granted| granted.text() == "yes");
     if granted("superuser") {
         Role::Superuser
     } else if granted("superreader") {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use bartizan_model::tree::Element;
-use bartizan_model::xml;
+use bartizan_model::{diff, xml};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::accounts::Caller;
@@ -118,11 +118,7 @@ impl Configuration {
     }
 
     /// Applies edits to the candidate in order, all or none.
-    pub(crate) async fn apply(
-        self: &Arc<Self>,
-        caller: &Caller,
-        edits: Vec<Edit>,
-    ) -> Result<Vec<Applied>, ApplyError> {
+    pub(crate) async fn apply(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
         let (this, caller) = (self.clone(), caller.clone());
         // A task of its own: a client that goes away must not stop us between disk and memory.
         tokio::spawn(async move { this.apply_to_end(&caller, edits).await })
@@ -252,9 +248,8 @@ impl Configuration {
 }
 
 /// What the candidate changes, for people.
-pub(crate) fn difference(running: &Element, candidate: &Element) -> String {
-    let _ = (running, candidate);
-    String::new()
+pub(crate) fn difference(running: &Arc<Element>, candidate: &Arc<Element>) -> String {
+    diff::unified(&diff::diff(running, candidate))
 }
 
 fn parse(text: &str) -> anyhow::Result<Arc<Element>> {

@@ -53,8 +53,7 @@ impl Store {
             .await
             .with_context(|| format!("cannot bring the database `{}` up to date", path.display()))?;
         crate::files::restrict(&path)?;
-        let reader =
-            SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        let reader = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, reader })
     }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bartizan_model::device;
-use bartizan_model::diagnostic::{Diagnostic, Severity};
+use bartizan_model::diagnostic::Diagnostic;
+use bartizan_model::render::origin::to_manager;
 use bartizan_model::tree::Element;
 use bartizan_model::{render, xml};
 use bartizan_policy::compile::compile;
@@ -25,8 +26,10 @@ pub(crate) struct Rendering {
     pub(crate) configuration: String,
     /// SHA-256, hex, of the text.
     pub(crate) digest: String,
-    /// Everything worth saying about it.
-    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What rendering and reading it say, with places in the manager's own tree.
+    pub(crate) read: Vec<Diagnostic>,
+    /// What compiling it says.
+    pub(crate) compiled: Vec<Diagnostic>,
 }
 
 /// What of a device is as it should be.
@@ -50,25 +53,32 @@ impl Rendering {
     pub(crate) fn new(policy: &Arc<Element>, templates: &Arc<Element>, serial: &str) -> Self {
         let rendered = match render::render(policy, templates, serial) {
             Ok(rendered) => rendered,
-            Err(diagnostics) => return Self::failed(diagnostics),
+            Err(diagnostics) => return Self::refused(diagnostics, Vec::new()),
+        };
+        let at_manager = |mut diagnostic: Diagnostic| {
+            diagnostic.origin = to_manager(diagnostic.origin, templates, Some(serial));
+            diagnostic
         };
         let report = device::read(&rendered, device::Scope::Device);
-        let mut diagnostics = report.diagnostics;
-        if let Some(config) = report.config {
-            match compile(&config, &mut Ids::default(), 1) {
-                Ok(compiled) => diagnostics.extend(compiled.warnings),
-                Err(errors) => diagnostics.extend(errors),
-            }
-        }
-        if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-            return Self::failed(diagnostics);
-        }
+        let read = report.diagnostics.into_iter().map(at_manager).collect();
+        let Some(config) = report.config else {
+            return Self::refused(read, Vec::new());
+        };
+        let compiled = match compile(&config, &mut Ids::default(), 1) {
+            Ok(compiled) => compiled.warnings.into_iter().map(at_manager).collect(),
+            Err(diagnostics) => return Self::refused(read, diagnostics.into_iter().map(at_manager).collect()),
+        };
         let configuration = xml::write(&rendered);
-        Self { digest: hex_digest(configuration.as_bytes()), configuration, diagnostics }
+        Self { digest: hex_digest(configuration.as_bytes()), configuration, read, compiled }
     }
 
-    fn failed(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { configuration: String::new(), digest: String::new(), diagnostics }
+    fn refused(read: Vec<Diagnostic>, compiled: Vec<Diagnostic>) -> Self {
+        Self { configuration: String::new(), digest: String::new(), read, compiled }
+    }
+
+    /// Everything worth saying about it.
+    pub(crate) fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.read.iter().chain(&self.compiled).cloned().collect()
     }
 
     /// Whether there is nothing to push.

@@ -2,7 +2,7 @@
 //!
 //! A table made from a manager's configuration tree; names are as written, nothing is checked here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bartizan_model::manager::{self, DeviceAssignment};
 use bartizan_model::tree::Element;
@@ -65,12 +65,6 @@ impl Topology {
             stacks: stacks.collect(),
             devices: devices.into_iter().map(|device| (device.serial.clone(), device)).collect(),
         }
-    }
-
-    /// Serials that have something to enforce.
-    pub(crate) fn placed(&self) -> BTreeSet<&str> {
-        let placed = self.devices.values().filter(|device| device.device_group.is_some() || device.stack.is_some());
-        placed.map(|device| device.serial.as_str()).collect()
     }
 
     /// The group of a device.

@@ -19,9 +19,9 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
+use bartizan_model::xml;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use bartizan_model::xml;
 
 use crate::accounts::{Caller, LoginError, Role};
 use crate::app::App;
@@ -139,9 +139,7 @@ fn version(app: &App) -> Reply {
 
 fn export(app: &App, parameters: &Parameters) -> Reply {
     match parameters.get("category") {
-        Some("configuration") => {
-            Reply::file("running-config.xml", xml::write(&app.configuration.snapshot().running))
-        }
+        Some("configuration") => Reply::file("running-config.xml", xml::write(&app.configuration.snapshot().running)),
         Some(category) => Reply::error(
             reply::code::INVALID_COMMAND,
             &[format!("export of `{category}` is not supported yet; `configuration` is")],

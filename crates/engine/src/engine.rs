@@ -30,7 +30,7 @@ pub struct Engine {
     pub(crate) now: Time,
     pub(crate) tables: Option<Arc<Compiled>>,
     /// Counts the installed tables, from 1.
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
     pub(crate) local_mac: Option<Mac>,
     pub(crate) table: Table,

@@ -14,7 +14,7 @@ use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
 use crate::neighbor::NeighborRef;
 use crate::pipeline::{Staged, drop};
-use crate::session::{Direction, Kind, NextHop, Path, Session};
+use crate::session::{Direction, Kind, NextHop, Session, Side};
 use crate::table::Slot;
 use crate::tcp::tracking::Tracking;
 use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionState, Verdict};
@@ -92,20 +92,20 @@ impl Engine {
         session.kind = plan.kind;
         session.egress = plan.egress;
         session.lease = plan.lease;
-        session.keys[1] = server;
-        session.paths[0].rewrite = Rewrite::new(key.tuple(), plan.tuple);
-        session.paths[1].rewrite = Rewrite::new(server.tuple(), reverse(0, key.protocol(), &key.tuple()).tuple());
+        session.sides[1].key = server;
+        session.sides[0].rewrite = Rewrite::new(key.tuple(), plan.tuple);
+        session.sides[1].rewrite = Rewrite::new(server.tuple(), reverse(0, key.protocol(), &key.tuple()).tuple());
         match plan.exit {
             Exit::Neighbor(next_hop) => {
-                session.paths[0].port = Port::Data(plan.egress);
-                session.paths[0].next_hop = NextHop::Address(next_hop);
-                session.paths[0].generation = self.generation;
-                session.paths[0].mtu_bytes = self.mtu(plan.egress);
+                session.sides[0].port = Port::Data(plan.egress);
+                session.next_hops[0] = NextHop::Address(next_hop);
+                session.sides[0].generation = self.generation;
+                session.sides[0].mtu_bytes = self.mtu(plan.egress);
             }
             Exit::Local => {
-                session.paths[0].port = Port::Local;
-                session.paths[0].next_hop = NextHop::Address(LOCAL_HOST.into());
-                session.paths[0].generation = self.generation;
+                session.sides[0].port = Port::Local;
+                session.next_hops[0] = NextHop::Address(LOCAL_HOST.into());
+                session.sides[0].generation = self.generation;
             }
             Exit::Nowhere => {}
         }
@@ -145,7 +145,7 @@ impl Engine {
     /// Takes a session out of the table and logs its end.
     pub(crate) fn end(&mut self, slot: Slot, reason: EndReason) {
         let session = &self.table[slot];
-        let keys = session.keys;
+        let keys = [session.client(), session.server()];
         let lease = session.lease;
         let reason = session.end.unwrap_or(reason);
         if session.kind != Kind::Refused && session.verdict.log_end {
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     fn insert(&mut self, session: Session) -> Slot {
-        let keys = session.keys;
+        let keys = [session.client(), session.server()];
         let expires = session.expires();
         let slot = self.table.insert(session);
         self.wheel.schedule(slot, expires);
@@ -205,13 +205,14 @@ impl Engine {
     ) -> Session {
         self.session_serial += 1;
         let tuple = key.tuple();
-        let path = Path {
-            rewrite: Rewrite::new(tuple, tuple),
+        let side = |key| Side {
+            key,
+            counts: (0, 0),
             generation: 0,
             port: arrival.port,
-            next_hop: NextHop::Station(arrival.station),
             neighbor: NeighborRef::NONE,
             mtu_bytes: 0,
+            rewrite: Rewrite::new(tuple, tuple),
         };
         let timeouts = &self.settings.timeouts;
         Session {
@@ -226,10 +227,9 @@ impl Engine {
                 1 | 58 => timeouts.icmp,
                 _ => timeouts.other,
             },
-            keys: [*key, reverse(key.router(), key.protocol(), &tuple)],
-            paths: [path, path],
-            counts: [(0, 0); 2],
             tcp: Tracking::default(),
+            sides: [side(*key), side(reverse(key.router(), key.protocol(), &tuple))],
+            next_hops: [NextHop::Station(arrival.station); 2],
             id: u64::from(self.settings.worker) << 48 | self.session_serial,
             start: self.now,
             ingress: iface,

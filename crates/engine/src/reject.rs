@@ -50,10 +50,11 @@ impl Engine {
     /// Sends a reset as if it were the next segment of `direction`.
     fn reset_towards(&mut self, slot: Slot, direction: Direction) {
         let session = &self.table[slot];
-        let path = session.paths[direction.index()];
+        let side = session.sides[direction.index()];
+        let next_hop = session.next_hops[direction.index()];
         let Some((sequence, acknowledgment)) = session.tcp.reset_towards(direction.other()) else { return };
-        let Some(mac) = self.mac_of(path.port) else { return };
-        let says = *path.rewrite.result();
+        let Some(mac) = self.mac_of(side.port) else { return };
+        let says = side.rewrite.result();
         let reset = Reset {
             source: says.source,
             destination: says.destination,
@@ -63,16 +64,16 @@ impl Engine {
             acknowledgment: Some(acknowledgment),
         };
         // The path is that of the session's last packet; a neighbour that nobody knows gets none.
-        let station = match path.next_hop {
+        let station = match next_hop {
             NextHop::Station(station) => Some(station),
-            NextHop::Address(address) => match self.neighbors.find(path.port, address, self.now) {
+            NextHop::Address(address) => match self.neighbors.find(side.port, address, self.now) {
                 Found::Known(_, station) => Some(station),
                 Found::Asked(_) | Found::Unasked(_) | Found::Silent | Found::Full => None,
             },
         };
         if let Some(destination) = station {
             self.counters.rejections += 1;
-            self.send(path.port, reset.frame(Link { source: mac, destination }));
+            self.send(side.port, reset.frame(Link { source: mac, destination }));
         }
     }
 
@@ -87,7 +88,7 @@ impl Engine {
     }
 
     fn count_refused(&mut self, slot: Slot, direction: Direction, arrival: &Arrival) {
-        let count = &mut self.table[slot].counts[direction.index()];
+        let count = &mut self.table[slot].sides[direction.index()].counts;
         count.0 += arrival.wire.0;
         count.1 += arrival.wire.1;
     }

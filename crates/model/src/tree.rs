@@ -3,7 +3,7 @@
 //! Children sit behind `Arc`, so cloning a whole configuration is O(1) and an edit copies only the path
 //! from the root to the node (candidate and running share everything else; diff skips shared parts).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Byte range in the text an element was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,17 +52,17 @@ impl Eq for Element {}
 impl Element {
     /// An empty element.
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), ..Self::default() }
+        Self { name: shared(name), ..Self::default() }
     }
 
     /// `<entry name="...">`.
     pub fn entry(name: &str) -> Self {
-        Self { name: "entry".into(), attributes: vec![("name".into(), name.into())], ..Self::default() }
+        Self { name: shared("entry"), attributes: vec![(shared("name"), name.into())], ..Self::default() }
     }
 
     /// An element that holds only text.
     pub fn leaf(name: &str, text: &str) -> Self {
-        Self { name: name.into(), children: vec![Child::Text(text.into())], ..Self::default() }
+        Self { name: shared(name), children: vec![Child::Text(text.into())], ..Self::default() }
     }
 
     /// Value of an attribute.
@@ -129,6 +129,13 @@ impl Element {
             (tag, None) => tag.to_owned(),
         }
     }
+}
+
+/// A tag or attribute name. The three that make up most of a tree are allocated once, so that walking a
+/// list of thousands stays in the cache.
+pub(crate) fn shared(name: &str) -> Arc<str> {
+    static COMMON: LazyLock<[Arc<str>; 3]> = LazyLock::new(|| ["entry", "member", "name"].map(Arc::from));
+    COMMON.iter().find(|common| ***common == *name).cloned().unwrap_or_else(|| name.into())
 }
 
 /// A string as an XPath literal: in single quotes, in double quotes when it holds a single one, and as

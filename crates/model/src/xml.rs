@@ -20,7 +20,7 @@ pub const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Deepest nesting; the deepest configurations of PAN-OS stay below 40.
 pub const DEPTH_MAX: usize = 64;
 /// Most elements in one text.
-pub const ELEMENTS_MAX: usize = 4_000_000;
+pub const ELEMENTS_MAX: usize = 2_000_000;
 /// Most attributes of one element.
 pub const ATTRIBUTES_MAX: usize = 64;
 

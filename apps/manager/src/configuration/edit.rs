@@ -115,9 +115,8 @@ impl EditFailure {
 impl Edit {
     /// Reads the parameters of a request; an error says which one is missing or wrong.
     pub(crate) fn from_request<'a>(action: &str, get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, String> {
-        let text = |name: &str| {
-            get(name).map(str::to_owned).ok_or_else(|| format!("Missing value for parameter \"{name}\"."))
-        };
+        let text =
+            |name: &str| get(name).map(str::to_owned).ok_or_else(|| format!("Missing value for parameter \"{name}\"."));
         let xpath = text("xpath")?;
         match action {
             "set" => Ok(Self::Set { xpath, element: text("element")? }),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bartizan_model::diagnostic::{Diagnostic, Severity};
-use bartizan_model::render;
 use bartizan_model::tree::Element;
+use bartizan_model::{manager, render};
 
 use super::{Job, Outcome};
 use crate::accounts::{Caller, Role, is_verifiable, role_of};
@@ -16,7 +16,6 @@ use crate::app::App;
 use crate::configuration::Snapshot;
 use crate::store::audit::AuditLine;
 use crate::sync::Rendering;
-use crate::topology::Topology;
 
 /// Lines of diagnostics a job keeps.
 const LINES_MAX: usize = 1000;
@@ -126,13 +125,11 @@ fn diagnose(candidate: &Arc<Element>) -> Vec<Diagnostic> {
     diagnostics.extend(administrators(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {
-        for serial in Topology::read(candidate).placed() {
-            diagnostics.extend(Rendering::new(candidate, candidate, serial).diagnostics);
+        // A device without a stack has no interfaces yet, so there is nothing to compile.
+        for device in manager::devices(candidate).into_iter().filter(|device| device.stack.is_some()) {
+            diagnostics.extend(Rendering::new(candidate, candidate, &device.serial).compiled);
         }
     }
-    // Devices of one group say the same of the same place.
-    let mut seen = std::collections::BTreeSet::new();
-    diagnostics.retain(|diagnostic| seen.insert(diagnostic.clone()));
     diagnostics
 }
 

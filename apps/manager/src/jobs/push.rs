@@ -118,13 +118,13 @@ async fn push(app: &App, request: &PushRequest, version: u64, serial: &str) -> E
         Err(error) => return End::failed(format!("{error:#}")),
     };
     let owned = serial.to_owned();
-    let rendered =
-        tokio::task::spawn_blocking(move || Rendering::new(&policy_tree, &template_tree, &owned)).await;
+    let rendered = tokio::task::spawn_blocking(move || Rendering::new(&policy_tree, &template_tree, &owned)).await;
     let rendering = match rendered {
         Ok(rendering) => rendering,
         Err(error) => return End::failed(format!("the configuration cannot be rendered: {error}")),
     };
-    let lines = |severity| lines(&rendering.diagnostics, severity, LINES_MAX);
+    let diagnostics = rendering.diagnostics();
+    let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
     let warnings = lines(Severity::Warning);
     if rendering.is_refused() {
         let mut errors = vec!["Validation Error:".to_owned()];
@@ -178,7 +178,10 @@ async fn settle(app: &App, pushed: &Pushed<'_>, result: PushResult, mut warnings
         return End { warnings, ..End::failed(line) };
     }
     if let Err(error) = app.store.record_push(pushed).await {
-        return End { warnings, ..End::failed(format!("the device enforces it, but that cannot be recorded: {error}")) };
+        return End {
+            warnings,
+            ..End::failed(format!("the device enforces it, but that cannot be recorded: {error}"))
+        };
     }
     let note = format!("Configuration committed successfully; in force after {} us", result.swap_us);
     End { ok: true, warnings, notes: vec![note], ..End::default() }
@@ -186,7 +189,8 @@ async fn settle(app: &App, pushed: &Pushed<'_>, result: PushResult, mut warnings
 
 fn device_line(diagnostic: &bartizan_api::fleet::Diagnostic) -> String {
     let mut line = format!(" {} [{}]", diagnostic.message, diagnostic.code);
-    for (before, text) in [(" --> ", &diagnostic.xpath), (" from ", &diagnostic.owner), ("; help: ", &diagnostic.help)] {
+    for (before, text) in [(" --> ", &diagnostic.xpath), (" from ", &diagnostic.owner), ("; help: ", &diagnostic.help)]
+    {
         if !text.is_empty() {
             line = format!("{line}{before}{text}");
         }

@@ -69,12 +69,10 @@ impl Store {
 
     /// The newest versions, newest first.
     pub(crate) async fn versions(&self, count_max: u32) -> sqlx::Result<Vec<VersionLine>> {
-        sqlx::query_as(
-            "SELECT number, time_us, author, comment, digest FROM versions ORDER BY number DESC LIMIT ?",
-        )
-        .bind(count_max)
-        .fetch_all(&self.reader)
-        .await
+        sqlx::query_as("SELECT number, time_us, author, comment, digest FROM versions ORDER BY number DESC LIMIT ?")
+            .bind(count_max)
+            .fetch_all(&self.reader)
+            .await
     }
 
     /// Stores a version, drops the edits that are part of it and finishes the job, all or nothing.
@@ -85,9 +83,8 @@ impl Store {
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> sqlx::Result<u64> {
         let mut transaction = self.writer.begin().await?;
-        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM versions")
-            .fetch_one(&mut *transaction)
-            .await?;
+        let newest: i64 =
+            sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM versions").fetch_one(&mut *transaction).await?;
         let number = newest + 1;
         sqlx::query(
             "INSERT INTO versions (number, time_us, author, comment, digest, configuration) VALUES (?, ?, ?, ?, ?, ?)",
@@ -100,10 +97,7 @@ impl Store {
         .bind(version.configuration)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("DELETE FROM journal WHERE id <= ?")
-            .bind(version.journal_end)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query("DELETE FROM journal WHERE id <= ?").bind(version.journal_end).execute(&mut *transaction).await?;
         sqlx::query(
             "DELETE FROM versions WHERE number <= ?1 - ?2 AND number NOT IN \
              (SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \

@@ -65,7 +65,10 @@ async fn check_partial(app: &App, partial: &Element) -> Result<(), Reply> {
     }
     let refuse = |why: String| {
         let line = format!("partial commit is not supported yet: {why}; nothing was committed");
-        Err(Reply::error(code::NOT_POSSIBLE, &[line.as_str(), "commit everything, or revert what is not to be part of it"]))
+        Err(Reply::error(
+            code::NOT_POSSIBLE,
+            &[line.as_str(), "commit everything, or revert what is not to be part of it"],
+        ))
     };
     if let Some(other) = narrowing.iter().find(|name| **name != "admin") {
         return refuse(format!("it is narrowed by `{other}`"));
@@ -100,8 +103,15 @@ async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
 
 fn shared_policy(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequest), Reply> {
     const KNOWN: &[&str] = &[
-        "device-group", "device", "vsys", "description", "admin", "include-template", "force-template-values",
-        "merge-with-candidate-cfg", "validate-only",
+        "device-group",
+        "device",
+        "vsys",
+        "description",
+        "admin",
+        "include-template",
+        "force-template-values",
+        "merge-with-candidate-cfg",
+        "validate-only",
     ];
     check_children(what, KNOWN)?;
     let mut names = Vec::new();
@@ -117,25 +127,27 @@ fn shared_policy(what: &Element, topology: &Topology) -> Result<(PushScope, Push
     }
     wanted.extend(serials(what.child("device").map(|list| &**list)));
     let everything = names.is_empty() && wanted.is_empty();
-    let groups: Vec<_> = topology
-        .groups
-        .iter()
-        .filter(|group| everything || names.is_empty() || names.contains(&group.name))
-        .collect();
+    let groups: Vec<_> =
+        topology.groups.iter().filter(|group| everything || names.is_empty() || names.contains(&group.name)).collect();
     if let Some(unknown) = names.iter().find(|name| groups.iter().all(|group| group.name != **name)) {
         return Err(not_running(&["commit-all", "shared-policy", "device-group"], unknown));
     }
     let devices = groups.iter().flat_map(|group| &group.devices).cloned().collect();
     let devices = subset(devices, &wanted, &["commit-all", "shared-policy", "device-group", "devices"])?;
     let scope = PushScope { push_type: "shared-policy".into(), name: names.join(", ") };
-    let request =
-        PushRequest { devices, policy: true, templates: yes(what, "include-template"), validate_only: false };
+    let request = PushRequest { devices, policy: true, templates: yes(what, "include-template"), validate_only: false };
     Ok((scope, request))
 }
 
 fn templates(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequest), Reply> {
     const KNOWN: &[&str] = &[
-        "name", "device", "description", "admin", "force-template-values", "merge-with-candidate-cfg", "validate-only",
+        "name",
+        "device",
+        "description",
+        "admin",
+        "force-template-values",
+        "merge-with-candidate-cfg",
+        "validate-only",
     ];
     check_children(what, KNOWN)?;
     let kind = &*what.name;
@@ -172,11 +184,7 @@ fn serials(list: Option<&Element>) -> Vec<String> {
     entries.chain(list.members()).chain(text).filter(|serial| !serial.is_empty()).collect()
 }
 
-fn subset(
-    devices: BTreeSet<String>,
-    wanted: &BTreeSet<String>,
-    path: &[&str],
-) -> Result<BTreeSet<String>, Reply> {
+fn subset(devices: BTreeSet<String>, wanted: &BTreeSet<String>, path: &[&str]) -> Result<BTreeSet<String>, Reply> {
     if let Some(stranger) = wanted.iter().find(|serial| !devices.contains(*serial)) {
         return Err(not_running(path, stranger));
     }

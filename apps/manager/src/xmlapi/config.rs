@@ -66,9 +66,7 @@ fn no_such_node() -> Reply {
 
 async fn change(app: &App, caller: &Caller, edit: Edit) -> Reply {
     match app.configuration.apply(caller, vec![edit]).await {
-        Ok(applied) if applied.contains(&Applied::Absent) => {
-            Reply::message(code::NOT_PRESENT, "Object doesn't exist")
-        }
+        Ok(applied) if applied.contains(&Applied::Absent) => Reply::message(code::NOT_PRESENT, "Object doesn't exist"),
         Ok(_) => Reply::done(),
         Err(error) => error.into(),
     }

@@ -105,10 +105,7 @@ async fn collect(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
         .leaf("id", &query.id.to_string());
     let logs = element("logs").attr("count", &entries.len().to_string()).attr("progress", "100").with_all(entries);
     let devices = element("devices").with(entry("localhost.localdomain").leaf("hostname", "localhost.localdomain"));
-    let result = element("result")
-        .with(job)
-        .with(element("log").with(logs))
-        .with(element("meta").with(devices));
+    let result = element("result").with(job).with(element("log").with(logs)).with(element("meta").with(devices));
     Reply::result(result)
 }
 

@@ -12,9 +12,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -39,13 +39,8 @@ impl Server {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut server = Self {
-            address: "127.0.0.1:0".parse().unwrap(),
-            directory,
-            key: String::new(),
-            stop: None,
-            task: None,
-        };
+        let mut server =
+            Self { address: "127.0.0.1:0".parse().unwrap(), directory, key: String::new(), stop: None, task: None };
         server.launch(change).await;
         let answer = server.send(&[("type", "keygen"), ("user", "admin"), ("password", PASSWORD)], &[]).await;
         server.key = between(&answer.body, "<key>", "</key>").to_owned();
@@ -91,8 +86,7 @@ impl Server {
     }
 
     pub(crate) async fn set(&self, xpath: &str, element: &str) {
-        let body =
-            self.body(&[("type", "config"), ("action", "set"), ("xpath", xpath), ("element", element)]).await;
+        let body = self.body(&[("type", "config"), ("action", "set"), ("xpath", xpath), ("element", element)]).await;
         assert!(body.contains("command succeeded"), "set {xpath}: {body}");
     }
 
@@ -167,7 +161,11 @@ impl Server {
     }
 
     /// A TLS connection that trusts only the manager's own authority.
-    pub(crate) async fn connect(&self, identity: Option<&Identity>, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(
+        &self,
+        identity: Option<&Identity>,
+        protocol: &[u8],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -180,9 +178,7 @@ impl Server {
         };
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TcpStream::connect(self.address).await?;
-        TlsConnector::from(Arc::new(config))
-            .connect(ServerName::try_from("manager.bartizan").unwrap(), stream)
-            .await
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("manager.bartizan").unwrap(), stream).await
     }
 
     pub(crate) fn ca(&self) -> CertificateDer<'static> {

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use bartizan_manager::{Manager, Settings};
 use crate::common::{PASSWORD, Server, between};
+use bartizan_manager::{Manager, Settings};
 use rand::{Rng as _, SeedableRng as _};
 
 const DIRECTORY: &str = "BARTIZAN_TEST_SERVE";
@@ -78,7 +78,9 @@ async fn killed_at_any_moment_the_configuration_is_the_old_or_the_new_one() {
     for round in 1..=KILLS {
         let (process, address) = spawn(server.directory.path());
         server.address = address;
-        let running = generation(&server.body(&[("type", "config"), ("action", "show"), ("xpath", "/config/shared/address")]).await);
+        let running = generation(
+            &server.body(&[("type", "config"), ("action", "show"), ("xpath", "/config/shared/address")]).await,
+        );
         let candidate = generation(&server.get("/config/shared/address").await);
         assert!(running >= committed, "round {round}: version with generation {committed} was lost, found {running}");
         assert!(candidate >= edited, "round {round}: edit {edited} was lost, found {candidate}");
@@ -111,8 +113,9 @@ async fn killed_at_any_moment_the_configuration_is_the_old_or_the_new_one() {
 
 /// Whether the edit was answered as done.
 async fn edit(server: &Server, generation: u32) -> bool {
-    let entries: String =
-        (0..ENTRIES).map(|entry| format!("<entry name='a{entry}'><fqdn>g{generation}.example</fqdn></entry>")).collect();
+    let entries: String = (0..ENTRIES)
+        .map(|entry| format!("<entry name='a{entry}'><fqdn>g{generation}.example</fqdn></entry>"))
+        .collect();
     let element = format!("<address>{entries}</address>");
     let parameters =
         [("type", "config"), ("action", "edit"), ("xpath", "/config/shared/address"), ("element", element.as_str())];

@@ -23,7 +23,10 @@ async fn a_key_is_traded_for_name_and_password() {
     assert!(server.key.bytes().all(|byte| byte.is_ascii_alphanumeric()), "keys are not url-encoded by clients");
     let wrong = server.send(&[("type", "keygen"), ("user", "admin"), ("password", "no")], &[]).await;
     assert_eq!(wrong.status, 403);
-    check(&wrong.body, expect![[r#"<response status="error" code="403"><result><msg>Invalid Credential</msg></result></response>"#]]);
+    check(
+        &wrong.body,
+        expect![[r#"<response status="error" code="403"><result><msg>Invalid Credential</msg></result></response>"#]],
+    );
     let unknown = server.send(&[("type", "keygen"), ("user", "nobody"), ("password", "no")], &[]).await;
     assert_eq!(unknown, wrong);
 
@@ -90,25 +93,33 @@ async fn reading_and_writing_the_candidate() {
     );
     check(
         &server.get(&format!("{ADDRESSES}/entry[@name='a']")).await,
-        expect![[r#"<response status="success" code="19"><result total-count="1" count="1"><entry name="a"><ip-netmask>10.0.0.1</ip-netmask></entry></result></response>"#]],
+        expect![[
+            r#"<response status="success" code="19"><result total-count="1" count="1"><entry name="a"><ip-netmask>10.0.0.1</ip-netmask></entry></result></response>"#
+        ]],
     );
     check(
         &server.get(&format!("{ADDRESSES}/entry/@name")).await,
-        expect![[r#"<response status="success" code="19"><result total-count="1" count="1"><entry name="a"/></result></response>"#]],
+        expect![[
+            r#"<response status="success" code="19"><result total-count="1" count="1"><entry name="a"/></result></response>"#
+        ]],
     );
     // The other branch of the choice takes the place of the first.
     let fqdn = "<fqdn>example.com</fqdn>";
     config(&server, "set", &[("xpath", &format!("{ADDRESSES}/entry[@name='a']")), ("element", fqdn)]).await;
     check(
         &server.get(&format!("{ADDRESSES}/entry")).await,
-        expect![[r#"<response status="success" code="19"><result total-count="1" count="1"><entry name="a"><fqdn>example.com</fqdn></entry></result></response>"#]],
+        expect![[
+            r#"<response status="success" code="19"><result total-count="1" count="1"><entry name="a"><fqdn>example.com</fqdn></entry></result></response>"#
+        ]],
     );
     // Running is untouched until the commit.
     assert!(config(&server, "show", &[("xpath", ADDRESSES)]).await.contains("No such node"));
     server.commit().await;
     check(
         &config(&server, "show", &[("xpath", ADDRESSES)]).await,
-        expect![[r#"<response status="success"><result><address><entry name="a"><fqdn>example.com</fqdn></entry></address></result></response>"#]],
+        expect![[
+            r#"<response status="success"><result><address><entry name="a"><fqdn>example.com</fqdn></entry></address></result></response>"#
+        ]],
     );
     let path = format!("{ADDRESSES}/entry[@name='a']");
     assert!(config(&server, "delete", &[("xpath", &path), ("element", "<noise/>")]).await.contains("code=\"20\""));
@@ -139,7 +150,12 @@ async fn each_mistake_has_its_code() {
     let malformed = server.op("<show><system>").await;
     assert_eq!(code(&malformed), "18", "{malformed}");
     let unknown = server.op("<show><nonsense/></show>").await;
-    check(&unknown, expect![[r#"<response status="error" code="17"><msg><line>invalid client cli</line><line>`show nonsense` is not a command of this manager</line></msg></response>"#]]);
+    check(
+        &unknown,
+        expect![[
+            r#"<response status="error" code="17"><msg><line>invalid client cli</line><line>`show nonsense` is not a command of this manager</line></msg></response>"#
+        ]],
+    );
     let complete = config(&server, "complete", &[("xpath", ADDRESSES)]).await;
     assert_eq!(code(&complete), "17", "{complete}");
 
@@ -153,7 +169,8 @@ async fn each_mistake_has_its_code() {
         let answer = server.api(&parameters).await;
         assert_eq!(answer.status, 400, "{parameters:?} {}", answer.body);
     }
-    let target = server.body(&[("type", "op"), ("cmd", "<show><session><all/></session></show>"), ("target", "BZT1")]).await;
+    let target =
+        server.body(&[("type", "op"), ("cmd", "<show><session><all/></session></show>"), ("target", "BZT1")]).await;
     assert!(target.contains("<line>BZT1 not connected</line>"), "{target}");
 }
 
@@ -181,7 +198,10 @@ async fn many_edits_are_made_all_or_none() {
          <rename id=\"y\" xpath=\"/config/shared/address/entry[@name='a']\" newname=\"b\"/></multi-config>",
     )
     .await;
-    assert!(failed.starts_with(r#"<response status="error" code="12"><response status="error" code="12" id="y">"#), "{failed}");
+    assert!(
+        failed.starts_with(r#"<response status="error" code="12"><response status="error" code="12" id="y">"#),
+        "{failed}"
+    );
     assert!(!server.get(ADDRESSES).await.contains("\"c\""), "nothing of it was applied");
 }
 
@@ -189,20 +209,44 @@ async fn many_edits_are_made_all_or_none() {
 async fn a_commit_is_a_job_with_every_key() {
     let server = Server::start().await;
     server.set(GROUPS, r#"<entry name="dg"/>"#).await;
-    check(&server.op("<check><pending-changes/></check>").await, expect![[r#"<response status="success"><result>yes</result></response>"#]]);
+    check(
+        &server.op("<check><pending-changes/></check>").await,
+        expect![[r#"<response status="success"><result>yes</result></response>"#]],
+    );
     let commit = [("type", "commit"), ("cmd", "<commit><description>first</description></commit>")];
-    check(&server.body(&commit).await, expect![[r#"<response status="success" code="19"><result><msg><line>Commit job enqueued with jobid 1</line></msg><job>1</job></result></response>"#]]);
+    check(
+        &server.body(&commit).await,
+        expect![[
+            r#"<response status="success" code="19"><result><msg><line>Commit job enqueued with jobid 1</line></msg><job>1</job></result></response>"#
+        ]],
+    );
     let job = server.wait("1").await;
     for key in [
-        "tenq", "tdeq", "id", "user", "type", "status", "queued", "stoppable", "result", "tfin", "description",
-        "positionInQ", "progress", "warnings", "details",
+        "tenq",
+        "tdeq",
+        "id",
+        "user",
+        "type",
+        "status",
+        "queued",
+        "stoppable",
+        "result",
+        "tfin",
+        "description",
+        "positionInQ",
+        "progress",
+        "warnings",
+        "details",
     ] {
         assert!(job.contains(&format!("<{key}>")) || job.contains(&format!("<{key}/>")), "{key} in {job}");
     }
     assert_eq!(between(&job, "<result>OK", "/result>"), "<");
     assert_eq!(between(&job, "<description>", "</description>"), "first");
     assert!(job.contains("<line>Configuration committed successfully</line><line>Committed version 2 in "), "{job}");
-    check(&server.body(&commit).await, expect![[r#"<response status="success" code="19"><msg>There are no changes to commit.</msg></response>"#]]);
+    check(
+        &server.body(&commit).await,
+        expect![[r#"<response status="success" code="19"><msg>There are no changes to commit.</msg></response>"#]],
+    );
     check(
         &server.op("<show><jobs><id>4294967295</id></jobs></show>").await,
         expect![[r#"<response status="error" code="7"><msg><line>job 4294967295 not found</line></msg></response>"#]],
@@ -213,7 +257,10 @@ async fn a_commit_is_a_job_with_every_key() {
     assert!(server.op("<check><pending-changes/></check>").await.contains("yes"));
     assert!(server.commit().await.contains("Committed version 3 in "));
     let versions = server.op("<show><config><versions/></config></show>").await;
-    assert!(versions.contains(r#"<entry name="3">"#) && versions.contains("<description>first</description>"), "{versions}");
+    assert!(
+        versions.contains(r#"<entry name="3">"#) && versions.contains("<description>first</description>"),
+        "{versions}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,14 +269,24 @@ async fn a_commit_that_is_refused_says_everything_at_once() {
     server.set("/config/shared/address-group", r#"<entry name="g"><static><member>nobody</member></static></entry><entry name="h"><static><member>nothing</member></static></entry>"#).await;
     let job = server.commit().await;
     assert!(job.contains("<result>FAIL</result>") && job.contains("<progress>100</progress>"), "{job}");
-    assert!(job.contains("<details><line>Validation Error:</line>") && job.contains("<line>Commit failed</line>"), "{job}");
+    assert!(
+        job.contains("<details><line>Validation Error:</line>") && job.contains("<line>Commit failed</line>"),
+        "{job}"
+    );
     assert!(job.contains("`nobody`") && job.contains("`nothing`"), "{job}");
     assert!(job.contains("/config/shared/address-group/entry[@name='g']"), "{job}");
     assert!(config(&server, "show", &[("xpath", "/config/shared/address-group")]).await.contains("No such node"));
     // Partial commits are refused rather than widened.
-    let partial = [("type", "commit"), ("action", "partial"), ("cmd", "<commit><partial><admin><member>bob</member></admin></partial></commit>")];
+    let partial = [
+        ("type", "commit"),
+        ("action", "partial"),
+        ("cmd", "<commit><partial><admin><member>bob</member></admin></partial></commit>"),
+    ];
     let refused = server.body(&partial).await;
-    assert!(refused.contains("status=\"error\"") && refused.contains("the candidate also holds edits of `admin`"), "{refused}");
+    assert!(
+        refused.contains("status=\"error\"") && refused.contains("the candidate also holds edits of `admin`"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,12 +319,17 @@ async fn a_password_in_the_candidate_counts_at_once_and_a_reader_only_reads() {
     let command = "<request><password-hash><password>geheim</password></password-hash></request>";
     let (first, second) = (hash(&server.op(command).await), hash(&server.op(command).await));
     assert_ne!(first, second, "each hash has its own salt");
-    let user = format!("<entry name='eve'><phash>{first}</phash><permissions><role-based><superreader>yes</superreader></role-based></permissions></entry>");
+    let user = format!(
+        "<entry name='eve'><phash>{first}</phash><permissions><role-based><superreader>yes</superreader></role-based></permissions></entry>"
+    );
     server.set("/config/mgt-config/users", &user).await;
     let keygen = [("type", "keygen"), ("user", "eve"), ("password", "geheim")];
     let key = between(&server.send(&keygen, &[]).await.body, "<key>", "</key>").to_owned();
     let eve = [("x-pan-key", key.as_str())];
-    assert_eq!(server.send(&[("type", "config"), ("action", "get"), ("xpath", "/config/shared")], &eve).await.status, 200);
+    assert_eq!(
+        server.send(&[("type", "config"), ("action", "get"), ("xpath", "/config/shared")], &eve).await.status,
+        200
+    );
     for change in [
         vec![("type", "config"), ("action", "delete"), ("xpath", "/config/shared")],
         vec![("type", "config"), ("action", "multi-config"), ("element", "<multi-config/>")],

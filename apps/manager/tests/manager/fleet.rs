@@ -1,10 +1,10 @@
 //! Firewalls: enrolment, pushes, logs and commands over the real protocol.
 
+use crate::common::device::{Device, auth_key, enrol};
+use crate::common::{Server, between};
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{CommandResult, Diagnostic, PushResult, TrafficLog};
-use crate::common::device::{Device, auth_key, enrol};
-use crate::common::{Server, between};
 use tonic::Code;
 
 const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
@@ -28,7 +28,9 @@ async fn place(server: &Server, serial: &str) {
         zone("untrust", 2),
     );
     server.set(&format!("{LOCALHOST}/template"), &template).await;
-    let stack = format!("<entry name='stack'><templates><member>net</member></templates><devices><entry name='{serial}'/></devices></entry>");
+    let stack = format!(
+        "<entry name='stack'><templates><member>net</member></templates><devices><entry name='{serial}'/></devices></entry>"
+    );
     server.set(&format!("{LOCALHOST}/template-stack"), &stack).await;
     let group = format!("<entry name='dg'><devices><entry name='{serial}'/></devices></entry>");
     server.set(&format!("{LOCALHOST}/device-group"), &group).await;
@@ -44,7 +46,8 @@ async fn rule(server: &Server, name: &str) {
     server.set(&format!("{LOCALHOST}/device-group/entry[@name='dg']/pre-rulebase/security/rules"), &rule).await;
 }
 
-const PUSH_GROUP: &str = "<commit-all><shared-policy><device-group><entry name='dg'/></device-group></shared-policy></commit-all>";
+const PUSH_GROUP: &str =
+    "<commit-all><shared-policy><device-group><entry name='dg'/></device-group></shared-policy></commit-all>";
 const PUSH_STACK: &str = "<commit-all><template-stack><name>stack</name></template-stack></commit-all>";
 
 fn record(number: u64) -> TrafficLog {
@@ -150,7 +153,11 @@ async fn a_push_arrives_whole_and_sync_is_told_per_scope() {
     let (job, push) = tokio::join!(server.commit_all(PUSH_GROUP), device.accept_push());
     assert!(job.contains("<type>CommitAll</type>") && job.contains("<status>commit succeeded"), "{job}");
     assert!(job.contains("in force after 250 us") && job.contains("<dgname>dg</dgname>"), "{job}");
-    assert!(push.configuration.contains("name=\"out\"") && push.configuration.contains("203.0.113.2/24"), "{}", push.configuration);
+    assert!(
+        push.configuration.contains("name=\"out\"") && push.configuration.contains("203.0.113.2/24"),
+        "{}",
+        push.configuration
+    );
     let groups = server.op("<show><devicegroups/></show>").await;
     assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "In Sync");
     let stacks = server.op("<show><template-stack/></show>").await;
@@ -210,7 +217,10 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
     };
     let (job, ()) = tokio::join!(server.commit_all(PUSH_GROUP), refuse);
     assert!(job.contains("<result>FAIL</result>") && job.contains("<progress>100</progress>"), "{job}");
-    assert!(job.contains("<line>Error:  no zone `dmz` [unknown-zone] --&gt; /config/x; help: did you mean `dmx`?</line>"), "{job}");
+    assert!(
+        job.contains("<line>Error:  no zone `dmz` [unknown-zone] --&gt; /config/x; help: did you mean `dmx`?</line>"),
+        "{job}"
+    );
     let groups = server.op("<show><devicegroups/></show>").await;
     assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "Out of Sync");
 
@@ -226,7 +236,10 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
 
     let unknown = PUSH_GROUP.replace("'dg'", "'nobody'");
     let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &unknown)]).await;
-    assert!(refused.contains("code=\"12\"") && refused.contains("`nobody` is not part of the running configuration"), "{refused}");
+    assert!(
+        refused.contains("code=\"12\"") && refused.contains("`nobody` is not part of the running configuration"),
+        "{refused}"
+    );
     let odd = "<commit-all><template><name>net</name><nonsense/></template></commit-all>";
     let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", odd)]).await;
     assert!(refused.contains("<line> commit-all -&gt; template -&gt; nonsense unexpected here</line><line> commit-all -&gt; template  is unexpected</line><line> commit-all  is unexpected</line>"), "{refused}");
@@ -287,5 +300,8 @@ async fn logs_are_stored_once_found_again_and_bounded() {
     let all = traffic(&server, "").await;
     assert!(all.contains("<logs count=\"50\"") && !all.contains("<src>10.0.0.50</src>"), "{all}");
     let status = server.op("<show><logging-status/></show>").await;
-    assert!(status.contains("<stored>104</stored><repeated>2</repeated><deleted-by-retention>54</deleted-by-retention>"), "{status}");
+    assert!(
+        status.contains("<stored>104</stored><repeated>2</repeated><deleted-by-retention>54</deleted-by-retention>"),
+        "{status}"
+    );
 }

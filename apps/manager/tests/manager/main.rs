@@ -6,4 +6,5 @@ mod common;
 mod durability;
 mod envelopes;
 mod fleet;
+mod load;
 mod python_clients;

@@ -20,11 +20,16 @@ pub(super) struct Context {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Interfaces with an address that was refused: what depends on it is not judged.
     pub(super) doubtful: BTreeSet<String>,
+    suggestions_left: usize,
 }
+
+/// Unknown names that get a "did you mean": each is compared with every known name, and nobody reads the
+/// thousandth proposal.
+const SUGGESTIONS_MAX: usize = 32;
 
 impl Context {
     pub(super) fn new(scope: Scope) -> Self {
-        Self { scope, diagnostics: Vec::new(), doubtful: BTreeSet::new() }
+        Self { scope, diagnostics: Vec::new(), doubtful: BTreeSet::new(), suggestions_left: SUGGESTIONS_MAX }
     }
 
     pub(super) fn error(&mut self, code: &'static str, at: &Node<'_>, message: impl Into<String>) {
@@ -52,9 +57,15 @@ impl Context {
         known: impl IntoIterator<Item = &'k str>,
     ) {
         self.error(code, at, message);
-        if let Some(near) = closest(name, known) {
+        if let Some(near) = self.suggestion(name, known) {
             self.help(format!("did you mean `{near}`?"));
         }
+    }
+
+    /// The closest known name, while there are not too many unknown ones.
+    pub(super) fn suggestion<'k>(&mut self, name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+        self.suggestions_left = self.suggestions_left.checked_sub(1)?;
+        closest(name, known)
     }
 
     /// Reports text that is still a variable; such a value is not judged any further.

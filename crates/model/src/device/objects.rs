@@ -104,7 +104,7 @@ impl Objects {
             let text = member.text();
             if !self.tags.contains(&text) && !context.is_variable(&member, &text) {
                 context.warning(codes::UNKNOWN_TAG, &member, format!("no tag `{text}` is defined"));
-                let near = crate::diagnostic::closest(&text, self.tags.iter().map(String::as_str));
+                let near = context.suggestion(&text, self.tags.iter().map(String::as_str));
                 context.help(
                     near.map_or("define it as a `tag` object".to_owned(), |near| format!("did you mean `{near}`?")),
                 );

@@ -77,6 +77,11 @@ impl Place {
     }
 
     fn existing_child<'e>(&self, element: &'e Element, step: &Step) -> Result<Option<(usize, &'e Element)>, EditError> {
+        if let (Some("entry"), Some(name)) = (step.name(), step.attribute("name")) {
+            let is_meant = |child: &Child| matches!(child, Child::Element(child) if &*child.name == "entry" && child.attribute("name") == Some(name));
+            let index = element.children.iter().position(is_meant);
+            return Ok(index.and_then(|index| Some((index, child_at(element, index)?))));
+        }
         let mut found = None;
         for (index, child) in element.children.iter().enumerate() {
             let Child::Element(child) = child else { continue };
@@ -89,7 +94,7 @@ impl Place {
             }
             found = Some((index, &**child));
             // One name or one tag: whatever follows is a duplicate and means the same node.
-            if step.attribute("name").is_some() || step.predicates.is_empty() && &*child.name != "entry" {
+            if step.predicates.is_empty() && &*child.name != "entry" {
                 break;
             }
         }
@@ -265,6 +270,13 @@ pub(super) fn element_at<'e>(root: &'e Element, route: &[usize]) -> &'e Element 
         Some(Child::Element(child)) => child,
         _ => here,
     })
+}
+
+fn child_at(element: &Element, index: usize) -> Option<&Element> {
+    match element.children.get(index)? {
+        Child::Element(child) => Some(child),
+        Child::Text(_) | Child::Comment(_) => None,
+    }
 }
 
 /// Like [`element_at`], copying what other trees share; nothing when the route leads nowhere.

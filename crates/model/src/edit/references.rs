@@ -338,7 +338,7 @@ fn collect_removed<'a>(space: &Space<'a>, table: &Table, route: &Route, gone: &m
 
 /// Interfaces have two spellings; nothing else begins like one.
 fn same_name(one: &str, other: &str) -> bool {
-    one == other || interface_name(one) == interface_name(other)
+    one == other || one.starts_with("eth") && other.starts_with("eth") && interface_name(one) == interface_name(other)
 }
 
 /// All elements below that a path of tags (with `*`) leads to.

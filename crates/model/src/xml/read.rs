@@ -12,7 +12,7 @@ use quick_xml::reader::Reader;
 
 use super::{ATTRIBUTES_MAX, CODE, DEPTH_MAX, ELEMENTS_MAX, TEXT_BYTES_MAX, is_name, is_xml_char};
 use crate::diagnostic::{Diagnostic, Origin};
-use crate::tree::{Attribute, Child, Element, Span};
+use crate::tree::{Attribute, Child, Element, Span, shared};
 
 /// Everything in the text, as the children of a nameless element.
 pub(super) fn document(text: &str) -> Result<Element, Diagnostic> {
@@ -201,7 +201,7 @@ impl Builder {
         if !is_name(name) {
             return Err(self.refuse(format!("`{name}` cannot be the name of an element or attribute")));
         }
-        let name: Arc<str> = name.into();
+        let name = shared(name);
         self.names.insert(name.clone());
         Ok(name)
     }

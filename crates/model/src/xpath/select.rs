@@ -124,6 +124,10 @@ impl<'a> Located<'a> {
 impl Step {
     /// Whether the step accepts the element, as far as that does not depend on its position.
     pub fn accepts(&self, element: &Element) -> bool {
+        // Nearly every step names an entry, and lists hold thousands of them.
+        if let ("entry", Some(name)) = (&*element.name, self.attribute("name")) {
+            return self.fits_tag(element) && element.attribute("name") == Some(name);
+        }
         self.fits_tag(element) && self.predicates.iter().all(|predicate| predicate.holds(element, 1, 1))
     }
 

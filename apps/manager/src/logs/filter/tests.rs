@@ -37,19 +37,28 @@ fn queries_become_conditions_with_bound_values() {
 fn a_query_that_cannot_be_read_is_refused_with_its_place() {
     check(
         "(adr.src in 10.0.0.1)",
-        expect!["the query cannot be read at character 2: `adr.src` is not a field of this log; did you mean `addr.src`?"],
+        expect![
+            "the query cannot be read at character 2: `adr.src` is not a field of this log; did you mean `addr.src`?"
+        ],
     );
     check(
         "(addr.src in 10.0.0.0/33)",
-        expect!["the query cannot be read at character 14: `10.0.0.0/33` is not an address or a prefix such as `10.0.0.0/8`"],
+        expect![
+            "the query cannot be read at character 14: `10.0.0.0/33` is not an address or a prefix such as `10.0.0.0/8`"
+        ],
     );
     check(
         "(port.dst contains 4)",
-        expect!["the query cannot be read at character 11: `contains` does not fit this field: write `eq`, `neq`, `leq` or `geq`"],
+        expect![
+            "the query cannot be read at character 11: `contains` does not fit this field: write `eq`, `neq`, `leq` or `geq`"
+        ],
     );
     check("(rule eq 'a", expect!["the query cannot be read at character 10: the quote is not closed"]);
     check("(rule eq a", expect!["the query cannot be read at character 11: `)` is missing"]);
-    check("(rule eq a) (rule eq b)", expect!["the query cannot be read at character 13: `(` is not expected here; join with `and` or `or`"]);
+    check(
+        "(rule eq a) (rule eq b)",
+        expect!["the query cannot be read at character 13: `(` is not expected here; join with `and` or `or`"],
+    );
     check("rule eq", expect!["the query cannot be read at character 8: a value is missing"]);
     check(&"(".repeat(1000), expect!["the query cannot be read at character 66: nested deeper than 64"]);
 }

@@ -146,7 +146,10 @@ impl Known {
         let connected_at = if since == 0 { String::new() } else { times::date_time(since) };
         line.leaf("certificate-expiry", &expiry)
             .leaf("connected-at", &connected_at)
-            .leaf("last-seen", &if device.last_seen_us == 0 { String::new() } else { times::date_time(device.last_seen_us) })
+            .leaf(
+                "last-seen",
+                &if device.last_seen_us == 0 { String::new() } else { times::date_time(device.last_seen_us) },
+            )
             .leaf("last-masterkey-push-timestamp", "")
             .leaf("device-cert-present", "None")
             .leaf("device-cert-expiry-date", "N/A")

@@ -80,8 +80,7 @@ pub(super) async fn stacks(app: &App, command: &Element) -> Reply {
         .or_else(|| super::argument(command.child("template-stack").map(|stack| &**stack)));
     let stacks = topology.stacks.iter().filter(|stack| wanted.as_ref().is_none_or(|wanted| *wanted == stack.name));
     let entries = stacks.map(|stack| {
-        let templates = element("templates")
-            .with_all(stack.templates.iter().map(|name| leaf("member", name)));
+        let templates = element("templates").with_all(stack.templates.iter().map(|name| leaf("member", name)));
         entry(&stack.name).with(templates).with(members(&stack.devices, &devices, template_device))
     });
     Reply::result(element("result").with(element("template-stack").with_all(entries)))

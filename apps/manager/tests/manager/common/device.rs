@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::enrollment_client::EnrollmentClient;
@@ -22,6 +23,9 @@ use tonic::{Status, Streaming};
 
 use super::{Identity, Server, between};
 
+/// A manager that is silent for so long has forgotten us.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// An attached device.
 pub(crate) struct Device {
     pub(crate) serial: String,
@@ -35,10 +39,24 @@ impl Device {
     pub(crate) async fn join(server: &Server) -> Self {
         let key = auth_key(server).await;
         let (identity, enrolled) = enrol(server, &key, "").await.unwrap();
-        Self::attach(server, identity, &enrolled.serial, "").await.unwrap()
+        let device = Self::attach(server, identity, &enrolled.serial, "").await.unwrap();
+        device.wait_until_known(server).await;
+        device
     }
 
-    pub(crate) async fn attach(server: &Server, identity: Identity, serial: &str, digest: &str) -> Result<Self, Status> {
+    /// The stream is there before the manager has read the hello.
+    async fn wait_until_known(&self, server: &Server) {
+        while !server.op("<show><devices><connected/></devices></show>").await.contains(&self.serial) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn attach(
+        server: &Server,
+        identity: Identity,
+        serial: &str,
+        digest: &str,
+    ) -> Result<Self, Status> {
         let mut client = FleetClient::with_origin(channel(server, Some(&identity)).await, origin());
         let (sender, outgoing) = mpsc::channel(16);
         let hello = Hello {
@@ -55,7 +73,8 @@ impl Device {
     }
 
     pub(crate) async fn next(&mut self) -> Option<Result<ToDevice, Status>> {
-        self.messages.next().await.map(|message| message.map(|message| message.body.unwrap()))
+        let next = tokio::time::timeout(PATIENCE, self.messages.next()).await.expect("the manager says nothing");
+        next.map(|message| message.map(|message| message.body.unwrap()))
     }
 
     pub(crate) async fn next_push(&mut self) -> Push {

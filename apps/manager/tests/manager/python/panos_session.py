@@ -54,7 +54,7 @@ group.add(AddressObject("web", "10.1.1.10", tag=["app"])).create()
 group.add(AddressObject("net", "10.1.0.0/16")).create()
 group.add(AddressObject("site", "example.com", type="fqdn")).create()
 group.add(Tag("app", "red")).create()
-group.add(ServiceObject("tcp-8080", "tcp", "8080")).create()
+group.add(ServiceObject("tcp-8080", "tcp", destination_port="8080")).create()
 group.add(AddressGroup("all", static_value=["web", "net"])).create()
 rules = group.add(PreRulebase())
 for number in range(3):

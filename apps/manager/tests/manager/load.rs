@@ -1,0 +1,90 @@
+//! What the manager must hold: bulk edits, large reads, many pollers.
+
+use std::time::{Duration, Instant};
+
+use crate::common::Server;
+
+const GROUP: &str = "/config/devices/entry[@name='localhost.localdomain']/device-group/entry[@name='dg']";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_addresses_and_five_thousand_rules() {
+    let server = Server::start().await;
+    let begun = Instant::now();
+    for batch in 0..20 {
+        let edits: String = (0..500)
+            .map(|number| {
+                let name = format!("a{}", batch * 500 + number);
+                format!(
+                    "<edit xpath=\"{GROUP}/address/entry[@name='{name}']\"><entry name=\"{name}\">\
+                     <ip-netmask>10.{batch}.{}.{}</ip-netmask></entry></edit>",
+                    number / 250,
+                    number % 250
+                )
+            })
+            .collect();
+        let request = format!("<multi-configure-request>{edits}</multi-configure-request>");
+        let answer = server.body(&[("type", "config"), ("action", "multi-config"), ("element", &request)]).await;
+        assert!(answer.starts_with("<response status=\"success\" code=\"20\">"), "{}", &answer[answer.len() - 500..]);
+    }
+    within(begun, "10000 addresses in 20 requests", 2_000);
+
+    let begun = Instant::now();
+    let rules: String = (0..5000)
+        .map(|number| {
+            format!(
+                "<entry name=\"r{number}\"><from><member>any</member></from><to><member>any</member></to>\
+                 <source><member>a{number}</member></source><destination><member>a{}</member></destination>\
+                 <application><member>any</member></application><service><member>any</member></service>\
+                 <action>allow</action></entry>",
+                number + 5000
+            )
+        })
+        .collect();
+    server.set(&format!("{GROUP}/pre-rulebase/security/rules"), &rules).await;
+    within(begun, "5000 rules set", 2_000);
+
+    let begun = Instant::now();
+    let job = server.commit().await;
+    assert!(job.contains("<result>OK</result>"), "{job}");
+    within(begun, "commit", 2_000);
+    println!("{}", crate::common::between(&job, "<line>Committed", "</line>"));
+
+    let begun = Instant::now();
+    let read = server.get(&format!("{GROUP}/pre-rulebase/security/rules/entry")).await;
+    assert!(read.contains("count=\"5000\""));
+    within(begun, "5000 rules read", 200);
+
+    // One more edit on top of it all.
+    let begun = Instant::now();
+    server.set(&format!("{GROUP}/address/entry[@name='a7']"), "<description>seven</description>").await;
+    within(begun, "one edit", 200);
+    let begun = Instant::now();
+    let job = server.commit().await;
+    within(begun, "second commit", 2_000);
+    println!("{}", crate::common::between(&job, "<line>Committed", "</line>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_pollers() {
+    let server = std::sync::Arc::new(Server::start().await);
+    server.set("/config/shared/tag", "<entry name='t'/>").await;
+    server.commit().await;
+    let begun = Instant::now();
+    let pollers: Vec<_> = (0..200)
+        .map(|_| {
+            let server = server.clone();
+            tokio::spawn(async move { server.op("<show><jobs><all/></jobs></show>").await })
+        })
+        .collect();
+    for poller in pollers {
+        assert!(poller.await.unwrap().contains("<type>Commit</type>"));
+    }
+    within(begun, "200 pollers with a handshake each", 10_000);
+}
+
+/// Bounds are for a debug build on two cores that others use as well.
+#[track_caller]
+fn within(begun: Instant, what: &str, milliseconds: u64) {
+    println!("{what}: {:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
+    assert!(begun.elapsed() < Duration::from_millis(milliseconds), "{what} took {:?}", begun.elapsed());
+}
