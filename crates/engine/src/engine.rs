@@ -43,6 +43,9 @@ pub struct Engine {
     pub(crate) counters: Counters,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
+    pub(crate) unsteers: Allowance,
+    /// Sessions in the table that are refused.
+    pub(crate) refused: usize,
     pub(crate) session_serial: u64,
     pub(crate) random: u64,
     shutting_down: Option<Slot>,
@@ -80,6 +83,8 @@ impl Engine {
             counters: Counters::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
+            unsteers: Allowance::default(),
+            refused: 0,
             session_serial: 0,
             random: seed,
             shutting_down: None,

@@ -129,6 +129,7 @@ impl Engine {
             self.log_session(slot, LogKind::End, Some(EndReason::PolicyDeny));
         }
         let timeout = self.discard_timeout(self.table[slot].client().protocol());
+        self.refused += 1;
         let session = &mut self.table[slot];
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;
