@@ -46,7 +46,13 @@ impl Engine {
     pub(crate) fn sweep_sessions(&mut self) {
         let end = self.sweep.end.min(self.sweep.next.saturating_add(SWEEP_STEP));
         for slot in self.sweep.next..end {
-            if self.table[slot].live && self.table[slot].generation != self.generation {
+            let session = &self.table[slot];
+            if !session.live || session.generation == self.generation {
+                continue;
+            }
+            if session.expires() <= self.now {
+                self.end(slot, EndReason::AgedOut);
+            } else {
                 self.rematch(slot);
             }
         }
