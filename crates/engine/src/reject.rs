@@ -78,7 +78,7 @@ impl Engine {
         // The path is that of the session's last packet; a neighbour that nobody knows gets none.
         let station = match next_hop {
             NextHop::Station(station) => Some(station),
-            NextHop::Address(address) => match self.neighbors.find(side.port, address, self.now) {
+            NextHop::Address(address) => match self.find_neighbor(side.port, address) {
                 Found::Known(_, station) => Some(station),
                 Found::Asked(_) | Found::Unasked(_) | Found::Silent | Found::Full => None,
             },
