@@ -111,6 +111,15 @@ impl Engine {
     ) -> Staged<Translation> {
         let workers = self.settings.workers.max(1);
         let worker = self.settings.worker;
+        if let Some(lease) = self.reopened.filter(|lease| lease.protocol == protocol)
+            && (0..ADDRESS_TRIES).any(|try_| address(try_) == Some(lease.address))
+        {
+            tuple.source = lease.address;
+            tuple.source_port = lease.port;
+            if !self.table.contains(&reverse(router, protocol, &tuple)) && self.pools.take_again(lease) {
+                return Ok(Translation { tuple, lease: Some(lease) });
+            }
+        }
         for try_ in 0..ADDRESS_TRIES {
             let Some(address) = address(try_) else { break };
             tuple.source = address;

@@ -13,7 +13,7 @@ use crate::rematch::Rematch;
 use crate::screen::is_link_local;
 use crate::session::{Direction, Kind};
 use crate::table::Slot;
-use crate::verdict::{DropReason, Port, Verdict};
+use crate::verdict::{DropReason, EndReason, Port, Verdict};
 
 /// The stages: name and what each does. `packet` in the third place marks what every packet goes
 /// through, `first` what only the first packet of a session does.
@@ -159,7 +159,11 @@ impl Engine {
         // A packet that ends here says nothing to the other side, so it does not move the connection.
         self.hop(slot, direction, arrival, frame, packet)?;
         if !self.follow(slot, direction, packet)? {
-            return self.open(arrival, frame, packet, key);
+            self.reopened = self.table[slot].lease;
+            self.end(slot, EndReason::TcpFin);
+            let verdict = self.open(arrival, frame, packet, key);
+            self.reopened = None;
+            return verdict;
         }
         self.touch(slot, direction, arrival.wire);
         self.rewrite(slot, direction, frame, packet);

@@ -354,3 +354,21 @@ fn nobody_answers_pings_in_the_firewalls_name() {
     lab.check("e1 ping 10.1.0.5 > 10.1.0.1 id=3", "e1 pong 10.1.0.1 > 10.1.0.5 id=3");
     lab.check("e1 pong 10.1.0.1 > 10.1.0.5 id=3", "drop icmp-unrelated");
 }
+
+#[test]
+fn a_reopened_connection_keeps_its_translated_port() {
+    let nat = dynamic("trust", "untrust", "192.0.2.10");
+    let mut lab = Lab::new(&house(&nat, &rule("all", "any", "any", "allow")));
+    handshake(&mut lab, "10.1.0.5:40000", "198.51.100.9:443");
+    let port = lab.session().server.destination_port;
+    for round in 0..5 {
+        lab.send("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 FA");
+        lab.reply("FA ack=1002");
+        assert_eq!(lab.session().state, SessionState::Closed);
+        handshake(&mut lab, "10.1.0.5:40000", "198.51.100.9:443");
+        assert_eq!(lab.session().server.destination_port, port, "round {round}");
+    }
+    lab.check("e1 tcp 10.1.0.5:40001 > 198.51.100.9:443 S", "e2 tcp 192.0.2.10:* > 198.51.100.9:443 S");
+    let ports: Vec<_> = lab.sessions().iter().map(|session| session.server.destination_port).collect();
+    assert_ne!(ports[0], ports[1]);
+}
