@@ -248,7 +248,7 @@ fn a_pool_runs_dry_and_ports_come_back() {
         }
     }
     lab.pass(31);
-    lab.check("e1 udp 10.1.0.5:40002 > 198.51.100.9:53", "e2 udp 192.0.2.10:* > 198.51.100.9:53");
+    assert!(lab.send("e1 udp 10.1.0.5:40002 > 198.51.100.9:53").starts_with("e2 udp 192.0.2.10:"));
 }
 
 #[test]
