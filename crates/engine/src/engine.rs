@@ -30,7 +30,7 @@ pub struct Engine {
     pub(crate) now: Time,
     pub(crate) tables: Option<Arc<Compiled>>,
     /// Counts the installed tables, from 1.
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
     pub(crate) local_mac: Option<Mac>,
     pub(crate) table: Table,
@@ -43,6 +43,9 @@ pub struct Engine {
     pub(crate) counters: Counters,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
+    pub(crate) unsteers: Allowance,
+    /// Sessions in the table that are refused.
+    pub(crate) refused: usize,
     pub(crate) session_serial: u64,
     pub(crate) random: u64,
     shutting_down: Option<Slot>,
@@ -80,6 +83,8 @@ impl Engine {
             counters: Counters::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
+            unsteers: Allowance::default(),
+            refused: 0,
             session_serial: 0,
             random: seed,
             shutting_down: None,
@@ -188,6 +193,11 @@ impl Engine {
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
         self.table.iter().find(|session| session.id == id).map(Session::view)
+    }
+
+    /// Neighbours of all ports, without MAC while they are asked for or silent.
+    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
+        self.neighbors.iter()
     }
 
     /// Ends the sessions that `chosen` picks; gives back how many.

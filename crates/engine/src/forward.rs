@@ -25,16 +25,17 @@ impl Engine {
     /// Sends a rewritten frame of a session on its way.
     #[inline]
     pub(crate) fn forward(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>) -> Staged<Verdict> {
-        let path = &self.table[slot].paths[direction.index()];
-        let port = path.port;
+        let session = &self.table[slot];
+        let side = &session.sides[direction.index()];
+        let port = side.port;
         let Some(own_mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
-        let station = match path.next_hop {
-            NextHop::Station(station) => station,
-            NextHop::Address(address) => match self.neighbors.mac(path.neighbor) {
-                Some(station) => station,
-                None => match self.find_neighbor(port, address) {
+        let station = match self.neighbors.mac(side.neighbor) {
+            Some(station) => station,
+            None => match session.next_hops[direction.index()] {
+                NextHop::Station(station) => station,
+                NextHop::Address(address) => match self.find_neighbor(port, address) {
                     Found::Known(reference, station) => {
-                        self.table[slot].paths[direction.index()].neighbor = reference;
+                        self.table[slot].sides[direction.index()].neighbor = reference;
                         station
                     }
                     Found::Asked(reference) | Found::Unasked(reference) => {
@@ -63,11 +64,14 @@ impl Engine {
             Port::Local => 0,
         };
         let generation = self.generation;
-        let path = &mut self.table[slot].paths[direction.index()];
-        if (path.port, path.next_hop) != (port, next_hop) {
-            path.neighbor = NeighborRef::NONE;
+        let session = &mut self.table[slot];
+        let known_hop = &mut session.next_hops[direction.index()];
+        let side = &mut session.sides[direction.index()];
+        if (side.port, *known_hop) != (port, next_hop) {
+            side.neighbor = NeighborRef::NONE;
         }
-        (path.port, path.next_hop, path.mtu_bytes, path.generation) = (port, next_hop, mtu_bytes, generation);
+        *known_hop = next_hop;
+        (side.port, side.mtu_bytes, side.generation) = (port, mtu_bytes, generation);
         Ok(())
     }
 
@@ -75,8 +79,8 @@ impl Engine {
     /// router is over: its replies would be looked for in the wrong one.
     fn way_to_server(&mut self, slot: Slot) -> Staged<(Port, NextHop)> {
         let session = &self.table[slot];
-        let server = session.keys[1];
-        let route = self.route(session.keys[0].router(), server.flow().source);
+        let server = session.server();
+        let route = self.route(session.client().router(), server.flow().source);
         if let Route::Via { iface, next_hop, .. } = route
             && self.links.get(iface.index()).and_then(|link| link.router) == Some(server.router())
         {
@@ -84,7 +88,7 @@ impl Engine {
             return Ok((Port::Data(iface), NextHop::Address(next_hop)));
         }
         self.end(slot, EndReason::ConfigurationChange);
-        drop(DropReason::ConfigurationChange)
+        drop(DropReason::NoRoute)
     }
 
     /// Replies leave by the interface the client came in by. If no route leads back there, they go to the
@@ -92,7 +96,7 @@ impl Engine {
     fn way_to_client(&mut self, slot: Slot) -> Staged<(Port, NextHop)> {
         let session = &self.table[slot];
         let ingress = session.ingress;
-        let client = session.keys[0];
+        let client = session.client();
         let port = Port::Data(ingress);
         let next_hop = match self.route(client.router(), client.flow().source) {
             Route::Via { iface, next_hop, .. } if iface == ingress => NextHop::Address(next_hop),

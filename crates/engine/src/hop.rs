@@ -25,11 +25,11 @@ impl Engine {
         frame: &Frame<'_>,
         packet: &Packet,
     ) -> Staged<()> {
-        if self.table[slot].paths[direction.index()].generation != self.generation {
+        if self.table[slot].sides[direction.index()].generation != self.generation {
             self.find_path(slot, direction)?;
         }
         let session = &self.table[slot];
-        let mtu_bytes = session.paths[direction.index()].mtu_bytes;
+        let mtu_bytes = session.sides[direction.index()].mtu_bytes;
         if session.kind == Kind::Forward && packet.ttl <= 1 {
             self.report(arrival, frame.bytes, packet, Problem::TimeExceeded);
             return drop(DropReason::TtlExpired);

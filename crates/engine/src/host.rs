@@ -83,9 +83,9 @@ impl Engine {
         let session = &mut self.table[slot];
         session.last = self.now;
         session.state = SessionState::Active;
-        for count in &mut session.counts {
-            count.0 += arrival.wire.0;
-            count.1 += arrival.wire.1;
+        for side in &mut session.sides {
+            side.counts.0 += arrival.wire.0;
+            side.counts.1 += arrival.wire.1;
         }
         self.reply_to_echo(arrival, frame, packet)
     }

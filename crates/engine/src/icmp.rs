@@ -57,8 +57,8 @@ impl Engine {
         quoted: &Embedded,
     ) {
         let session = &self.table[slot];
-        let old = session.keys[direction.index()].tuple();
-        let new = *session.paths[direction.index()].rewrite.result();
+        let old = session.sides[direction.index()].key.tuple();
+        let new = session.sides[direction.index()].rewrite.result();
         let echo = matches!(quoted.protocol, 1 | 58);
         // A router on the way keeps its own address; if the server is hidden, so is the router.
         let source = if old.source == new.source { packet.source } else { new.source };
@@ -81,7 +81,7 @@ impl Engine {
 
     /// Errors are counted but keep no session alive.
     fn count(&mut self, slot: Slot, direction: Direction, arrival: &Arrival) {
-        let count = &mut self.table[slot].counts[direction.index()];
+        let count = &mut self.table[slot].sides[direction.index()].counts;
         count.0 += arrival.wire.0;
         count.1 += arrival.wire.1;
     }

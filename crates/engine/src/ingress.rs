@@ -38,13 +38,13 @@ pub(crate) fn malformed(malformed: Malformed) -> DropReason {
 
 impl Engine {
     /// The packet with how it came in.
-    pub(crate) fn ingress(
+    pub(crate) fn ingress<'p>(
         &mut self,
         port: Port,
         frame: &mut Frame<'_>,
-        parsed: &Parsed,
+        parsed: &'p Parsed,
         wire: (u64, u64),
-    ) -> Staged<(Arrival, Packet)> {
+    ) -> Staged<(Arrival, &'p Packet)> {
         let Some(mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
         let destination = ethernet::destination(frame.bytes);
         let to_group = ethernet::is_group(destination);
@@ -65,12 +65,12 @@ impl Engine {
         let packet = match parsed {
             Parsed::Arp => return Err(self.handle_arp(port, mac, frame.bytes)),
             Parsed::Other(_) => return drop(DropReason::UnsupportedProtocol),
-            Parsed::Ip(packet) => *packet,
+            Parsed::Ip(packet) => packet,
         };
         let discovery = Layer4::IcmpOther { kind: ndp::SOLICITATION };
         let advertisement = Layer4::IcmpOther { kind: ndp::ADVERTISEMENT };
         if packet.protocol == ICMPV6 && (packet.layer4 == discovery || packet.layer4 == advertisement) {
-            return Err(self.handle_ndp(port, mac, frame.bytes, &packet));
+            return Err(self.handle_ndp(port, mac, frame.bytes, packet));
         }
         if is_group(packet.destination) {
             return drop(DropReason::Multicast);

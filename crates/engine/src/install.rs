@@ -14,10 +14,13 @@ use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
 use crate::neighbor::NeighborRef;
 use crate::pipeline::{Staged, drop};
-use crate::session::{Direction, Kind, NextHop, Path, Session};
+use crate::session::{Direction, Kind, NextHop, Session, Side};
 use crate::table::Slot;
 use crate::tcp::tracking::Tracking;
 use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionState, Verdict};
+
+/// One in so many sessions may be a refused one; further refused flows are asked about packet by packet.
+const REFUSED_SHARE: usize = 2;
 
 /// How a session that is allowed goes on.
 pub(crate) struct Plan {
@@ -92,20 +95,20 @@ impl Engine {
         session.kind = plan.kind;
         session.egress = plan.egress;
         session.lease = plan.lease;
-        session.keys[1] = server;
-        session.paths[0].rewrite = Rewrite::new(key.tuple(), plan.tuple);
-        session.paths[1].rewrite = Rewrite::new(server.tuple(), reverse(0, key.protocol(), &key.tuple()).tuple());
+        session.sides[1].key = server;
+        session.sides[0].rewrite = Rewrite::new(key.tuple(), plan.tuple);
+        session.sides[1].rewrite = Rewrite::new(server.tuple(), reverse(0, key.protocol(), &key.tuple()).tuple());
         match plan.exit {
             Exit::Neighbor(next_hop) => {
-                session.paths[0].port = Port::Data(plan.egress);
-                session.paths[0].next_hop = NextHop::Address(next_hop);
-                session.paths[0].generation = self.generation;
-                session.paths[0].mtu_bytes = self.mtu(plan.egress);
+                session.sides[0].port = Port::Data(plan.egress);
+                session.next_hops[0] = NextHop::Address(next_hop);
+                session.sides[0].generation = self.generation;
+                session.sides[0].mtu_bytes = self.mtu(plan.egress);
             }
             Exit::Local => {
-                session.paths[0].port = Port::Local;
-                session.paths[0].next_hop = NextHop::Address(LOCAL_HOST.into());
-                session.paths[0].generation = self.generation;
+                session.sides[0].port = Port::Local;
+                session.next_hops[0] = NextHop::Address(LOCAL_HOST.into());
+                session.sides[0].generation = self.generation;
             }
             Exit::Nowhere => {}
         }
@@ -132,12 +135,15 @@ impl Engine {
         session.state = SessionState::Discard;
         session.timeout = self.discard_timeout(packet.protocol);
         session.egress = iface;
-        if self.table.is_full() {
-            self.log_refusal(&session);
-            return drop(DropReason::SessionTableFull);
+        // Whoever sends what is refused must not fill the table for those whose traffic is allowed.
+        if self.table.is_full() || self.refused >= self.settings.sessions_max.div_ceil(REFUSED_SHARE) {
+            self.log_refusal_within_limit(&session);
+            self.answer_refusal(&session.verdict, arrival, frame, packet);
+            return drop(DropReason::Policy);
         }
         self.log_refusal(&session);
         let slot = self.insert(session);
+        self.refused += 1;
         self.counters.sessions_refused += 1;
         self.reject(slot, Direction::ClientToServer, arrival, frame, packet)
     }
@@ -145,16 +151,19 @@ impl Engine {
     /// Takes a session out of the table and logs its end.
     pub(crate) fn end(&mut self, slot: Slot, reason: EndReason) {
         let session = &self.table[slot];
-        let keys = session.keys;
-        let lease = session.lease;
+        let server = session.server();
+        let (kind, lease, steered) = (session.kind, session.lease, session.steered);
         let reason = session.end.unwrap_or(reason);
-        if session.kind != Kind::Refused && session.verdict.log_end {
+        if kind != Kind::Refused && session.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
         }
         if let Some(lease) = lease {
             self.pools.give_back(lease);
         }
-        self.unsteer(&keys);
+        if steered {
+            self.unsteer(&server);
+        }
+        self.refused -= usize::from(kind == Kind::Refused);
         self.wheel.cancel(slot);
         self.table.remove(slot);
         self.counters.sessions_closed += 1;
@@ -184,12 +193,12 @@ impl Engine {
         }
     }
 
-    fn insert(&mut self, session: Session) -> Slot {
-        let keys = session.keys;
+    fn insert(&mut self, mut session: Session) -> Slot {
         let expires = session.expires();
+        let server = session.server();
+        session.steered = session.kind.has_server() && self.steer(&server);
         let slot = self.table.insert(session);
         self.wheel.schedule(slot, expires);
-        self.steer(&keys);
         self.counters.sessions_created += 1;
         self.counters.sessions_active = self.table.len() as u64;
         slot
@@ -205,13 +214,14 @@ impl Engine {
     ) -> Session {
         self.session_serial += 1;
         let tuple = key.tuple();
-        let path = Path {
-            rewrite: Rewrite::new(tuple, tuple),
+        let side = |key| Side {
+            key,
+            counts: (0, 0),
             generation: 0,
             port: arrival.port,
-            next_hop: NextHop::Station(arrival.station),
             neighbor: NeighborRef::NONE,
             mtu_bytes: 0,
+            rewrite: Rewrite::new(tuple, tuple),
         };
         let timeouts = &self.settings.timeouts;
         Session {
@@ -226,10 +236,9 @@ impl Engine {
                 1 | 58 => timeouts.icmp,
                 _ => timeouts.other,
             },
-            keys: [*key, reverse(key.router(), key.protocol(), &tuple)],
-            paths: [path, path],
-            counts: [(0, 0); 2],
             tcp: Tracking::default(),
+            sides: [side(*key), side(reverse(key.router(), key.protocol(), &tuple))],
+            next_hops: [NextHop::Station(arrival.station); 2],
             id: u64::from(self.settings.worker) << 48 | self.session_serial,
             start: self.now,
             ingress: iface,
@@ -242,6 +251,7 @@ impl Engine {
             client_mac: arrival.station,
             lease: None,
             end: None,
+            steered: false,
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::engine::Engine;
 use crate::key::{Key, reverse};
 use crate::nat::pool::{Fit, Lease};
 use crate::pipeline::{Staged, drop};
-use crate::verdict::DropReason;
+use crate::session::Kind;
+use crate::verdict::{DropReason, EndReason};
 
 /// Addresses of a pool that are tried for one session.
 const ADDRESS_TRIES: usize = 8;
@@ -61,12 +62,14 @@ impl Engine {
                 Translation { tuple, lease: None }
             }
         };
-        if translation.tuple.source.is_ipv4() != tuple.destination.is_ipv4()
-            || translation.tuple.source.is_ipv4() != key.tuple().source.is_ipv4()
-        {
+        let family = key.tuple().source.is_ipv4();
+        if translation.tuple.source.is_ipv4() != family || translation.tuple.destination.is_ipv4() != family {
+            translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
             return drop(DropReason::UnsupportedProtocol);
         }
-        if translation.lease.is_none() && self.table.contains(&reverse(egress_router, protocol, &translation.tuple)) {
+        let server = reverse(egress_router, protocol, &translation.tuple);
+        if server == *key || self.is_taken(&server) {
+            translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
             return drop(DropReason::NatCollision);
         }
         Ok(translation)
@@ -86,6 +89,17 @@ impl Engine {
             let offset = first + (start.wrapping_add(try_ as u64) % u64::from(TOKEN_ADDRESSES)) as u32;
             Some(IpAddr::V4(Ipv4Addr::from_bits(TOKENS + offset % TOKENS_SPAN)))
         })
+    }
+
+    /// Whether a flow belongs to a session that goes on; one that is only remembered as refused makes
+    /// way for the replies of one that is allowed.
+    fn is_taken(&mut self, server: &Key) -> bool {
+        let Some((slot, _)) = self.table.find(server) else { return false };
+        if self.table[slot].kind == Kind::Refused {
+            self.end(slot, EndReason::AgedOut);
+            return false;
+        }
+        true
     }
 
     fn lease(

@@ -140,6 +140,14 @@ impl Neighbors {
         }
     }
 
+    /// All neighbours, with the MAC of those that are known.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Port, IpAddr, Option<Mac>)> {
+        self.entries.iter().filter(|neighbor| neighbor.state != State::Free).map(|neighbor| {
+            let known = matches!(neighbor.state, State::Known(_) | State::Permanent);
+            (neighbor.port, neighbor.address, known.then_some(neighbor.mac))
+        })
+    }
+
     /// Whether a neighbour is known or asked for.
     pub(crate) fn knows(&self, port: Port, address: IpAddr) -> bool {
         self.index.contains_key(&(port, address))

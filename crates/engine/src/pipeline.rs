@@ -90,13 +90,13 @@ impl Engine {
     fn stages(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed, wire: (u64, u64)) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
         if packet.layer4 == Layer4::IcmpError {
-            return self.icmp_error(&arrival, frame, &packet);
+            return self.icmp_error(&arrival, frame, packet);
         }
-        let key = Key::of(&packet, arrival.router);
+        let key = Key::of(packet, arrival.router);
         match self.lookup(&key) {
-            Place::Here(slot, direction) => self.established(slot, direction, &arrival, frame, &packet, &key),
+            Place::Here(slot, direction) => self.established(slot, direction, &arrival, frame, packet, &key),
             Place::Elsewhere(worker) => Ok(Verdict::Handoff(worker)),
-            Place::Nowhere => self.open(&arrival, frame, &packet, &key),
+            Place::Nowhere => self.open(&arrival, frame, packet, &key),
         }
     }
 

@@ -4,6 +4,7 @@ use bartizan_model::device::Action;
 use bartizan_packet::answer::{Link, Problem, Reset};
 use bartizan_packet::frame::Frame;
 use bartizan_packet::parse::Packet;
+use bartizan_policy::tables::RuleVerdict;
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
@@ -28,13 +29,24 @@ impl Engine {
             return drop(DropReason::Policy);
         }
         let verdict = self.table[slot].verdict;
+        self.answer_refusal(&verdict, arrival, frame, packet);
+        drop(DropReason::Policy)
+    }
+
+    /// The answer the rule asks for, to the sender of a refused packet.
+    pub(crate) fn answer_refusal(
+        &mut self,
+        verdict: &RuleVerdict,
+        arrival: &Arrival,
+        frame: &Frame<'_>,
+        packet: &Packet,
+    ) {
         let resets_client = matches!(verdict.action, Action::ResetClient | Action::ResetBoth);
         match Reset::answering(packet).filter(|_| resets_client) {
             Some(reset) => self.send_reset(arrival, &reset),
             None if verdict.icmp_unreachable => self.report(arrival, frame.bytes, packet, Problem::Prohibited),
             None => {}
         }
-        drop(DropReason::Policy)
     }
 
     /// Tells both ends of an open connection, as far as the action says so, that it is over.
@@ -50,10 +62,11 @@ impl Engine {
     /// Sends a reset as if it were the next segment of `direction`.
     fn reset_towards(&mut self, slot: Slot, direction: Direction) {
         let session = &self.table[slot];
-        let path = session.paths[direction.index()];
+        let side = session.sides[direction.index()];
+        let next_hop = session.next_hops[direction.index()];
         let Some((sequence, acknowledgment)) = session.tcp.reset_towards(direction.other()) else { return };
-        let Some(mac) = self.mac_of(path.port) else { return };
-        let says = *path.rewrite.result();
+        let Some(mac) = self.mac_of(side.port) else { return };
+        let says = side.rewrite.result();
         let reset = Reset {
             source: says.source,
             destination: says.destination,
@@ -63,16 +76,16 @@ impl Engine {
             acknowledgment: Some(acknowledgment),
         };
         // The path is that of the session's last packet; a neighbour that nobody knows gets none.
-        let station = match path.next_hop {
+        let station = match next_hop {
             NextHop::Station(station) => Some(station),
-            NextHop::Address(address) => match self.find_neighbor(path.port, address) {
+            NextHop::Address(address) => match self.find_neighbor(side.port, address) {
                 Found::Known(_, station) => Some(station),
                 Found::Asked(_) | Found::Unasked(_) | Found::Silent | Found::Full => None,
             },
         };
         if let Some(destination) = station {
             self.counters.rejections += 1;
-            self.send(path.port, reset.frame(Link { source: mac, destination }));
+            self.send(side.port, reset.frame(Link { source: mac, destination }));
         }
     }
 
@@ -87,7 +100,7 @@ impl Engine {
     }
 
     fn count_refused(&mut self, slot: Slot, direction: Direction, arrival: &Arrival) {
-        let count = &mut self.table[slot].counts[direction.index()];
+        let count = &mut self.table[slot].sides[direction.index()].counts;
         count.0 += arrival.wire.0;
         count.1 += arrival.wire.1;
     }

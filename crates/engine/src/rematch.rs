@@ -63,7 +63,7 @@ impl Engine {
     pub(crate) fn rematch(&mut self, slot: Slot) -> Rematch {
         self.counters.sessions_rematched += 1;
         let session = &self.table[slot];
-        let client = session.keys[0].flow();
+        let client = session.client().flow();
         let flow = Flow {
             ingress: session.ingress,
             source: client.source,
@@ -110,9 +110,9 @@ impl Engine {
                     }
             }
             Kind::LocalService => matches!(forward.route, Route::Local { iface }
-                if self.local_port(iface, &session.keys[0]) == Some(session.keys[1].flow().source_port)),
+                if self.local_port(iface, &session.client()) == Some(session.server().flow().source_port)),
             Kind::LocalEcho => matches!(forward.route, Route::Local { iface }
-                if self.may_ping(iface, session.keys[0].flow().source)),
+                if self.may_ping(iface, session.client().flow().source)),
             Kind::Refused => false,
         };
         if !survives {
@@ -128,7 +128,8 @@ impl Engine {
         if self.table[slot].verdict.log_end {
             self.log_session(slot, LogKind::End, Some(EndReason::PolicyDeny));
         }
-        let timeout = self.discard_timeout(self.table[slot].keys[0].protocol());
+        let timeout = self.discard_timeout(self.table[slot].client().protocol());
+        self.refused += 1;
         let session = &mut self.table[slot];
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;
@@ -151,7 +152,7 @@ impl Engine {
     fn same_router(&self, slot: Slot) -> bool {
         let session = &self.table[slot];
         let router = self.links.get(session.ingress.index()).and_then(|link| link.router);
-        router == Some(session.keys[0].router())
+        router == Some(session.client().router())
     }
 
     fn zone_of_egress(&self, slot: Slot) -> Option<bartizan_policy::tables::ZoneId> {

@@ -49,16 +49,40 @@ pub(crate) enum Kind {
     Refused,
 }
 
-/// How packets of one direction leave.
+impl Kind {
+    /// Whether somebody beyond the firewall answers.
+    pub(crate) fn has_server(self) -> bool {
+        match self {
+            Self::Forward | Self::LocalService => true,
+            Self::LocalEcho | Self::Refused => false,
+        }
+    }
+
+    /// The directions in which packets of a new session are looked for. What has no server side must not
+    /// catch packets of sessions that the other end opens, on the same ports the other way round.
+    pub(crate) fn directions(self) -> &'static [Direction] {
+        match self.has_server() {
+            true => &[Direction::ClientToServer, Direction::ServerToClient],
+            false => &[Direction::ClientToServer],
+        }
+    }
+}
+
+/// One direction on the wire: two cache lines, the first to find it, the second to send it on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Path {
-    pub(crate) rewrite: Rewrite,
-    /// Generation of the tables that `port` and `next_hop` come from.
-    pub(crate) generation: u64,
+#[repr(C, align(64))]
+pub(crate) struct Side {
+    /// The flow as it arrives.
+    pub(crate) key: Key,
+    /// Packets and bytes.
+    pub(crate) counts: (u64, u64),
+    /// Generation of the tables that `port` and the next hop come from.
+    pub(crate) generation: u32,
+    /// Where it leaves.
     pub(crate) port: Port,
-    pub(crate) next_hop: NextHop,
     pub(crate) neighbor: NeighborRef,
     pub(crate) mtu_bytes: u16,
+    pub(crate) rewrite: Rewrite,
 }
 
 /// Whom a frame is sent to on its link.
@@ -70,22 +94,22 @@ pub(crate) enum NextHop {
     Station(Mac),
 }
 
-/// Both directions of a conversation.
+/// Both directions of a conversation. What each packet needs comes first, a cache line for the session
+/// and two for the packet's direction; a million sessions do not fit a cache.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Session {
     /// Unused slots keep their last content with this off.
     pub(crate) live: bool,
     pub(crate) state: SessionState,
     pub(crate) kind: Kind,
     /// Generation of the tables its rule comes from.
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub(crate) last: Time,
     pub(crate) timeout: u64,
-    pub(crate) keys: [Key; 2],
-    pub(crate) paths: [Path; 2],
-    /// Packets and bytes per direction.
-    pub(crate) counts: [(u64, u64); 2],
     pub(crate) tcp: Tracking,
+    pub(crate) sides: [Side; 2],
+    pub(crate) next_hops: [NextHop; 2],
     pub(crate) id: u64,
     pub(crate) start: Time,
     pub(crate) ingress: IfaceId,
@@ -99,9 +123,19 @@ pub(crate) struct Session {
     pub(crate) lease: Option<Lease>,
     /// Why it will be over, when that is known before it ages out.
     pub(crate) end: Option<EndReason>,
+    /// Another worker was told that the server's packets belong here.
+    pub(crate) steered: bool,
 }
 
 impl Session {
+    pub(crate) fn client(&self) -> Key {
+        self.sides[0].key
+    }
+
+    pub(crate) fn server(&self) -> Key {
+        self.sides[1].key
+    }
+
     pub(crate) fn expires(&self) -> Time {
         self.last.after(self.timeout)
     }
@@ -112,13 +146,12 @@ impl Session {
     }
 
     pub(crate) fn view(&self) -> SessionView {
-        let [client, server] = self.keys;
-        let [sent, received] = self.counts;
+        let [client, server] = &self.sides;
         SessionView {
             id: self.id,
             state: self.state,
-            client: client.flow(),
-            server: server.flow(),
+            client: client.key.flow(),
+            server: server.key.flow(),
             ingress: self.ingress,
             egress: self.egress,
             from: self.from,
@@ -129,8 +162,20 @@ impl Session {
             start: self.start,
             last: self.last,
             expires: self.expires(),
-            sent,
-            received,
+            sent: client.counts,
+            received: server.counts,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_packets_need_is_where_the_cache_wants_it() {
+        assert_eq!(std::mem::offset_of!(Session, sides), 64);
+        assert_eq!(size_of::<Side>(), 128);
+        assert!(size_of::<Session>() <= 512, "{} bytes a session", size_of::<Session>());
     }
 }

@@ -96,8 +96,8 @@ impl Table {
                 (self.slots.len() - 1) as Slot
             }
         };
-        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
-            let hash = self.hash(&self[slot].keys[direction.index()]);
+        for &direction in self[slot].kind.directions() {
+            let hash = self.hash(&self[slot].sides[direction.index()].key);
             let entry = Entry { hash, target: slot << 1 | direction.index() as u32 };
             self.index.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
         }
@@ -106,7 +106,7 @@ impl Table {
 
     pub(crate) fn remove(&mut self, slot: Slot) {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
-            let hash = self.hash(&self[slot].keys[direction.index()]);
+            let hash = self.hash(&self[slot].sides[direction.index()].key);
             let target = slot << 1 | direction.index() as u32;
             if let Ok(entry) = self.index.find_entry(spread(hash), |entry| entry.target == target) {
                 entry.remove();
@@ -122,7 +122,7 @@ impl Table {
 
     #[inline]
     fn matches(&self, entry: Entry, key: &Key) -> bool {
-        self.slots.get(entry.slot()).is_some_and(|session| session.keys[entry.direction().index()] == *key)
+        self.slots.get(entry.slot()).is_some_and(|session| session.sides[entry.direction().index()].key == *key)
     }
 
     #[inline]

@@ -53,7 +53,7 @@ impl Engine {
         if session.state != SessionState::Closed {
             session.last = self.now;
         }
-        let count = &mut session.counts[direction.index()];
+        let count = &mut session.sides[direction.index()].counts;
         count.0 += wire.0;
         count.1 += wire.1;
     }

@@ -70,7 +70,8 @@ pub struct Packet {
     pub dont_fragment: bool,
     /// A fragment of a packet; only the addresses are meaningful then.
     pub fragment: bool,
-    /// An IPv6 routing header with segments left: the destination is not the final one.
+    /// It asks for a route by way of other hosts: an IPv4 option, or an IPv6 routing header with segments
+    /// left, so that the destination is not the final one.
     pub source_routed: bool,
     /// The transport checksum covers only the pseudo-header so far.
     pub partial: bool,
@@ -264,7 +265,7 @@ fn ipv4(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
         ttl: packet[8],
         dont_fragment: fragment & 0x4000 != 0,
         fragment: fragment & 0x3fff != 0,
-        source_routed: false,
+        source_routed: header > 20 && has_source_route(header_bytes.get(20..).unwrap_or_default()),
         partial: false,
         network,
         transport: network + header,
@@ -272,6 +273,27 @@ fn ipv4(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
         layer4: Layer4::Other,
     }
     .with_transport(frame, meta)
+}
+
+/// Whether IPv4 options ask for a route by way of other hosts. Broken options end the search: routers
+/// that do not act on options need not read on.
+fn has_source_route(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const LOOSE_SOURCE_ROUTE: u8 = 131;
+    const STRICT_SOURCE_ROUTE: u8 = 137;
+    while let [kind, rest @ ..] = options {
+        options = match *kind {
+            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return true,
+            END => return false,
+            NO_OPERATION => rest,
+            _ => match rest.first() {
+                Some(length @ 2..) => options.get(usize::from(*length)..).unwrap_or_default(),
+                _ => return false,
+            },
+        };
+    }
+    false
 }
 
 fn ipv6(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::bytes::{put_address, put_u16, u16_at};
+use crate::bytes::{put, put_u16, u16_at};
 use crate::checksum::{self, Delta};
 use crate::parse::{Embedded, ICMP, ICMPV6, Packet, TCP, UDP, checksum_field};
 
@@ -23,39 +23,62 @@ pub struct Tuple {
     pub destination_port: u16,
 }
 
-/// What changes in each packet of one direction.
+/// What changes in each packet of one direction. Small, because there are two for each session.
 #[derive(Clone, Copy, Debug)]
 pub struct Rewrite {
-    new: Tuple,
-    source: bool,
-    destination: bool,
-    ports_changed: bool,
+    /// IPv4 addresses in their first four bytes.
+    source: [u8; 16],
+    destination: [u8; 16],
+    source_port: u16,
+    destination_port: u16,
     addresses: Delta,
     ports: Delta,
+    changes: u8,
 }
+
+const V4: u8 = 1;
+const ADDRESSES_CHANGE: u8 = 2;
+const PORTS_CHANGE: u8 = 4;
 
 impl Rewrite {
     /// From what arrives to what leaves; both of one family.
     pub fn new(old: Tuple, new: Tuple) -> Self {
+        let mut changes = if new.source.is_ipv4() { V4 } else { 0 };
+        if (old.source, old.destination) != (new.source, new.destination) {
+            changes |= ADDRESSES_CHANGE;
+        }
+        if (old.source_port, old.destination_port) != (new.source_port, new.destination_port) {
+            changes |= PORTS_CHANGE;
+        }
         Self {
-            new,
-            source: old.source != new.source,
-            destination: old.destination != new.destination,
-            ports_changed: (old.source_port, old.destination_port) != (new.source_port, new.destination_port),
+            source: octets(new.source),
+            destination: octets(new.destination),
+            source_port: new.source_port,
+            destination_port: new.destination_port,
             addresses: Delta::address(old.source, new.source).and(Delta::address(old.destination, new.destination)),
             ports: Delta::word(old.source_port, new.source_port)
                 .and(Delta::word(old.destination_port, new.destination_port)),
+            changes,
         }
     }
 
     /// Whether packets leave as they came.
     pub fn is_identity(&self) -> bool {
-        !(self.source || self.destination || self.ports_changed)
+        self.changes & (ADDRESSES_CHANGE | PORTS_CHANGE) == 0
     }
 
     /// What packets say afterwards.
-    pub fn result(&self) -> &Tuple {
-        &self.new
+    pub fn result(&self) -> Tuple {
+        let address = |octets: [u8; 16]| {
+            let [a, b, c, d, ..] = octets;
+            if self.changes & V4 != 0 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(octets) }
+        };
+        Tuple {
+            source: address(self.source),
+            destination: address(self.destination),
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+        }
     }
 
     /// Rewrites a packet whose addresses and ports are the old tuple's.
@@ -64,19 +87,16 @@ impl Rewrite {
         if self.is_identity() {
             return;
         }
-        if self.source || self.destination {
-            put_addresses(frame, packet.network, &self.new);
-            if packet.is_v4() {
-                self.addresses.apply(frame, packet.network + 10);
-            }
+        if self.changes & ADDRESSES_CHANGE != 0 {
+            self.apply_addresses(frame, packet);
         }
         let at = packet.transport;
         match packet.protocol {
             TCP | UDP => {
-                put_u16(frame, at, self.new.source_port);
-                put_u16(frame, at + 2, self.new.destination_port);
+                put_u16(frame, at, self.source_port);
+                put_u16(frame, at + 2, self.destination_port);
             }
-            ICMP | ICMPV6 => put_u16(frame, at + 4, self.new.source_port),
+            ICMP | ICMPV6 => put_u16(frame, at + 4, self.source_port),
             _ => return,
         }
         self.fix_transport(frame, packet);
@@ -84,9 +104,14 @@ impl Rewrite {
 
     /// Rewrites only the addresses: for packets without ports, such as ICMP errors.
     pub fn apply_addresses(&self, frame: &mut [u8], packet: &Packet) {
-        put_addresses(frame, packet.network, &self.new);
         if packet.is_v4() {
+            let (source, destination) = (self.source.first_chunk::<4>(), self.destination.first_chunk::<4>());
+            put(frame, packet.network + 12, source.map_or(&[], |octets| octets));
+            put(frame, packet.network + 16, destination.map_or(&[], |octets| octets));
             self.addresses.apply(frame, packet.network + 10);
+        } else {
+            put(frame, packet.network + 8, &self.source);
+            put(frame, packet.network + 24, &self.destination);
         }
     }
 
@@ -128,10 +153,7 @@ pub fn embedded(frame: &mut [u8], packet: &Packet, quoted: &Embedded, new: &Tupl
         destination_port: quoted.destination_port,
     };
     let change = Rewrite::new(old, *new);
-    put_addresses(frame, quoted.network, new);
-    if packet.is_v4() {
-        change.addresses.apply(frame, quoted.network + 10);
-    }
+    change.apply_addresses(frame, &Packet { network: quoted.network, ..*packet });
     let at = quoted.transport;
     match quoted.protocol {
         TCP | UDP => {
@@ -177,18 +199,14 @@ fn icmp_checksum(frame: &[u8], packet: &Packet) -> u16 {
     checksum::transport(source.into(), destination.into(), ICMPV6, message)
 }
 
-fn put_addresses(frame: &mut [u8], network: usize, tuple: &Tuple) {
-    match (tuple.source, tuple.destination) {
-        (IpAddr::V4(_), IpAddr::V4(_)) => {
-            put_address(frame, network + 12, tuple.source);
-            put_address(frame, network + 16, tuple.destination);
+/// The bytes of an address; IPv4 in the first four.
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
         }
-        (IpAddr::V6(_), IpAddr::V6(_)) => {
-            put_address(frame, network + 8, tuple.source);
-            put_address(frame, network + 24, tuple.destination);
-        }
-        // Translation between families is not a rewrite in place; nothing constructs it.
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+        IpAddr::V6(v6) => v6.octets(),
     }
 }
 

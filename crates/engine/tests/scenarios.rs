@@ -1,0 +1,14 @@
+//! What does the engine do with whole conversations, as an operator would tell them?
+
+#[path = "scenarios/azure.rs"]
+mod azure;
+#[path = "scenarios/drops.rs"]
+mod drops;
+#[path = "scenarios/house.rs"]
+mod house;
+#[path = "scenarios/lab.rs"]
+mod lab;
+#[path = "scenarios/links.rs"]
+mod links;
+#[path = "scenarios/sessions.rs"]
+mod sessions;

@@ -1,0 +1,314 @@
+//! Frames, answers, time and commits in any order: does the engine panic, leak or leave a checksum wrong?
+//!
+//! The input is a list of steps (see `Step`). Besides panics it looks for: packets that leave with a
+//! wrong header checksum, sessions that are not counted, sessions that never end.
+#![no_main]
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use bartizan_engine::Engine;
+use bartizan_engine::settings::{Limits, LocalLink, Settings};
+use bartizan_engine::verdict::{Event, Port, Time, Verdict};
+use bartizan_model::{device, xml};
+use bartizan_packet::answer::{Link, Problem, icmp_error, ip_frame};
+use bartizan_packet::arp::{Arp, Operation};
+use bartizan_packet::bytes::{put, put_u16};
+use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
+use bartizan_packet::parse::{Malformed, Packet, Parsed, checksum_field, parse};
+use bartizan_packet::{checksum, ethernet, ndp};
+use bartizan_policy::compile::compile;
+use bartizan_policy::tables::{Compiled, Ids};
+use libfuzzer_sys::fuzz_target;
+
+const CONFIG: &str = include_str!("frame.xml");
+const SECOND: u64 = 1_000_000_000;
+
+/// The configuration, and one with other rules and without the third interface.
+fn tables() -> &'static [Arc<Compiled>; 2] {
+    static TABLES: OnceLock<[Arc<Compiled>; 2]> = OnceLock::new();
+    TABLES.get_or_init(|| {
+        let mut ids = Ids::default();
+        let other = CONFIG.replace("<action>allow</action>", "<action>reset-both</action>");
+        [CONFIG, &other].map(|text| {
+            let root = xml::parse(text).expect("well-formed");
+            let report = device::read(&root, device::Scope::Device);
+            let config = report.config.unwrap_or_else(|| panic!("{:?}", report.diagnostics));
+            Arc::new(compile(&config, &mut ids, 1).expect("compiles"))
+        })
+    })
+}
+
+/// Takes numbers from the input; zeros after its end.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn word(&mut self) -> u16 {
+        u16::from_be_bytes([self.byte(), self.byte()])
+    }
+
+    fn bytes(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
+
+struct House {
+    engine: Engine,
+    now: Time,
+    last: Option<(Port, Vec<u8>)>,
+}
+
+const ADDRESSES: [&str; 24] = [
+    "10.1.0.5", "10.1.0.6", "10.1.0.1", "192.0.2.1", "192.0.2.9", "192.0.2.10", "192.0.2.50", "192.0.2.254",
+    "198.51.100.9", "10.3.0.9", "10.3.0.1", "203.0.113.1", "198.18.0.1", "198.18.1.3", "127.0.0.1", "255.255.255.255",
+    "2001:db8:1::5", "2001:db8:1::1", "2001:db8:2::1", "2001:db8:2::fe", "2001:db8:100::9", "fe80::5", "ff02::1", "::",
+];
+const PORTS: [u16; 8] = [0, 53, 80, 443, 1024, 8080, 40_000, 65_535];
+
+impl House {
+    fn new(seed: u64) -> Self {
+        let limits = Limits {
+            transmits: 32,
+            events: 64,
+            neighbors: 8,
+            waiting_per_neighbor: 2,
+            waiting_bytes: 4096,
+            steered: 4,
+            nat_addresses: 4,
+            ..Limits::default()
+        };
+        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443 });
+        let settings = Settings { seed, sessions_max: 16, local, limits, workers: 1 + seed as u16 % 2, ..Settings::default() };
+        let mut engine = Engine::new(settings);
+        engine.install(tables()[0].clone(), Time(0));
+        for port in Self::ports() {
+            engine.attach(port, mac(port));
+        }
+        Self { engine, now: Time(SECOND), last: None }
+    }
+
+    fn ports() -> [Port; 4] {
+        let data = |name| Port::Data(tables()[0].interface_id(name).expect("configured"));
+        [data("ethernet1/1"), data("ethernet1/2"), data("ethernet1/3"), Port::Local]
+    }
+
+    fn step(&mut self, input: &mut Input<'_>) {
+        let port = Self::ports()[usize::from(input.byte() % 4)];
+        match input.byte() % 10 {
+            0 => {
+                let length = usize::from(input.word() % 256);
+                let mut bytes = input.bytes(length).to_vec();
+                put(&mut bytes, 0, &mac(port));
+                fix_header(&mut bytes);
+                self.frame(port, bytes, Meta::default());
+            }
+            1..=3 => {
+                let (bytes, meta) = packet(port, input);
+                self.frame(port, bytes, meta);
+            }
+            4 | 5 => self.answer(input),
+            6 => self.error_about_last(input),
+            7 => {
+                self.now = Time(self.now.0 + u64::from(input.word()) * SECOND / 16);
+                self.engine.handle_timeout(self.now);
+            }
+            8 => self.engine.install(tables()[usize::from(input.byte() % 2)].clone(), self.now),
+            _ => match input.byte() % 4 {
+                0 => self.engine.detach(port),
+                1 => {
+                    let nth = u64::from(input.byte());
+                    self.engine.clear(|session| session.id & 0xff == nth, self.now);
+                }
+                _ => self.engine.attach(port, mac(port)),
+            },
+        }
+        self.settle();
+    }
+
+    fn frame(&mut self, port: Port, mut bytes: Vec<u8>, meta: Meta) {
+        let mut frame = Frame { bytes: &mut bytes, meta };
+        let verdict = self.engine.handle_frame(port, &mut frame, self.now);
+        let meta = frame.meta;
+        if let Verdict::Transmit(port) = verdict {
+            self.leave(port, bytes, meta);
+        }
+    }
+
+    /// What left must be readable.
+    fn leave(&mut self, port: Port, bytes: Vec<u8>, meta: Meta) {
+        let read = parse(&bytes, meta);
+        assert!(!matches!(read, Err(Malformed::Checksum)), "a wrong header checksum leaves: {bytes:02x?}");
+        assert!(read.is_ok(), "{read:?} leaves: {bytes:02x?}");
+        assert_eq!(ethernet::source(&bytes), mac(port));
+        self.last = Some((port, bytes));
+    }
+
+    /// The neighbourhood: answers ARP and NDP, mostly.
+    fn settle(&mut self) {
+        while let Some(transmit) = self.engine.poll_transmit() {
+            let port = transmit.port;
+            if let Some(arp) = Arp::read(&transmit.bytes).filter(|arp| arp.operation == Operation::Request) {
+                self.frame(port, arp.reply([2, 9, 9, 9, 9, 9]), Meta::default());
+                continue;
+            }
+            if let Ok(Parsed::Ip(packet)) = parse(&transmit.bytes, transmit.meta)
+                && let Some(ndp::Message::Solicitation { target, .. }) = ndp::Message::read(&transmit.bytes, &packet)
+                && let IpAddr::V6(asker) = packet.source
+            {
+                let answer = ndp::advertise([2, 9, 9, 9, 9, 9], mac(port), asker, target);
+                self.frame(port, answer, Meta::default());
+                continue;
+            }
+            self.leave(port, transmit.bytes, transmit.meta);
+        }
+        while let Some(event) = self.engine.poll_event() {
+            if let Event::Tell { message, .. } = event {
+                self.engine.handle_peer(message, self.now);
+            }
+        }
+        let counted = self.engine.counters().sessions_active;
+        assert_eq!(counted, self.engine.sessions().count() as u64);
+        assert!(counted <= 16);
+    }
+
+    /// The packet that left last, turned round and changed a little.
+    fn answer(&mut self, input: &mut Input<'_>) {
+        let Some((port, mut bytes)) = self.last.clone() else { return };
+        let Ok(Parsed::Ip(packet)) = parse(&bytes, Meta::default()) else { return };
+        let length = if packet.is_v4() { 4 } else { 16 };
+        let at = packet.network + if packet.is_v4() { 12 } else { 8 };
+        let (first, second) = (bytes[at..at + length].to_vec(), bytes[at + length..at + 2 * length].to_vec());
+        put(&mut bytes, at, &second);
+        put(&mut bytes, at + length, &first);
+        let (source, destination) = packet.ports();
+        if matches!(packet.protocol, 6 | 17) {
+            put_u16(&mut bytes, packet.transport, destination);
+            put_u16(&mut bytes, packet.transport + 2, source);
+        }
+        match packet.protocol {
+            6 => put(&mut bytes, packet.transport + 13, &[input.byte()]),
+            1 => put(&mut bytes, packet.transport, &[0]),
+            58 => put(&mut bytes, packet.transport, &[129]),
+            _ => {}
+        }
+        let position = packet.transport + usize::from(input.byte() % 32);
+        if let Some(byte) = bytes.get_mut(position) {
+            *byte ^= input.byte();
+        }
+        put(&mut bytes, 0, &mac(port));
+        fix_header(&mut bytes);
+        self.frame(port, bytes, Meta::default());
+    }
+
+    fn error_about_last(&mut self, input: &mut Input<'_>) {
+        let Some((port, bytes)) = self.last.clone() else { return };
+        let Ok(Parsed::Ip(packet)) = parse(&bytes, Meta::default()) else { return };
+        let problem = [Problem::TimeExceeded, Problem::Prohibited, Problem::TooBig { mtu_bytes: input.word() }]
+            [usize::from(input.byte() % 3)];
+        let from = address(input, packet.is_v4());
+        let link = Link { source: [2, 9, 9, 9, 9, 9], destination: mac(port) };
+        let mut error = icmp_error(link, from, &bytes, &packet, problem);
+        let position = 34 + usize::from(input.byte());
+        if let Some(byte) = error.get_mut(position) {
+            *byte ^= input.byte();
+        }
+        if let Ok(Parsed::Ip(outer)) = parse(&error, Meta::default()) {
+            bartizan_packet::rewrite::finish_icmp(&mut error, &outer);
+        }
+        self.frame(port, error, Meta::default());
+    }
+}
+
+fn mac(port: Port) -> [u8; 6] {
+    match port {
+        Port::Data(id) => [2, 0, 0, 0, 0, 1 + id.0 as u8],
+        Port::Local => [2, 0, 0, 0, 0, 0],
+    }
+}
+
+fn address(input: &mut Input<'_>, v4: bool) -> IpAddr {
+    let table = if v4 { &ADDRESSES[..16] } else { &ADDRESSES[16..] };
+    table[usize::from(input.byte()) % table.len()].parse().expect("an address")
+}
+
+fn packet(port: Port, input: &mut Input<'_>) -> (Vec<u8>, Meta) {
+    let v4 = input.byte() % 3 != 0;
+    let (source, destination) = (address(input, v4), address(input, v4));
+    let protocol = [6, 17, if v4 { 1 } else { 58 }, input.byte()][usize::from(input.byte() % 4)];
+    let mut message = Vec::new();
+    let ports = [PORTS[usize::from(input.byte() % 8)], PORTS[usize::from(input.byte() % 8)]];
+    let length = usize::from(input.byte());
+    match protocol {
+        6 => {
+            message.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+            message.extend([0, 0, 0, input.byte(), 0, 0, 0, input.byte(), 0x50, input.byte(), 1, 0, 0, 0, 0, 0]);
+        }
+        17 => {
+            message.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+            message.extend(((8 + length) as u16).to_be_bytes());
+            message.extend([0, 0]);
+        }
+        _ => message.extend([input.byte(), 0, 0, 0, 0, input.byte(), 0, 1]),
+    }
+    message.extend(std::iter::repeat_n(input.byte(), length));
+    let style = input.byte();
+    let mut meta = Meta::default();
+    if let Some(field) = checksum_field(protocol) {
+        let partial = style & 1 != 0 && protocol != 1;
+        let value = if partial {
+            let start = if v4 { 34 } else { 54 };
+            meta.checksum = Checksum::Partial { start, offset: field as u16 };
+            checksum::pseudo_header(source, destination, protocol, message.len())
+        } else if protocol == 1 {
+            checksum::checksum(&message)
+        } else {
+            checksum::transport(source, destination, protocol, &message)
+        };
+        put_u16(&mut message, field, value);
+    }
+    if style & 2 != 0 {
+        meta.segmentation = [Segmentation::TcpV4, Segmentation::TcpV6, Segmentation::Udp][usize::from(style >> 2) % 3];
+        meta.segment_bytes = input.word();
+    }
+    let link = Link { source: [2, 9, 9, 9, 9, 9], destination: mac(port) };
+    let bytes = ip_frame(link, source, destination, protocol, input.byte() % 8 + style % 64, &message);
+    (bytes, meta)
+}
+
+fn fix_header(bytes: &mut [u8]) {
+    let header = 14 + usize::from(bytes.get(14).copied().unwrap_or(0) & 15) * 4;
+    if header >= 34 && bytes.len() >= header && ethernet::kind(bytes) == ethernet::IPV4 {
+        put_u16(bytes, 24, 0);
+        let value = checksum::checksum(&bytes[14..header]);
+        put_u16(bytes, 24, value);
+    }
+    if let Ok(Parsed::Ip(packet @ Packet { protocol: 58, .. })) = parse(bytes, Meta::default()) {
+        bartizan_packet::rewrite::finish_icmp(bytes, &packet);
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let mut house = House::new(u64::from(input.byte()));
+    for _ in 0..64 {
+        if input.0.is_empty() {
+            break;
+        }
+        house.step(&mut input);
+    }
+    // Whatever happened: after the longest timeout nothing is left, and a shutdown is quiet.
+    house.now = Time(house.now.0 + 5000 * SECOND);
+    house.engine.handle_timeout(house.now);
+    house.settle();
+    assert_eq!(house.engine.counters().sessions_active, 0, "sessions that never end");
+    house.engine.shutdown(house.now);
+    house.settle();
+});
