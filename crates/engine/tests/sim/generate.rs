@@ -44,8 +44,7 @@ pub(crate) fn address(random: &mut Random, network: &Network, v6: bool) -> IpAdd
     match random.below(20) {
         0..=7 => host(interface, false, number, v6),
         8..=11 => host(interface, true, number, v6),
-        // Translated addresses.
-        12..=15 => host(interface, false, 100 + random.below(8), v6),
+        12..=15 => outside(random, network, v6),
         16 => host(interface, false, 1, v6),
         17 if !v6 && network.loopback => "203.0.113.1".parse().expect("an address"),
         17 | 18 if !v6 => format!("192.0.2.{}", random.below(16)).parse().expect("an address"),
@@ -54,8 +53,13 @@ pub(crate) fn address(random: &mut Random, network: &Network, v6: bool) -> IpAdd
     }
 }
 
-/// A whole configuration.
-pub(crate) fn config(random: &mut Random, network: &Network) -> String {
+/// An address that rules translate to or from; few, so that flows meet rules.
+fn outside(random: &mut Random, network: &Network, v6: bool) -> IpAddr {
+    host(1 + random.below(network.interfaces.min(2)), false, 100 + random.below(4), v6)
+}
+
+/// A whole configuration. A commit may change only the rules: then the first dice are the same again.
+pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network) -> String {
     let zones = 1 + random.below(3);
     let routers = 1 + random.below(network.interfaces.min(3));
     let mut member_of_zone = vec![String::new(); zones];
@@ -84,9 +88,9 @@ pub(crate) fn config(random: &mut Random, network: &Network) -> String {
         member_of_zone[random.below(zones)] += "<member>loopback.1</member>";
     }
     let mut routing = String::new();
-    for (at, members) in members.iter().enumerate() {
+    for at in 0..routers {
         let loopback = network.loopback && at == with_loopback;
-        routing += &router(random, network, at, routers, members, loopback);
+        routing += &router(random, network, at, &members, loopback);
     }
     let zones_xml: String = member_of_zone
         .iter()
@@ -105,21 +109,16 @@ pub(crate) fn config(random: &mut Random, network: &Network) -> String {
          </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}\
          <rulebase><nat><rules>{}</rules></nat><security><rules>{}</rules></security>{}</rulebase>\
          </entry></vsys></entry></devices></config>",
-        objects(random, network),
-        (0..random.below(5)).map(|at| nat_rule(random, network, zones, at)).collect::<String>(),
-        (0..random.below(13)).map(|at| security_rule(random, network, zones, at)).collect::<String>(),
-        default_rules(random),
+        objects(rules, network),
+        (0..rules.below(5)).map(|at| nat_rule(rules, network, zones, at)).collect::<String>(),
+        (0..rules.below(13)).map(|at| security_rule(rules, network, zones, at)).collect::<String>(),
+        default_rules(rules),
     )
 }
 
-fn router(
-    random: &mut Random,
-    network: &Network,
-    at: usize,
-    routers: usize,
-    members: &[usize],
-    loopback: bool,
-) -> String {
+fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>], loopback: bool) -> String {
+    let (members, routers) = (&all[at], all.len());
+    let owner = |interface: &usize| all.iter().position(|members| members.contains(interface)).unwrap_or(0);
     let mut routes = [String::new(), String::new()];
     for (family, v6) in [(0, false), (1, true)] {
         let mut entry = |destination: &str, next_hop: String, more: &str| {
@@ -143,14 +142,17 @@ fn router(
         }
         match random.below(10) {
             0..=4 => entry(every, via(*random.pick(members)), ""),
-            5..=7 if routers > 1 => entry(every, other((at + 1) % routers), "<metric>20</metric>"),
+            // Mostly towards the first router; that one rarely sends back.
+            5..=7 if at > 0 || (routers > 1 && random.percent(20)) => {
+                entry(every, other(if at > 0 { at - 1 } else { 1 }), "<metric>20</metric>");
+            }
             8 => entry(every, "<nexthop><discard/></nexthop>".into(), ""),
             _ => {}
         }
         for interface in (1..=network.interfaces).filter(|interface| !members.contains(interface)) {
-            // Whose interface it is, the generator has not decided for sure: a wrong guess is a detour.
             if routers > 1 && random.percent(60) {
-                let next = (at + 1 + random.below(routers - 1)) % routers;
+                // Now and then a detour, or a circle.
+                let next = if random.percent(95) { owner(&interface) } else { (at + 1) % routers };
                 entry(&net(interface, false), other(next), "");
                 if random.percent(70) {
                     entry(&net(interface, true), other(next), "");
@@ -169,7 +171,8 @@ fn router(
                 0 => "<nexthop><discard/></nexthop>".into(),
                 _ => via(*random.pick(members)),
             };
-            entry(&narrow, next_hop, random.pick(&["", "<metric>5</metric>", "<admin-dist>20</admin-dist>"]));
+            let more = ["", "<metric>5</metric>", "<admin-dist>20</admin-dist>"][random.below(3)];
+            entry(&narrow, next_hop, more);
         }
     }
     let mut names: String = members.iter().map(|member| format!("<member>ethernet1/{member}</member>")).collect();
@@ -367,7 +370,7 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
             let (bits, first) = if random.percent(50) { (0, 10) } else { (2, 8) };
             let length = if v6 { 128 } else { 32 } - bits;
             source = member(&format!("{}/{length}", host(interface, random.percent(30), first, v6)));
-            let outside = host(1 + random.below(network.interfaces), false, 100 + 4 * random.below(2), v6);
+            let outside = host(1 + random.below(network.interfaces.min(2)), false, 100, v6);
             let both = if random.percent(60) { "<bi-directional>yes</bi-directional>" } else { "" };
             translation = format!(
                 "<source-translation><static-ip><translated-address>{outside}/{length}</translated-address>{both}\
@@ -375,12 +378,12 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
             );
         }
         kind => {
-            let outside = match random.below(4) {
+            let original = match random.below(4) {
                 0 if network.loopback && !v6 => "203.0.113.1".parse().expect("an address"),
-                _ => host(interface, false, 100 + random.below(8), v6),
+                _ => outside(random, network, v6),
             };
             let inner = host(1 + random.below(network.interfaces), random.percent(30), 10 + random.below(3), v6);
-            destination = member(&outside.to_string());
+            destination = member(&original.to_string());
             let mut port = String::new();
             if kind == 5 {
                 service = "service-http".into();
@@ -410,7 +413,7 @@ fn source_pool(random: &mut Random, network: &Network) -> String {
         0 => format!("<interface-address><interface>ethernet1/{interface}</interface></interface-address>"),
         1 => format!(
             "<translated-address>{}</translated-address>",
-            member(&format!("10.0.{interface}.104-10.0.{interface}.106"))
+            member(&format!("10.0.{interface}.101-10.0.{interface}.103"))
         ),
         _ => format!("<translated-address>{}</translated-address>", member("192.0.2.0/30") + &member("192.0.2.9")),
     };

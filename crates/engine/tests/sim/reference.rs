@@ -93,6 +93,8 @@ struct Session {
     generation: usize,
     /// The source is one of these; which one was not seen yet.
     unlearned: Option<Vec<(IpAddr, IpAddr)>>,
+    /// There is nobody at the other end: the firewall answers itself, or refused the flow at once.
+    one_way: bool,
 }
 
 /// What the session table should show of one session.
@@ -196,7 +198,7 @@ impl Reference {
         let server = Side { router: self.sessions[forward.session].server.router.clone(), tuple: tuple.reversed() };
         let others = self.sessions.iter().enumerate().filter(|(at, _)| *at != forward.session);
         for (_, other) in others {
-            if other.client == server || (other.server == server && !matches!(other.kind, Kind::Refused { .. })) {
+            if other.client == server || other.is_server(&server.router, &server.tuple) {
                 return Err(format!("{tuple:?} is in use by another session"));
             }
         }
@@ -245,6 +247,7 @@ impl Reference {
             tcp: None,
             generation: self.generation,
             unlearned: None,
+            one_way: true,
         };
         if ruling.action != Action::Allow {
             let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
@@ -264,10 +267,14 @@ impl Reference {
                 let Some(exit_router) = router_of(&self.config, exit) else { return DROP };
                 session.server = Side { router: exit_router.into(), tuple: translated(&tuple, &ruling).reversed() };
                 session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
+                session.one_way = false;
                 match ruling.source {
                     NewSource::OneOf(ranges) => session.unlearned = Some(ranges),
-                    NewSource::Same | NewSource::Fixed(_) if self.is_taken(&session.server) => return DROP,
-                    NewSource::Same | NewSource::Fixed(_) => {}
+                    NewSource::Same | NewSource::Fixed(_) => {
+                        if session.server == session.client || self.is_taken(&session.server) {
+                            return DROP;
+                        }
+                    }
                 }
             }
             Way::None => return DROP,
@@ -283,8 +290,16 @@ impl Reference {
         self.continues(at, true, ingress, router, station, packet)
     }
 
-    fn is_taken(&self, server: &Side) -> bool {
-        self.find(&server.router, &server.tuple).is_some()
+    /// Whether the answers of a new session would be taken for another's. A flow that is only remembered
+    /// as refused makes way.
+    fn is_taken(&mut self, server: &Side) -> bool {
+        match self.find(&server.router, &server.tuple) {
+            Some(at) if matches!(self.sessions[at].kind, Kind::Refused { .. }) => {
+                self.sessions.remove(at);
+                false
+            }
+            found => found.is_some(),
+        }
     }
 
     fn continues(
@@ -299,9 +314,6 @@ impl Reference {
         if let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind {
             let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
             return Expected::Drop(answer);
-        }
-        if self.sessions[at].kind == Kind::Echo && !from_client {
-            return DROP;
         }
         if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo {
             return Expected::Drop(Answer::TimeExceeded);
@@ -441,7 +453,7 @@ impl Session {
     }
 
     fn is_server(&self, router: &str, tuple: &Tuple) -> bool {
-        self.unlearned.is_none() && self.server.router == router && self.server.tuple == *tuple
+        !self.one_way && self.unlearned.is_none() && self.server.router == router && self.server.tuple == *tuple
     }
 }
 

@@ -56,8 +56,11 @@ pub(crate) struct Next {
 }
 
 impl Conversation {
-    /// A new one; most are sensible.
-    pub(crate) fn open(random: &mut Random, network: &Network) -> Self {
+    /// A new one; most are sensible, and some are too similar to earlier ones.
+    pub(crate) fn open(random: &mut Random, network: &Network, earlier: &[Self]) -> Self {
+        if !earlier.is_empty() && random.percent(20) {
+            return random.pick(earlier).again(random);
+        }
         let ingress = 1 + random.below(network.interfaces);
         let v6 = random.percent(25);
         let far = random.percent(40);
@@ -90,6 +93,37 @@ impl Conversation {
             ingress,
             station,
             first: Packet { source, destination, ttl, body, payload },
+            seen: None,
+            answered: None,
+            passed: [false; STEPS.len()],
+            server_sequence: random.next() as u32,
+        }
+    }
+
+    /// The same once more, or from the other end, or nearly.
+    fn again(&self, random: &mut Random) -> Self {
+        let (mut ingress, mut first) = (self.ingress, self.first.clone());
+        if let Some((interface, seen)) = self.seen.as_ref().filter(|_| random.percent(60)) {
+            ingress = interface.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(ingress);
+            let mut tuple = seen.tuple().reversed();
+            if random.percent(30) {
+                tuple.destination = self.first.source;
+            }
+            first = first.with_tuple(&tuple);
+        }
+        if random.percent(30) {
+            let mut tuple = first.tuple();
+            (tuple.source_port, tuple.destination_port) = (*random.pick(&SOURCE_PORTS), *random.pick(&PORTS));
+            first = first.with_tuple(&tuple);
+        }
+        if let Body::Tcp { sequence, .. } = &mut first.body {
+            *sequence = random.next() as u32;
+        }
+        first.ttl = 64;
+        Self {
+            ingress,
+            station: self.station,
+            first,
             seen: None,
             answered: None,
             passed: [false; STEPS.len()],

@@ -161,7 +161,7 @@ impl World {
     fn event(&mut self, random: &mut Random) -> Result<(), String> {
         match random.below(100) {
             0..=34 => {
-                let conversation = Conversation::open(random, &self.network);
+                let conversation = Conversation::open(random, &self.network, &self.conversations);
                 let next = conversation.start();
                 self.conversations.push(conversation);
                 self.send(self.conversations.len() - 1, &next)
@@ -478,8 +478,12 @@ fn new_config(
     ids: &mut Ids,
     tally: &mut Tally,
 ) -> (String, (Validated, Arc<Compiled>)) {
+    let base = 1_000_000 + commit * CONFIG_TRIES * 2;
+    // Every other commit changes the rules only.
+    let plan = 1_000_000 + (commit / 2 * 2) * CONFIG_TRIES * 2;
     for attempt in 0..CONFIG_TRIES {
-        let text = config(&mut Random::new(seed, 1_000_000 + commit * CONFIG_TRIES + attempt), network);
+        let mut routing = Random::new(seed, plan + attempt);
+        let text = config(&mut routing, &mut Random::new(seed, base + CONFIG_TRIES + attempt), network);
         if let Some(loaded) = load(&text, ids, commit) {
             return (text, loaded);
         }

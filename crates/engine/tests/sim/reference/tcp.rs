@@ -98,6 +98,14 @@ impl Connection {
             self.stage = Stage::Open;
         }
         self.doubtful_reset = false;
+        if kind & SYN != 0 {
+            // In the handshake the last word counts; later a SYN is an old one on its way.
+            if matches!(self.stage, Stage::Asked | Stage::Agreed) {
+                self.next[me] = None;
+            } else {
+                return Verdict::Pass;
+            }
+        }
         let length = bytes + u32::from(kind & SYN != 0) + u32::from(kind & FIN != 0);
         later(&mut self.next[me], sequence.wrapping_add(length));
         if kind & ACK != 0 {
