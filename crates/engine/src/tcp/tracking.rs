@@ -110,7 +110,8 @@ impl Tracking {
             _ => {}
         }
         let established = !matches!(self.phase, Phase::SynSent | Phase::SynReceived | Phase::New);
-        if !(opening && established) {
+        // Once the connection is up, a SYN is an old one still on its way.
+        if !(flags.syn() && established) {
             self.remember(direction, tcp);
         }
         self.farewell(direction, tcp)
@@ -197,7 +198,7 @@ impl Tracking {
         side.spoke = true;
         if tcp.flags.ack() {
             let ahead = tcp.acknowledgment.wrapping_sub(side.acknowledgment);
-            if !side.acknowledged || ahead <= WINDOW_BYTES {
+            if !side.acknowledged || tcp.flags.syn() || ahead <= WINDOW_BYTES {
                 side.acknowledgment = tcp.acknowledgment;
             }
             side.acknowledged = true;

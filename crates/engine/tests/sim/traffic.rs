@@ -23,7 +23,7 @@ pub(crate) struct Conversation {
 /// numbers, payload, and the steps that must have come through before.
 struct Step(bool, u8, u32, u32, usize, &'static [usize]);
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step(true, SYN, 0, 0, 0, &[]),
     Step(false, SYN | ACK, 0, 1, 0, &[0]),
     Step(true, ACK, 1, 1, 0, &[1]),
@@ -38,8 +38,9 @@ const STEPS: [Step; 16] = [
     Step(true, RST, 1, 0, 0, &[1]),
     Step(false, RST | ACK, 21, 11, 0, &[4]),
     Step(false, RST | ACK, 0, 1, 0, &[0]),
-    // A server that remembers something else.
+    // A server that remembers something else, and the client's reset of that.
     Step(false, ACK, 777, 888, 0, &[0]),
+    Step(true, RST, 888, 0, 0, &[13]),
     // Forged: data before the handshake, and a reset from far off.
     Step(false, ACK, 1, 1, 5, &[0]),
     Step(true, RST, 0x4000_0000, 0, 0, &[0]),

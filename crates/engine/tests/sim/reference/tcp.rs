@@ -55,9 +55,9 @@ impl Connection {
     pub(crate) fn timeout_s(&self) -> u64 {
         match self.stage {
             Stage::Closed => 15,
-            _ if self.doubtful_reset => 30,
             Stage::Asked => 5,
             Stage::Agreed => 10,
+            _ if self.doubtful_reset => 30,
             Stage::Open => 3600,
             Stage::HalfClosed => 120,
         }
@@ -90,22 +90,26 @@ impl Connection {
                 (true, false) => return Verdict::Drop,
                 (false, true) if Some(acknowledgment) == self.next[0] => self.stage = Stage::Agreed,
                 (false, true) => return Verdict::Drop,
-                // A server that remembers an older connection challenges with a bare ACK.
-                (false, false) if kind & FIN == 0 && bytes == 0 => return Verdict::Pass,
+                // A server that remembers an older connection challenges with a bare ACK; the client resets
+                // that connection by the number it is told.
+                (false, false) if kind & FIN == 0 && bytes == 0 => {
+                    self.acknowledged[1] = Some(acknowledgment);
+                    return Verdict::Pass;
+                }
                 (false, false) => return Verdict::Drop,
             }
         } else if self.stage == Stage::Agreed && from_client && kind & ACK != 0 {
             self.stage = Stage::Open;
         }
-        self.doubtful_reset = false;
         if kind & SYN != 0 {
             // In the handshake the last word counts; later a SYN is an old one on its way.
             if matches!(self.stage, Stage::Asked | Stage::Agreed) {
-                self.next[me] = None;
+                (self.next[me], self.acknowledged[me]) = (None, None);
             } else {
                 return Verdict::Pass;
             }
         }
+        self.doubtful_reset = false;
         let length = bytes + u32::from(kind & SYN != 0) + u32::from(kind & FIN != 0);
         later(&mut self.next[me], sequence.wrapping_add(length));
         if kind & ACK != 0 {
@@ -121,6 +125,10 @@ impl Connection {
     /// A reset ends the connection when its number is exactly the one to be expected; one that is only near
     /// makes the firewall doubtful; any other is forged.
     fn reset(&mut self, me: usize, other: usize, kind: u8, sequence: u32, acknowledgment: u32) -> Verdict {
+        let told = self.acknowledged[other] == Some(sequence);
+        if self.stage == Stage::Asked && me == 0 && told && self.next[0] != Some(sequence) {
+            return Verdict::Pass;
+        }
         let exact = if self.stage == Stage::Asked && me == 1 {
             let refusal = kind & ACK != 0 && Some(acknowledgment) == self.next[0];
             if !refusal {
@@ -128,7 +136,7 @@ impl Connection {
             }
             true
         } else {
-            self.next[me] == Some(sequence) || self.acknowledged[other] == Some(sequence)
+            self.next[me] == Some(sequence) || told
         };
         if exact {
             self.stage = Stage::Closed;
