@@ -38,5 +38,7 @@ fn a_gigabyte_transfer_survives_a_hundred_pushes() {
     println!("transferred a gigabyte at {gigabits:.3} Gbit/s");
     let result: serde_json::Value = serde_json::from_str(&text).unwrap();
     let received = result.pointer("/end/sum_received/bytes").and_then(serde_json::Value::as_u64).unwrap();
-    assert!(received >= 1_000_000_000, "only {received} bytes arrived");
+    // iperf3's server may stop counting one block early, without any firewall between the two as well.
+    const BLOCK: u64 = 128 << 10;
+    assert!(received + BLOCK >= 1_000_000_000, "only {received} bytes arrived");
 }
