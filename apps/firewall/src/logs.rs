@@ -184,7 +184,9 @@ mod tests {
             (&mut ids.rules, ["allow-out", "deny-all"]),
             (&mut ids.nat_rules, ["outbound", "inbound"]),
         ] {
-            known.into_iter().for_each(|name| drop(names.intern(name)));
+            for name in known {
+                names.intern(name);
+            }
         }
         ids
     }

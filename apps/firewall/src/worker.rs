@@ -151,7 +151,8 @@ impl Worker {
             if self.turn() {
                 last_work = Instant::now();
             } else if last_work.elapsed() < SPIN {
-                std::hint::spin_loop();
+                // Costs nothing on a core of its own, and on a shared one the peer may be what we wait for.
+                std::thread::yield_now();
             } else {
                 self.sleep(&mut poll);
             }
