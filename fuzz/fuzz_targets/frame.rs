@@ -67,9 +67,30 @@ struct House {
 }
 
 const ADDRESSES: [&str; 24] = [
-    "10.1.0.5", "10.1.0.6", "10.1.0.1", "192.0.2.1", "192.0.2.9", "192.0.2.10", "192.0.2.50", "192.0.2.254",
-    "198.51.100.9", "10.3.0.9", "10.3.0.1", "203.0.113.1", "198.18.0.1", "198.18.1.3", "127.0.0.1", "255.255.255.255",
-    "2001:db8:1::5", "2001:db8:1::1", "2001:db8:2::1", "2001:db8:2::fe", "2001:db8:100::9", "fe80::5", "ff02::1", "::",
+    "10.1.0.5",
+    "10.1.0.6",
+    "10.1.0.1",
+    "192.0.2.1",
+    "192.0.2.9",
+    "192.0.2.10",
+    "192.0.2.50",
+    "192.0.2.254",
+    "198.51.100.9",
+    "10.3.0.9",
+    "10.3.0.1",
+    "203.0.113.1",
+    "198.18.0.1",
+    "198.18.1.3",
+    "127.0.0.1",
+    "255.255.255.255",
+    "2001:db8:1::5",
+    "2001:db8:1::1",
+    "2001:db8:2::1",
+    "2001:db8:2::fe",
+    "2001:db8:100::9",
+    "fe80::5",
+    "ff02::1",
+    "::",
 ];
 const PORTS: [u16; 8] = [0, 53, 80, 443, 1024, 8080, 40_000, 65_535];
 
@@ -86,7 +107,8 @@ impl House {
             ..Limits::default()
         };
         let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443 });
-        let settings = Settings { seed, sessions_max: 16, local, limits, workers: 1 + seed as u16 % 2, ..Settings::default() };
+        let settings =
+            Settings { seed, sessions_max: 16, local, limits, workers: 1 + seed as u16 % 2, ..Settings::default() };
         let mut engine = Engine::new(settings);
         engine.install(tables()[0].clone(), Time(0));
         for port in Self::ports() {
@@ -121,7 +143,13 @@ impl House {
                 self.engine.handle_timeout(self.now);
             }
             8 => self.engine.install(tables()[usize::from(input.byte() % 2)].clone(), self.now),
-            _ => match input.byte() % 4 {
+            _ => match input.byte() % 5 {
+                4 => {
+                    let (sender, target) = (address(input, true), address(input, true));
+                    if let (IpAddr::V4(sender), IpAddr::V4(target)) = (sender, target) {
+                        self.frame(port, Arp::request([2, 9, 9, 9, 9, 9], sender, target), Meta::default());
+                    }
+                }
                 0 => self.engine.detach(port),
                 1 => {
                     let nth = u64::from(input.byte());
@@ -245,7 +273,7 @@ fn packet(port: Port, input: &mut Input<'_>) -> (Vec<u8>, Meta) {
     let protocol = [6, 17, if v4 { 1 } else { 58 }, input.byte()][usize::from(input.byte() % 4)];
     let mut message = Vec::new();
     let ports = [PORTS[usize::from(input.byte() % 8)], PORTS[usize::from(input.byte() % 8)]];
-    let length = usize::from(input.byte());
+    let length = usize::from(input.word() % 1600);
     match protocol {
         6 => {
             message.extend(ports.iter().flat_map(|port| port.to_be_bytes()));

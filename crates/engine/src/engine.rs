@@ -10,7 +10,7 @@ use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::counters::Counters;
 use crate::log::DropLogs;
-use crate::nat::pool::Pools;
+use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::rematch::Sweep;
@@ -43,7 +43,13 @@ pub struct Engine {
     pub(crate) counters: Counters,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
+    pub(crate) unsteers: Allowance,
+    /// Sessions in the table that are refused.
+    pub(crate) refused: usize,
     pub(crate) session_serial: u64,
+    /// The port of a closed connection that is being opened again: it goes on with the same one, so that
+    /// the server sees what it would see without translation.
+    pub(crate) reopened: Option<Lease>,
     pub(crate) random: u64,
     shutting_down: Option<Slot>,
 }
@@ -80,7 +86,10 @@ impl Engine {
             counters: Counters::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
+            unsteers: Allowance::default(),
+            refused: 0,
             session_serial: 0,
+            reopened: None,
             random: seed,
             shutting_down: None,
             settings,

@@ -109,7 +109,8 @@ impl Engine {
         self.tables.as_ref().map_or(Route::None, |tables| tables.route(RouterId(router), destination))
     }
 
-    fn find_neighbor(&mut self, port: Port, address: IpAddr) -> Found {
+    /// The neighbour with an address; one that nobody asked for is asked.
+    pub(crate) fn find_neighbor(&mut self, port: Port, address: IpAddr) -> Found {
         let found = self.neighbors.find(port, address, self.now);
         if let Found::Unasked(_) = found {
             self.ask(port, address);

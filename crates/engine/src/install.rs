@@ -19,6 +19,9 @@ use crate::table::Slot;
 use crate::tcp::tracking::Tracking;
 use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionState, Verdict};
 
+/// One in so many sessions may be a refused one; further refused flows are asked about packet by packet.
+const REFUSED_SHARE: usize = 2;
+
 /// How a session that is allowed goes on.
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
@@ -132,12 +135,15 @@ impl Engine {
         session.state = SessionState::Discard;
         session.timeout = self.discard_timeout(packet.protocol);
         session.egress = iface;
-        if self.table.is_full() {
-            self.log_refusal(&session);
-            return drop(DropReason::SessionTableFull);
+        // Whoever sends what is refused must not fill the table for those whose traffic is allowed.
+        if self.table.is_full() || self.refused >= self.settings.sessions_max.div_ceil(REFUSED_SHARE) {
+            self.log_refusal_within_limit(&session);
+            self.answer_refusal(&session.verdict, arrival, frame, packet);
+            return drop(DropReason::Policy);
         }
         self.log_refusal(&session);
         let slot = self.insert(session);
+        self.refused += 1;
         self.counters.sessions_refused += 1;
         self.reject(slot, Direction::ClientToServer, arrival, frame, packet)
     }
@@ -145,16 +151,19 @@ impl Engine {
     /// Takes a session out of the table and logs its end.
     pub(crate) fn end(&mut self, slot: Slot, reason: EndReason) {
         let session = &self.table[slot];
-        let keys = [session.client(), session.server()];
-        let lease = session.lease;
+        let server = session.server();
+        let (kind, lease, steered) = (session.kind, session.lease, session.steered);
         let reason = session.end.unwrap_or(reason);
-        if session.kind != Kind::Refused && session.verdict.log_end {
+        if kind != Kind::Refused && session.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
         }
         if let Some(lease) = lease {
             self.pools.give_back(lease);
         }
-        self.unsteer(&keys);
+        if steered {
+            self.unsteer(&server);
+        }
+        self.refused -= usize::from(kind == Kind::Refused);
         self.wheel.cancel(slot);
         self.table.remove(slot);
         self.counters.sessions_closed += 1;
@@ -184,12 +193,12 @@ impl Engine {
         }
     }
 
-    fn insert(&mut self, session: Session) -> Slot {
-        let keys = [session.client(), session.server()];
+    fn insert(&mut self, mut session: Session) -> Slot {
         let expires = session.expires();
+        let server = session.server();
+        session.steered = session.kind.has_server() && self.steer(&server);
         let slot = self.table.insert(session);
         self.wheel.schedule(slot, expires);
-        self.steer(&keys);
         self.counters.sessions_created += 1;
         self.counters.sessions_active = self.table.len() as u64;
         slot
@@ -242,6 +251,7 @@ impl Engine {
             client_mac: arrival.station,
             lease: None,
             end: None,
+            steered: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::key::{Key, reverse};
 use crate::outbox::Allowance;
 use crate::session::Session;
 use crate::table::Slot;
-use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionLog, SessionState, SessionView};
+use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionLog, SessionState, SessionView, Time};
 
 /// How many lines each drop reason may still write this second.
 pub(crate) struct DropLogs([Allowance; DropReason::ALL.len()]);
@@ -19,6 +19,12 @@ pub(crate) struct DropLogs([Allowance; DropReason::ALL.len()]);
 impl Default for DropLogs {
     fn default() -> Self {
         Self([Allowance::default(); DropReason::ALL.len()])
+    }
+}
+
+impl DropLogs {
+    fn take(&mut self, reason: DropReason, now: Time, per_second: u32) -> bool {
+        self.0[reason as usize].take(now, per_second)
     }
 }
 
@@ -42,14 +48,22 @@ impl Engine {
         self.outbox.log(log, &mut self.counters);
     }
 
+    /// The same for a flow that finds no room in the table and would be logged with each packet.
+    pub(crate) fn log_refusal_within_limit(&mut self, session: &Session) {
+        if self.drop_logs.take(DropReason::Policy, self.now, self.settings.limits.drop_logs_per_second) {
+            self.log_refusal(session);
+        } else {
+            self.counters.drop_logs_suppressed += 1;
+        }
+    }
+
     /// A packet that was dropped for another reason than a rule's refusal.
     pub(crate) fn log_drop(&mut self, reason: DropReason, port: Port, parsed: &Parsed, wire: (u64, u64)) {
         let (Parsed::Ip(packet), Port::Data(ingress)) = (parsed, port) else { return };
         if reason == DropReason::Policy {
             return;
         }
-        let Some(allowance) = self.drop_logs.0.get_mut(reason as usize) else { return };
-        if !allowance.take(self.now, self.settings.limits.drop_logs_per_second) {
+        if !self.drop_logs.take(reason, self.now, self.settings.limits.drop_logs_per_second) {
             self.counters.drop_logs_suppressed += 1;
             return;
         }

@@ -1,9 +1,13 @@
 //! Which session does this packet belong to, and is it ours to handle?
 
 use crate::engine::Engine;
-use crate::key::{Key, LOCAL_ROUTER};
+use crate::key::Key;
 use crate::pipeline::Place;
-use crate::verdict::{EndReason, PeerMessage};
+use crate::verdict::{EndReason, FlowKey, PeerMessage};
+
+/// Messages per second that heal steering; where frames are spread without regard to the hash, each one
+/// handed over looks like a flow to heal.
+const UNSTEERS_PER_SECOND: u32 = 100;
 
 impl Engine {
     /// The session of a flow, or the worker that has to be asked. A session that is past its time is
@@ -33,32 +37,33 @@ impl Engine {
         }
         // If it was steered here, its session is gone and the message saying so was lost: without this
         // the frame would travel between the two workers for ever.
-        let message = PeerMessage::Unsteer { flow, owner: self.settings.worker };
-        self.outbox.tell(Some(home), message, &mut self.counters);
+        if self.unsteers.take(self.now, UNSTEERS_PER_SECOND) {
+            let message = PeerMessage::Unsteer { flow, owner: self.settings.worker };
+            self.outbox.tell(Some(home), message, &mut self.counters);
+        }
         Some(home)
     }
 
-    /// Tells the workers at which the session's flows arrive that they belong here.
-    pub(crate) fn steer(&mut self, keys: &[Key]) {
-        self.tell_homes(keys, |flow, owner| PeerMessage::Steer { flow, owner });
+    /// Tells the worker at which the server's packets arrive that they belong here. The client's arrive
+    /// here by themselves: sessions open where the first packet's hash says.
+    pub(crate) fn steer(&mut self, server: &Key) -> bool {
+        let steered = self.tell_home(server, |flow, owner| PeerMessage::Steer { flow, owner });
+        self.counters.steered += u64::from(steered);
+        steered
     }
 
-    /// Tells them that they do not any more.
-    pub(crate) fn unsteer(&mut self, keys: &[Key]) {
-        self.tell_homes(keys, |flow, owner| PeerMessage::Unsteer { flow, owner });
+    /// Tells it that they do not any more.
+    pub(crate) fn unsteer(&mut self, server: &Key) {
+        self.tell_home(server, |flow, owner| PeerMessage::Unsteer { flow, owner });
     }
 
-    fn tell_homes(&mut self, keys: &[Key], message: fn(crate::verdict::FlowKey, u16) -> PeerMessage) {
-        if self.settings.workers <= 1 {
-            return;
-        }
+    fn tell_home(&mut self, key: &Key, message: fn(FlowKey, u16) -> PeerMessage) -> bool {
         let worker = self.settings.worker;
-        for key in keys.iter().filter(|key| key.router() != LOCAL_ROUTER || key.protocol() != 0) {
-            let home = key.worker(self.settings.workers);
-            if home != worker {
-                self.counters.steered += 1;
-                self.outbox.tell(Some(home), message(key.flow(), worker), &mut self.counters);
-            }
+        let home = key.worker(self.settings.workers);
+        if home == worker {
+            return false;
         }
+        self.outbox.tell(Some(home), message(key.flow(), worker), &mut self.counters);
+        true
     }
 }

@@ -14,7 +14,8 @@ use crate::engine::Engine;
 use crate::key::{Key, reverse};
 use crate::nat::pool::{Fit, Lease};
 use crate::pipeline::{Staged, drop};
-use crate::verdict::DropReason;
+use crate::session::Kind;
+use crate::verdict::{DropReason, EndReason};
 
 /// Addresses of a pool that are tried for one session.
 const ADDRESS_TRIES: usize = 8;
@@ -61,12 +62,14 @@ impl Engine {
                 Translation { tuple, lease: None }
             }
         };
-        if translation.tuple.source.is_ipv4() != tuple.destination.is_ipv4()
-            || translation.tuple.source.is_ipv4() != key.tuple().source.is_ipv4()
-        {
+        let family = key.tuple().source.is_ipv4();
+        if translation.tuple.source.is_ipv4() != family || translation.tuple.destination.is_ipv4() != family {
+            translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
             return drop(DropReason::UnsupportedProtocol);
         }
-        if translation.lease.is_none() && self.table.contains(&reverse(egress_router, protocol, &translation.tuple)) {
+        let server = reverse(egress_router, protocol, &translation.tuple);
+        if server == *key || self.is_taken(&server) {
+            translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
             return drop(DropReason::NatCollision);
         }
         Ok(translation)
@@ -88,6 +91,17 @@ impl Engine {
         })
     }
 
+    /// Whether a flow belongs to a session that goes on; one that is only remembered as refused makes
+    /// way for the replies of one that is allowed.
+    fn is_taken(&mut self, server: &Key) -> bool {
+        let Some((slot, _)) = self.table.find(server) else { return false };
+        if self.table[slot].kind == Kind::Refused {
+            self.end(slot, EndReason::AgedOut);
+            return false;
+        }
+        true
+    }
+
     fn lease(
         &mut self,
         mut tuple: Tuple,
@@ -97,6 +111,15 @@ impl Engine {
     ) -> Staged<Translation> {
         let workers = self.settings.workers.max(1);
         let worker = self.settings.worker;
+        if let Some(lease) = self.reopened.filter(|lease| lease.protocol == protocol)
+            && (0..ADDRESS_TRIES).any(|try_| address(try_) == Some(lease.address))
+        {
+            tuple.source = lease.address;
+            tuple.source_port = lease.port;
+            if !self.table.contains(&reverse(router, protocol, &tuple)) && self.pools.take_again(lease) {
+                return Ok(Translation { tuple, lease: Some(lease) });
+            }
+        }
         for try_ in 0..ADDRESS_TRIES {
             let Some(address) = address(try_) else { break };
             tuple.source = address;

@@ -13,7 +13,7 @@ use crate::rematch::Rematch;
 use crate::screen::is_link_local;
 use crate::session::{Direction, Kind};
 use crate::table::Slot;
-use crate::verdict::{DropReason, Port, Verdict};
+use crate::verdict::{DropReason, EndReason, Port, Verdict};
 
 /// The stages: name and what each does. `packet` in the third place marks what every packet goes
 /// through, `first` what only the first packet of a session does.
@@ -29,8 +29,8 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("install", "first", "both directions enter the session table; refused flows enter as such"),
     ("rematch", "packet", "a session older than the tables is asked again"),
     ("reject", "packet", "refused: drop, and answer with a reset or ICMP error if the rule says so"),
-    ("tcp", "packet", "connection state"),
     ("hop", "packet", "TTL and MTU"),
+    ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
 ];
@@ -153,13 +153,18 @@ impl Engine {
         if kind == Kind::Refused {
             return self.reject(slot, direction, arrival, frame, packet);
         }
-        if !self.follow(slot, direction, packet)? {
-            return self.open(arrival, frame, packet, key);
-        }
         if kind == Kind::LocalEcho {
             return self.answer_echo(slot, arrival, frame, packet);
         }
+        // A packet that ends here says nothing to the other side, so it does not move the connection.
         self.hop(slot, direction, arrival, frame, packet)?;
+        if !self.follow(slot, direction, packet)? {
+            self.reopened = self.table[slot].lease;
+            self.end(slot, EndReason::TcpFin);
+            let verdict = self.open(arrival, frame, packet, key);
+            self.reopened = None;
+            return verdict;
+        }
         self.touch(slot, direction, arrival.wire);
         self.rewrite(slot, direction, frame, packet);
         self.forward(slot, direction, frame)

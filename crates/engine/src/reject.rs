@@ -4,6 +4,7 @@ use bartizan_model::device::Action;
 use bartizan_packet::answer::{Link, Problem, Reset};
 use bartizan_packet::frame::Frame;
 use bartizan_packet::parse::Packet;
+use bartizan_policy::tables::RuleVerdict;
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
@@ -28,13 +29,24 @@ impl Engine {
             return drop(DropReason::Policy);
         }
         let verdict = self.table[slot].verdict;
+        self.answer_refusal(&verdict, arrival, frame, packet);
+        drop(DropReason::Policy)
+    }
+
+    /// The answer the rule asks for, to the sender of a refused packet.
+    pub(crate) fn answer_refusal(
+        &mut self,
+        verdict: &RuleVerdict,
+        arrival: &Arrival,
+        frame: &Frame<'_>,
+        packet: &Packet,
+    ) {
         let resets_client = matches!(verdict.action, Action::ResetClient | Action::ResetBoth);
         match Reset::answering(packet).filter(|_| resets_client) {
             Some(reset) => self.send_reset(arrival, &reset),
             None if verdict.icmp_unreachable => self.report(arrival, frame.bytes, packet, Problem::Prohibited),
             None => {}
         }
-        drop(DropReason::Policy)
     }
 
     /// Tells both ends of an open connection, as far as the action says so, that it is over.
@@ -66,7 +78,7 @@ impl Engine {
         // The path is that of the session's last packet; a neighbour that nobody knows gets none.
         let station = match next_hop {
             NextHop::Station(station) => Some(station),
-            NextHop::Address(address) => match self.neighbors.find(side.port, address, self.now) {
+            NextHop::Address(address) => match self.find_neighbor(side.port, address) {
                 Found::Known(_, station) => Some(station),
                 Found::Asked(_) | Found::Unasked(_) | Found::Silent | Found::Full => None,
             },

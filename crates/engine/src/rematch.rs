@@ -46,7 +46,13 @@ impl Engine {
     pub(crate) fn sweep_sessions(&mut self) {
         let end = self.sweep.end.min(self.sweep.next.saturating_add(SWEEP_STEP));
         for slot in self.sweep.next..end {
-            if self.table[slot].live && self.table[slot].generation != self.generation {
+            let session = &self.table[slot];
+            if !session.live || session.generation == self.generation {
+                continue;
+            }
+            if session.expires() <= self.now {
+                self.end(slot, EndReason::AgedOut);
+            } else {
                 self.rematch(slot);
             }
         }
@@ -123,6 +129,7 @@ impl Engine {
             self.log_session(slot, LogKind::End, Some(EndReason::PolicyDeny));
         }
         let timeout = self.discard_timeout(self.table[slot].client().protocol());
+        self.refused += 1;
         let session = &mut self.table[slot];
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;

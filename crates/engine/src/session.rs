@@ -49,6 +49,25 @@ pub(crate) enum Kind {
     Refused,
 }
 
+impl Kind {
+    /// Whether somebody beyond the firewall answers.
+    pub(crate) fn has_server(self) -> bool {
+        match self {
+            Self::Forward | Self::LocalService => true,
+            Self::LocalEcho | Self::Refused => false,
+        }
+    }
+
+    /// The directions in which packets of a new session are looked for. What has no server side must not
+    /// catch packets of sessions that the other end opens, on the same ports the other way round.
+    pub(crate) fn directions(self) -> &'static [Direction] {
+        match self.has_server() {
+            true => &[Direction::ClientToServer, Direction::ServerToClient],
+            false => &[Direction::ClientToServer],
+        }
+    }
+}
+
 /// One direction on the wire: two cache lines, the first to find it, the second to send it on.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -104,6 +123,8 @@ pub(crate) struct Session {
     pub(crate) lease: Option<Lease>,
     /// Why it will be over, when that is known before it ages out.
     pub(crate) end: Option<EndReason>,
+    /// Another worker was told that the server's packets belong here.
+    pub(crate) steered: bool,
 }
 
 impl Session {

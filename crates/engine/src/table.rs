@@ -96,7 +96,7 @@ impl Table {
                 (self.slots.len() - 1) as Slot
             }
         };
-        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+        for &direction in self[slot].kind.directions() {
             let hash = self.hash(&self[slot].sides[direction.index()].key);
             let entry = Entry { hash, target: slot << 1 | direction.index() as u32 };
             self.index.insert_unique(spread(hash), entry, |entry| spread(entry.hash));

@@ -12,8 +12,7 @@ use crate::tcp::tracking::{Judgement, flags_are_sane};
 use crate::verdict::{DropReason, EndReason, SessionState};
 
 impl Engine {
-    /// Follows the connection. `false` when the packet opens a new one in the place of a closed one,
-    /// which is out of the table then.
+    /// Follows the connection. `false` when the packet opens a new one in the place of a closed one.
     pub(crate) fn follow(&mut self, slot: Slot, direction: Direction, packet: &Packet) -> Staged<bool> {
         let session = &mut self.table[slot];
         let Layer4::Tcp(tcp) = packet.layer4 else {
@@ -30,10 +29,7 @@ impl Engine {
             Judgement::Refuse => return drop(DropReason::TcpState),
             Judgement::Reset(reason) => session.end = Some(reason),
             Judgement::Finished => session.end = Some(EndReason::TcpFin),
-            Judgement::Reopen => {
-                self.end(slot, EndReason::TcpFin);
-                return Ok(false);
-            }
+            Judgement::Reopen => return Ok(false),
         }
         session.state = session.tcp.state();
         let timeout = session.tcp.timeout(&self.settings.timeouts);

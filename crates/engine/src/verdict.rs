@@ -307,7 +307,7 @@ drop_reasons! {
     NatCollision = "nat-collision",
     /// The next hop did not answer ARP or NDP.
     NeighborUnresolved = "neighbor-unresolved",
-    /// The egress port is not attached or its queue is full.
+    /// The port a packet came by or is to leave by is not attached, or its queue is full.
     PortDown = "port-down",
     /// An ARP or NDP message that breaks its protocol.
     BadNeighborMessage = "bad-neighbor-message",

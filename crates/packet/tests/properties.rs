@@ -357,3 +357,16 @@ fn an_offloaded_frame_counts_as_its_segments() {
     assert_eq!(wire(&flow), (1, 40));
     assert_eq!(u16_at(&build(&flow), 16), 40);
 }
+
+#[test]
+fn offload_data_must_fit_the_packet() {
+    let source = IpAddr::from([10, 0, 0, 1]);
+    let frame = |protocol: u8| ip_frame(LINK, source, IpAddr::from([10, 0, 0, 2]), protocol, 64, &[0x50; 40]);
+    let partial = |start, offset| Meta { checksum: Checksum::Partial { start, offset }, ..Meta::default() };
+    assert!(read(&frame(6), partial(34, 16)).partial);
+    assert!(parse(&frame(6), partial(34, 6)).is_err(), "not where TCP has its checksum");
+    assert!(!read(&frame(6), partial(62, 16)).partial, "a checksum inside the payload is not ours");
+    assert!(read(&frame(132), partial(34, 8)).partial, "SCTP is left to the card");
+    let empty_segments = Meta { segmentation: Segmentation::TcpV4, ..Meta::default() };
+    assert!(parse(&frame(6), empty_segments).is_err());
+}

@@ -1,6 +1,8 @@
 //! Which ports of a pool address are free?
 //!
-//! Each worker owns a slice of 1024-65535, so that workers never ask one another. One bit per port.
+//! Each worker owns a slice of 1024-65535, so that workers never ask one another. One bit per port. Ports
+//! are given out in a secret order (RFC 6056) that comes back to one only after all others: the server
+//! behind it may remember its last connection for minutes.
 
 use std::net::IpAddr;
 
@@ -18,17 +20,23 @@ pub(crate) struct Lease {
     pub(crate) port: u16,
 }
 
+/// Ports tried in the secret order before the next free one is taken, as happens when few are left.
+const ORDERLY_TRIES: usize = 64;
+
 /// The ports of all pool addresses that are this worker's to give.
 pub(crate) struct Pools {
     in_use: HashMap<(IpAddr, u8), Ports, RandomState>,
     addresses_max: usize,
     first: u16,
     count: u16,
+    order: Order,
 }
 
 struct Ports {
     taken: Box<[u64]>,
     used: u16,
+    /// How far the secret order was followed.
+    cursor: usize,
 }
 
 impl Pools {
@@ -41,11 +49,12 @@ impl Pools {
             addresses_max,
             first: first.min(u32::from(u16::MAX)) as u16,
             count: count as u16,
+            order: Order::new(count, seed),
         }
     }
 
-    /// The first free port from a random one on that `fits`; a free one that does not fit as well,
-    /// after `tries`. `None` when the address has no free port left that may be used.
+    /// The next free port that `fits`; one that is usable, if none fits better within `tries`. `None`
+    /// when the address has no free port left that may be used.
     pub(crate) fn take(
         &mut self,
         address: IpAddr,
@@ -54,48 +63,110 @@ impl Pools {
         tries: usize,
         mut fits: impl FnMut(u16) -> Fit,
     ) -> Option<Lease> {
-        let known = self.in_use.contains_key(&(address, protocol));
-        if !known && self.in_use.len() >= self.addresses_max {
-            return None;
+        let (first, count) = (self.first, usize::from(self.count));
+        let order = self.order;
+        let ports = self.ports(address, protocol, random)?;
+        let mut second_best = None;
+        let mut left = tries;
+        let mut consider = |candidate: usize| {
+            left = left.saturating_sub(1);
+            match fits(first + candidate as u16) {
+                Fit::Best => second_best = Some(candidate),
+                Fit::Usable => {
+                    second_best.get_or_insert(candidate);
+                    return left == 0;
+                }
+                Fit::Taken => return left == 0,
+            }
+            true
+        };
+        let done = ports.walk_in_order(&order, count, &mut consider);
+        if !done {
+            ports.walk_from(order.position(ports.cursor % count), count, &mut consider);
         }
+        let chosen = second_best?;
+        ports.take(chosen);
+        Some(Lease { address, protocol, port: first + chosen as u16 })
+    }
+
+    /// This very port, if it is free.
+    pub(crate) fn take_again(&mut self, lease: Lease) -> bool {
+        let Some(position) = lease.port.checked_sub(self.first).filter(|position| *position < self.count) else {
+            return false;
+        };
+        let Some(ports) = self.ports(lease.address, lease.protocol, 0) else { return false };
+        if ports.is_taken(usize::from(position)) {
+            return false;
+        }
+        ports.take(usize::from(position));
+        true
+    }
+
+    pub(crate) fn give_back(&mut self, lease: Lease) {
+        if let Some(ports) = self.in_use.get_mut(&(lease.address, lease.protocol)) {
+            ports.give_back(usize::from(lease.port.saturating_sub(self.first)));
+        }
+    }
+
+    /// The ports of an address. One out of use makes room for a new one, if there is none.
+    fn ports(&mut self, address: IpAddr, protocol: u8, random: u64) -> Option<&mut Ports> {
         let count = usize::from(self.count);
         if count == 0 {
             return None;
         }
-        let ports = self.in_use.entry((address, protocol)).or_insert_with(|| Ports::new(count));
-        let mut second_best = None;
-        let mut from = (random % count as u64) as usize;
-        for _ in 0..tries {
-            let Some(candidate) = ports.next_free(from, count) else { break };
-            match fits(self.first + candidate as u16) {
-                Fit::Best => {
-                    second_best = Some(candidate);
-                    break;
-                }
-                Fit::Usable => {
-                    second_best.get_or_insert(candidate);
-                }
-                Fit::Taken => {}
+        if !self.in_use.contains_key(&(address, protocol)) && self.in_use.len() >= self.addresses_max {
+            self.in_use.retain(|_, ports| ports.used > 0);
+            if self.in_use.len() >= self.addresses_max {
+                return None;
             }
-            from = (candidate + 1) % count;
         }
-        let chosen = second_best?;
-        ports.take(chosen);
-        Some(Lease { address, protocol, port: self.first + chosen as u16 })
-    }
-
-    pub(crate) fn give_back(&mut self, lease: Lease) {
-        let Some(ports) = self.in_use.get_mut(&(lease.address, lease.protocol)) else { return };
-        ports.give_back(usize::from(lease.port.saturating_sub(self.first)));
-        if ports.used == 0 {
-            self.in_use.remove(&(lease.address, lease.protocol));
-        }
+        let start = (random % count as u64) as usize;
+        Some(self.in_use.entry((address, protocol)).or_insert_with(|| Ports::new(count, start)))
     }
 
     /// Ports in use, over all addresses.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.in_use.values().map(|ports| usize::from(ports.used)).sum()
+    }
+}
+
+/// A secret permutation of the ports: four rounds of a Feistel network over the next even power of two,
+/// walked until it hits the range.
+#[derive(Clone, Copy)]
+struct Order {
+    keys: [u64; 4],
+    half_bits: u32,
+    count: u32,
+}
+
+impl Order {
+    fn new(count: u32, seed: u64) -> Self {
+        let bits = u32::BITS - count.max(2).saturating_sub(1).leading_zeros();
+        let key = |round: u64| seed.wrapping_add(round).wrapping_mul(0xd134_2543_de82_ef95) | 1;
+        Self { keys: [key(1), key(2), key(3), key(4)], half_bits: bits.div_ceil(2), count }
+    }
+
+    /// The `index`-th port, as a position in the slice. `index` is below the number of ports.
+    fn position(&self, index: usize) -> usize {
+        let mut value = index as u32;
+        loop {
+            value = self.shuffle(value);
+            if value < self.count {
+                return value as usize;
+            }
+        }
+    }
+
+    fn shuffle(&self, value: u32) -> u32 {
+        let mask = (1 << self.half_bits) - 1;
+        let (mut left, mut right) = (value >> self.half_bits, value & mask);
+        for key in self.keys {
+            let mixed = (u64::from(right) + 1).wrapping_mul(key);
+            let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (left, right) = (right, left ^ ((mixed >> 40) as u32 & mask));
+        }
+        left << self.half_bits | right
     }
 }
 
@@ -111,8 +182,34 @@ pub(crate) enum Fit {
 }
 
 impl Ports {
-    fn new(count: usize) -> Self {
-        Self { taken: vec![0; count.div_ceil(64)].into(), used: 0 }
+    fn new(count: usize, cursor: usize) -> Self {
+        Self { taken: vec![0; count.div_ceil(64)].into(), used: 0, cursor }
+    }
+
+    /// Offers the free ports in the secret order, as far as they are near. `true` when one was accepted.
+    fn walk_in_order(&mut self, order: &Order, count: usize, accept: &mut impl FnMut(usize) -> bool) -> bool {
+        for _ in 0..ORDERLY_TRIES {
+            let candidate = order.position(self.cursor);
+            self.cursor = (self.cursor + 1) % count;
+            if !self.is_taken(candidate) && accept(candidate) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Offers the free ports from a place on.
+    fn walk_from(&self, mut from: usize, count: usize, accept: &mut impl FnMut(usize) -> bool) {
+        while let Some(candidate) = self.next_free(from, count) {
+            if accept(candidate) {
+                return;
+            }
+            from = (candidate + 1) % count;
+        }
+    }
+
+    fn is_taken(&self, position: usize) -> bool {
+        self.taken.get(position / 64).is_none_or(|word| word & 1 << (position % 64) != 0)
     }
 
     /// The first free position from `from` on, going round once.
@@ -174,6 +271,31 @@ mod tests {
         assert!(pools.take(ADDRESS, 17, 0, 1, |_| Fit::Best).is_some(), "another protocol has its own ports");
         pools.give_back(Lease { address: ADDRESS, protocol: 6, port: 5555 });
         assert_eq!(pools.take(ADDRESS, 6, 1, 1, |_| Fit::Best).unwrap().port, 5555);
+    }
+
+    #[test]
+    fn a_port_comes_back_after_all_others() {
+        let mut pools = Pools::new(2, 16, 8, 77);
+        let mut order = Vec::new();
+        for _ in 0..64_512 / 16 {
+            let lease = pools.take(ADDRESS, 6, 5, 1, |_| Fit::Best).unwrap();
+            pools.give_back(lease);
+            order.push(lease.port);
+        }
+        let distinct: BTreeSet<_> = order.iter().collect();
+        assert_eq!(distinct.len(), order.len(), "a port came back before its turn");
+        let steps: BTreeSet<_> = order.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        assert!(steps.len() > 1000, "the order can be guessed: {} different steps", steps.len());
+    }
+
+    #[test]
+    fn the_same_port_again_if_it_is_free() {
+        let mut pools = Pools::new(0, 1, 8, 0);
+        let lease = pools.take(ADDRESS, 6, 0, 1, |_| Fit::Best).unwrap();
+        assert!(!pools.take_again(lease));
+        pools.give_back(lease);
+        assert!(pools.take_again(lease));
+        assert!(!pools.take_again(Lease { port: 80, ..lease }), "not a port to give");
     }
 
     #[test]

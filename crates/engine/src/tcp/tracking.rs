@@ -94,11 +94,15 @@ impl Tracking {
             (Phase::SynSent, Direction::ClientToServer) if !opening => return Judgement::Refuse,
             (Phase::SynSent, Direction::ServerToClient) => {
                 if syn_ack && tcp.acknowledgment == self.sides[0].next {
+                    self.sides[1] = Side::default();
                     self.phase = Phase::SynReceived;
                 } else if syn_ack || flags.fin() || tcp.payload_bytes > 0 {
                     return Judgement::Refuse;
                 } else {
-                    // A challenge ACK from a server that remembers an older connection (RFC 5961).
+                    // A challenge ACK from a server that remembers an older connection (RFC 5961); the
+                    // client answers it with a reset of that one, and then tries again.
+                    self.sides[1].acknowledged = true;
+                    self.sides[1].acknowledgment = tcp.acknowledgment;
                     return Judgement::Pass;
                 }
             }
@@ -106,7 +110,8 @@ impl Tracking {
             _ => {}
         }
         let established = !matches!(self.phase, Phase::SynSent | Phase::SynReceived | Phase::New);
-        if !(opening && established) {
+        // Once the connection is up, a SYN is an old one still on its way.
+        if !(flags.syn() && established) {
             self.remember(direction, tcp);
         }
         self.farewell(direction, tcp)
@@ -126,9 +131,9 @@ impl Tracking {
     pub(crate) fn timeout(&self, timeouts: &Timeouts) -> u64 {
         match self.phase {
             Phase::TimeWait | Phase::Reset => timeouts.tcp_time_wait,
-            _ if self.unverified_reset => timeouts.tcp_unverified_rst,
             Phase::New | Phase::SynSent => timeouts.tcp_init,
             Phase::SynReceived => timeouts.tcp_handshake,
+            _ if self.unverified_reset => timeouts.tcp_unverified_rst,
             Phase::Established => timeouts.tcp,
             Phase::HalfClosed => timeouts.tcp_half_closed,
         }
@@ -159,6 +164,14 @@ impl Tracking {
         } else {
             (side.spoke && tcp.sequence == side.next) || (other.acknowledged && tcp.sequence == other.acknowledgment)
         };
+        let challenge_answered = self.phase == Phase::SynSent
+            && direction == Direction::ClientToServer
+            && other.acknowledged
+            && tcp.sequence == other.acknowledgment
+            && tcp.sequence != side.next;
+        if challenge_answered {
+            return Judgement::Pass;
+        }
         if exact {
             if matches!(self.phase, Phase::TimeWait | Phase::Reset) {
                 return Judgement::Pass;
@@ -185,7 +198,7 @@ impl Tracking {
         side.spoke = true;
         if tcp.flags.ack() {
             let ahead = tcp.acknowledgment.wrapping_sub(side.acknowledgment);
-            if !side.acknowledged || ahead <= WINDOW_BYTES {
+            if !side.acknowledged || tcp.flags.syn() || ahead <= WINDOW_BYTES {
                 side.acknowledgment = tcp.acknowledgment;
             }
             side.acknowledged = true;

@@ -105,3 +105,17 @@ fn senseless_flags() {
         assert_eq!(flags_are_sane(&segment(flags, 1, 1, 0)), sane, "flags {flags:#04x}");
     }
 }
+
+#[test]
+fn a_server_that_remembers_an_older_connection_is_told_and_tried_again() {
+    let mut tracking = Tracking::default();
+    assert_eq!(tracking.follow(CLIENT, &segment(S, 100, 0, 0)), Judgement::Pass);
+    assert_eq!(tracking.follow(SERVER, &segment(A, 7000, 4000, 0)), Judgement::Pass, "the challenge");
+    assert_eq!(tracking.follow(CLIENT, &segment(R, 400_000_000, 0, 0)), Judgement::Refuse, "not what was challenged");
+    assert_eq!(tracking.follow(CLIENT, &segment(R, 4000, 0, 0)), Judgement::Pass, "the reset of the older one");
+    assert_eq!(tracking.state(), SessionState::Opening);
+    assert_eq!(tracking.follow(CLIENT, &segment(S, 100, 0, 0)), Judgement::Pass);
+    assert_eq!(tracking.follow(SERVER, &segment(S | A, 500, 101, 0)), Judgement::Pass);
+    assert_eq!(tracking.follow(CLIENT, &segment(A, 101, 501, 0)), Judgement::Pass);
+    assert_eq!(tracking.state(), SessionState::Active);
+}

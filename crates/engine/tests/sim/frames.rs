@@ -1,0 +1,359 @@
+//! What does a frame say? Frames built and read byte by byte, with every checksum made and checked from
+//! scratch; shares no code with the engine.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(crate) type Mac = [u8; 6];
+
+pub(crate) const FIN: u8 = 1;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const RST: u8 = 4;
+pub(crate) const ACK: u8 = 16;
+
+/// An IP packet without options.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ttl: u8,
+    pub(crate) body: Body,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What the packet carries besides its payload.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Body {
+    Tcp { source: u16, destination: u16, flags: u8, sequence: u32, acknowledgment: u32 },
+    Udp { source: u16, destination: u16, summed: bool },
+    Echo { reply: bool, identifier: u16, sequence: u16 },
+    Error { kind: u8, code: u8, quoted: Box<Packet> },
+    Other(u8),
+}
+
+/// One direction of a conversation without its router: addresses, protocol, ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
+    /// The identifier for echo.
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    /// Echo reply.
+    pub(crate) reply: bool,
+}
+
+impl Tuple {
+    /// What the answer to a packet of this tuple says.
+    pub(crate) fn reversed(&self) -> Self {
+        let echo = matches!(self.protocol, 1 | 58);
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: if echo { self.source_port } else { self.destination_port },
+            destination_port: if echo { 0 } else { self.source_port },
+            reply: echo && !self.reply,
+            ..*self
+        }
+    }
+}
+
+impl Packet {
+    pub(crate) fn protocol(&self) -> u8 {
+        match &self.body {
+            Body::Tcp { .. } => 6,
+            Body::Udp { .. } => 17,
+            Body::Echo { .. } | Body::Error { .. } => icmp(self.source),
+            Body::Other(protocol) => *protocol,
+        }
+    }
+
+    pub(crate) fn tuple(&self) -> Tuple {
+        let (source_port, destination_port, reply) = match &self.body {
+            Body::Tcp { source, destination, .. } | Body::Udp { source, destination, .. } => {
+                (*source, *destination, false)
+            }
+            Body::Echo { reply, identifier, .. } => (*identifier, 0, *reply),
+            Body::Error { .. } | Body::Other(_) => (0, 0, false),
+        };
+        let protocol = self.protocol();
+        Tuple { source: self.source, destination: self.destination, protocol, source_port, destination_port, reply }
+    }
+
+    /// The same packet with other addresses and ports.
+    pub(crate) fn with_tuple(&self, tuple: &Tuple) -> Self {
+        let mut packet = self.clone();
+        packet.source = tuple.source;
+        packet.destination = tuple.destination;
+        match &mut packet.body {
+            Body::Tcp { source, destination, .. } | Body::Udp { source, destination, .. } => {
+                (*source, *destination) = (tuple.source_port, tuple.destination_port);
+            }
+            Body::Echo { identifier, .. } => *identifier = tuple.source_port,
+            Body::Error { .. } | Body::Other(_) => {}
+        }
+        packet
+    }
+
+    /// The IP packet as bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let message = self.message();
+        let mut bytes = Vec::new();
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                bytes.extend([0x45, 0]);
+                bytes.extend((20 + message.len() as u16).to_be_bytes());
+                bytes.extend([0, 7, 0x40, 0, self.ttl, self.protocol(), 0, 0]);
+                bytes.extend(source.octets());
+                bytes.extend(destination.octets());
+                let header = !sum(&bytes);
+                bytes[10..12].copy_from_slice(&header.to_be_bytes());
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                bytes.extend([0x60, 0, 0, 0]);
+                bytes.extend((message.len() as u16).to_be_bytes());
+                bytes.extend([self.protocol(), self.ttl]);
+                bytes.extend(source.octets());
+                bytes.extend(destination.octets());
+            }
+            _ => panic!("a packet of two families"),
+        }
+        bytes.extend(message);
+        bytes
+    }
+
+    fn message(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let field = match &self.body {
+            Body::Tcp { source, destination, flags, sequence, acknowledgment } => {
+                bytes.extend(source.to_be_bytes());
+                bytes.extend(destination.to_be_bytes());
+                bytes.extend(sequence.to_be_bytes());
+                bytes.extend(acknowledgment.to_be_bytes());
+                bytes.extend([0x50, *flags, 0xff, 0xff, 0, 0, 0, 0]);
+                Some(16)
+            }
+            Body::Udp { source, destination, summed } => {
+                bytes.extend(source.to_be_bytes());
+                bytes.extend(destination.to_be_bytes());
+                bytes.extend((8 + self.payload.len() as u16).to_be_bytes());
+                bytes.extend([0, 0]);
+                summed.then_some(6)
+            }
+            Body::Echo { reply, identifier, sequence } => {
+                let kind = match (self.source, reply) {
+                    (IpAddr::V4(_), false) => 8,
+                    (IpAddr::V4(_), true) => 0,
+                    (IpAddr::V6(_), false) => 128,
+                    (IpAddr::V6(_), true) => 129,
+                };
+                bytes.extend([kind, 0, 0, 0]);
+                bytes.extend(identifier.to_be_bytes());
+                bytes.extend(sequence.to_be_bytes());
+                Some(2)
+            }
+            Body::Error { kind, code, quoted } => {
+                bytes.extend([*kind, *code, 0, 0, 0, 0, 0, 0]);
+                bytes.extend(quoted.bytes());
+                Some(2)
+            }
+            Body::Other(_) => None,
+        };
+        bytes.extend(&self.payload);
+        if let Some(field) = field {
+            let value = match checksum(self.source, self.destination, self.protocol(), &bytes) {
+                0 if self.protocol() == 17 => 0xffff,
+                value => value,
+            };
+            bytes[field..field + 2].copy_from_slice(&value.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// Reads an IP packet; what is wrong with it if it is no packet this simulation makes.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
+        let short = || format!("only {} bytes", bytes.len());
+        let (source, destination, protocol, ttl, message): (IpAddr, IpAddr, u8, u8, &[u8]);
+        match bytes.first().ok_or_else(short)? >> 4 {
+            4 => {
+                let header = bytes.get(..20).ok_or_else(short)?;
+                if header[0] != 0x45 || header[4..8] != [0, 7, 0x40, 0] && header[4..8] != [0, 0, 0x40, 0] {
+                    return Err("the IPv4 header is not as it was sent".into());
+                }
+                if sum(header) != 0xffff {
+                    return Err("wrong IPv4 header checksum".into());
+                }
+                let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+                source = Ipv4Addr::new(header[12], header[13], header[14], header[15]).into();
+                destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]).into();
+                (protocol, ttl, message) = (header[9], header[8], bytes.get(20..total).ok_or_else(short)?);
+            }
+            6 => {
+                let header = bytes.get(..40).ok_or_else(short)?;
+                let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+                let address = |at: usize| -> Ipv6Addr {
+                    let mut octets = [0; 16];
+                    octets.copy_from_slice(&header[at..at + 16]);
+                    octets.into()
+                };
+                (source, destination) = (address(8).into(), address(24).into());
+                (protocol, ttl, message) = (header[6], header[7], bytes.get(40..40 + length).ok_or_else(short)?);
+            }
+            version => return Err(format!("IP version {version}")),
+        }
+        Self::read_message(source, destination, protocol, ttl, message)
+    }
+
+    fn read_message(
+        source: IpAddr,
+        destination: IpAddr,
+        protocol: u8,
+        ttl: u8,
+        message: &[u8],
+    ) -> Result<Self, String> {
+        let word = |at: usize| -> Result<u16, String> {
+            let bytes = message
+                .get(at..at + 2)
+                .ok_or_else(|| format!("only {} bytes of protocol {protocol}", message.len()))?;
+            Ok(u16::from_be_bytes([bytes[0], bytes[1]]))
+        };
+        let long = |at: usize| Ok::<_, String>(u32::from(word(at)?) << 16 | u32::from(word(at + 2)?));
+        let unsummed = protocol == 17 && word(6)? == 0;
+        if matches!(protocol, 1 | 6 | 17 | 58) && !unsummed && checksum(source, destination, protocol, message) != 0 {
+            return Err(format!("wrong checksum of protocol {protocol}"));
+        }
+        let (body, header) = match protocol {
+            6 => (
+                Body::Tcp {
+                    source: word(0)?,
+                    destination: word(2)?,
+                    sequence: long(4)?,
+                    acknowledgment: long(8)?,
+                    flags: word(12)? as u8,
+                },
+                20,
+            ),
+            17 => (Body::Udp { source: word(0)?, destination: word(2)?, summed: !unsummed }, 8),
+            1 | 58 => match (protocol, word(0)?.to_be_bytes()) {
+                (1, [kind @ (0 | 8), 0]) | (58, [kind @ (128 | 129), 0]) => {
+                    let reply = matches!(kind, 0 | 129);
+                    (Body::Echo { reply, identifier: word(4)?, sequence: word(6)? }, 8)
+                }
+                (_, [kind, code]) => {
+                    let quoted = Box::new(Self::read(message.get(8..).unwrap_or_default())?);
+                    (Body::Error { kind, code, quoted }, message.len())
+                }
+            },
+            other => (Body::Other(other), 0),
+        };
+        let payload = message.get(header..).ok_or("shorter than its header")?.to_vec();
+        Ok(Self { source, destination, ttl, body, payload })
+    }
+}
+
+impl fmt::Debug for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source: from, destination: to, .. } = self;
+        match &self.body {
+            Body::Tcp { source, destination, flags, sequence, acknowledgment } => {
+                let names = [(SYN, 'S'), (FIN, 'F'), (RST, 'R'), (ACK, 'A')];
+                let flags: String = names.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| name).collect();
+                write!(f, "tcp {from}:{source} > {to}:{destination} {flags} seq {sequence} ack {acknowledgment}")?;
+            }
+            Body::Udp { source, destination, .. } => write!(f, "udp {from}:{source} > {to}:{destination}")?,
+            Body::Echo { reply, identifier, .. } => {
+                let kind = if *reply { "echo reply" } else { "echo" };
+                write!(f, "{kind} {from} > {to} id {identifier}")?;
+            }
+            Body::Error { kind, code, quoted } => {
+                write!(f, "icmp error {kind}/{code} {from} > {to} about ({quoted:?})")?;
+            }
+            Body::Other(protocol) => write!(f, "protocol {protocol} {from} > {to}")?,
+        }
+        write!(f, " ttl {} with {} bytes", self.ttl, self.payload.len())
+    }
+}
+
+/// ICMP's protocol number in the family of an address.
+pub(crate) fn icmp(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 1 } else { 58 }
+}
+
+/// An Ethernet frame around an IP packet.
+pub(crate) fn frame(destination: Mac, source: Mac, packet: &Packet) -> Vec<u8> {
+    let kind = if packet.source.is_ipv4() { 0x0800 } else { 0x86dd };
+    ethernet(destination, source, kind, &packet.bytes())
+}
+
+fn ethernet(destination: Mac, source: Mac, kind: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [destination, source].concat();
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// Who a frame asks for, if it asks for a neighbour, and the answer. `mac` says who lives where.
+pub(crate) fn neighbor_answer(frame: &[u8], mac: impl Fn(IpAddr) -> Mac) -> Option<(IpAddr, Vec<u8>)> {
+    let asker: Mac = frame.get(6..12)?.try_into().ok()?;
+    match frame.get(12..14)? {
+        [0x08, 0x06] => {
+            let arp = frame.get(14..42)?;
+            let target: [u8; 4] = arp[24..28].try_into().ok()?;
+            let here = mac(Ipv4Addr::from(target).into());
+            let mut answer = vec![0, 1, 8, 0, 6, 4, 0, 2];
+            answer.extend(here);
+            answer.extend(target);
+            answer.extend(&arp[8..18]);
+            (arp[7] == 1).then(|| (Ipv4Addr::from(target).into(), ethernet(asker, here, 0x0806, &answer)))
+        }
+        [0x86, 0xdd] if frame.get(20) == Some(&58) && frame.get(54) == Some(&135) => {
+            let target: [u8; 16] = frame.get(62..78)?.try_into().ok()?;
+            let from: [u8; 16] = frame.get(22..38)?.try_into().ok()?;
+            let here = mac(Ipv6Addr::from(target).into());
+            // Solicited, override; with the target's link-layer address.
+            let mut message = vec![136, 0, 0, 0, 0x60, 0, 0, 0];
+            message.extend(target);
+            message.extend([2, 1]);
+            message.extend(here);
+            let (source, destination) = (Ipv6Addr::from(target), Ipv6Addr::from(from));
+            let value = checksum(source.into(), destination.into(), 58, &message);
+            message[2..4].copy_from_slice(&value.to_be_bytes());
+            let mut packet = vec![0x60, 0, 0, 0, 0, message.len() as u8, 58, 255];
+            packet.extend(source.octets());
+            packet.extend(destination.octets());
+            packet.extend(message);
+            Some((source.into(), ethernet(asker, here, 0x86dd, &packet)))
+        }
+        _ => None,
+    }
+}
+
+/// One's complement sum.
+fn sum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = 0;
+    for pair in bytes.chunks(2) {
+        sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+/// The checksum of a message; zero for a message that holds the right one.
+fn checksum(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u8]) -> u16 {
+    if protocol == 1 {
+        return !sum(message);
+    }
+    let mut bytes = Vec::new();
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => bytes.extend([source.octets(), destination.octets()].concat()),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => bytes.extend([source.octets(), destination.octets()].concat()),
+        _ => panic!("a packet of two families"),
+    }
+    bytes.extend((message.len() as u32).to_be_bytes());
+    bytes.extend([0, 0, 0, protocol]);
+    bytes.extend(message);
+    !sum(&bytes)
+}

@@ -1,0 +1,421 @@
+//! Random small configurations, as an administrator might write them.
+
+use std::net::IpAddr;
+
+use super::random::Random;
+
+/// What stays the same in all configurations of a scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Network {
+    pub(crate) interfaces: usize,
+    /// A loopback holds a public address.
+    pub(crate) loopback: bool,
+}
+
+impl Network {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        Self { interfaces: 2 + random.below(3), loopback: random.percent(50) }
+    }
+}
+
+/// Name of the n-th interface, from 1.
+pub(crate) fn interface_name(at: usize) -> String {
+    format!("ethernet1/{at}")
+}
+
+/// A host on the network of an interface (`far`: on one behind its gateway).
+pub(crate) fn host(interface: usize, far: bool, number: usize, v6: bool) -> IpAddr {
+    let text = match (v6, far) {
+        (false, false) => format!("10.0.{interface}.{number}"),
+        (false, true) => format!("172.16.{interface}.{number}"),
+        (true, false) => format!("fd00:0:0:{interface}::{number:x}"),
+        (true, true) => format!("fd01:0:0:{interface}::{number:x}"),
+    };
+    text.parse().expect("an address")
+}
+
+/// Last number of every gateway.
+pub(crate) const GATEWAY: usize = 254;
+
+/// An address that means something in these configurations, or nearly.
+pub(crate) fn address(random: &mut Random, network: &Network, v6: bool) -> IpAddr {
+    let interface = 1 + random.below(network.interfaces);
+    let number = 10 + random.below(3);
+    match random.below(20) {
+        0..=7 => host(interface, false, number, v6),
+        8..=11 => host(interface, true, number, v6),
+        12..=15 => outside(random, network, v6),
+        16 => host(interface, false, 1, v6),
+        17 if !v6 && network.loopback => "203.0.113.1".parse().expect("an address"),
+        17 | 18 if !v6 => format!("192.0.2.{}", random.below(16)).parse().expect("an address"),
+        _ if v6 => format!("2001:db8::{:x}", 8 + random.below(2)).parse().expect("an address"),
+        _ => format!("8.8.8.{}", 8 + random.below(2)).parse().expect("an address"),
+    }
+}
+
+/// An address that rules translate to or from; few, so that flows meet rules.
+fn outside(random: &mut Random, network: &Network, v6: bool) -> IpAddr {
+    host(1 + random.below(network.interfaces.min(2)), false, 100 + random.below(4), v6)
+}
+
+/// A whole configuration. A commit may change only the rules: then the first dice are the same again.
+pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network) -> String {
+    let zones = 1 + random.below(3);
+    let routers = 1 + random.below(network.interfaces.min(3));
+    let mut member_of_zone = vec![String::new(); zones];
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); routers];
+    let mut interfaces = String::new();
+    for at in 1..=network.interfaces {
+        let profile =
+            if random.percent(50) { "<interface-management-profile>ping</interface-management-profile>" } else { "" };
+        interfaces += &format!(
+            "<entry name='ethernet1/{at}'><layer3><ip><entry name='10.0.{at}.1/24'/></ip><ipv6><enabled>yes</enabled>\
+             <address><entry name='fd00:0:0:{at}::1/64'/></address></ipv6>{profile}</layer3></entry>"
+        );
+        if random.percent(97) {
+            member_of_zone[random.below(zones)] += &format!("<member>ethernet1/{at}</member>");
+        }
+        // Every router gets an interface first.
+        let router = if at <= routers { at - 1 } else { random.below(routers) };
+        members[router].push(at);
+    }
+    let mut loopback = String::new();
+    let with_loopback = random.below(routers);
+    if network.loopback {
+        loopback = "<loopback><units><entry name='loopback.1'><ip><entry name='203.0.113.1'/></ip>\
+             <interface-management-profile>ping</interface-management-profile></entry></units></loopback>"
+            .into();
+        member_of_zone[random.below(zones)] += "<member>loopback.1</member>";
+    }
+    let mut routing = String::new();
+    for at in 0..routers {
+        let loopback = network.loopback && at == with_loopback;
+        routing += &router(random, network, at, &members, loopback);
+    }
+    let zones_xml: String = member_of_zone
+        .iter()
+        .enumerate()
+        .map(|(at, members)| format!("<entry name='z{at}'><network><layer3>{members}</layer3></network></entry>"))
+        .collect();
+    let permitted = match random.below(3) {
+        0 => "<permitted-ip><entry name='10.0.1.0/24'/><entry name='fd00:0:0:1::/64'/></permitted-ip>",
+        _ => "",
+    };
+    format!(
+        "<config><devices><entry name='localhost.localdomain'><network>\
+         <profiles><interface-management-profile><entry name='ping'><ping>yes</ping>{permitted}</entry>\
+         </interface-management-profile></profiles>\
+         <interface><ethernet>{interfaces}</ethernet>{loopback}</interface><virtual-router>{routing}</virtual-router>\
+         </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}\
+         <rulebase><nat><rules>{}</rules></nat><security><rules>{}</rules></security>{}</rulebase>\
+         </entry></vsys></entry></devices></config>",
+        objects(rules, network),
+        (0..rules.below(5)).map(|at| nat_rule(rules, network, zones, at)).collect::<String>(),
+        (0..rules.below(13)).map(|at| security_rule(rules, network, zones, at)).collect::<String>(),
+        default_rules(rules),
+    )
+}
+
+fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>], loopback: bool) -> String {
+    let (members, routers) = (&all[at], all.len());
+    let owner = |interface: &usize| all.iter().position(|members| members.contains(interface)).unwrap_or(0);
+    let mut routes = [String::new(), String::new()];
+    for (family, v6) in [(0, false), (1, true)] {
+        let mut entry = |destination: &str, next_hop: String, more: &str| {
+            let name = format!("r{}", routes[family].matches("<entry").count());
+            routes[family] +=
+                &format!("<entry name='{name}'><destination>{destination}</destination>{next_hop}{more}</entry>");
+        };
+        let (ip, every) = if v6 { ("ipv6-address", "::/0") } else { ("ip-address", "0.0.0.0/0") };
+        let via = |interface| format!("<nexthop><{ip}>{}</{ip}></nexthop>", host(interface, false, GATEWAY, v6));
+        let other = |router: usize| format!("<nexthop><next-vr>vr{router}</next-vr></nexthop>");
+        let net = |interface: usize, far: bool| match (v6, far) {
+            (false, false) => format!("10.0.{interface}.0/24"),
+            (false, true) => format!("172.16.{interface}.0/24"),
+            (true, false) => format!("fd00:0:0:{interface}::/64"),
+            (true, true) => format!("fd01:0:0:{interface}::/64"),
+        };
+        for member in members {
+            if random.percent(80) {
+                entry(&net(*member, true), via(*member), "");
+            }
+        }
+        match random.below(10) {
+            0..=4 => entry(every, via(*random.pick(members)), ""),
+            // Mostly towards the first router; that one rarely sends back.
+            5..=7 if at > 0 || (routers > 1 && random.percent(20)) => {
+                entry(every, other(if at > 0 { at - 1 } else { 1 }), "<metric>20</metric>");
+            }
+            8 => entry(every, "<nexthop><discard/></nexthop>".into(), ""),
+            _ => {}
+        }
+        for interface in (1..=network.interfaces).filter(|interface| !members.contains(interface)) {
+            if routers > 1 && random.percent(60) {
+                // Now and then a detour, or a circle.
+                let next = if random.percent(95) { owner(&interface) } else { (at + 1) % routers };
+                entry(&net(interface, false), other(next), "");
+                if random.percent(70) {
+                    entry(&net(interface, true), other(next), "");
+                }
+            }
+        }
+        if !v6 && routers > 1 && random.percent(40) {
+            entry("203.0.113.0/28", other((at + 1) % routers), "");
+        }
+        if random.percent(30) {
+            let narrow = match v6 {
+                false => format!("172.16.{}.{}/31", 1 + random.below(network.interfaces), 10),
+                true => format!("fd01:0:0:{}::a/127", 1 + random.below(network.interfaces)),
+            };
+            let next_hop = match random.below(3) {
+                0 => "<nexthop><discard/></nexthop>".into(),
+                _ => via(*random.pick(members)),
+            };
+            let more = ["", "<metric>5</metric>", "<admin-dist>20</admin-dist>"][random.below(3)];
+            entry(&narrow, next_hop, more);
+        }
+    }
+    let mut names: String = members.iter().map(|member| format!("<member>ethernet1/{member}</member>")).collect();
+    if loopback {
+        names += "<member>loopback.1</member>";
+    }
+    let [v4, v6] = routes;
+    format!(
+        "<entry name='vr{at}'><interface>{names}</interface><routing-table><ip><static-route>{v4}</static-route></ip>\
+         <ipv6><static-route>{v6}</static-route></ipv6></routing-table></entry>"
+    )
+}
+
+const ADDRESSES: usize = 8;
+const SERVICES: [&str; 6] = [
+    "<tcp><port>80</port></tcp>",
+    "<tcp><port>22,1000-2000</port></tcp>",
+    "<udp><port>53</port></udp>",
+    "<udp><port>500-5000</port></udp>",
+    "<tcp><port>443</port><source-port>1024-32000</source-port></tcp>",
+    "<udp><port>53</port><source-port>1-1023,40000</source-port></udp>",
+];
+
+/// Destination ports that the services above tell apart.
+pub(crate) const PORTS: [u16; 8] = [80, 22, 53, 443, 1000, 2000, 5000, 9999];
+/// Source ports that they tell apart.
+pub(crate) const SOURCE_PORTS: [u16; 5] = [40_000, 600, 1024, 32_000, 50_001];
+
+fn objects(random: &mut Random, network: &Network) -> String {
+    let mut addresses = String::new();
+    for at in 0..ADDRESSES {
+        let v6 = random.percent(20);
+        let ip = address(random, network, v6);
+        let value = match random.below(12) {
+            0 => "<fqdn>www.example.com</fqdn>".into(),
+            1..=3 => format!("<ip-netmask>{}</ip-netmask>", prefix(random, network, v6)),
+            4 if !v6 => {
+                let interface = 1 + random.below(network.interfaces);
+                format!(
+                    "<ip-range>10.0.{interface}.{}-10.0.{interface}.{}</ip-range>",
+                    10 + random.below(2),
+                    11 + random.below(90)
+                )
+            }
+            _ => format!("<ip-netmask>{ip}</ip-netmask>"),
+        };
+        let tags: String = ["red", "blue"]
+            .iter()
+            .filter(|_| random.percent(40))
+            .map(|tag| format!("<member>{tag}</member>"))
+            .collect();
+        addresses += &format!("<entry name='a{at}'>{value}<tag>{tags}</tag></entry>");
+    }
+    let filter = *random.pick(&["'red'", "'red' and not 'blue'", "'red' or 'blue'"]);
+    let services: String = SERVICES
+        .iter()
+        .enumerate()
+        .map(|(at, protocol)| format!("<entry name='s{at}'><protocol>{protocol}</protocol></entry>"))
+        .collect();
+    format!(
+        "<address>{addresses}</address><address-group>\
+         <entry name='g0'><static><member>a{}</member><member>g1</member></static></entry>\
+         <entry name='g1'><static><member>a{}</member></static></entry>\
+         <entry name='g2'><dynamic><filter>{filter}</filter></dynamic></entry></address-group>\
+         <service>{services}</service><service-group><entry name='sg'><members><member>s{}</member><member>s2</member>\
+         </members></entry></service-group><tag><entry name='red'/><entry name='blue'/></tag>",
+        random.below(ADDRESSES),
+        random.below(ADDRESSES),
+        *random.pick(&[0, 1, 3, 4, 5]),
+    )
+}
+
+fn prefix(random: &mut Random, network: &Network, v6: bool) -> String {
+    let interface = 1 + random.below(network.interfaces);
+    match (v6, random.below(4)) {
+        (false, 0) => "10.0.0.0/16".into(),
+        (false, 1) => format!("10.0.{interface}.0/24"),
+        (false, 2) => format!("172.16.{interface}.10/31"),
+        (false, _) => format!("10.0.{interface}.96/28"),
+        (true, 0) => "fd00::/16".into(),
+        (true, 1) => format!("fd00:0:0:{interface}::/64"),
+        (true, _) => format!("fd01:0:0:{interface}::a/127"),
+    }
+}
+
+fn member(name: &str) -> String {
+    format!("<member>{name}</member>")
+}
+
+/// Any, or one or two of the names `choose` gives.
+fn list(random: &mut Random, any: usize, mut choose: impl FnMut(&mut Random) -> String) -> String {
+    if random.percent(any) {
+        return member("any");
+    }
+    let first = choose(random);
+    let second = choose(random);
+    if random.percent(30) && second != first { member(&first) + &member(&second) } else { member(&first) }
+}
+
+fn zone(random: &mut Random, zones: usize) -> String {
+    format!("z{}", random.below(zones))
+}
+
+/// An object, a group or a literal.
+fn address_name(random: &mut Random, network: &Network) -> String {
+    let v6 = random.percent(25);
+    match random.below(10) {
+        0..=3 => format!("a{}", random.below(ADDRESSES)),
+        4 | 5 => format!("g{}", random.below(3)),
+        6 | 7 => prefix(random, network, v6),
+        _ => address(random, network, v6).to_string(),
+    }
+}
+
+fn service_name(random: &mut Random) -> String {
+    match random.below(8) {
+        0 => "sg".into(),
+        1 => "service-http".into(),
+        _ => format!("s{}", random.below(SERVICES.len())),
+    }
+}
+
+fn security_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> String {
+    let action = *random.pick(&[
+        "allow",
+        "allow",
+        "allow",
+        "allow",
+        "allow",
+        "deny",
+        "drop",
+        "reset-client",
+        "reset-server",
+        "reset-both",
+    ]);
+    let kind = match random.below(10) {
+        0 => "intrazone",
+        1 => "interzone",
+        _ => "universal",
+    };
+    let from = list(random, 40, |random| zone(random, zones));
+    let to = if kind == "intrazone" { from.clone() } else { list(random, 40, |random| zone(random, zones)) };
+    let source = list(random, 50, |random| address_name(random, network));
+    let destination = list(random, 50, |random| address_name(random, network));
+    let mut more = String::new();
+    for (side, members) in [("source", &source), ("destination", &destination)] {
+        if !members.contains("any") && random.percent(15) {
+            more += &format!("<negate-{side}>yes</negate-{side}>");
+        }
+    }
+    if random.percent(5) {
+        more += "<disabled>yes</disabled>";
+    }
+    if matches!(action, "deny" | "drop" | "reset-client" | "reset-both") && random.percent(30) {
+        more += "<icmp-unreachable>yes</icmp-unreachable>";
+    }
+    let service = match random.below(10) {
+        0 => member("application-default"),
+        _ => list(random, 50, service_name),
+    };
+    let application = if random.percent(5) { "web-browsing" } else { "any" };
+    format!(
+        "<entry name='rule-{at}'><rule-type>{kind}</rule-type><from>{from}</from><to>{to}</to><source>{source}</source>\
+         <destination>{destination}</destination><service>{service}</service>\
+         <application><member>{application}</member></application><action>{action}</action>{more}</entry>"
+    )
+}
+
+fn default_rules(random: &mut Random) -> String {
+    let rule = |name: &str, action: &str| format!("<entry name='{name}'><action>{action}</action></entry>");
+    let mut rules = String::new();
+    if random.percent(30) {
+        rules += &rule("interzone-default", "allow");
+    }
+    if random.percent(10) {
+        rules += &rule("intrazone-default", "deny");
+    }
+    format!("<default-security-rules><rules>{rules}</rules></default-security-rules>")
+}
+
+fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> String {
+    let interface = 1 + random.below(network.interfaces);
+    let from = list(random, 40, |random| zone(random, zones));
+    let to = member(&zone(random, zones));
+    let v6 = random.percent(15);
+    let mut source = list(random, 60, |random| address_name(random, network));
+    let mut destination = list(random, 70, |random| address_name(random, network));
+    let mut service = if random.percent(70) { "any".into() } else { service_name(random) };
+    let mut translation = String::new();
+    match random.below(8) {
+        0 => {}
+        1 | 2 => translation = source_pool(random, network),
+        3 => {
+            // One address or four, to as many.
+            let (bits, first) = if random.percent(50) { (0, 10) } else { (2, 8) };
+            let length = if v6 { 128 } else { 32 } - bits;
+            source = member(&format!("{}/{length}", host(interface, random.percent(30), first, v6)));
+            let outside = host(1 + random.below(network.interfaces.min(2)), false, 100, v6);
+            let both = if random.percent(60) { "<bi-directional>yes</bi-directional>" } else { "" };
+            translation = format!(
+                "<source-translation><static-ip><translated-address>{outside}/{length}</translated-address>{both}\
+                 </static-ip></source-translation>"
+            );
+        }
+        kind => {
+            let original = match random.below(4) {
+                0 if network.loopback && !v6 => "203.0.113.1".parse().expect("an address"),
+                _ => outside(random, network, v6),
+            };
+            let inner = host(1 + random.below(network.interfaces), random.percent(30), 10 + random.below(3), v6);
+            destination = member(&original.to_string());
+            let mut port = String::new();
+            if kind == 5 {
+                service = "service-http".into();
+                port = "<translated-port>8080</translated-port>".into();
+            }
+            translation = format!(
+                "<destination-translation><translated-address>{inner}</translated-address>{port}</destination-translation>"
+            );
+            if kind >= 6 {
+                translation += &source_pool(random, network);
+            }
+        }
+    }
+    let only = match random.below(6) {
+        0 => format!("<to-interface>ethernet1/{interface}</to-interface>"),
+        _ => String::new(),
+    };
+    format!(
+        "<entry name='nat-{at}'><from>{from}</from><to>{to}</to>{only}<source>{source}</source>\
+         <destination>{destination}</destination><service>{service}</service>{translation}</entry>"
+    )
+}
+
+fn source_pool(random: &mut Random, network: &Network) -> String {
+    let interface = 1 + random.below(network.interfaces);
+    let inner = match random.below(3) {
+        0 => format!("<interface-address><interface>ethernet1/{interface}</interface></interface-address>"),
+        1 => format!(
+            "<translated-address>{}</translated-address>",
+            member(&format!("10.0.{interface}.101-10.0.{interface}.103"))
+        ),
+        _ => format!("<translated-address>{}</translated-address>", member("192.0.2.0/30") + &member("192.0.2.9")),
+    };
+    format!("<source-translation><dynamic-ip-and-port>{inner}</dynamic-ip-and-port></source-translation>")
+}

@@ -1,0 +1,520 @@
+//! What should the firewall do? A second firewall, naive and obvious, that works from the configuration as
+//! it is written: the engine is judged by it.
+//!
+//! It cannot know which port the engine picks for a translated source. It learns the port from the first
+//! packet of a session and holds the engine to it from then on.
+
+#[path = "reference/decision.rs"]
+pub(crate) mod decision;
+#[path = "reference/tags.rs"]
+mod tags;
+#[path = "reference/tcp.rs"]
+pub(crate) mod tcp;
+
+use std::net::IpAddr;
+
+use bartizan_model::device::{Action, Validated};
+
+use self::decision::{NewSource, Ruling, Way, answers_ping, decide, route, router_of, zone_of};
+use self::tcp::Connection;
+use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
+
+/// Virtual time in nanoseconds.
+pub(crate) type Time = u64;
+
+const SECOND: Time = 1_000_000_000;
+
+/// What should happen to one packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// It ends here; with one of these answers or, when `may` only, perhaps.
+    Drop(Answer),
+    /// The firewall answers an echo request itself, by the interface it came from.
+    EchoReply(Packet),
+    /// It goes on.
+    Forward(Forward),
+}
+
+/// What a sender is told about a packet that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Nothing,
+    Reset,
+    Unreachable,
+    TimeExceeded,
+}
+
+/// How a packet goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Forward {
+    pub(crate) interface: String,
+    pub(crate) station: Station,
+    /// As it should leave; its source is still the original one where `source` is not known yet.
+    pub(crate) packet: Packet,
+    /// The session is new and its source is to be one of these.
+    pub(crate) source: Option<Vec<(IpAddr, IpAddr)>>,
+    session: usize,
+}
+
+/// Whom a frame is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Station {
+    /// Whoever has this address on the link.
+    Neighbor(IpAddr),
+    /// Where the client's first packet came from.
+    Mac(Mac),
+}
+
+/// One direction of a session: its router and what its packets say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Side {
+    router: String,
+    tuple: Tuple,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Forward { exit: String, next_hop: IpAddr },
+    Echo,
+    Refused { action: Action, icmp_unreachable: bool },
+}
+
+/// A session as the reference knows it.
+#[derive(Clone, Debug)]
+struct Session {
+    kind: Kind,
+    client: Side,
+    server: Side,
+    ingress: String,
+    station: Mac,
+    rule: String,
+    expires: Time,
+    tcp: Option<Connection>,
+    generation: usize,
+    /// The source is one of these; which one was not seen yet.
+    unlearned: Option<Vec<(IpAddr, IpAddr)>>,
+    /// There is nobody at the other end: the firewall answers itself, or refused the flow at once.
+    one_way: bool,
+}
+
+/// What the session table should show of one session.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct View {
+    pub(crate) client: Tuple,
+    /// `None` while the reference has not seen the source the engine chose.
+    pub(crate) server: Option<Tuple>,
+    pub(crate) refused: bool,
+    pub(crate) rule: String,
+    pub(crate) expires: Time,
+}
+
+/// The firewall that is right.
+pub(crate) struct Reference {
+    config: Validated,
+    generation: usize,
+    now: Time,
+    sessions: Vec<Session>,
+    resets: Vec<(String, Tuple)>,
+}
+
+impl Reference {
+    pub(crate) fn new(config: Validated) -> Self {
+        Self { config, generation: 1, now: 0, sessions: Vec::new(), resets: Vec::new() }
+    }
+
+    /// Resets that the firewall may have sent, by which interface and of which tuple: both ends of a
+    /// connection that a commit refuses are told if the rule says so and they are known.
+    pub(crate) fn take_resets(&mut self) -> Vec<(String, Tuple)> {
+        std::mem::take(&mut self.resets)
+    }
+
+    /// A commit. Sessions are asked again when they are next used or when time goes on.
+    pub(crate) fn install(&mut self, config: Validated) {
+        self.config = config;
+        self.generation += 1;
+    }
+
+    /// Time goes on: what is over leaves, the rest is asked again.
+    pub(crate) fn advance(&mut self, now: Time) {
+        self.now = now;
+        self.sessions.retain(|session| session.expires > now);
+        let mut at = 0;
+        while at < self.sessions.len() {
+            if self.rematch(at) {
+                at += 1;
+            } else {
+                self.sessions.remove(at);
+            }
+        }
+    }
+
+    /// Sessions that live, if none is still to be asked again.
+    pub(crate) fn sessions(&self) -> Option<Vec<View>> {
+        let view = |session: &Session| View {
+            client: session.client.tuple,
+            server: session.unlearned.is_none().then_some(session.server.tuple),
+            refused: matches!(session.kind, Kind::Refused { .. }),
+            rule: session.rule.clone(),
+            expires: session.expires,
+        };
+        let current = self.sessions.iter().all(|session| session.generation == self.generation);
+        current.then(|| self.sessions.iter().map(view).collect())
+    }
+
+    /// One packet from an interface, sent by `station`.
+    pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet) -> Expected {
+        let Some(router) = router_of(&self.config, ingress).map(str::to_owned) else { return DROP };
+        if zone_of(&self.config, ingress).is_none() {
+            return DROP;
+        }
+        if let Body::Error { quoted, .. } = &packet.body {
+            return self.error(&router, packet, quoted);
+        }
+        let Some(at) = self.find(&router, &packet.tuple()) else { return self.open(ingress, &router, station, packet) };
+        if !self.rematch(at) {
+            self.sessions.remove(at);
+            return self.open(ingress, &router, station, packet);
+        }
+        let from_client = self.sessions[at].is_client(&router, &packet.tuple());
+        self.continues(at, from_client, ingress, &router, station, packet)
+    }
+
+    /// The source that was seen on the first packet of a new session; why it must not be that one.
+    pub(crate) fn learn(&mut self, forward: &Forward, seen: &Packet) -> Result<(), String> {
+        let Some(ranges) = &forward.source else { return Ok(()) };
+        let mut tuple = forward.packet.tuple();
+        let (source, port) = (seen.source, seen.tuple().source_port);
+        if !ranges.iter().any(|(first, last)| *first <= source && source <= *last) {
+            return Err(format!("source {source} is not in the pool {ranges:?}"));
+        }
+        if !has_identity(tuple.protocol) {
+            if port != tuple.source_port {
+                return Err(format!("the port became {port}, which protocol {} does not allow", tuple.protocol));
+            }
+        } else if port < 1024 {
+            return Err(format!("source port {port} is below 1024"));
+        }
+        (tuple.source, tuple.source_port) = (source, port);
+        let server = Side { router: self.sessions[forward.session].server.router.clone(), tuple: tuple.reversed() };
+        let others = self.sessions.iter().enumerate().filter(|(at, _)| *at != forward.session);
+        for (_, other) in others {
+            if other.client == server || other.is_server(&server.router, &server.tuple) {
+                return Err(format!("{tuple:?} is in use by another session"));
+            }
+        }
+        self.sessions[forward.session].server = server;
+        self.sessions[forward.session].unlearned = None;
+        Ok(())
+    }
+
+    /// The engine found no free source for a new session; whether that may be. Only protocols whose ports
+    /// cannot be changed may meet another session.
+    pub(crate) fn collide(&mut self, forward: &Forward) -> bool {
+        let tuple = forward.packet.tuple();
+        let session = self.sessions.remove(forward.session);
+        let other = |other: &Session| other.server.tuple.source == tuple.destination || other.unlearned.is_some();
+        forward.source.is_some()
+            && !has_identity(tuple.protocol)
+            && self.sessions.iter().any(|known| known.client.tuple.protocol == tuple.protocol && other(known))
+            && session.unlearned.is_some()
+    }
+
+    fn find(&self, router: &str, tuple: &Tuple) -> Option<usize> {
+        self.sessions.iter().position(|session| session.is_client(router, tuple) || session.is_server(router, tuple))
+    }
+
+    fn open(&mut self, ingress: &str, router: &str, station: Mac, packet: &Packet) -> Expected {
+        let tuple = packet.tuple();
+        match &packet.body {
+            Body::Tcp { flags, .. } if flags & (SYN | ACK | RST | super::frames::FIN) != SYN => return DROP,
+            Body::Echo { reply: true, .. } => return DROP,
+            _ => {}
+        }
+        let forged = matches!(route(&self.config, router, tuple.source), Way::Own(_));
+        if tuple.source == tuple.destination || forged {
+            return DROP;
+        }
+        let Some(ruling) = decide(&self.config, ingress, &tuple) else { return DROP };
+        let client = Side { router: router.into(), tuple };
+        let mut session = Session {
+            kind: Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable },
+            server: Side { router: router.into(), tuple: tuple.reversed() },
+            client,
+            ingress: ingress.into(),
+            station,
+            rule: ruling.rule.clone(),
+            expires: self.now + discard_timeout(tuple.protocol),
+            tcp: None,
+            generation: self.generation,
+            unlearned: None,
+            one_way: true,
+        };
+        if ruling.action != Action::Allow {
+            let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
+            self.sessions.push(session);
+            return Expected::Drop(answer);
+        }
+        match &ruling.way {
+            Way::Own(interface) => {
+                let translated = ruling.source != NewSource::Same || ruling.destination.is_some();
+                let echo = matches!(packet.body, Body::Echo { .. });
+                if translated || !echo || !answers_ping(&self.config, interface, tuple.source) {
+                    return DROP;
+                }
+                session.kind = Kind::Echo;
+            }
+            Way::Out(exit, next_hop) => {
+                let Some(exit_router) = router_of(&self.config, exit) else { return DROP };
+                session.server = Side { router: exit_router.into(), tuple: translated(&tuple, &ruling).reversed() };
+                session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
+                session.one_way = false;
+                match ruling.source {
+                    NewSource::OneOf(ranges) => session.unlearned = Some(ranges),
+                    NewSource::Same | NewSource::Fixed(_) => {
+                        if session.server == session.client || self.is_taken(&session.server) {
+                            return DROP;
+                        }
+                    }
+                }
+            }
+            Way::None => return DROP,
+        }
+        session.expires = self.now + idle_timeout(tuple.protocol);
+        if let Body::Tcp { .. } = packet.body {
+            let connection = Connection::default();
+            session.expires = self.now + connection.timeout_s() * SECOND;
+            session.tcp = Some(connection);
+        }
+        self.sessions.push(session);
+        let at = self.sessions.len() - 1;
+        self.continues(at, true, ingress, router, station, packet)
+    }
+
+    /// Whether the answers of a new session would be taken for another's. A flow that is only remembered
+    /// as refused makes way.
+    fn is_taken(&mut self, server: &Side) -> bool {
+        match self.find(&server.router, &server.tuple) {
+            Some(at) if matches!(self.sessions[at].kind, Kind::Refused { .. }) => {
+                self.sessions.remove(at);
+                false
+            }
+            found => found.is_some(),
+        }
+    }
+
+    fn continues(
+        &mut self,
+        at: usize,
+        from_client: bool,
+        ingress: &str,
+        router: &str,
+        station: Mac,
+        packet: &Packet,
+    ) -> Expected {
+        if let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind {
+            let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
+            return Expected::Drop(answer);
+        }
+        if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo {
+            return Expected::Drop(Answer::TimeExceeded);
+        }
+        let mut idle = idle_timeout(packet.protocol());
+        let mut closed = false;
+        if let Some(connection) = &mut self.sessions[at].tcp {
+            match connection.follow(from_client, packet) {
+                tcp::Verdict::Pass => {}
+                tcp::Verdict::Drop => return DROP,
+                tcp::Verdict::Reopen => {
+                    self.sessions.remove(at);
+                    return self.open(ingress, router, station, packet);
+                }
+            }
+            idle = connection.timeout_s() * SECOND;
+            closed = connection.keeps_its_end();
+        }
+        let session = &mut self.sessions[at];
+        if !closed {
+            session.expires = self.now + idle;
+        }
+        if session.kind == Kind::Echo {
+            return Expected::EchoReply(echo_reply(packet));
+        }
+        let (tuple, interface, station) = self.way(at, from_client);
+        let mut packet = packet.with_tuple(&tuple);
+        packet.ttl -= 1;
+        let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
+        Expected::Forward(Forward { interface, station, packet, source, session: at })
+    }
+
+    /// How packets of one direction of a session leave, and what they say then.
+    fn way(&self, at: usize, from_client: bool) -> (Tuple, String, Station) {
+        let session = &self.sessions[at];
+        match &session.kind {
+            Kind::Forward { exit, next_hop } if from_client => {
+                (session.server.tuple.reversed(), exit.clone(), Station::Neighbor(*next_hop))
+            }
+            _ => {
+                let client = session.client.tuple.source;
+                let station = match route(&self.config, &session.client.router, client) {
+                    Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
+                    _ => Station::Mac(session.station),
+                };
+                (session.client.tuple.reversed(), session.ingress.clone(), station)
+            }
+        }
+    }
+
+    /// An ICMP error travels with the packets that answer the quoted one.
+    fn error(&mut self, router: &str, packet: &Packet, quoted: &Packet) -> Expected {
+        let answering = quoted.tuple().reversed();
+        if quoted.source != packet.destination {
+            return DROP;
+        }
+        let Some(at) = self.find(router, &answering) else { return DROP };
+        if !self.rematch(at) {
+            self.sessions.remove(at);
+            return DROP;
+        }
+        let session = &self.sessions[at];
+        if !matches!(session.kind, Kind::Forward { .. }) {
+            return DROP;
+        }
+        if packet.ttl <= 1 {
+            return Expected::Drop(Answer::Nothing);
+        }
+        let from_client = session.is_client(router, &answering);
+        let (tuple, interface, station) = self.way(at, from_client);
+        // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
+        let source = if answering.source == tuple.source { packet.source } else { tuple.source };
+        let quoted = Box::new(quoted.with_tuple(&tuple.reversed()));
+        let Body::Error { kind, code, .. } = packet.body else { return DROP };
+        let packet = Packet {
+            source,
+            destination: tuple.destination,
+            ttl: packet.ttl - 1,
+            body: Body::Error { kind, code, quoted },
+            payload: Vec::new(),
+        };
+        Expected::Forward(Forward { interface, station, packet, source: None, session: at })
+    }
+
+    /// Asks the rules again about a session older than the configuration; `false` when it is over.
+    fn rematch(&mut self, at: usize) -> bool {
+        let session = &self.sessions[at];
+        if session.generation == self.generation {
+            return true;
+        }
+        if router_of(&self.config, &session.ingress) != Some(&session.client.router) {
+            return false;
+        }
+        let Some(ruling) = decide(&self.config, &session.ingress, &session.client.tuple) else { return false };
+        let generation = self.generation;
+        if ruling.action != Action::Allow {
+            let now = self.now;
+            self.resets.extend(resets(&self.sessions[at], ruling.action));
+            let session = &mut self.sessions[at];
+            if !matches!(session.kind, Kind::Refused { .. }) {
+                session.expires = now + discard_timeout(session.client.tuple.protocol);
+            }
+            session.kind = Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable };
+            session.rule = ruling.rule;
+            session.generation = generation;
+            return true;
+        }
+        let kind = match (&session.kind, &ruling.way) {
+            (Kind::Forward { .. }, Way::Out(..)) => {
+                let server = session.server.tuple.source;
+                match route(&self.config, &session.client.router, server) {
+                    Way::Out(exit, next_hop)
+                        if router_of(&self.config, &exit) == Some(&session.server.router)
+                            && zone_of(&self.config, &exit) == Some(&ruling.to) =>
+                    {
+                        Kind::Forward { exit, next_hop }
+                    }
+                    _ => return false,
+                }
+            }
+            (Kind::Echo, Way::Own(interface)) if answers_ping(&self.config, interface, session.client.tuple.source) => {
+                Kind::Echo
+            }
+            _ => return false,
+        };
+        let session = &mut self.sessions[at];
+        (session.kind, session.rule, session.generation) = (kind, ruling.rule, generation);
+        true
+    }
+}
+
+const DROP: Expected = Expected::Drop(Answer::Nothing);
+
+impl Session {
+    fn is_client(&self, router: &str, tuple: &Tuple) -> bool {
+        self.client.router == router && self.client.tuple == *tuple
+    }
+
+    fn is_server(&self, router: &str, tuple: &Tuple) -> bool {
+        !self.one_way && self.unlearned.is_none() && self.server.router == router && self.server.tuple == *tuple
+    }
+}
+
+/// What a client's packet says when it leaves; a source still to be learned stays as it is.
+fn translated(tuple: &Tuple, ruling: &Ruling) -> Tuple {
+    let mut tuple = *tuple;
+    if let NewSource::Fixed(source) = ruling.source {
+        tuple.source = source;
+    }
+    if let Some((address, port)) = ruling.destination {
+        tuple.destination = address;
+        tuple.destination_port = port.unwrap_or(tuple.destination_port);
+    }
+    tuple
+}
+
+fn resets(session: &Session, action: Action) -> Vec<(String, Tuple)> {
+    let mut resets = Vec::new();
+    if let (Kind::Forward { exit, .. }, Some(_)) = (&session.kind, &session.tcp) {
+        if matches!(action, Action::ResetClient | Action::ResetBoth) {
+            resets.push((session.ingress.clone(), session.client.tuple.reversed()));
+        }
+        if matches!(action, Action::ResetServer | Action::ResetBoth) {
+            resets.push((exit.clone(), session.server.tuple.reversed()));
+        }
+    }
+    resets
+}
+
+fn refusal(action: Action, icmp_unreachable: bool, packet: &Packet) -> Answer {
+    match &packet.body {
+        Body::Tcp { flags, .. } if flags & RST == 0 && matches!(action, Action::ResetClient | Action::ResetBoth) => {
+            Answer::Reset
+        }
+        _ if icmp_unreachable => Answer::Unreachable,
+        _ => Answer::Nothing,
+    }
+}
+
+fn echo_reply(packet: &Packet) -> Packet {
+    let mut reply = packet.with_tuple(&packet.tuple().reversed());
+    reply.ttl = 64;
+    if let Body::Echo { reply, .. } = &mut reply.body {
+        *reply = true;
+    }
+    reply
+}
+
+/// Protocols whose flows can be told apart by a port or identifier that the firewall may change.
+fn has_identity(protocol: u8) -> bool {
+    matches!(protocol, 1 | 6 | 17 | 58)
+}
+
+fn discard_timeout(protocol: u8) -> Time {
+    if protocol == 6 { 90 * SECOND } else { 60 * SECOND }
+}
+
+/// Idle time of what is not TCP.
+fn idle_timeout(protocol: u8) -> Time {
+    match protocol {
+        1 | 58 => 6 * SECOND,
+        _ => 30 * SECOND,
+    }
+}

@@ -1,0 +1,395 @@
+//! What do the rules say about a flow? Read from the configuration as it is written, one loop per
+//! question, without tables.
+
+use std::net::IpAddr;
+
+use bartizan_model::device::{
+    Action, AddressValue, DeviceConfig, GroupMembers, InterfaceKind, NatRule, NextHop, RuleKind, SecurityRule,
+    ServiceProtocol, SourceTranslation, StaticRoute,
+};
+use ipnet::IpNet;
+
+use super::super::frames::Tuple;
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The firewall's own address on this interface.
+    Own(String),
+    /// Out by this interface to this neighbour.
+    Out(String, IpAddr),
+    /// Nowhere.
+    None,
+}
+
+/// What becomes of the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NewSource {
+    Same,
+    /// This address with the same port.
+    Fixed(IpAddr),
+    /// One of these addresses, with a port nobody else has.
+    OneOf(Vec<(IpAddr, IpAddr)>),
+}
+
+/// Address and port that a destination becomes, if it is translated.
+pub(crate) type NewDestination = Option<(IpAddr, Option<u16>)>;
+
+/// What the rules say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) rule: String,
+    pub(crate) action: Action,
+    pub(crate) icmp_unreachable: bool,
+    pub(crate) to: String,
+    pub(crate) way: Way,
+    pub(crate) source: NewSource,
+    pub(crate) destination: NewDestination,
+}
+
+/// Asks the rules; `None` when the flow ends before they are asked.
+pub(crate) fn decide(config: &DeviceConfig, ingress: &str, flow: &Tuple) -> Option<Ruling> {
+    let from = zone_of(config, ingress)?;
+    let router = router_of(config, ingress)?;
+    let original = route(config, router, flow.destination);
+    let original_exit = match &original {
+        Way::Own(interface) | Way::Out(interface, _) => Some(interface.as_str()),
+        Way::None => None,
+    };
+    let original_to = original_exit.and_then(|exit| zone_of(config, exit));
+    let (source, destination) = translate(config, from, original_to, original_exit, flow);
+    let way = match destination {
+        Some((address, _)) => route(config, router, address),
+        None => original,
+    };
+    let exit = match &way {
+        Way::Own(interface) | Way::Out(interface, _) => interface,
+        Way::None => return None,
+    };
+    let to = zone_of(config, exit)?;
+    for rule in &config.security_rules {
+        if security_matches(config, rule, from, to, flow) {
+            let (rule, action, icmp_unreachable) = (rule.name.clone(), rule.action, rule.icmp_unreachable);
+            return Some(Ruling { rule, action, icmp_unreachable, to: to.into(), way, source, destination });
+        }
+    }
+    let (name, default) = if from == to {
+        ("intrazone-default", &config.intrazone_default)
+    } else {
+        ("interzone-default", &config.interzone_default)
+    };
+    let (rule, action) = (name.into(), default.action);
+    Some(Ruling { rule, action, icmp_unreachable: false, to: to.into(), way, source, destination })
+}
+
+pub(crate) fn zone_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<&'a str> {
+    let zone = config.zones.iter().find(|zone| zone.interfaces.iter().any(|name| name == interface))?;
+    Some(&zone.name)
+}
+
+pub(crate) fn router_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<&'a str> {
+    let router = config.routers.iter().find(|router| router.interfaces.iter().any(|name| name == interface))?;
+    Some(&router.name)
+}
+
+/// Whether the interface answers this source's ping.
+pub(crate) fn answers_ping(config: &DeviceConfig, interface: &str, source: IpAddr) -> bool {
+    let Some(interface) = config.interfaces.iter().find(|known| known.name == interface) else { return false };
+    let Some(profile) = &interface.management_profile else { return false };
+    let Some(profile) = config.management_profiles.iter().find(|known| known.name == *profile) else { return false };
+    let permitted = profile.permitted.is_empty() || profile.permitted.iter().any(|network| network.contains(&source));
+    profile.ping && permitted
+}
+
+/// Looks a destination up, router after router.
+pub(crate) fn route(config: &DeviceConfig, router: &str, destination: IpAddr) -> Way {
+    let mut here = router;
+    for _ in 0..9 {
+        match one_router(config, here, destination) {
+            Next::End(way) => return way,
+            Next::Router(next) => here = next,
+        }
+    }
+    Way::None
+}
+
+enum Next<'a> {
+    End(Way),
+    Router(&'a str),
+}
+
+fn one_router<'a>(config: &'a DeviceConfig, router: &str, destination: IpAddr) -> Next<'a> {
+    let Some(router) = config.routers.iter().find(|known| known.name == router) else { return Next::End(Way::None) };
+    let members = || config.interfaces.iter().filter(|interface| router.interfaces.contains(&interface.name));
+    for interface in members() {
+        if interface.addresses.iter().any(|own| own.addr() == destination) {
+            return Next::End(Way::Own(interface.name.clone()));
+        }
+    }
+    // Longer prefixes first; among equal ones the connected network, then the lower distance, then the
+    // lower metric, then the earlier route.
+    let mut best: Option<((u8, u8, u8, u16), Next<'a>)> = None;
+    let mut offer = |length: u8, class: u8, distance: u8, metric: u16, next: Next<'a>| {
+        let rank = (u8::MAX - length, class, distance, metric);
+        if best.as_ref().is_none_or(|(known, _)| rank < *known) {
+            best = Some((rank, next));
+        }
+    };
+    for interface in members().filter(|interface| interface.kind == InterfaceKind::Ethernet) {
+        for network in interface.addresses.iter().filter(|network| network.contains(&destination)) {
+            offer(network.prefix_len(), 0, 0, 0, Next::End(Way::Out(interface.name.clone(), destination)));
+        }
+    }
+    for written in router.routes.iter().filter(|written| written.destination.contains(&destination)) {
+        if let Some(next) = follow(config, &router.interfaces, written, destination) {
+            offer(written.destination.prefix_len(), 1, written.admin_distance, written.metric, next);
+        }
+    }
+    best.map_or(Next::End(Way::None), |(_, next)| next)
+}
+
+/// Where one written route leads; `None` when its next hop cannot be reached.
+fn follow<'a>(
+    config: &'a DeviceConfig,
+    members: &[String],
+    written: &'a StaticRoute,
+    destination: IpAddr,
+) -> Option<Next<'a>> {
+    match &written.next_hop {
+        NextHop::Discard => Some(Next::End(Way::None)),
+        NextHop::Router(name) => config.routers.iter().any(|router| router.name == *name).then_some(Next::Router(name)),
+        NextHop::Interface => {
+            let name = written.interface.as_ref().filter(|name| members.contains(name))?;
+            Some(Next::End(Way::Out(name.clone(), destination)))
+        }
+        NextHop::Address(gateway) => {
+            let mut holders = config.interfaces.iter().filter(|interface| {
+                members.contains(&interface.name)
+                    && interface.kind == InterfaceKind::Ethernet
+                    && written.interface.as_ref().is_none_or(|name| *name == interface.name)
+                    && interface.addresses.iter().any(|network| network.contains(gateway) && network.addr() != *gateway)
+            });
+            holders.next().map(|holder| Next::End(Way::Out(holder.name.clone(), *gateway)))
+        }
+    }
+}
+
+fn security_matches(config: &DeviceConfig, rule: &SecurityRule, from: &str, to: &str, flow: &Tuple) -> bool {
+    if rule.disabled || (rule.action == Action::Allow && !rule.unevaluated.is_empty()) {
+        return false;
+    }
+    let zones = match rule.kind {
+        RuleKind::Universal => holds_zone(&rule.from, from) && holds_zone(&rule.to, to),
+        RuleKind::Interzone => holds_zone(&rule.from, from) && holds_zone(&rule.to, to) && from != to,
+        RuleKind::Intrazone => holds_zone(&rule.from, from) && from == to,
+    };
+    let side = |names: &[String], negated: bool, ip: IpAddr| {
+        let found = holds_address(config, names, ip);
+        match (found.unknown, rule.action, negated) {
+            // What is not known never widens what is allowed, nor narrows what is refused.
+            (true, Action::Allow, true) => false,
+            (true, Action::Allow, false) => found.holds,
+            (true, _, _) => true,
+            (false, _, negated) => found.holds != negated,
+        }
+    };
+    zones
+        && side(&rule.source, rule.negate_source, flow.source)
+        && side(&rule.destination, rule.negate_destination, flow.destination)
+        && holds_service(config, &rule.service, flow)
+}
+
+fn holds_zone(names: &[String], zone: &str) -> bool {
+    names.is_empty() || names.iter().any(|name| name == zone || name == "any")
+}
+
+#[derive(Clone, Copy, Default)]
+struct Found {
+    holds: bool,
+    /// Some member's addresses are not known.
+    unknown: bool,
+}
+
+fn holds_address(config: &DeviceConfig, names: &[String], ip: IpAddr) -> Found {
+    if names.is_empty() || names.iter().any(|name| name == "any") {
+        return Found { holds: true, unknown: false };
+    }
+    let mut found = Found::default();
+    for name in names {
+        let member = holds_name(config, name, ip);
+        found = Found { holds: found.holds || member.holds, unknown: found.unknown || member.unknown };
+    }
+    found
+}
+
+fn holds_name(config: &DeviceConfig, name: &str, ip: IpAddr) -> Found {
+    if let Some(object) = config.addresses.iter().find(|object| object.name == name) {
+        return holds_value(&object.value, ip);
+    }
+    if let Some(group) = config.address_groups.iter().find(|group| group.name == name) {
+        return match &group.members {
+            GroupMembers::Static(names) if names.is_empty() => Found::default(),
+            GroupMembers::Static(names) => holds_address(config, names, ip),
+            GroupMembers::Dynamic(filter) => {
+                let filter = super::tags::parse(filter);
+                let mut found = Found::default();
+                for object in config.addresses.iter().filter(|object| filter(&object.tags)) {
+                    let member = holds_value(&object.value, ip);
+                    found = Found { holds: found.holds || member.holds, unknown: found.unknown || member.unknown };
+                }
+                found
+            }
+        };
+    }
+    let (first, last) = range_of(config, name).unwrap_or_else(|| panic!("`{name}` stands for nothing"));
+    Found { holds: inside((first, last), ip), unknown: false }
+}
+
+fn holds_value(value: &AddressValue, ip: IpAddr) -> Found {
+    match value {
+        AddressValue::Prefix(network) => Found { holds: network.contains(&ip), unknown: false },
+        AddressValue::Range(first, last) => Found { holds: inside((*first, *last), ip), unknown: false },
+        AddressValue::Fqdn(_) | AddressValue::Wildcard(_) => Found { holds: false, unknown: true },
+    }
+}
+
+fn inside((first, last): (IpAddr, IpAddr), ip: IpAddr) -> bool {
+    first.is_ipv4() == ip.is_ipv4() && first <= ip && ip <= last
+}
+
+/// First and last address of a name or literal that stands for one range.
+fn range_of(config: &DeviceConfig, name: &str) -> Option<(IpAddr, IpAddr)> {
+    if let Some(object) = config.addresses.iter().find(|object| object.name == name) {
+        return match &object.value {
+            AddressValue::Prefix(network) => Some((network.network(), network.broadcast())),
+            AddressValue::Range(first, last) => Some((*first, *last)),
+            AddressValue::Fqdn(_) | AddressValue::Wildcard(_) => None,
+        };
+    }
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return Some((ip, ip));
+    }
+    if let Ok(network) = name.parse::<IpNet>() {
+        return Some((network.network(), network.broadcast()));
+    }
+    let (first, last) = name.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn holds_service(config: &DeviceConfig, names: &[String], flow: &Tuple) -> bool {
+    let any = |name: &String| name == "any" || name == "application-default";
+    names.is_empty() || names.iter().any(any) || names.iter().any(|name| one_service(config, name, flow))
+}
+
+fn one_service(config: &DeviceConfig, name: &str, flow: &Tuple) -> bool {
+    if let Some(service) = config.services.iter().find(|service| service.name == name) {
+        let protocol = match service.protocol {
+            ServiceProtocol::Tcp => 6,
+            ServiceProtocol::Udp => 17,
+            ServiceProtocol::Sctp => 132,
+        };
+        let within = |ports: &[(u16, u16)], port| ports.iter().any(|(first, last)| (*first..=*last).contains(&port));
+        return flow.protocol == protocol
+            && within(&service.ports, flow.destination_port)
+            && (service.source_ports.is_empty() || within(&service.source_ports, flow.source_port));
+    }
+    let group = config.service_groups.iter().find(|group| group.name == name);
+    group.is_some_and(|group| group.members.iter().any(|member| one_service(config, member, flow)))
+}
+
+/// The first NAT rule that matches says what the flow becomes, even if that is nothing.
+fn translate(
+    config: &DeviceConfig,
+    from: &str,
+    to: Option<&str>,
+    exit: Option<&str>,
+    flow: &Tuple,
+) -> (NewSource, NewDestination) {
+    let to_holds = |names: &[String]| match to {
+        Some(to) => holds_zone(names, to),
+        None => names.is_empty(),
+    };
+    for rule in config.nat_rules.iter().filter(|rule| !rule.disabled) {
+        let service: Vec<String> = rule.service.iter().cloned().collect();
+        let exits = rule.to_interface.as_deref().is_none_or(|only| only == "any" || exit == Some(only));
+        let forward = holds_zone(&rule.from, from)
+            && to_holds(&rule.to)
+            && exits
+            && holds_address(config, &rule.source, flow.source).holds
+            && holds_address(config, &rule.destination, flow.destination).holds
+            && holds_service(config, &service, flow);
+        if forward && let Some(translated) = translated(config, rule, flow) {
+            return translated;
+        }
+        // A bidirectional rule is followed by its own reverse, from anywhere to the zone it translates for.
+        if let Some(SourceTranslation::Static { address, bidirectional: true }) = &rule.source_translation
+            && let Some(outside) = range_of(config, address)
+            && to_holds(&rule.to)
+            && inside(outside, flow.destination)
+            && holds_address(config, &rule.destination, flow.source).holds
+        {
+            let inner = only_range(config, &rule.source, outside.0.is_ipv4());
+            return (NewSource::Same, Some((shift(flow.destination, outside, inner), None)));
+        }
+    }
+    (NewSource::Same, None)
+}
+
+/// What a rule makes of a flow; `None` when it cannot translate the flow's family.
+fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(NewSource, NewDestination)> {
+    let v4 = flow.source.is_ipv4();
+    let source = match &rule.source_translation {
+        None => NewSource::Same,
+        Some(SourceTranslation::InterfaceAddress { interface, address }) => {
+            let holder = config.interfaces.iter().find(|known| known.name == *interface)?;
+            let mut own = holder.addresses.iter().map(|own| own.addr());
+            let chosen = own.find(|own| own.is_ipv4() == v4 && address.is_none_or(|only| only.addr() == *own))?;
+            NewSource::OneOf(vec![(chosen, chosen)])
+        }
+        Some(SourceTranslation::Pool(names)) => {
+            let ranges = names.iter().filter_map(|name| range_of(config, name));
+            let ranges: Vec<_> = ranges.filter(|(first, _)| first.is_ipv4() == v4).collect();
+            if ranges.is_empty() {
+                return None;
+            }
+            NewSource::OneOf(ranges)
+        }
+        Some(SourceTranslation::Static { address, .. }) => {
+            let outside = range_of(config, address).filter(|(first, _)| first.is_ipv4() == v4)?;
+            NewSource::Fixed(shift(flow.source, only_range(config, &rule.source, v4), outside))
+        }
+    };
+    let destination = match &rule.destination_translation {
+        None => None,
+        Some(translation) => {
+            let inside = range_of(config, &translation.address).filter(|(first, _)| first.is_ipv4() == v4)?;
+            let address = if inside.0 == inside.1 {
+                inside.0
+            } else {
+                shift(flow.destination, only_range(config, &rule.destination, v4), inside)
+            };
+            let port = translation.port.filter(|_| matches!(flow.protocol, 6 | 17 | 132));
+            Some((address, port))
+        }
+    };
+    Some((source, destination))
+}
+
+/// The one range a list stands for in a family.
+fn only_range(config: &DeviceConfig, names: &[String], v4: bool) -> (IpAddr, IpAddr) {
+    let mut ranges = names.iter().filter_map(|name| range_of(config, name)).filter(|(first, _)| first.is_ipv4() == v4);
+    ranges.next().unwrap_or_else(|| panic!("a static translation of {names:?}"))
+}
+
+/// The address as far into `to` as `ip` is into `from`.
+fn shift(ip: IpAddr, from: (IpAddr, IpAddr), to: (IpAddr, IpAddr)) -> IpAddr {
+    match (ip, from.0, to.0) {
+        (IpAddr::V4(ip), IpAddr::V4(from), IpAddr::V4(to)) => {
+            std::net::Ipv4Addr::from_bits(to.to_bits() + (ip.to_bits() - from.to_bits())).into()
+        }
+        (IpAddr::V6(ip), IpAddr::V6(from), IpAddr::V6(to)) => {
+            std::net::Ipv6Addr::from_bits(to.to_bits() + (ip.to_bits() - from.to_bits())).into()
+        }
+        _ => panic!("a translation between families"),
+    }
+}

@@ -1,0 +1,493 @@
+//! One scenario: the engine and the reference side by side, in a world where neighbours answer.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bartizan_engine::verdict::{DropReason, FlowKey, Port, SessionState, Time, Verdict};
+use bartizan_engine::{Engine, Settings};
+use bartizan_model::device::{self, Scope, Validated};
+use bartizan_model::xml;
+use bartizan_packet::frame::Frame;
+use bartizan_policy::compile::compile;
+use bartizan_policy::tables::{Compiled, Ids};
+
+use super::frames::{Body, Mac, Packet, RST, Tuple, frame, neighbor_answer};
+use super::generate::{Network, config, interface_name};
+use super::random::Random;
+use super::reference::{Answer, Expected, Reference, Station, View};
+use super::traffic::{Conversation, Next};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Configurations tried until one is accepted: random routers often send packets in circles.
+const CONFIG_TRIES: u64 = 50;
+
+/// What a scenario did, for the summary.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) packets: usize,
+    pub(crate) forwarded: usize,
+    pub(crate) translated: usize,
+    pub(crate) answered: usize,
+    pub(crate) errors: usize,
+    pub(crate) commits: usize,
+    pub(crate) refused_configs: usize,
+}
+
+impl Tally {
+    /// Adds another scenario's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.forwarded += other.forwarded;
+        self.translated += other.translated;
+        self.answered += other.answered;
+        self.errors += other.errors;
+        self.commits += other.commits;
+        self.refused_configs += other.refused_configs;
+    }
+}
+
+/// The place where engine and reference parted.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Which event it was.
+    pub(crate) event: usize,
+    /// What was expected and what happened.
+    pub(crate) message: String,
+    /// What happened before.
+    pub(crate) log: Vec<String>,
+    pub(crate) config: String,
+}
+
+struct World {
+    seed: u64,
+    network: Network,
+    ids: Ids,
+    tables: Arc<Compiled>,
+    config: String,
+    engine: Engine,
+    reference: Reference,
+    now: u64,
+    conversations: Vec<Conversation>,
+    commits: u64,
+    /// Addresses whose answer did not reach the firewall, because it answers for them itself or does not
+    /// listen there any more: nobody lives at these.
+    deserted: BTreeSet<IpAddr>,
+    log: Vec<String>,
+    tally: Tally,
+}
+
+/// Runs the first `events` events of a scenario but those left out.
+pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result<Tally, Failure> {
+    let mut world = World::new(seed);
+    for event in (0..events).filter(|event| !without.contains(event)) {
+        let mut random = Random::new(seed, 1000 + event as u64);
+        let result = world.event(&mut random);
+        if let Err(message) = result.and_then(|()| world.compare_sessions()) {
+            return Err(Failure { event, message, log: world.log, config: world.config });
+        }
+    }
+    match world.finish() {
+        Ok(()) => Ok(world.tally),
+        Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
+    }
+}
+
+/// A frame that left the engine.
+struct Sent {
+    interface: String,
+    destination: Mac,
+    packet: Packet,
+}
+
+fn load(text: &str, ids: &mut Ids, generation: u64) -> Option<(Validated, Arc<Compiled>)> {
+    let report = device::read(&xml::parse(text).expect("XML"), Scope::Device);
+    let config = report.config?;
+    let tables = compile(&config, ids, generation).ok()?;
+    Some((config, Arc::new(tables)))
+}
+
+/// The MAC of whoever has an address.
+fn mac(ip: IpAddr) -> Mac {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            [2, a, b, c, d, 4]
+        }
+        IpAddr::V6(ip) => {
+            let octets = ip.octets();
+            [2, octets[1], octets[7], octets[14], octets[15], 6]
+        }
+    }
+}
+
+fn own_mac(interface: usize) -> Mac {
+    [2, 0xee, 0, 0, 0, interface as u8]
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let network = Network::new(&mut Random::new(seed, 1));
+        let mut ids = Ids::default();
+        let mut tally = Tally::default();
+        let (config, (validated, tables)) = new_config(seed, 0, &network, &mut ids, &mut tally);
+        let now = 10 * SECOND;
+        let mut engine = Engine::new(Settings { sessions_max: 4096, seed, ..Settings::default() });
+        for at in 1..=network.interfaces {
+            let id = tables.interface_id(&interface_name(at)).expect("a configured interface");
+            engine.attach(Port::Data(id), own_mac(at));
+        }
+        engine.install(Arc::clone(&tables), Time(now));
+        let mut world = Self {
+            seed,
+            network,
+            ids,
+            tables,
+            config,
+            engine,
+            reference: Reference::new(validated),
+            now,
+            conversations: Vec::new(),
+            commits: 0,
+            deserted: BTreeSet::new(),
+            log: Vec::new(),
+            tally,
+        };
+        world.reference.advance(now);
+        world
+    }
+
+    fn event(&mut self, random: &mut Random) -> Result<(), String> {
+        match random.below(100) {
+            0..=34 => {
+                let conversation = Conversation::open(random, &self.network, &self.conversations);
+                let next = conversation.start();
+                self.conversations.push(conversation);
+                self.send(self.conversations.len() - 1, &next)
+            }
+            35..=79 => {
+                // Mostly the youngest go on.
+                let youngest = self.conversations.len().saturating_sub(4);
+                let at = match random.below(3) {
+                    0 => random.below(self.conversations.len()),
+                    _ => youngest + random.below(self.conversations.len() - youngest),
+                };
+                let next = self.conversations.get(at).and_then(|conversation| conversation.next(random));
+                next.map_or(Ok(()), |next| self.send(at, &next))
+            }
+            80..=87 => {
+                let at = random.below(self.conversations.len());
+                let Some(conversation) = self.conversations.get(at) else { return Ok(()) };
+                let Some((from_client, packet)) = conversation.error(random, &self.network) else { return Ok(()) };
+                self.tally.errors += 1;
+                let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
+                self.inject(&interface, station, &packet).map(|_| ())
+            }
+            88..=94 => {
+                let seconds = *random.pick(&[1, 1, 2, 4, 5, 6, 7, 9, 11, 14, 16, 25, 31, 61, 91, 119, 125, 3601]);
+                let jitter = random.next() % SECOND;
+                self.pass_time(seconds * SECOND + jitter)
+            }
+            _ => {
+                self.commit();
+                Ok(())
+            }
+        }
+    }
+
+    /// The interface and station at which packets of one side of a conversation come in.
+    fn side(&self, at: usize, from_client: bool) -> Option<(String, Mac)> {
+        let conversation = &self.conversations[at];
+        if from_client {
+            return Some((interface_name(conversation.ingress), conversation.station));
+        }
+        let (interface, _) = conversation.seen.as_ref()?;
+        Some((interface.clone(), [2, 0xdd, 0, 0, 0, 1]))
+    }
+
+    fn send(&mut self, at: usize, next: &Next) -> Result<(), String> {
+        let Some((interface, station)) = self.side(at, next.from_client) else { return Ok(()) };
+        let out = self.inject(&interface, station, &next.packet)?;
+        if let Some((interface, seen)) = out {
+            self.conversations[at].passed(next, &interface, &seen);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.commits += 1;
+        self.tally.commits += 1;
+        let (text, (validated, tables)) =
+            new_config(self.seed, self.commits, &self.network, &mut self.ids, &mut self.tally);
+        self.log.push(format!("{:9.3} commit {}", self.now as f64 / 1e9, self.commits));
+        self.engine.install(Arc::clone(&tables), Time(self.now));
+        self.reference.install(validated);
+        (self.tables, self.config) = (tables, text);
+    }
+
+    fn pass_time(&mut self, nanoseconds: u64) -> Result<(), String> {
+        self.now += nanoseconds;
+        self.log.push(format!("{:9.3} time goes on", self.now as f64 / 1e9));
+        self.engine.handle_timeout(Time(self.now));
+        self.reference.advance(self.now);
+        let sent = self.drain(None)?;
+        self.check_resets(sent)?;
+        let idle = self.engine.poll_timeout().is_none_or(|(due, _)| due.0 > self.now);
+        if idle { Ok(()) } else { Err(format!("{:?} is due although it was just handled", self.engine.poll_timeout())) }
+    }
+
+    /// One packet through both firewalls. What left, if it was forwarded.
+    fn inject(&mut self, interface: &str, station: Mac, packet: &Packet) -> Result<Option<(String, Packet)>, String> {
+        self.tally.packets += 1;
+        self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
+        let expected = self.reference.packet(interface, station, packet);
+        let id = self.tables.interface_id(interface).expect("a configured interface");
+        let mut bytes = frame(own_mac(id.index() + 1), station, packet);
+        let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));
+        let context = |text: String| format!("{text}\n  verdict {verdict:?}\n  expected {expected:?}");
+        let first = if let Verdict::Transmit(port) = verdict { Some((port, bytes)) } else { None };
+        let sent = self.drain(first).map_err(context)?;
+        self.log.extend(sent.iter().map(|sent| format!("            -> {} {:?}", sent.interface, sent.packet)));
+        if let (Verdict::Drop(DropReason::NatCollision), Expected::Forward(forward)) = (verdict, &expected) {
+            let may = self.reference.collide(forward);
+            return if may { Ok(None) } else { Err(context("no other session is in the way".into())) };
+        }
+        self.judge(interface, station, packet, &expected, sent).map_err(context)
+    }
+
+    /// All frames the engine has for the world, questions to neighbours answered.
+    fn drain(&mut self, first: Option<(Port, Vec<u8>)>) -> Result<Vec<Sent>, String> {
+        let mut frames: Vec<_> = first.into_iter().collect();
+        while let Some(transmit) = self.engine.poll_transmit() {
+            match neighbor_answer(&transmit.bytes, mac) {
+                Some((address, _)) if self.is_deserted(transmit.port, address) => {}
+                Some((address, mut answer)) => {
+                    let frame = &mut Frame::new(&mut answer);
+                    let verdict = self.engine.handle_frame(transmit.port, frame, Time(self.now));
+                    self.log.push(format!("            {address} answers: {verdict:?}"));
+                    // An interface that lost its zone or router has nothing to say to its neighbours any more.
+                    let silent = matches!(verdict, Verdict::Drop(DropReason::NoZone | DropReason::NoRouter));
+                    if silent {
+                        self.deserted.insert(address);
+                    } else if verdict != Verdict::Consumed {
+                        return Err(format!("the answer of a neighbour came to {verdict:?}"));
+                    }
+                }
+                None => frames.push((transmit.port, transmit.bytes)),
+            }
+        }
+        while self.engine.poll_event().is_some() {}
+        frames.into_iter().map(|(port, bytes)| self.read(port, &bytes)).collect()
+    }
+
+    fn is_deserted(&mut self, port: Port, address: IpAddr) -> bool {
+        let Port::Data(id) = port else { return false };
+        let interface = self.tables.interface(id);
+        let claimed = interface
+            .is_some_and(|interface| interface.proxy.iter().any(|(first, last)| *first <= address && address <= *last));
+        if claimed {
+            self.deserted.insert(address);
+        }
+        self.deserted.contains(&address)
+    }
+
+    fn read(&self, port: Port, bytes: &[u8]) -> Result<Sent, String> {
+        let Port::Data(id) = port else { return Err("a frame for the host".into()) };
+        if bytes[6..12] != own_mac(id.index() + 1) {
+            return Err("a frame with somebody else's source MAC".into());
+        }
+        let packet = Packet::read(&bytes[14..])?;
+        let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
+        Ok(Sent { interface: self.tables.interface_name(id).to_owned(), destination, packet })
+    }
+
+    fn judge(
+        &mut self,
+        interface: &str,
+        station: Mac,
+        packet: &Packet,
+        expected: &Expected,
+        mut sent: Vec<Sent>,
+    ) -> Result<Option<(String, Packet)>, String> {
+        match expected {
+            Expected::Drop(answer) => {
+                self.check_answer(interface, station, packet, *answer, &mut sent)?;
+                self.check_resets(sent)?;
+                Ok(None)
+            }
+            Expected::EchoReply(reply) => {
+                self.tally.answered += 1;
+                let out = take(&mut sent).ok_or("no echo reply")?;
+                self.check_resets(sent)?;
+                let right = out.interface == interface && out.destination == station && out.packet == *reply;
+                if right { Ok(None) } else { Err("another echo reply".into()) }
+            }
+            Expected::Forward(forward) => {
+                let lost = matches!(forward.station, Station::Neighbor(ip) if self.deserted.contains(&ip));
+                if lost && sent.is_empty() {
+                    return Ok(None);
+                }
+                self.tally.forwarded += 1;
+                let out = take(&mut sent).ok_or("not forwarded")?;
+                self.check_resets(sent)?;
+                self.reference.learn(forward, &out.packet)?;
+                let mut right = forward.packet.clone();
+                if forward.source.is_some() {
+                    self.tally.translated += 1;
+                    let tuple = Tuple {
+                        source: out.packet.source,
+                        source_port: out.packet.tuple().source_port,
+                        ..right.tuple()
+                    };
+                    right = right.with_tuple(&tuple);
+                }
+                if out.packet != right {
+                    return Err("forwarded, but as another packet".into());
+                }
+                if out.interface != forward.interface {
+                    return Err(format!("forwarded by {}", out.interface));
+                }
+                let neighbor = match forward.station {
+                    Station::Neighbor(ip) => mac(ip),
+                    Station::Mac(mac) => mac,
+                };
+                if out.destination != neighbor {
+                    return Err(format!("forwarded to station {:02x?}, not {neighbor:02x?}", out.destination));
+                }
+                Ok(Some((out.interface, out.packet)))
+            }
+        }
+    }
+
+    fn check_answer(
+        &self,
+        interface: &str,
+        station: Mac,
+        packet: &Packet,
+        answer: Answer,
+        sent: &mut Vec<Sent>,
+    ) -> Result<(), String> {
+        let wanted = |body: &Body| match (answer, body) {
+            (Answer::Reset, Body::Tcp { flags, .. }) => flags & RST != 0,
+            (Answer::Unreachable, Body::Error { kind, code, quoted }) => {
+                matches!((kind, code), (3, 13) | (1, 1)) && **quoted == *packet
+            }
+            (Answer::TimeExceeded, Body::Error { kind, code, quoted }) => {
+                let kinds = if packet.source.is_ipv4() { (11, 0) } else { (3, 0) };
+                (*kind, *code) == kinds && **quoted == *packet
+            }
+            _ => false,
+        };
+        if answer == Answer::Nothing {
+            return Ok(());
+        }
+        let at = sent.iter().position(|sent| {
+            sent.interface == interface
+                && sent.destination == station
+                && sent.packet.destination == packet.source
+                && wanted(&sent.packet.body)
+        });
+        let at = at.ok_or_else(|| format!("no answer {answer:?}"))?;
+        if answer == Answer::Reset && sent[at].packet.tuple() != packet.tuple().reversed() {
+            return Err("a reset for another connection".into());
+        }
+        sent.remove(at);
+        Ok(())
+    }
+
+    /// What else left may only be resets of connections that a commit refused.
+    fn check_resets(&mut self, sent: Vec<Sent>) -> Result<(), String> {
+        let mut allowed = self.reference.take_resets();
+        for sent in sent {
+            let reset = matches!(sent.packet.body, Body::Tcp { flags, .. } if flags & RST != 0);
+            let known = allowed.iter().position(|allowed| *allowed == (sent.interface.clone(), sent.packet.tuple()));
+            match known.filter(|_| reset) {
+                Some(at) => drop(allowed.remove(at)),
+                None => return Err(format!("also sent by {}: {:?}", sent.interface, sent.packet)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Both session tables hold the same, once all sessions were asked after a commit.
+    fn compare_sessions(&self) -> Result<(), String> {
+        let Some(mut expected) = self.reference.sessions() else { return Ok(()) };
+        let mut found: Vec<View> = self
+            .engine
+            .sessions()
+            .filter(|session| session.expires.0 > self.now)
+            .map(|session| View {
+                client: tuple(&session.client, false),
+                server: Some(tuple(&session.server, matches!(session.server.protocol, 1 | 58))),
+                refused: session.state == SessionState::Discard,
+                rule: session.rule.map_or(String::new(), |rule| self.tables.rule_name(rule).to_owned()),
+                expires: session.expires.0,
+            })
+            .collect();
+        expected.sort();
+        found.sort();
+        let same = |(expected, found): (&View, &View)| {
+            expected.client == found.client
+                && (expected.server.is_none() || expected.server == found.server)
+                && (expected.refused, &expected.rule, expected.expires) == (found.refused, &found.rule, found.expires)
+        };
+        if expected.len() == found.len() && expected.iter().zip(&found).all(same) {
+            return Ok(());
+        }
+        let only = |these: &[View], others: &[View]| -> Vec<String> {
+            these.iter().filter(|view| !others.contains(view)).map(|view| format!("\n    {view:?}")).collect()
+        };
+        let (missing, extra) = (only(&expected, &found), only(&found, &expected));
+        Err(format!("sessions differ\n  expected{}\n  found{}", missing.concat(), extra.concat()))
+    }
+
+    /// After a long silence nothing is left.
+    fn finish(&mut self) -> Result<(), String> {
+        self.pass_time(7300 * SECOND)?;
+        self.pass_time(SECOND)?;
+        match self.engine.sessions().count() {
+            0 => Ok(()),
+            left => Err(format!("{left} sessions never age out")),
+        }
+    }
+}
+
+fn take(sent: &mut Vec<Sent>) -> Option<Sent> {
+    let reset = |sent: &Sent| matches!(sent.packet.body, Body::Tcp { flags, .. } if flags & RST != 0);
+    // A forwarded packet comes before what the engine made itself, unless it waited for its neighbour.
+    let at = sent.iter().position(|sent| !reset(sent)).or(if sent.is_empty() { None } else { Some(0) })?;
+    Some(sent.remove(at))
+}
+
+fn tuple(flow: &FlowKey, reply: bool) -> Tuple {
+    Tuple {
+        source: flow.source,
+        destination: flow.destination,
+        protocol: flow.protocol,
+        source_port: flow.source_port,
+        destination_port: flow.destination_port,
+        reply,
+    }
+}
+
+fn new_config(
+    seed: u64,
+    commit: u64,
+    network: &Network,
+    ids: &mut Ids,
+    tally: &mut Tally,
+) -> (String, (Validated, Arc<Compiled>)) {
+    let base = 1_000_000 + commit * CONFIG_TRIES * 2;
+    // Every other commit changes the rules only.
+    let plan = 1_000_000 + (commit / 2 * 2) * CONFIG_TRIES * 2;
+    for attempt in 0..CONFIG_TRIES {
+        let mut routing = Random::new(seed, plan + attempt);
+        let text = config(&mut routing, &mut Random::new(seed, base + CONFIG_TRIES + attempt), network);
+        if let Some(loaded) = load(&text, ids, commit) {
+            return (text, loaded);
+        }
+        tally.refused_configs += 1;
+    }
+    panic!("seed {seed}: no configuration was accepted for commit {commit}");
+}
