@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bartizan_firewall::auth_key::AuthKey;
@@ -18,6 +19,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Run a firewall, from a configuration file or under a manager.
     Firewall(Box<Firewall>),
+    /// Run a manager.
+    Manager(Manager),
     /// Check a configuration file and report everything that is wrong with it.
     Validate {
         /// The configuration, XML as PAN-OS has it.
@@ -103,6 +106,18 @@ pub(crate) struct Firewall {
     /// a managed firewall sends its logs to the manager in any case.
     #[arg(long, value_name = "FILE")]
     pub(crate) traffic_log: Option<PathBuf>,
+}
+
+/// Arguments of `bartizan manager`.
+#[derive(Args, Debug)]
+pub(crate) struct Manager {
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Where clients and firewalls connect to.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
 }
 
 /// Arguments of the operator's verbs.

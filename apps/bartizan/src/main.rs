@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.verb {
         Verb::Firewall(firewall) => start::firewall(firewall),
+        Verb::Manager(manager) => start::manager(manager),
         Verb::Validate { file } => operate::validate(&file),
         Verb::Show(question) => operate::ask("show", question),
         Verb::Test(question) => operate::ask("test", question),

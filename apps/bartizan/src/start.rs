@@ -6,7 +6,7 @@ use bartizan_firewall::settings::{CONTROL_NAME, Source, default_workers};
 use bartizan_firewall::{Refused, Settings, hostname};
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Firewall;
+use crate::arguments::{Firewall, Manager};
 use crate::{CONFIG, Failure};
 
 pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
@@ -34,6 +34,16 @@ pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
         Ok(Refused(snippets)) => Failure::new(CONFIG, snippets),
         Err(error) => error.into(),
     })
+}
+
+pub(crate) fn manager(arguments: Manager) -> Result<(), Failure> {
+    log();
+    let settings = bartizan_manager::Settings::new(arguments.data_dir, arguments.listen);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(1, format!("error: start the manager's threads: {error}")))?;
+    Ok(runtime.block_on(bartizan_manager::run(settings))?)
 }
 
 fn log() {

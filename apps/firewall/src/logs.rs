@@ -167,3 +167,94 @@ fn json(record: &TrafficLog) -> serde_json::Value {
         "session_end_reason": record.session_end_reason,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bartizan_engine::verdict::{DropReason, FlowKey, SessionState, SessionView};
+    use bartizan_model::device::Action;
+    use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
+
+    use super::*;
+
+    fn ids() -> Ids {
+        let mut ids = Ids::default();
+        for (names, known) in [
+            (&mut ids.interfaces, ["ethernet1/1", "ethernet1/2"]),
+            (&mut ids.zones, ["trust", "untrust"]),
+            (&mut ids.rules, ["allow-out", "deny-all"]),
+            (&mut ids.nat_rules, ["outbound", "inbound"]),
+        ] {
+            known.into_iter().for_each(|name| drop(names.intern(name)));
+        }
+        ids
+    }
+
+    fn flow(source: &str, source_port: u16, destination: &str, destination_port: u16) -> FlowKey {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        FlowKey { router: 0, source, destination, protocol: 6, source_port, destination_port }
+    }
+
+    fn line(kind: LogKind) -> SessionLog {
+        let session = SessionView {
+            id: 7,
+            state: SessionState::Closed,
+            client: flow("10.0.0.5", 40000, "192.0.2.9", 443),
+            server: flow("192.0.2.9", 443, "203.0.113.1", 2000),
+            ingress: IfaceId(0),
+            egress: IfaceId(1),
+            from: Some(ZoneId(0)),
+            to: Some(ZoneId(1)),
+            rule: Some(RuleId(0)),
+            nat_rule: Some(NatRuleId(0)),
+            action: Action::Allow,
+            start: Time(1_000_000_000),
+            last: Time(4_500_000_000),
+            expires: Time(9_000_000_000),
+            sent: (3, 300),
+            received: (4, 400),
+        };
+        SessionLog { kind, session, end_reason: Some(EndReason::TcpFin), drop_reason: None }
+    }
+
+    fn written(line: &SessionLog) -> TrafficLog {
+        record(line, &ids(), &Clock::start(), Time(5_000_000_000))
+    }
+
+    #[test]
+    fn an_ended_session_is_a_record_with_names_and_both_sides_of_the_translation() {
+        let record = written(&line(LogKind::End));
+        assert_eq!((&*record.subtype, &*record.rule, &*record.nat_rule), ("end", "allow-out", "outbound"));
+        assert_eq!((&*record.from_zone, &*record.to_zone), ("trust", "untrust"));
+        assert_eq!((&*record.nat_source, record.nat_source_port), ("203.0.113.1", 2000));
+        assert_eq!((&*record.nat_destination, record.nat_destination_port), ("", 0));
+        assert_eq!((record.bytes_sent, record.packets_received, record.elapsed_s), (300, 4, 3));
+        assert_eq!((&*record.session_end_reason, &*record.action), ("tcp-fin", "allow"));
+        let generated = record.time_generated_us;
+        assert!((3_900_000..4_100_000).contains(&(generated - record.start_us)), "4 s after the start");
+    }
+
+    #[test]
+    fn a_drop_before_the_rules_says_why() {
+        let mut line = line(LogKind::Drop);
+        (line.end_reason, line.drop_reason) = (None, Some(DropReason::NoRoute));
+        (line.session.rule, line.session.to) = (None, None);
+        let record = written(&line);
+        assert_eq!((&*record.subtype, &*record.action, &*record.rule), ("drop", "drop", ""));
+        assert_eq!((&*record.session_end_reason, &*record.application), ("no-route", "not-applicable"));
+    }
+
+    #[test]
+    fn a_line_of_the_file_is_one_json_object() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("traffic.log");
+        for _ in 0..2 {
+            let mut writer = LineWriter::open(&path).unwrap();
+            writer.write(&written(&line(LogKind::End))).unwrap();
+            writer.flush().unwrap();
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2, "appended, not replaced");
+        assert_eq!((&lines[1]["natsrc"], &lines[1]["dport"]), (&"203.0.113.1".into(), &443.into()));
+    }
+}

@@ -270,8 +270,10 @@ impl Core {
                 Verdict::Consumed | Verdict::Drop(_) => {}
             }
         }
+        // Peers hear of a session before its first packet is on the wire, and so before the reply.
+        self.tell();
         self.io.send_refused += outgoing.send(&mut self.senders) as u64;
-        self.say();
+        self.transmit();
     }
 
     /// A frame that another worker received.
@@ -283,6 +285,7 @@ impl Core {
             Verdict::Transmit(to) => {
                 let meta = frame.meta;
                 let frame = slot.into_sendable(&meta);
+                self.tell();
                 self.send(to, frame);
             }
             // Owners that do not agree would pass a frame around for ever: the second opinion is final.
@@ -310,8 +313,13 @@ impl Core {
         }
     }
 
-    /// Carries out what the engine wants sent and told.
+    /// Carries out what the engine wants told and sent, in this order.
     fn say(&mut self) {
+        self.tell();
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
         while let Some(transmit) = self.engine.poll_transmit() {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
@@ -321,6 +329,9 @@ impl Core {
             self.send(transmit.port, &scratch);
             self.scratch = scratch;
         }
+    }
+
+    fn tell(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(line) => {
