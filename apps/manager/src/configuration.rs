@@ -25,6 +25,9 @@ use edit::{Applied, Edit, EditFailure};
 
 /// Edits the journal holds between two commits. They are played again at start.
 pub(crate) const JOURNAL_MAX: usize = 500_000;
+/// The config log shows what stood there before for requests of at most so many edits: finding it takes as
+/// long as the edit.
+const PREVIEWED_EDITS_MAX: usize = 50;
 /// Parsed old versions that are kept at hand for pushes.
 const OLD_VERSIONS_AT_HAND: usize = 4;
 
@@ -140,8 +143,9 @@ impl Configuration {
         let mut applied = Vec::with_capacity(edits.len());
         let mut journal = Vec::with_capacity(edits.len());
         let mut audit = Vec::with_capacity(edits.len());
+        let previewed = edits.len() <= PREVIEWED_EDITS_MAX;
         for (index, edit) in edits.iter().enumerate() {
-            let before = edit.preview_before(&candidate);
+            let before = if previewed { edit.preview_before(&candidate) } else { String::new() };
             match edit.apply(&mut candidate) {
                 Ok(outcome) => applied.push(outcome),
                 Err(failure) => {

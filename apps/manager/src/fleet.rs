@@ -8,7 +8,7 @@ mod enrolment;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(crate) struct Link {
     /// When it came.
     pub(crate) since_us: i64,
     health: Mutex<Option<Health>>,
+    /// When the store was last told that the device is alive.
+    touched_us: AtomicI64,
     sender: mpsc::Sender<Result<ManagerMessage, Status>>,
     next: AtomicU64,
     pushes: Mutex<HashMap<u64, oneshot::Sender<PushResult>>>,
@@ -119,6 +121,7 @@ impl Link {
             address,
             since_us: store::now_us(),
             health: Mutex::default(),
+            touched_us: AtomicI64::new(store::now_us()),
             sender,
             // Numbers of an earlier stream are not used again, so that a late answer finds nobody.
             next: AtomicU64::new(store::now_us().unsigned_abs()),

@@ -28,8 +28,11 @@ use crate::{fleet, pki, tls, xmlapi};
 
 /// Connections held at once; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
-/// A TLS handshake, and the head of an HTTP/1 request, must be done by then.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// A TLS handshake must be done by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The head of the next HTTP/1 request must be there by then. Clients keep connections for reuse, and one
+/// that is closed under a request is an error to them, so this is longer than their own idle time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// An HTTP/2 peer (a firewall, mostly) is asked for a sign of life this often, and has as long to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests one HTTP/2 connection may have under way.
@@ -118,7 +121,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await??;
+    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
     let peer = Peer { address, device: device_identity(&stream) };
     let inner = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {

@@ -61,6 +61,14 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
             caller.name
         ));
     }
+    // Only operational commands are forwarded; anything else would act on the manager instead.
+    let target = parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial);
+    if let Some(target) = target
+        && matches!(kind, "config" | "commit" | "export" | "user-id" | "report")
+    {
+        let line = format!("`target={target}` is supported for type=op only; the manager pushes everything else");
+        return Reply::error(reply::code::NOT_POSSIBLE, &[line]);
+    }
     match kind {
         "config" => config::answer(app, &caller, parameters).await,
         "commit" => commit::answer(app, &caller, parameters).await,

@@ -110,8 +110,6 @@ pub enum Problem {
         /// What does.
         mtu_bytes: u16,
     },
-    /// The neighbour does not answer.
-    HostUnreachable,
 }
 
 impl Problem {
@@ -124,8 +122,6 @@ impl Problem {
             (Self::TimeExceeded, false) => (3, 0, 0),
             (Self::TooBig { mtu_bytes }, true) => (3, 4, u32::from(mtu_bytes)),
             (Self::TooBig { mtu_bytes }, false) => (2, 0, u32::from(mtu_bytes)),
-            (Self::HostUnreachable, true) => (3, 1, 0),
-            (Self::HostUnreachable, false) => (1, 3, 0),
         }
     }
 }

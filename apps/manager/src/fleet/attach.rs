@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bartizan_api::fleet::device_message::Body;
@@ -16,6 +17,7 @@ use super::{Link, TEXT_MAX};
 use crate::app::App;
 use crate::http::{DeviceIdentity, Peer};
 use crate::lock;
+use crate::store::now_us;
 use crate::store::traffic::LogBatch;
 
 /// Messages that wait to be sent to one device.
@@ -24,6 +26,8 @@ const OUTBOX_MAX: usize = 32;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Devices that may be attached at once.
 const ATTACHED_MAX: usize = 4000;
+/// Between two notes that a device is alive.
+const TOUCH_INTERVAL_US: i64 = 60_000_000;
 
 pub(crate) struct Service {
     pub(super) app: Arc<App>,
@@ -154,7 +158,7 @@ async fn read_messages(
             Some(Body::TrafficLogs(logs)) => store_logs(app, link, logs).await?,
             Some(Body::Health(health)) => {
                 *lock(&link.health) = Some(health);
-                let _ = app.store.touch_device(&link.hello.serial).await;
+                touch(app, link).await;
             }
             Some(Body::Hello(_)) => return Err(Status::invalid_argument("a second hello")),
             // A kind of message that a newer firewall knows and this manager does not.
@@ -163,8 +167,23 @@ async fn read_messages(
     }
 }
 
+/// A device reports its health every few seconds; the disk hears of it now and then.
+async fn touch(app: &App, link: &Link) {
+    let now = now_us();
+    if now - link.touched_us.load(Ordering::Relaxed) < TOUCH_INTERVAL_US {
+        return;
+    }
+    link.touched_us.store(now, Ordering::Relaxed);
+    if let Err(error) = app.store.touch_device(&link.hello.serial).await {
+        tracing::warn!(%error, "the inventory cannot be written");
+    }
+}
+
 /// Acknowledged only when they are on disk.
 async fn store_logs(app: &Arc<App>, link: &Arc<Link>, logs: TrafficLogs) -> Result<(), Status> {
+    if logs.boot_id.len() > TEXT_MAX {
+        return Err(Status::invalid_argument(format!("the boot id must be at most {TEXT_MAX} characters")));
+    }
     let sequence = logs.sequence;
     let batch = LogBatch {
         serial: link.hello.serial.clone(),

@@ -133,7 +133,7 @@ impl Server {
         self.try_request(method, path, headers, body).await.unwrap()
     }
 
-    async fn try_request(
+    pub(crate) async fn try_request(
         &self,
         method: &str,
         path: &str,

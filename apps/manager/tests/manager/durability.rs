@@ -12,6 +12,7 @@ use bartizan_manager::{Manager, Settings};
 use rand::{Rng as _, SeedableRng as _};
 
 const DIRECTORY: &str = "BARTIZAN_TEST_SERVE";
+const ADDRESS: &str = "BARTIZAN_TEST_LISTEN";
 const KILLS: u32 = 20;
 const ENTRIES: u32 = 40;
 
@@ -27,6 +28,18 @@ async fn serve() {
     let manager = Manager::start(settings).await.unwrap();
     println!("\nlistening on {}", manager.local_addr().unwrap());
     manager.serve(std::future::pending()).await.unwrap();
+}
+
+/// Not a test: the process that is asked to end.
+#[test]
+#[ignore = "started by the test below"]
+fn run() {
+    let (Ok(directory), Ok(address)) = (std::env::var(DIRECTORY), std::env::var(ADDRESS)) else {
+        return;
+    };
+    let settings = Settings::new(directory, address.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(bartizan_manager::run(settings)).unwrap();
 }
 
 struct Process(Child);
@@ -134,4 +147,33 @@ async fn commit(server: &Server) -> Option<()> {
             return Some(());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_ends_and_the_candidate_is_kept() {
+    let mut server = Server::start().await;
+    server.stop().await;
+    // Free a moment ago; the port of the stopped server would do as well.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "durability::run", "--ignored"])
+        .env(DIRECTORY, server.directory.path())
+        .env(ADDRESS, address.to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut process = Process(child);
+    server.address = address;
+    while std::net::TcpStream::connect(address).is_err() {
+        assert!(process.0.try_wait().unwrap().is_none(), "it ended before it listened");
+        tokio::task::yield_now().await;
+    }
+    assert!(edit(&server, 1).await);
+    let asked = Command::new("kill").arg("-TERM").arg(process.0.id().to_string()).status().unwrap();
+    assert!(asked.success());
+    let ended = tokio::task::spawn_blocking(move || process.0.wait().unwrap()).await.unwrap();
+    assert!(ended.success(), "{ended}");
+    let (_process, address) = spawn(server.directory.path());
+    server.address = address;
+    assert_eq!(generation(&server.get("/config/shared/address").await), 1);
 }

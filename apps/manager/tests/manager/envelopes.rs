@@ -375,3 +375,64 @@ async fn the_candidate_survives_a_restart_and_an_export_is_the_bare_configuratio
     assert!(exported.body.starts_with("<config ") && exported.body.contains("<mgt-config>"), "{}", exported.body);
     assert_eq!(exported.disposition, "attachment; filename=running-config.xml");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_transaction_begins_with_the_running_configuration() {
+    let server = Server::start().await;
+    server.set(ADDRESSES, r#"<entry name="earlier"><fqdn>a.example</fqdn></entry>"#).await;
+    let strict = async |element: &str| {
+        config(&server, "multi-config", &[("strict-transactional", "yes"), ("element", element)]).await
+    };
+    let set = "<multi-config><set xpath='/config/shared/address'><entry name='b'><fqdn>b.example</fqdn></entry></set></multi-config>";
+    assert!(strict(set).await.starts_with(r#"<response status="success" code="20">"#));
+    let addresses = server.get(ADDRESSES).await;
+    assert!(addresses.contains("\"b\"") && !addresses.contains("earlier"), "{addresses}");
+    let failing =
+        "<multi-config><rename xpath='/config/shared/address/entry[@name=\"nobody\"]' newname='x'/></multi-config>";
+    assert!(strict(failing).await.starts_with(r#"<response status="error""#));
+    assert!(server.get(ADDRESSES).await.contains("code=\"7\""), "candidate is running after a failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_supported_is_refused_and_not_done_to_the_manager() {
+    let server = Server::start().await;
+    for parameters in [
+        vec![("type", "config"), ("action", "delete"), ("xpath", "/config/shared"), ("target", "BZT000000000001")],
+        vec![("type", "commit"), ("cmd", "<commit/>"), ("target", "BZT000000000001")],
+    ] {
+        let refused = server.body(&parameters).await;
+        assert!(refused.contains("status=\"error\"") && refused.contains("BZT000000000001"), "{refused}");
+    }
+    for command in [
+        "<revert><config><partial><admin><member>bob</member></admin></partial></config></revert>",
+        "<load><config><from>snapshot.xml</from></config></load>",
+        "<request><commit-lock><add/></commit-lock></request>",
+    ] {
+        let refused = server.op(command).await;
+        assert!(refused.contains("status=\"error\""), "{command}: {refused}");
+    }
+    let selective = "<commit-all><shared-policy><admin><member>bob</member></admin></shared-policy></commit-all>";
+    let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", selective)]).await;
+    assert!(refused.contains("selective push by administrator is not supported yet"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validation_changes_nothing() {
+    let server = Server::start().await;
+    server.set(ADDRESSES, r#"<entry name="a"><fqdn>a.example</fqdn></entry>"#).await;
+    let asked = server.op("<validate><full/></validate>").await;
+    let job = server.wait(between(&asked, "<job>", "</job>")).await;
+    assert!(job.contains("<type>Validate</type>") && job.contains("<line>Configuration is valid</line>"), "{job}");
+    assert!(server.op("<check><pending-changes/></check>").await.contains("yes"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused() {
+    let server = Server::start().await;
+    let headers = [("x-pan-key", server.key.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let body = format!("type=config&action=set&xpath=/config/shared&element={}", "x".repeat(33 << 20));
+    let refused = server.try_request("POST", "/api/", &headers, body.into_bytes()).await;
+    // The answer may come while the client is still sending.
+    assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status == 400));
+    assert_eq!(server.api(&[("type", "version")]).await.status, 200);
+}

@@ -85,6 +85,5 @@ async fn two_hundred_pollers() {
 /// Bounds are for a debug build on two cores that others use as well.
 #[track_caller]
 fn within(begun: Instant, what: &str, milliseconds: u64) {
-    println!("{what}: {:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
     assert!(begun.elapsed() < Duration::from_millis(milliseconds), "{what} took {:?}", begun.elapsed());
 }

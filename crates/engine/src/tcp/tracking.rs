@@ -50,6 +50,8 @@ struct Side {
 pub(crate) struct Tracking {
     phase: Phase,
     unverified_reset: bool,
+    /// What an acknowledgment of the SYN says that the client sent in an open connection.
+    asked_again: Option<u32>,
     sides: [Side; 2],
 }
 
@@ -76,8 +78,7 @@ impl Tracking {
             return self.reset(direction, tcp);
         }
         let opening = flags.syn() && !flags.ack();
-        let closed = matches!(self.phase, Phase::TimeWait | Phase::Reset);
-        if opening && closed && direction == Direction::ClientToServer {
+        if opening && self.is_closed() && direction == Direction::ClientToServer {
             return Judgement::Reopen;
         }
         if opening && direction == Direction::ServerToClient {
@@ -110,11 +111,28 @@ impl Tracking {
             _ => {}
         }
         let established = !matches!(self.phase, Phase::SynSent | Phase::SynReceived | Phase::New);
-        // Once the connection is up, a SYN is an old one still on its way.
-        if !(flags.syn() && established) {
+        if flags.syn() && established {
+            self.ask_again(direction, tcp);
+            return Judgement::Pass;
+        }
+        self.remember(direction, tcp);
+        self.farewell(direction, tcp)
+    }
+
+    /// A SYN in a connection that is up is an old one still on its way, or the client has forgotten the
+    /// connection and wants a new one. If the server agrees to that, the new one is followed.
+    fn ask_again(&mut self, direction: Direction, tcp: &Tcp) {
+        if direction == Direction::ClientToServer {
+            self.asked_again = Some(tcp.sequence.wrapping_add(tcp.sequence_length()));
+        } else if self.asked_again == Some(tcp.acknowledgment) && !self.is_closed() {
+            let client = Side { spoke: true, next: tcp.acknowledgment, ..Side::default() };
+            *self = Self { phase: Phase::SynReceived, sides: [client, Side::default()], ..Self::default() };
             self.remember(direction, tcp);
         }
-        self.farewell(direction, tcp)
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::TimeWait | Phase::Reset)
     }
 
     /// What the session browser calls the phase.
@@ -173,7 +191,7 @@ impl Tracking {
             return Judgement::Pass;
         }
         if exact {
-            if matches!(self.phase, Phase::TimeWait | Phase::Reset) {
+            if self.is_closed() {
                 return Judgement::Pass;
             }
             self.phase = Phase::Reset;
@@ -206,7 +224,7 @@ impl Tracking {
     }
 
     fn farewell(&mut self, direction: Direction, tcp: &Tcp) -> Judgement {
-        if !tcp.flags.fin() || matches!(self.phase, Phase::TimeWait | Phase::Reset) {
+        if !tcp.flags.fin() || self.is_closed() {
             return Judgement::Pass;
         }
         self.sides[direction.index()].finished = true;

@@ -42,9 +42,9 @@ pub(crate) fn address(random: &mut Random, network: &Network, v6: bool) -> IpAdd
     let interface = 1 + random.below(network.interfaces);
     let number = 10 + random.below(3);
     match random.below(20) {
-        0..=7 => host(interface, false, number, v6),
-        8..=11 => host(interface, true, number, v6),
-        12..=15 => outside(random, network, v6),
+        0..=6 => host(interface, false, number, v6),
+        7..=9 => host(interface, true, number, v6),
+        10..=15 => outside(random, v6),
         16 => host(interface, false, 1, v6),
         17 if !v6 && network.loopback => "203.0.113.1".parse().expect("an address"),
         17 | 18 if !v6 => format!("192.0.2.{}", random.below(16)).parse().expect("an address"),
@@ -54,8 +54,8 @@ pub(crate) fn address(random: &mut Random, network: &Network, v6: bool) -> IpAdd
 }
 
 /// An address that rules translate to or from; few, so that flows meet rules.
-fn outside(random: &mut Random, network: &Network, v6: bool) -> IpAddr {
-    host(1 + random.below(network.interfaces.min(2)), false, 100 + random.below(4), v6)
+fn outside(random: &mut Random, v6: bool) -> IpAddr {
+    host(1 + random.below(2), false, 100 + random.below(2), v6)
 }
 
 /// A whole configuration. A commit may change only the rules: then the first dice are the same again.
@@ -89,8 +89,7 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     }
     let mut routing = String::new();
     for at in 0..routers {
-        let loopback = network.loopback && at == with_loopback;
-        routing += &router(random, network, at, &members, loopback);
+        routing += &router(random, network, at, &members, network.loopback.then_some(with_loopback));
     }
     let zones_xml: String = member_of_zone
         .iter()
@@ -116,7 +115,7 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     )
 }
 
-fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>], loopback: bool) -> String {
+fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>], loopback: Option<usize>) -> String {
     let (members, routers) = (&all[at], all.len());
     let owner = |interface: &usize| all.iter().position(|members| members.contains(interface)).unwrap_or(0);
     let mut routes = [String::new(), String::new()];
@@ -136,7 +135,7 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
             (true, true) => format!("fd01:0:0:{interface}::/64"),
         };
         for member in members {
-            if random.percent(80) {
+            if random.percent(if routers > 1 { 97 } else { 80 }) {
                 entry(&net(*member, true), via(*member), "");
             }
         }
@@ -159,8 +158,8 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
                 }
             }
         }
-        if !v6 && routers > 1 && random.percent(40) {
-            entry("203.0.113.0/28", other((at + 1) % routers), "");
+        if let Some(holder) = loopback.filter(|holder| !v6 && *holder != at && random.percent(40)) {
+            entry("203.0.113.1/32", other(holder), "");
         }
         if random.percent(30) {
             let narrow = match v6 {
@@ -176,7 +175,7 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
         }
     }
     let mut names: String = members.iter().map(|member| format!("<member>ethernet1/{member}</member>")).collect();
-    if loopback {
+    if loopback == Some(at) {
         names += "<member>loopback.1</member>";
     }
     let [v4, v6] = routes;
@@ -344,7 +343,7 @@ fn security_rule(random: &mut Random, network: &Network, zones: usize, at: usize
 fn default_rules(random: &mut Random) -> String {
     let rule = |name: &str, action: &str| format!("<entry name='{name}'><action>{action}</action></entry>");
     let mut rules = String::new();
-    if random.percent(30) {
+    if random.percent(50) {
         rules += &rule("interzone-default", "allow");
     }
     if random.percent(10) {
@@ -353,24 +352,37 @@ fn default_rules(random: &mut Random) -> String {
     format!("<default-security-rules><rules>{rules}</rules></default-security-rules>")
 }
 
+/// A literal of one family, or a group of both.
+fn family_name(random: &mut Random, network: &Network, v6: bool) -> String {
+    match random.below(10) {
+        0..=3 => prefix(random, network, v6),
+        4..=7 => address(random, network, v6).to_string(),
+        8 => format!("g{}", random.below(3)),
+        _ => format!("a{}", random.below(ADDRESSES)),
+    }
+}
+
 fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> String {
     let interface = 1 + random.below(network.interfaces);
     let from = list(random, 40, |random| zone(random, zones));
-    let to = member(&zone(random, zones));
+    let to = list(random, 30, |random| zone(random, zones));
     let v6 = random.percent(15);
-    let mut source = list(random, 60, |random| address_name(random, network));
-    let mut destination = list(random, 70, |random| address_name(random, network));
-    let mut service = if random.percent(70) { "any".into() } else { service_name(random) };
+    let mut source = list(random, 60, |random| family_name(random, network, v6));
+    let mut destination = list(random, 80, |random| family_name(random, network, v6));
+    let mut service = if random.percent(80) { "any".into() } else { service_name(random) };
     let mut translation = String::new();
-    match random.below(8) {
+    match random.below(10) {
         0 => {}
-        1 | 2 => translation = source_pool(random, network),
-        3 => {
+        1 | 2 => {
+            translation = source_pool(random, network);
+            source = list(random, 80, |random| family_name(random, network, false));
+        }
+        3..=5 => {
             // One address or four, to as many.
-            let (bits, first) = if random.percent(50) { (0, 10) } else { (2, 8) };
+            let (bits, first) = if random.percent(40) { (0, 10) } else { (2, 8) };
             let length = if v6 { 128 } else { 32 } - bits;
-            source = member(&format!("{}/{length}", host(interface, random.percent(30), first, v6)));
-            let outside = host(1 + random.below(network.interfaces.min(2)), false, 100, v6);
+            source = member(&format!("{}/{length}", host(1 + random.below(2), random.percent(20), first, v6)));
+            let outside = host(1 + random.below(2), false, 100, v6);
             let both = if random.percent(60) { "<bi-directional>yes</bi-directional>" } else { "" };
             translation = format!(
                 "<source-translation><static-ip><translated-address>{outside}/{length}</translated-address>{both}\
@@ -380,19 +392,19 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
         kind => {
             let original = match random.below(4) {
                 0 if network.loopback && !v6 => "203.0.113.1".parse().expect("an address"),
-                _ => outside(random, network, v6),
+                _ => outside(random, v6),
             };
             let inner = host(1 + random.below(network.interfaces), random.percent(30), 10 + random.below(3), v6);
             destination = member(&original.to_string());
             let mut port = String::new();
-            if kind == 5 {
+            if kind == 6 {
                 service = "service-http".into();
                 port = "<translated-port>8080</translated-port>".into();
             }
             translation = format!(
                 "<destination-translation><translated-address>{inner}</translated-address>{port}</destination-translation>"
             );
-            if kind >= 6 {
+            if kind >= 8 {
                 translation += &source_pool(random, network);
             }
         }

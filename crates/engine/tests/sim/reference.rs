@@ -115,11 +115,13 @@ pub(crate) struct Reference {
     now: Time,
     sessions: Vec<Session>,
     resets: Vec<(String, Tuple)>,
+    /// New sessions with a fixed new source, one of a pool, a new destination.
+    pub(crate) translations: [usize; 3],
 }
 
 impl Reference {
     pub(crate) fn new(config: Validated) -> Self {
-        Self { config, generation: 1, now: 0, sessions: Vec::new(), resets: Vec::new() }
+        Self { config, generation: 1, now: 0, sessions: Vec::new(), resets: Vec::new(), translations: [0; 3] }
     }
 
     /// Resets that the firewall may have sent, by which interface and of which tuple: both ends of a
@@ -211,12 +213,15 @@ impl Reference {
     /// cannot be changed may meet another session.
     pub(crate) fn collide(&mut self, forward: &Forward) -> bool {
         let tuple = forward.packet.tuple();
-        let session = self.sessions.remove(forward.session);
-        let other = |other: &Session| other.server.tuple.source == tuple.destination || other.unlearned.is_some();
-        forward.source.is_some()
-            && !has_identity(tuple.protocol)
-            && self.sessions.iter().any(|known| known.client.tuple.protocol == tuple.protocol && other(known))
-            && session.unlearned.is_some()
+        self.sessions.remove(forward.session);
+        let Some(ranges) = forward.source.as_ref().filter(|_| !has_identity(tuple.protocol)) else { return false };
+        let answers = |side: &Side| {
+            let of_pool = ranges.iter().any(|(first, last)| (first..=last).contains(&&side.tuple.destination));
+            side.tuple.protocol == tuple.protocol && side.tuple.source == tuple.destination && of_pool
+        };
+        let in_the_way =
+            |other: &Session| answers(&other.client) || answers(&other.server) || other.unlearned.is_some();
+        self.sessions.iter().any(in_the_way)
     }
 
     fn find(&self, router: &str, tuple: &Tuple) -> Option<usize> {
@@ -278,6 +283,12 @@ impl Reference {
                 }
             }
             Way::None => return DROP,
+        }
+        let of_pool = session.unlearned.is_some();
+        let fixed = session.server.tuple.destination != tuple.source;
+        let new_destination = session.server.tuple.source != tuple.destination;
+        for (count, is) in self.translations.iter_mut().zip([fixed, of_pool, new_destination]) {
+            *count += usize::from(is);
         }
         session.expires = self.now + idle_timeout(tuple.protocol);
         if let Body::Tcp { .. } = packet.body {

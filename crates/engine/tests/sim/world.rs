@@ -28,11 +28,14 @@ const CONFIG_TRIES: u64 = 50;
 pub(crate) struct Tally {
     pub(crate) packets: usize,
     pub(crate) forwarded: usize,
-    pub(crate) translated: usize,
     pub(crate) answered: usize,
     pub(crate) errors: usize,
     pub(crate) commits: usize,
     pub(crate) refused_configs: usize,
+    /// New sessions with a fixed new source, one of a pool, a new destination.
+    pub(crate) sources: usize,
+    pub(crate) pools: usize,
+    pub(crate) destinations: usize,
 }
 
 impl Tally {
@@ -40,11 +43,13 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.packets += other.packets;
         self.forwarded += other.forwarded;
-        self.translated += other.translated;
         self.answered += other.answered;
         self.errors += other.errors;
         self.commits += other.commits;
         self.refused_configs += other.refused_configs;
+        self.sources += other.sources;
+        self.pools += other.pools;
+        self.destinations += other.destinations;
     }
 }
 
@@ -89,7 +94,10 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
         }
     }
     match world.finish() {
-        Ok(()) => Ok(world.tally),
+        Ok(()) => {
+            let [sources, pools, destinations] = world.reference.translations;
+            Ok(Tally { sources, pools, destinations, ..world.tally })
+        }
         Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
     }
 }
@@ -184,7 +192,7 @@ impl World {
                 let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
                 self.inject(&interface, station, &packet).map(|_| ())
             }
-            88..=94 => {
+            88..=96 => {
                 let seconds = *random.pick(&[1, 1, 2, 4, 5, 6, 7, 9, 11, 14, 16, 25, 31, 61, 91, 119, 125, 3601]);
                 let jitter = random.next() % SECOND;
                 self.pass_time(seconds * SECOND + jitter)
@@ -334,7 +342,6 @@ impl World {
                 self.reference.learn(forward, &out.packet)?;
                 let mut right = forward.packet.clone();
                 if forward.source.is_some() {
-                    self.tally.translated += 1;
                     let tuple = Tuple {
                         source: out.packet.source,
                         source_port: out.packet.tuple().source_port,

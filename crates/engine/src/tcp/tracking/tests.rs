@@ -119,3 +119,18 @@ fn a_server_that_remembers_an_older_connection_is_told_and_tried_again() {
     assert_eq!(tracking.follow(CLIENT, &segment(A, 101, 501, 0)), Judgement::Pass);
     assert_eq!(tracking.state(), SessionState::Active);
 }
+
+#[test]
+fn a_client_that_starts_over_is_followed_once_the_server_agrees() {
+    let mut tracking = established();
+    assert_eq!(tracking.follow(CLIENT, &segment(S, 70_000_000, 0, 0)), Judgement::Pass);
+    assert_eq!(tracking.state(), SessionState::Active);
+    // An old SYN-ACK still on its way changes nothing.
+    assert_eq!(tracking.follow(SERVER, &segment(S | A, 500, 101, 0)), Judgement::Pass);
+    assert_eq!(tracking.state(), SessionState::Active);
+    assert_eq!(tracking.follow(SERVER, &segment(S | A, 9_000, 70_000_001, 0)), Judgement::Pass);
+    assert_eq!(tracking.state(), SessionState::Opening);
+    assert_eq!(tracking.follow(CLIENT, &segment(A, 70_000_001, 9_001, 0)), Judgement::Pass);
+    assert_eq!(tracking.state(), SessionState::Active);
+    assert_eq!(tracking.follow(SERVER, &segment(R, 9_001, 0, 0)), Judgement::Reset(EndReason::TcpRstFromServer));
+}

@@ -15,6 +15,8 @@ pub(crate) struct Connection {
     acknowledged: [Option<u32>; 2],
     finished: [bool; 2],
     doubtful_reset: bool,
+    /// What the server would acknowledge if it agreed to a SYN in the open connection.
+    asked_again: Option<u32>,
     just_closed: bool,
 }
 
@@ -102,11 +104,20 @@ impl Connection {
             self.stage = Stage::Open;
         }
         if kind & SYN != 0 {
-            // In the handshake the last word counts; later a SYN is an old one on its way.
-            if matches!(self.stage, Stage::Asked | Stage::Agreed) {
-                (self.next[me], self.acknowledged[me]) = (None, None);
-            } else {
-                return Verdict::Pass;
+            match self.stage {
+                // In the handshake the last word counts.
+                Stage::Asked | Stage::Agreed => (self.next[me], self.acknowledged[me]) = (None, None),
+                // Later a SYN is an old one on its way, or the client starts over; what the server makes of
+                // it decides.
+                _ if from_client => {
+                    self.asked_again = Some(sequence.wrapping_add(1 + bytes));
+                    return Verdict::Pass;
+                }
+                Stage::Open | Stage::HalfClosed if self.asked_again == Some(acknowledgment) => {
+                    *self = Self { stage: Stage::Agreed, ..Self::default() };
+                    self.next[0] = Some(acknowledgment);
+                }
+                _ => return Verdict::Pass,
             }
         }
         self.doubtful_reset = false;
