@@ -101,3 +101,23 @@ fn a_killed_firewall_enforces_its_last_pushed_configuration_without_the_manager(
     azure.api.commit().unwrap();
     azure.api.push("azure").unwrap();
 }
+
+#[test]
+fn asked_to_end_both_processes_end_in_order_and_keep_what_they_had() {
+    let mut azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
+    azure.configure().unwrap();
+    azure.api.set("/config/shared/address", &generation(1)).unwrap();
+
+    azure.firewall.signal("TERM").unwrap();
+    assert_eq!(azure.firewall.wait(Duration::from_secs(10)).unwrap(), Some(0), "{}", azure.firewall.output());
+    let links = azure.hosts.firewall.run(&["ip", "-brief", "link"]).unwrap();
+    assert!(!links.contains("bzl"), "the local link is left behind:\n{links}");
+    azure.manager.signal("TERM").unwrap();
+    assert_eq!(azure.manager.wait(Duration::from_secs(10)).unwrap(), Some(0), "{}", azure.manager.output());
+
+    azure.restart_manager().unwrap();
+    let candidate = azure.api.op("<show><config><candidate/></config></show>").unwrap();
+    assert_eq!(generations_in(&candidate), [1]);
+    azure.restart_firewall().unwrap();
+    azure.wait_connected().unwrap();
+}

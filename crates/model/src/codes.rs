@@ -133,6 +133,8 @@ mod tests {
     fn every_code_has_its_row_and_every_row_its_code() {
         let rows: Vec<&str> = DOCUMENT
             .lines()
+            // The rest is what `policy` adds.
+            .take_while(|line| !line.starts_with("## "))
             .filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(code, _)| code))
             .collect();
         assert_eq!(rows, ALL);

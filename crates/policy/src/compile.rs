@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated};
 use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
 
+use crate::codes;
 use crate::names::{Ids, Names};
 use crate::objects::Objects;
 use crate::security::Zones;
@@ -44,7 +45,7 @@ pub(crate) fn compile_device(
     let known_routers: HashSet<&str> = config.routers.iter().map(|entry| &*entry.name).collect();
     let router_ids =
         |name: &str| ids.routers.position(name).filter(|_| known_routers.contains(name)).map(|at| RouterId(at as u16));
-    let routers = routing::build::build(&config.routers, &interfaces, &interface_ids, &router_ids, &mut diagnostics);
+    let routers = routing::build::build(config, &interfaces, &interface_ids, &router_ids, &mut diagnostics);
     let zones = Zones { names: &ids.zones, known: config.zones.iter().map(|entry| &*entry.name).collect() };
     let mut objects = Objects::new(config);
     let context = nat::build::Context {
@@ -67,7 +68,7 @@ pub(crate) fn compile_device(
     let too_large = |rules: &str| {
         let message = format!("the {rules} rules with their addresses need more than 1 GiB of tables");
         let help = "replace lists of single hosts by networks, or split the rules between devices";
-        Diagnostic::error("rule-base-too-large", Origin::default(), message).with_help(help)
+        Diagnostic::error(codes::RULE_BASE_TOO_LARGE, Origin::default(), message).with_help(help)
     };
     diagnostics.extend(nat.is_none().then(|| too_large("NAT")));
     diagnostics.extend(security.is_none().then(|| too_large("security")));
@@ -89,7 +90,7 @@ fn intern<'a>(
     for name in configured {
         if names.intern(name) >= usize::from(u16::MAX) {
             let message = format!("more than {} different {kind} were configured since the firewall started", u16::MAX);
-            let error = Diagnostic::error("too-many-names", Origin::default(), message);
+            let error = Diagnostic::error(codes::TOO_MANY_NAMES, Origin::default(), message);
             diagnostics.push(error.with_help("restart the firewall to forget names that are gone"));
             return;
         }

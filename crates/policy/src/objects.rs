@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bartizan_model::codes::{GROUP_CYCLE, INVALID_FILTER, UNKNOWN_ADDRESS, UNKNOWN_SERVICE};
 use bartizan_model::device::{AddressValue, DeviceConfig, GroupMembers};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::tag_filter::TagFilter;
@@ -38,8 +39,8 @@ pub(crate) struct Objects<'a> {
 }
 
 /// A name or literal that stands for nothing; `model` refuses these, so this is the second line of defence.
-fn unresolved(kind: &str, name: &str, origin: &Origin) -> Diagnostic {
-    Diagnostic::error("unresolved-name", origin.clone(), format!("`{name}` is not a known {kind}"))
+fn unresolved(code: &'static str, kind: &str, name: &str, origin: &Origin) -> Diagnostic {
+    Diagnostic::error(code, origin.clone(), format!("`{name}` is not a known {kind}"))
 }
 
 /// The first entry of each name: the nearest scope's.
@@ -117,7 +118,7 @@ impl<'a> Objects<'a> {
         } else if let Some(group) = self.address_groups.get(name).and_then(|at| self.config.address_groups.get(*at)) {
             if depth >= GROUP_DEPTH_MAX {
                 let message = format!("address group `{name}` contains itself, or groups nest too deeply");
-                return Err(Diagnostic::error("group-cycle", group.origin.clone(), message));
+                return Err(Diagnostic::error(GROUP_CYCLE, group.origin.clone(), message));
             }
             match &group.members {
                 GroupMembers::Static(names) => self.union(names, &group.origin, depth + 1)?,
@@ -125,7 +126,8 @@ impl<'a> Objects<'a> {
             }
         } else {
             let literal = AddressValue::parse(name);
-            let literal = literal.ok_or_else(|| unresolved("address, address group or literal", name, origin))?;
+            let literal = literal
+                .ok_or_else(|| unresolved(UNKNOWN_ADDRESS, "address, address group or literal", name, origin))?;
             self.value(name, &literal)
         };
         self.members.insert(name, found.clone());
@@ -143,8 +145,9 @@ impl<'a> Objects<'a> {
     }
 
     fn dynamic(&mut self, filter: &str, origin: &Origin) -> Result<Addresses, Diagnostic> {
-        let filter = TagFilter::parse(filter)
-            .map_err(|error| Diagnostic::error("tag-filter", origin.clone(), format!("filter `{filter}`: {error}")))?;
+        let filter = TagFilter::parse(filter).map_err(|error| {
+            Diagnostic::error(INVALID_FILTER, origin.clone(), format!("filter `{filter}`: {error}"))
+        })?;
         let config = self.config;
         let mut sets = Vec::new();
         let mut unknown = Vec::new();
@@ -197,11 +200,11 @@ impl<'a> Objects<'a> {
             return Ok(());
         }
         let Some(group) = self.service_groups.get(name).and_then(|at| self.config.service_groups.get(*at)) else {
-            return Err(unresolved("service or service group", name, origin));
+            return Err(unresolved(UNKNOWN_SERVICE, "service or service group", name, origin));
         };
         if depth >= GROUP_DEPTH_MAX {
             let message = format!("service groups nest too deeply at `{name}`");
-            return Err(Diagnostic::error("group-cycle", group.origin.clone(), message));
+            return Err(Diagnostic::error(GROUP_CYCLE, group.origin.clone(), message));
         }
         group.members.iter().try_for_each(|member| self.service(member, &group.origin, depth + 1, found))
     }
@@ -294,7 +297,7 @@ mod tests {
         check(
             &["web-9"],
             expect![[r#"
-            error[unresolved-name]: `web-9` is not a known address, address group or literal
+            error[unknown-address]: `web-9` is not a known address, address group or literal
               --> /rule"#]],
         );
         check(
@@ -306,7 +309,7 @@ mod tests {
         check(
             &["10.0.0.9-10.0.0.1"],
             expect![[r#"
-            error[unresolved-name]: `10.0.0.9-10.0.0.1` is not a known address, address group or literal
+            error[unknown-address]: `10.0.0.9-10.0.0.1` is not a known address, address group or literal
               --> /rule"#]],
         );
     }
@@ -341,7 +344,7 @@ mod tests {
         let accept = |source, destination| rows.iter().any(|ports| ports.accept(6, source, destination));
         assert_eq!([accept(1024, 22), accept(1023, 22), accept(1, 80), accept(1024, 81)], [true, false, true, false]);
         assert!(matches!(*list(&["ssh", "application-default"]).unwrap()[0], Ports::Any));
-        assert_eq!(list(&["level-0"]).unwrap_err().code, "group-cycle");
-        assert_eq!(list(&["nope"]).unwrap_err().code, "unresolved-name");
+        assert_eq!(list(&["level-0"]).unwrap_err().code, GROUP_CYCLE);
+        assert_eq!(list(&["nope"]).unwrap_err().code, UNKNOWN_SERVICE);
     }
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use bartizan_model::diagnostic::Diagnostic;
 use ipnet::IpNet;
 
+use crate::codes;
 use crate::nat::{NatTable, Rule};
 use crate::ranges::{AddressSet, Key, Ranges, ends};
 use crate::routing::{Hop, Routers};
@@ -86,7 +87,7 @@ fn translated(
             network.trunc(),
             interface.name
         );
-        let warning = Diagnostic::warning("nat-claims-network", rule.origin.clone(), message);
+        let warning = Diagnostic::warning(codes::NAT_CLAIMS_NETWORK, rule.origin.clone(), message);
         diagnostics.push(warning.with_help("name only the addresses that the firewall translates"));
         return Vec::new();
     }

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bartizan_model::codes::UNKNOWN_ZONE;
 use bartizan_model::device::{Action, DefaultRule, RuleKind, SecurityRule};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 
 use crate::classifier::{Classifier, Field, Query, Row};
+use crate::codes;
 use crate::names::Names;
 use crate::objects::{Addresses, Objects};
 use crate::ports::Ports;
@@ -70,8 +72,7 @@ impl Zones<'_> {
         let id = |name: &String| {
             let id = self.names.position(name).filter(|_| self.known.contains(&**name));
             let message = || format!("`{name}` is not a known zone");
-            id.map(|id| ZoneId(id as u16))
-                .ok_or_else(|| Diagnostic::error("unresolved-name", origin.clone(), message()))
+            id.map(|id| ZoneId(id as u16)).ok_or_else(|| Diagnostic::error(UNKNOWN_ZONE, origin.clone(), message()))
         };
         names.iter().map(id).collect::<Result<_, _>>().map(Some)
     }
@@ -200,7 +201,7 @@ fn unknown_member(rule: &SecurityRule, member: &str, allow: bool, never: bool) -
         (false, _) => "so the rule matches any address there",
     };
     let message = format!("rule `{}`: {member} is not resolved by this version, {effect}", rule.name);
-    Diagnostic::warning("unresolved-address", rule.origin.clone(), message)
+    Diagnostic::warning(codes::UNRESOLVED_ADDRESS, rule.origin.clone(), message)
 }
 
 impl SecurityTable {

@@ -123,12 +123,6 @@ impl Server {
         self.request("POST", "/api/", &form_headers(headers), form(parameters)).await
     }
 
-    /// A request with the server's key; `None` when the server goes away meanwhile.
-    pub(crate) async fn try_api(&self, parameters: &[(&str, &str)]) -> Option<Answer> {
-        let headers = form_headers(&[("x-pan-key", &self.key)]);
-        self.try_request("POST", "/api/", &headers, form(parameters)).await.ok()
-    }
-
     pub(crate) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         self.try_request(method, path, headers, body).await.unwrap()
     }

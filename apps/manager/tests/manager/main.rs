@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
-mod durability;
 mod envelopes;
 mod fleet;
 mod load;

@@ -161,17 +161,23 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
         if let Some(holder) = loopback.filter(|holder| !v6 && *holder != at && random.percent(40)) {
             entry("203.0.113.1/32", other(holder), "");
         }
-        if random.percent(30) {
-            let narrow = match v6 {
-                false => format!("172.16.{}.{}/31", 1 + random.below(network.interfaces), 10),
-                true => format!("fd01:0:0:{}::a/127", 1 + random.below(network.interfaces)),
-            };
+        let narrow = match v6 {
+            false => format!("172.16.{}.10/31", 1 + random.below(network.interfaces)),
+            true => format!("fd01:0:0:{}::a/127", 1 + random.below(network.interfaces)),
+        };
+        // Several routes for one destination: distance, metric and order decide.
+        for _ in 0..random.below(4).saturating_sub(1) {
             let next_hop = match random.below(3) {
                 0 => "<nexthop><discard/></nexthop>".into(),
                 _ => via(*random.pick(members)),
             };
-            let more = ["", "<metric>5</metric>", "<admin-dist>20</admin-dist>"][random.below(3)];
-            entry(&narrow, next_hop, more);
+            let more = [
+                "",
+                "<metric>5</metric>",
+                "<admin-dist>20</admin-dist>",
+                "<admin-dist>12</admin-dist><metric>1</metric>",
+            ];
+            entry(&narrow, next_hop, more[random.below(4)]);
         }
     }
     let mut names: String = members.iter().map(|member| format!("<member>ethernet1/{member}</member>")).collect();
@@ -206,9 +212,9 @@ fn objects(random: &mut Random, network: &Network) -> String {
         let v6 = random.percent(20);
         let ip = address(random, network, v6);
         let value = match random.below(12) {
-            0 => "<fqdn>www.example.com</fqdn>".into(),
-            1..=3 => format!("<ip-netmask>{}</ip-netmask>", prefix(random, network, v6)),
-            4 if !v6 => {
+            0 | 1 => "<fqdn>www.example.com</fqdn>".into(),
+            2..=4 => format!("<ip-netmask>{}</ip-netmask>", prefix(random, network, v6)),
+            5 if !v6 => {
                 let interface = 1 + random.below(network.interfaces);
                 format!(
                     "<ip-range>10.0.{interface}.{}-10.0.{interface}.{}</ip-range>",

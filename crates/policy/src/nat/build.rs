@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bartizan_model::codes::{NAT_SIZE_MISMATCH, NAT_WITHOUT_ADDRESS, UNKNOWN_INTERFACE};
 use bartizan_model::device::{NatRule, RuleKind, SourceTranslation};
 use bartizan_model::diagnostic::Diagnostic;
 
 use super::{DestinationAction, NatTable, Pool, Rule, Shift, SourceAction};
 use crate::classifier::Row;
+use crate::codes;
 use crate::names::Names;
 use crate::objects::{Addresses, Objects};
 use crate::ports::Ports;
@@ -143,7 +145,7 @@ impl<'a> Context<'_, 'a> {
             let translated = self.range(&translation.address, rule)?;
             let shift = shift(destination, translated).ok_or_else(|| {
                 let message = "original and translated destination are of different sizes";
-                error("nat-size-mismatch", rule, message)
+                error(NAT_SIZE_MISMATCH, rule, message)
                     .with_help("translate to a single address, or to a range as large as the original one")
             })?;
             families = families.and(Families::of(translated.0));
@@ -154,7 +156,7 @@ impl<'a> Context<'_, 'a> {
         }
         if families.keep(source).is_none() || families.keep(destination).is_none() {
             let message = "original and translated addresses are of different families, so it would never match";
-            return Err(error("nat-family-mismatch", rule, message));
+            return Err(error(codes::NAT_FAMILY_MISMATCH, rule, message));
         }
         Ok(families)
     }
@@ -181,10 +183,10 @@ impl<'a> Context<'_, 'a> {
                         }
                     };
                     if address.is_some() {
-                        return Err(error("nat-interface-address", rule, &message));
+                        return Err(error(NAT_WITHOUT_ADDRESS, rule, &message));
                     }
                     let message = format!("NAT rule `{}`: {message}", rule.name);
-                    self.diagnostics.push(Diagnostic::warning("nat-interface-address", rule.origin.clone(), message));
+                    self.diagnostics.push(Diagnostic::warning(NAT_WITHOUT_ADDRESS, rule.origin.clone(), message));
                     return Ok((SourceAction::Dynamic { v4, v6 }, Families { v4: true, v6: false }));
                 }
                 let families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
@@ -204,11 +206,11 @@ impl<'a> Context<'_, 'a> {
                 let [range] = originals[..] else {
                     let message =
                         "a static source translation needs one original source: an address, a network or a range";
-                    return Err(error("nat-size-mismatch", rule, message));
+                    return Err(error(NAT_SIZE_MISMATCH, rule, message));
                 };
                 if extent(range) != extent(translated) {
                     let message = "original and translated source are of different sizes";
-                    return Err(error("nat-size-mismatch", rule, message));
+                    return Err(error(NAT_SIZE_MISMATCH, rule, message));
                 }
                 claims.push(translated);
                 let shift = Shift { original: Some(range.0), translated: translated.0 };
@@ -232,7 +234,7 @@ impl<'a> Context<'_, 'a> {
         let families = Families::of(translated);
         if rule.service.as_deref().is_some_and(|service| service != "any") {
             let message = format!("NAT rule `{}`: the reverse direction is translated for every service", rule.name);
-            self.diagnostics.push(Diagnostic::warning("nat-reverse-service", rule.origin.clone(), message));
+            self.diagnostics.push(Diagnostic::warning(codes::NAT_REVERSE_SERVICE, rule.origin.clone(), message));
         }
         debug_assert!(families.keep(source).contains(original));
         Some(Rule {
@@ -259,7 +261,7 @@ impl<'a> Context<'_, 'a> {
     fn interface(&self, name: &str, rule: &NatRule) -> Result<(IfaceId, &Interface), Diagnostic> {
         let id = (self.interface_ids)(name);
         id.and_then(|id| Some((id, self.interfaces.get(id.index())?.as_ref()?)))
-            .ok_or_else(|| error("unresolved-name", rule, &format!("`{name}` is not a known interface")))
+            .ok_or_else(|| error(UNKNOWN_INTERFACE, rule, &format!("`{name}` is not a known interface")))
     }
 
     /// A list whose addresses must all be known.
@@ -268,10 +270,10 @@ impl<'a> Context<'_, 'a> {
         match list.unknown.first() {
             Some(member) => {
                 let message = format!("cannot translate to {member}, which is not resolved by this version");
-                Err(error("nat-translated-address", rule, &message))
+                Err(error(codes::NAT_TRANSLATED_ADDRESS, rule, &message))
             }
             None if list.set.is_all() || list.set.is_none() => {
-                Err(error("nat-translated-address", rule, "the translated address stands for no or every address"))
+                Err(error(codes::NAT_TRANSLATED_ADDRESS, rule, "the translated address stands for no or every address"))
             }
             None => Ok(list.set),
         }
@@ -283,7 +285,7 @@ impl<'a> Context<'_, 'a> {
             [range] => Ok(range),
             _ => {
                 let message = format!("`{name}` must be one address, network or range to translate to");
-                Err(error("nat-translated-address", rule, &message))
+                Err(error(codes::NAT_TRANSLATED_ADDRESS, rule, &message))
             }
         }
     }
@@ -295,7 +297,7 @@ impl<'a> Context<'_, 'a> {
         let effect = if never { "never matches" } else { "matches only its other addresses" };
         let message =
             format!("NAT rule `{}`: {member} is not resolved by this version, so the rule {effect}", rule.name);
-        self.diagnostics.push(Diagnostic::warning("unresolved-address", rule.origin.clone(), message));
+        self.diagnostics.push(Diagnostic::warning(codes::UNRESOLVED_ADDRESS, rule.origin.clone(), message));
         never.then(|| Idle::Unevaluated(member.clone()))
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bartizan_model::device::{self, NextHop, StaticRoute};
+use bartizan_model::codes::NEXT_HOP_UNREACHABLE;
+use bartizan_model::device::{DeviceConfig, NextHop, StaticRoute};
 use bartizan_model::diagnostic::Diagnostic;
 use ipnet::IpNet;
 
@@ -15,23 +16,35 @@ use crate::tables::{IfaceId, Interface, RouterId};
 struct Surroundings<'a> {
     id: RouterId,
     name: &'a str,
+    config: &'a DeviceConfig,
     interfaces: &'a [Option<Interface>],
     interface_ids: &'a dyn Fn(&str) -> Option<IfaceId>,
     router_ids: &'a dyn Fn(&str) -> Option<RouterId>,
 }
 
+/// Why a route is not in force.
+enum Inactive {
+    /// Its next hop is in no network that is configured, which was said when the configuration was read.
+    Reported,
+    Because(String),
+}
+
+fn because(reason: impl Into<String>) -> Inactive {
+    Inactive::Because(reason.into())
+}
+
 /// Builds the tables of all routers, and complains about routes that lead nowhere or in circles.
 pub(crate) fn build(
-    routers: &[device::Router],
+    config: &DeviceConfig,
     interfaces: &[Option<Interface>],
     interface_ids: &dyn Fn(&str) -> Option<IfaceId>,
     router_ids: &dyn Fn(&str) -> Option<RouterId>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Routers {
     let mut tables = Routers::default();
-    for router in routers {
+    for router in &config.routers {
         let Some(id) = router_ids(&router.name) else { continue };
-        let around = Surroundings { id, name: &router.name, interfaces, interface_ids, router_ids };
+        let around = Surroundings { id, name: &router.name, config, interfaces, interface_ids, router_ids };
         let mut entries = around.own();
         entries.extend(router.routes.iter().map(|route| around.entry(route, diagnostics)));
         if tables.0.len() <= id.index() {
@@ -39,7 +52,7 @@ pub(crate) fn build(
         }
         tables.0[id.index()] = Some(table(entries));
     }
-    loops::check(&tables, routers, router_ids, diagnostics);
+    loops::check(&tables, &config.routers, router_ids, diagnostics);
     tables
 }
 
@@ -116,9 +129,9 @@ impl Surroundings<'_> {
 
     fn entry(&self, route: &StaticRoute, diagnostics: &mut Vec<Diagnostic>) -> Entry {
         let hop = self.hop(route);
-        if let Err(reason) = &hop {
+        if let Err(Inactive::Because(reason)) = &hop {
             let message = format!("route `{}` of router `{}` is not in force: {reason}", route.name, self.name);
-            diagnostics.push(Diagnostic::warning("route-unresolved", route.origin.clone(), message));
+            diagnostics.push(Diagnostic::warning(NEXT_HOP_UNREACHABLE, route.origin.clone(), message));
         }
         let next_hop = match &route.next_hop {
             NextHop::Address(gateway) => gateway.to_string(),
@@ -139,17 +152,21 @@ impl Surroundings<'_> {
         }
     }
 
-    fn hop(&self, route: &StaticRoute) -> Result<Hop, String> {
+    fn hop(&self, route: &StaticRoute) -> Result<Hop, Inactive> {
         match &route.next_hop {
             NextHop::Discard => Ok(Hop::Discard),
             NextHop::Router(name) => {
-                (self.router_ids)(name).map(Hop::Router).ok_or_else(|| format!("there is no router `{name}`"))
+                let missing = || because(format!("there is no router `{name}`"));
+                (self.router_ids)(name).map(Hop::Router).ok_or_else(missing)
             }
             NextHop::Interface => {
-                let name = route.interface.as_deref().ok_or("it names neither an interface nor a next hop")?;
+                let name = route
+                    .interface
+                    .as_deref()
+                    .ok_or_else(|| because("it names neither an interface nor a next hop"))?;
                 let (id, interface) = self.member(name)?;
                 if interface.loopback {
-                    return Err(format!("nothing is attached to `{name}`"));
+                    return Err(because(format!("nothing is attached to `{name}`")));
                 }
                 Ok(Hop::Attached(id))
             }
@@ -157,24 +174,24 @@ impl Surroundings<'_> {
         }
     }
 
-    fn member(&self, name: &str) -> Result<(IfaceId, &Interface), String> {
+    fn member(&self, name: &str) -> Result<(IfaceId, &Interface), Inactive> {
         (self.interface_ids)(name)
             .and_then(|id| self.members().find(|(member, _)| *member == id))
-            .ok_or_else(|| format!("interface `{name}` is not in router `{}`", self.name))
+            .ok_or_else(|| because(format!("interface `{name}` is not in router `{}`", self.name)))
     }
 
     /// The interface a gateway is attached to.
-    fn gateway(&self, route: &StaticRoute, gateway: IpAddr) -> Result<Hop, String> {
+    fn gateway(&self, route: &StaticRoute, gateway: IpAddr) -> Result<Hop, Inactive> {
         if gateway.is_ipv4() != route.destination.addr().is_ipv4() {
-            return Err(format!("`{gateway}` and `{}` are of different families", route.destination));
+            return Err(because(format!("`{gateway}` and `{}` are of different families", route.destination)));
         }
         if self.members().any(|(_, interface)| interface.addresses.iter().any(|own| own.addr() == gateway)) {
-            return Err(format!("next hop `{gateway}` is the firewall's own address"));
+            return Err(because(format!("next hop `{gateway}` is the firewall's own address")));
         }
         if let Some(name) = &route.interface {
             let (id, interface) = self.member(name)?;
             if interface.loopback {
-                return Err(format!("nothing is attached to `{name}`"));
+                return Err(because(format!("nothing is attached to `{name}`")));
             }
             // A cloud may hand out a host address and a gateway beside it: with the interface named,
             // the gateway is taken to be on its link, as link-local gateways always are.
@@ -183,8 +200,7 @@ impl Surroundings<'_> {
                     own.contains(&gateway)
                         || (own.prefix_len() == own.max_prefix_len() && own.addr().is_ipv4() == gateway.is_ipv4())
                 });
-            let missing = || format!("next hop `{gateway}` is in no network of `{name}`");
-            return on_link.then_some(Hop::Gateway(id, gateway)).ok_or_else(missing);
+            return on_link.then_some(Hop::Gateway(id, gateway)).ok_or_else(|| self.unreachable(Some(name), gateway));
         }
         let attached = self.members().filter(|(_, interface)| !interface.loopback).flat_map(|(id, interface)| {
             let networks = interface.addresses.iter().filter(|own| own.contains(&gateway));
@@ -193,6 +209,22 @@ impl Surroundings<'_> {
         attached
             .max_by_key(|(length, id)| (*length, std::cmp::Reverse(*id)))
             .map(|(_, id)| Hop::Gateway(id, gateway))
-            .ok_or_else(|| format!("next hop `{gateway}` is in no connected network of the router"))
+            .ok_or_else(|| self.unreachable(None, gateway))
+    }
+
+    /// Whether the next hop may yet turn up in a network that an interface gets by DHCP.
+    fn unreachable(&self, interface: Option<&str>, gateway: IpAddr) -> Inactive {
+        let considered = |name: &str| match interface {
+            Some(only) => only == name,
+            None => self.members().any(|(_, member)| &*member.name == name),
+        };
+        let mut waiting = self.config.interfaces.iter().filter(|written| written.dhcp && considered(&written.name));
+        match waiting.next() {
+            None => Inactive::Reported,
+            Some(written) => because(format!(
+                "next hop `{gateway}` is in no connected network, unless `{}` gets one by DHCP",
+                written.name
+            )),
+        }
     }
 }

@@ -10,6 +10,7 @@ use bartizan_model::device;
 use bartizan_model::diagnostic::Diagnostic;
 
 use super::{Router, Routers};
+use crate::codes;
 use crate::ranges::{Address, Cuts};
 use crate::tables::{ROUTER_HOPS_MAX, Route, RouterId};
 
@@ -79,5 +80,5 @@ fn complaint(tables: &Routers, named: &[(RouterId, &str)], path: &Circle, destin
         format!("`{destination}` goes in a circle: {}, and again", steps.join(", then "))
     };
     let help = "give one of these routers a route for this destination that leads to an interface or is discarded";
-    Some(Diagnostic::error("router-loop", first.origin.clone(), message).with_help(help))
+    Some(Diagnostic::error(codes::ROUTER_LOOP, first.origin.clone(), message).with_help(help))
 }

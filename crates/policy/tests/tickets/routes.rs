@@ -101,11 +101,9 @@ fn a_route_that_leads_nowhere_is_not_in_force() {
     check_diagnostics(
         &config,
         expect![[r#"
-        warning[route-unresolved]: route `lost` of router `default` is not in force: next hop `10.2.0.254` is in no connected network of the router
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='lost']
-        warning[route-unresolved]: route `self` of router `default` is not in force: next hop `10.1.0.1` is the firewall's own address
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='self']
-    "#]],
+            warning[next-hop-unreachable]: route `self` of router `default` is not in force: next hop `10.1.0.1` is the firewall's own address
+              --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='self']
+        "#]],
     );
     check(
         &config,
