@@ -151,7 +151,8 @@ impl Worker {
             if self.turn() {
                 last_work = Instant::now();
             } else if last_work.elapsed() < SPIN {
-                // Costs nothing on a core of its own, and on a shared one the peer may be what we wait for.
+                // Costs nothing on a core of its own, and on a shared one the peer may be what we wait for
+                // (alternated with a busy spin on 2 shared cores, medians of 3: TCP 1.1-1.3x, RTT 1/3).
                 std::thread::yield_now();
             } else {
                 self.sleep(&mut poll);

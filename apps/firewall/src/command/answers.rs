@@ -1,26 +1,24 @@
 //! What is the answer to a command?
 
-use std::net::IpAddr;
+mod sessions;
+mod values;
 
-use bartizan_engine::verdict::{Port, SessionState, SessionView};
+use bartizan_engine::verdict::Port;
 use bartizan_engine::{counters::Counters, verdict::DropReason};
 use bartizan_model::device::Action;
 use bartizan_policy::decide::{ZoneFlow, nat_match, security_match};
 use bartizan_policy::explain::explain;
-use bartizan_policy::tables::{Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat, ZoneId};
-use ipnet::IpNet;
+use bartizan_policy::tables::{Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
+use self::sessions::{Filter, clear, session, session_info, sessions};
+use self::values::{address, interface_id, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
 use super::answer::{
-    Answer, Cleared, Configuration, Counter, Direction, Explained, Fib, Interface, NatMatch, Neighbor, Route,
-    SecurityMatch, Session, SessionInfo, Sessions, Step, System,
+    Answer, Configuration, Counter, Explained, Fib, Interface, NatMatch, Neighbor, Route, SecurityMatch, Step, System,
 };
 use crate::firewall::{Firewall, Running};
 use crate::port::Losses;
 use crate::worker::IoCounters;
-
-/// Sessions that one answer holds; `show session all` of PAN-OS stops at 1024 as well.
-const SESSIONS_MAX: usize = 1024;
 
 /// Answers a command on a running firewall.
 ///
@@ -38,7 +36,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;
-            clear(Filter { id: Some(id), ..Filter::default() }, firewall).await
+            clear(Filter::of(id), firewall).await
         }
         _ => {
             let running = firewall.running().ok_or("no configuration is enforced yet")?;
@@ -67,185 +65,6 @@ pub fn answer_offline(command: &Command, running: &Running) -> Result<Answer, St
         _ => Err(format!("`{}` can be answered only by a running firewall", command.path.join(" "))),
     }
 }
-
-// ---- sessions
-
-/// Which sessions are meant. Everything that is given must match.
-#[derive(Clone, Debug, Default)]
-struct Filter {
-    id: Option<u64>,
-    source: Option<IpNet>,
-    destination: Option<IpNet>,
-    source_port: Option<u16>,
-    destination_port: Option<u16>,
-    protocol: Option<u8>,
-    from: Option<String>,
-    to: Option<String>,
-    rule: Option<String>,
-    nat_rule: Option<String>,
-    state: Option<String>,
-}
-
-impl Filter {
-    fn read(command: &Command) -> Result<Self, String> {
-        let text = |name: &str| command.value(name).map(str::to_owned);
-        Ok(Self {
-            id: None,
-            source: network(command, "source")?,
-            destination: network(command, "destination")?,
-            source_port: optional_number(command, "source-port")?,
-            destination_port: optional_number(command, "destination-port")?,
-            protocol: optional_number(command, "protocol")?,
-            from: text("from"),
-            to: text("to"),
-            rule: text("rule"),
-            nat_rule: text("nat-rule"),
-            state: text("state").map(|state| state.to_ascii_uppercase()),
-        })
-    }
-
-    fn matches(&self, view: &SessionView, tables: &Compiled) -> bool {
-        let client = &view.client;
-        let zone = |wanted: &Option<String>, id: Option<ZoneId>| {
-            wanted.as_deref().is_none_or(|name| id.is_some_and(|id| tables.zone_name(id) == name))
-        };
-        self.id.is_none_or(|id| id == view.id)
-            && self.source.is_none_or(|network| network.contains(&client.source))
-            && self.destination.is_none_or(|network| network.contains(&client.destination))
-            && self.source_port.is_none_or(|port| port == client.source_port)
-            && self.destination_port.is_none_or(|port| port == client.destination_port)
-            && self.protocol.is_none_or(|protocol| protocol == client.protocol)
-            && zone(&self.from, view.from)
-            && zone(&self.to, view.to)
-            && self.rule.as_deref().is_none_or(|name| view.rule.is_some_and(|id| tables.rule_name(id) == name))
-            && self
-                .nat_rule
-                .as_deref()
-                .is_none_or(|name| view.nat_rule.is_some_and(|id| tables.nat_rule_name(id) == name))
-            && self.state.as_deref().is_none_or(|state| state == state_name(view.state))
-    }
-}
-
-async fn sessions(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
-    let filter = Filter::read(command)?;
-    let Some(running) = firewall.running() else { return Ok(Answer::Sessions(Sessions::default())) };
-    let tables = std::sync::Arc::clone(&running.compiled);
-    let found = on_all(firewall, move |inside| {
-        let mut total = 0;
-        let mut first = Vec::new();
-        for view in inside.engine.sessions().filter(|view| filter.matches(view, &tables)) {
-            total += 1;
-            if first.len() < SESSIONS_MAX {
-                first.push(view);
-            }
-        }
-        (total, first)
-    })
-    .await?;
-    let total = found.iter().map(|(total, _)| total).sum();
-    let mut views: Vec<_> = found.into_iter().flat_map(|(_, views)| views).collect();
-    views.sort_by_key(|view| (view.start, view.id));
-    views.truncate(SESSIONS_MAX);
-    let sessions = views.iter().map(|view| describe(view, &running.compiled, firewall)).collect();
-    Ok(Answer::Sessions(Sessions { total, sessions }))
-}
-
-async fn session(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
-    let id: u64 = number(command, "id")?;
-    let found = on_all(firewall, move |inside| inside.engine.session(id)).await?;
-    let view = found.into_iter().flatten().next().ok_or_else(|| format!("there is no session {id}"))?;
-    let running = firewall.running().ok_or("no configuration is enforced yet")?;
-    Ok(Answer::Session(Box::new(describe(&view, &running.compiled, firewall))))
-}
-
-fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Session {
-    let clock = firewall.clock();
-    let zone = |id: Option<ZoneId>| id.map_or_else(String::new, |id| tables.zone_name(id).to_owned());
-    let direction = |flow: &bartizan_engine::verdict::FlowKey, (packets, bytes): (u64, u64)| Direction {
-        source: flow.source.to_string(),
-        source_port: flow.source_port,
-        destination: flow.destination.to_string(),
-        destination_port: flow.destination_port,
-        packets,
-        bytes,
-    };
-    let (client, server) = (&view.client, &view.server);
-    // An echo's identifier stands in the source port of both directions; its other port is 0.
-    let echo = matches!(client.protocol, 1 | 58);
-    Session {
-        id: view.id,
-        state: state_name(view.state),
-        protocol: client.protocol,
-        client: direction(client, view.sent),
-        server: direction(server, view.received),
-        ingress: tables.interface_name(view.ingress).to_owned(),
-        egress: tables.interface_name(view.egress).to_owned(),
-        from: zone(view.from),
-        to: zone(view.to),
-        rule: view.rule.map_or_else(String::new, |id| tables.rule_name(id).to_owned()),
-        nat_rule: view.nat_rule.map_or_else(String::new, |id| tables.nat_rule_name(id).to_owned()),
-        source_nat: server.destination != client.source || (!echo && server.destination_port != client.source_port),
-        destination_nat: server.source != client.destination
-            || (!echo && server.source_port != client.destination_port),
-        action: view.action.as_str(),
-        start: clock.wall(view.start).strftime("%a %b %e %H:%M:%S %Y").to_string(),
-        expires_s: view.expires.since(clock.now()) / 1_000_000_000,
-        application: if echo { "ping" } else { "undecided" },
-    }
-}
-
-fn state_name(state: SessionState) -> &'static str {
-    match state {
-        SessionState::Opening => "OPENING",
-        SessionState::Active => "ACTIVE",
-        SessionState::Closing => "CLOSING",
-        SessionState::Closed => "CLOSED",
-        SessionState::Discard => "DISCARD",
-    }
-}
-
-async fn session_info(firewall: &Firewall) -> Result<Answer, String> {
-    let found = on_all(firewall, |inside| {
-        let counters = inside.engine.counters();
-        let mut info = SessionInfo { installed: counters.sessions_created, ..SessionInfo::default() };
-        for view in inside.engine.sessions() {
-            info.active += 1;
-            match (view.state, view.client.protocol) {
-                (SessionState::Discard, _) => info.discard += 1,
-                (_, 6) => info.tcp += 1,
-                (_, 17) => info.udp += 1,
-                (_, 1 | 58) => info.icmp += 1,
-                _ => {}
-            }
-        }
-        info
-    })
-    .await?;
-    let mut sum = SessionInfo { max: firewall.dataplane().sessions_max() as u64, ..SessionInfo::default() };
-    for one in found {
-        sum.active += one.active;
-        sum.installed += one.installed;
-        sum.tcp += one.tcp;
-        sum.udp += one.udp;
-        sum.icmp += one.icmp;
-        sum.discard += one.discard;
-    }
-    Ok(Answer::SessionInfo(sum))
-}
-
-async fn clear(filter: Filter, firewall: &Firewall) -> Result<Answer, String> {
-    let running = firewall.running().ok_or("no configuration is enforced yet")?;
-    let tables = std::sync::Arc::clone(&running.compiled);
-    let id = filter.id;
-    let cleared = on_all(firewall, move |inside| inside.engine.clear(|view| filter.matches(view, &tables), inside.now));
-    let cleared = cleared.await?.into_iter().sum();
-    match id {
-        Some(id) if cleared == 0 => Err(format!("there is no session {id}")),
-        _ => Ok(Answer::Cleared(Cleared { cleared })),
-    }
-}
-
-// ---- counters, interfaces, neighbours
 
 async fn counters(firewall: &Firewall) -> Result<Answer, String> {
     let found = on_all(firewall, |inside| (inside.engine.counters().clone(), inside.io.clone())).await?;
@@ -442,8 +261,6 @@ fn system(firewall: &Firewall) -> System {
     }
 }
 
-// ---- routes and policy
-
 fn routes(command: &Command, tables: &Compiled) -> Result<Answer, String> {
     let router = command.value("virtual-router");
     if let Some(name) = router {
@@ -592,62 +409,6 @@ fn zone_flow(command: &Command, tables: &Compiled) -> Result<ZoneFlow, String> {
         source_port: optional_number(command, "source-port")?.unwrap_or(EPHEMERAL_PORT),
         destination_port: optional_number(command, "destination-port")?.unwrap_or(0),
     })
-}
-
-// ---- values
-
-fn zone_id(tables: &Compiled, name: &str) -> Result<ZoneId, String> {
-    tables.zone_id(name).ok_or_else(|| no_such("zone", name, &tables.ids().zones))
-}
-
-fn interface_id(tables: &Compiled, name: &str) -> Result<IfaceId, String> {
-    tables.interface_id(name).ok_or_else(|| no_such("interface", name, &tables.ids().interfaces))
-}
-
-fn router_id(tables: &Compiled, name: &str) -> Result<bartizan_policy::tables::RouterId, String> {
-    tables.router_id(name).ok_or_else(|| no_such("router", name, &tables.ids().routers))
-}
-
-fn no_such(kind: &str, name: &str, names: &bartizan_policy::names::Names) -> String {
-    let known: Vec<_> = (0..names.len()).map(|at| format!("`{}`", names.name(at))).collect();
-    format!("there is no {kind} `{name}`; known: {}", known.join(", "))
-}
-
-fn address(command: &Command, name: &str) -> Result<IpAddr, String> {
-    let text = command.value(name).unwrap_or_default();
-    text.parse().map_err(|_| format!("`{text}` after `{name}` is no IP address"))
-}
-
-fn network(command: &Command, name: &str) -> Result<Option<IpNet>, String> {
-    let Some(text) = command.value(name) else { return Ok(None) };
-    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    parsed.map(Some).map_err(|_| format!("`{text}` after `{name}` is neither an IP address nor a network"))
-}
-
-fn protocol(command: &Command) -> Result<u8, String> {
-    match command.value("protocol") {
-        Some("tcp") => Ok(6),
-        Some("udp") => Ok(17),
-        Some("icmp") => Ok(1),
-        Some("icmp6") => Ok(58),
-        _ => number(command, "protocol"),
-    }
-}
-
-fn number<T: std::str::FromStr>(command: &Command, name: &str) -> Result<T, String> {
-    let text = command.value(name).unwrap_or_default();
-    text.parse().map_err(|_| format!("`{text}` after `{name}` is no number in its range"))
-}
-
-fn optional_number<T: std::str::FromStr>(command: &Command, name: &str) -> Result<Option<T>, String> {
-    if command.value(name).is_none() {
-        return Ok(None);
-    }
-    if name == "protocol" {
-        let known = protocol(command)?;
-        return known.to_string().parse().map(Some).map_err(|_| "a protocol number has 8 bits".to_owned());
-    }
-    number(command, name).map(Some)
 }
 
 async fn on_all<T: Send + 'static>(
