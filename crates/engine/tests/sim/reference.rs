@@ -198,14 +198,15 @@ impl Reference {
         }
         (tuple.source, tuple.source_port) = (source, port);
         let server = Side { router: self.sessions[forward.session].server.router.clone(), tuple: tuple.reversed() };
-        let others = self.sessions.iter().enumerate().filter(|(at, _)| *at != forward.session);
-        for (_, other) in others {
-            if other.client == server || other.is_server(&server.router, &server.tuple) {
-                return Err(format!("{tuple:?} is in use by another session"));
-            }
+        let session = &mut self.sessions[forward.session];
+        (session.server, session.unlearned) = (server.clone(), None);
+        let met = |other: &Session| other.client == server || other.is_server(&server.router, &server.tuple);
+        let refused = |other: &Session| matches!(other.kind, Kind::Refused { .. });
+        // What is only remembered as refused makes way.
+        self.sessions.retain(|other| !(met(other) && refused(other)));
+        if self.sessions.iter().filter(|other| met(other)).count() > 1 {
+            return Err(format!("{tuple:?} is in use by another session"));
         }
-        self.sessions[forward.session].server = server;
-        self.sessions[forward.session].unlearned = None;
         Ok(())
     }
 
