@@ -214,7 +214,7 @@ impl Reference {
     /// cannot be changed may meet another session.
     pub(crate) fn collide(&mut self, forward: &Forward) -> bool {
         let tuple = forward.packet.tuple();
-        self.sessions.remove(forward.session);
+        let session = self.sessions.remove(forward.session);
         let Some(ranges) = forward.source.as_ref().filter(|_| !has_identity(tuple.protocol)) else { return false };
         let answers = |side: &Side| {
             let of_pool = ranges.iter().any(|(first, last)| (first..=last).contains(&&side.tuple.destination));
@@ -222,7 +222,8 @@ impl Reference {
         };
         let in_the_way =
             |other: &Session| answers(&other.client) || answers(&other.server) || other.unlearned.is_some();
-        self.sessions.iter().any(in_the_way)
+        // It may even meet itself, when it is turned back to where it came from.
+        answers(&session.client) || self.sessions.iter().any(in_the_way)
     }
 
     fn find(&self, router: &str, tuple: &Tuple) -> Option<usize> {
