@@ -6,8 +6,8 @@
 use bartizan_packet::answer;
 use bartizan_packet::ethernet;
 use bartizan_packet::frame::{Checksum, Frame};
-use bartizan_packet::parse::{Layer4, Packet, TCP};
-use bartizan_policy::tables::IfaceId;
+use bartizan_packet::parse::{Layer4, Packet};
+use bartizan_policy::tables::{IfaceId, Service};
 
 use crate::engine::{Engine, LOCAL_HOST};
 use crate::ingress::Arrival;
@@ -17,11 +17,6 @@ use crate::pipeline::{Staged, drop};
 use crate::session::Kind;
 use crate::table::Slot;
 use crate::verdict::{DropReason, SessionState, Verdict};
-
-/// Port of the HTTP health check.
-const HTTP: u16 = 80;
-/// Port of the HTTPS health check.
-const HTTPS: u16 = 443;
 
 impl Engine {
     /// How a session that ends at the firewall goes on; `iface` holds the address.
@@ -54,15 +49,11 @@ impl Engine {
         let interface = self.tables.as_ref()?.interface(iface)?;
         let local = self.settings.local?;
         let flow = key.flow();
-        // The local link is IPv4 only, so that checks over IPv6 are not answered.
-        if self.local_mac.is_none() || flow.protocol != TCP || !flow.source.is_ipv4() || !interface.permits(flow.source)
-        {
-            return None;
-        }
-        match flow.destination_port {
-            HTTP if interface.http => Some(local.http_port),
-            HTTPS if interface.https => Some(local.https_port),
-            _ => None,
+        self.local_mac?;
+        match interface.service(flow.source, flow.protocol, flow.destination_port) {
+            Ok(Service::Http) => Some(local.http_port),
+            Ok(Service::Https) => Some(local.https_port),
+            Ok(Service::Ping) | Err(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use bartizan_model::device::Action;
 use bartizan_model::diagnostic::Origin;
 
 use crate::classifier::{Field, Query};
@@ -13,19 +14,51 @@ use crate::nat;
 use crate::routing::Hop;
 use crate::security::{Idle, Rule};
 use crate::tables::{
-    Compiled, Decision, DropCause, Flow, Forward, IfaceId, Route, RouterId, RuleId, RuleVerdict, SourceNat, Step,
-    ZoneId,
+    Compiled, Decision, DropCause, Flow, Forward, IfaceId, NoService, Route, RouterId, RuleId, RuleVerdict, Service,
+    SourceNat, Step, ZoneId,
 };
 
 /// Rules that did not match and are told one by one; the rest is counted.
 const TOLD_MAX: usize = 5;
 
+/// What became of a flow, and why.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// What the rules say.
+    pub decision: Decision,
+    /// What the firewall itself does with a flow that the rules let through to one of its own addresses;
+    /// `None` for all others.
+    pub host: Option<Result<Service, NoService>>,
+    /// Stage by stage.
+    pub steps: Vec<Step>,
+}
+
 /// Decides one flow and says why, stage by stage.
-pub fn explain(tables: &Compiled, flow: &Flow) -> (Decision, Vec<Step>) {
+pub fn explain(tables: &Compiled, flow: &Flow) -> Explanation {
     let mut story = Story { tables, flow, from: None, steps: Vec::new() };
     let decision = decide_traced(tables, flow, &mut story);
-    story.outcome(&decision);
-    (decision, story.steps)
+    let host = story.host(&decision);
+    story.outcome(&decision, host);
+    Explanation { decision, host, steps: story.steps }
+}
+
+/// Why an own address drops a flow as `local-service`.
+pub fn no_service(reason: NoService) -> String {
+    match reason {
+        NoService::NotOffered => {
+            "the firewall's own addresses answer nothing but ping and the health checks at TCP ports 80 and 443".into()
+        }
+        NoService::Disabled(service) => {
+            format!("the interface has no management profile that offers `{}`", service.as_str())
+        }
+        NoService::NotPermitted(service) => {
+            format!("the management profile offers `{}`, but not to this source", service.as_str())
+        }
+        NoService::Ipv4Only(service) => {
+            format!("`{}` health checks are answered over IPv4 only", service.as_str())
+        }
+        NoService::Translated => "what NAT translates is not answered at the firewall's own addresses".into(),
+    }
 }
 
 struct Story<'a> {
@@ -258,8 +291,32 @@ impl<'a> Story<'a> {
         self.say("security", text, Some(&rule.origin));
     }
 
-    fn outcome(&mut self, decision: &Decision) {
+    /// What the own address does with a flow that the rules let through to it.
+    fn host(&mut self, decision: &Decision) -> Option<Result<Service, NoService>> {
+        let Decision::Ruled(forward) = decision else { return None };
+        let Route::Local { iface } = forward.route else { return None };
+        if forward.verdict.action != Action::Allow {
+            return None;
+        }
+        let interface = self.tables.interface(iface)?;
+        let answer = if forward.source_nat.is_some() || forward.destination_nat.is_some() {
+            Err(NoService::Translated)
+        } else {
+            interface.service(self.flow.source, self.flow.protocol, self.flow.destination_port)
+        };
+        let text = match answer {
+            Ok(service) => format!("`{}` answers `{}` for this source", interface.name, service.as_str()),
+            Err(reason) => format!("`{}` does not answer: {}", interface.name, no_service(reason)),
+        };
+        self.say("host", text, None);
+        Some(answer)
+    }
+
+    fn outcome(&mut self, decision: &Decision, host: Option<Result<Service, NoService>>) {
         let text = match decision {
+            Decision::Ruled(_) if matches!(host, Some(Err(_))) => {
+                "dropped by the firewall itself (`local-service`), although the rule allows it".into()
+            }
             Decision::Ruled(forward) => self.forwarded(forward),
             Decision::Dropped(cause) => {
                 let reason = match cause {
@@ -284,7 +341,7 @@ impl<'a> Story<'a> {
     fn forwarded(&self, forward: &Forward) -> String {
         let action = forward.verdict.action;
         let rule = self.tables.rule_name(forward.rule);
-        if action != bartizan_model::device::Action::Allow {
+        if action != Action::Allow {
             return format!("refused ({}) by rule `{rule}`", action.as_str());
         }
         match forward.route {

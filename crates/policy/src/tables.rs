@@ -87,6 +87,77 @@ impl Interface {
     pub fn permits(&self, source: IpAddr) -> bool {
         self.permitted.is_empty() || self.permitted.iter().any(|network| network.contains(&source))
     }
+
+    /// What answers this flow at an address of the interface.
+    ///
+    /// # Errors
+    /// Why nothing does: the flow is dropped as `local-service`.
+    pub fn service(&self, source: IpAddr, protocol: u8, port: u16) -> Result<Service, NoService> {
+        let service = match (protocol, port, source) {
+            (1, _, IpAddr::V4(_)) | (58, _, IpAddr::V6(_)) => Service::Ping,
+            (6, HTTP_PORT, _) => Service::Http,
+            (6, HTTPS_PORT, _) => Service::Https,
+            _ => return Err(NoService::NotOffered),
+        };
+        let enabled = match service {
+            Service::Ping => self.ping,
+            Service::Http => self.http,
+            Service::Https => self.https,
+        };
+        if !enabled {
+            return Err(NoService::Disabled(service));
+        }
+        if !self.permits(source) {
+            return Err(NoService::NotPermitted(service));
+        }
+        // The link to the host's own TCP is IPv4 only.
+        if service != Service::Ping && !source.is_ipv4() {
+            return Err(NoService::Ipv4Only(service));
+        }
+        Ok(service)
+    }
+}
+
+/// Port of the HTTP health check.
+const HTTP_PORT: u16 = 80;
+/// Port of the HTTPS health check.
+const HTTPS_PORT: u16 = 443;
+
+/// What the firewall's own addresses offer, where the interface's management profile says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// ICMP echo.
+    Ping,
+    /// The HTTP health check.
+    Http,
+    /// The HTTPS health check.
+    Https,
+}
+
+impl Service {
+    /// Spelling of the management profile.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Why one of the firewall's own addresses does not answer a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoService {
+    /// It is neither ping nor TCP to port 80 or 443.
+    NotOffered,
+    /// The interface has no management profile with the service.
+    Disabled(Service),
+    /// The management profile does not permit this source.
+    NotPermitted(Service),
+    /// Health checks are answered over IPv4 only.
+    Ipv4Only(Service),
+    /// NAT leads to an own address, or translates what goes to one.
+    Translated,
 }
 
 /// Where a route look-up ended.

@@ -8,7 +8,7 @@ use bartizan_model::device::{self, Scope};
 use bartizan_model::xml;
 use bartizan_policy::compile::compile;
 use bartizan_policy::decide::decide;
-use bartizan_policy::explain::explain;
+use bartizan_policy::explain::{Explanation, explain};
 use bartizan_policy::tables::{Compiled, Decision, Flow, Ids, Route, SourceNat};
 use expect_test::Expect;
 
@@ -167,7 +167,7 @@ fn check(config: &str, flows: &[&str], expected: Expect) {
 fn check_explained(config: &str, text: &str, expected: Expect) {
     let tables = compiled(config).unwrap();
     let flow = flow(&tables, text);
-    let (decision, steps) = explain(&tables, &flow);
+    let Explanation { decision, steps, .. } = explain(&tables, &flow);
     assert_eq!(line(&tables, &decision), line(&tables, &decide(&tables, &flow)), "explain and decide differ");
     let story: String = steps.iter().map(|step| format!("{}: {}\n", step.stage, step.text)).collect();
     expected.assert_eq(&story);

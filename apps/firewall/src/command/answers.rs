@@ -5,9 +5,8 @@ mod values;
 
 use bartizan_engine::verdict::Port;
 use bartizan_engine::{counters::Counters, verdict::DropReason};
-use bartizan_model::device::Action;
 use bartizan_policy::decide::{ZoneFlow, nat_match, security_match};
-use bartizan_policy::explain::explain;
+use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
 use self::sessions::{Filter, clear, session, session_info, sessions};
@@ -349,16 +348,21 @@ fn explained(command: &Command, tables: &Compiled) -> Result<Answer, String> {
         source_port: optional_number(command, "source-port")?.unwrap_or(EPHEMERAL_PORT),
         destination_port: optional_number(command, "destination-port")?.unwrap_or(0),
     };
-    let (decision, steps) = explain(tables, &flow);
-    let (outcome, rule) = match &decision {
-        Decision::Ruled(forward) => (forward.verdict.action, tables.rule_name(forward.rule).to_owned()),
-        Decision::Dropped(_) => (Action::Drop, String::new()),
+    let Explanation { decision, host, steps } = explain(tables, &flow);
+    let (outcome, rule) = match (&decision, host) {
+        (Decision::Ruled(forward), Some(Err(reason))) => {
+            let text = format!("dropped as local-service after the security rule: {}", no_service(reason));
+            (text, tables.rule_name(forward.rule).to_owned())
+        }
+        (Decision::Ruled(forward), _) => {
+            (forward.verdict.action.as_str().to_owned(), tables.rule_name(forward.rule).to_owned())
+        }
+        (Decision::Dropped(cause), _) => {
+            (format!("dropped before any security rule: {}", cause_text(*cause)), String::new())
+        }
     };
     Ok(Answer::Explained(Explained {
-        outcome: match &decision {
-            Decision::Ruled(_) => outcome.as_str().to_owned(),
-            Decision::Dropped(cause) => format!("dropped before any security rule: {}", cause_text(*cause)),
-        },
+        outcome,
         rule,
         steps: steps
             .into_iter()

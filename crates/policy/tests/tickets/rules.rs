@@ -1,5 +1,6 @@
 //! Security rules.
 
+use bartizan_policy::explain::explain;
 use expect_test::expect;
 
 use crate::{check, check_diagnostics, check_explained, device, interface, members, router, via, zone};
@@ -268,4 +269,54 @@ fn explain_names_the_closest_rule_when_none_matches() {
         result: refused (deny) by rule `interzone-default`
     "#]],
     );
+}
+
+#[test]
+fn explain_asks_the_management_profile_at_the_own_addresses() {
+    let office = office("", &rule("all", "allow", &[], ""))
+        .replace(
+            "<entry name='ethernet1/1'><layer3>",
+            "<entry name='ethernet1/1'><layer3><interface-management-profile>probes</interface-management-profile>",
+        )
+        .replace(
+            "<network><interface>",
+            "<network><profiles><interface-management-profile><entry name='probes'><ping>yes</ping><http>yes</http>\
+             <permitted-ip><entry name='10.1.0.0/24'/></permitted-ip></entry></interface-management-profile></profiles>\
+             <interface>",
+        );
+    let tables = crate::compiled(&office).unwrap();
+    let ends = |text: &str| {
+        let steps = explain(&tables, &crate::flow(&tables, text)).steps;
+        let last: String =
+            steps[steps.len() - 2..].iter().map(|step| format!("{}: {}\n", step.stage, step.text)).collect();
+        format!("{text}\n{last}")
+    };
+    let flows = [
+        "ethernet1/1 10.1.0.5 -> 10.1.0.1",
+        "ethernet1/1 10.1.0.5:40000 -> 10.1.0.1:80 tcp",
+        "ethernet1/1 10.1.0.5:40000 -> 10.1.0.1:443 tcp",
+        "ethernet1/1 10.1.0.5:40000 -> 10.1.0.1:22 tcp",
+        "ethernet1/1 10.1.7.5:40000 -> 10.1.0.1:80 tcp",
+        "ethernet1/1 10.1.0.5:40000 -> 10.9.0.1:80 tcp",
+    ];
+    expect![[r#"
+        ethernet1/1 10.1.0.5 -> 10.1.0.1
+        host: `ethernet1/1` answers `ping` for this source
+        result: delivered to the firewall itself on `ethernet1/1`
+        ethernet1/1 10.1.0.5:40000 -> 10.1.0.1:80 tcp
+        host: `ethernet1/1` answers `http` for this source
+        result: delivered to the firewall itself on `ethernet1/1`
+        ethernet1/1 10.1.0.5:40000 -> 10.1.0.1:443 tcp
+        host: `ethernet1/1` does not answer: the interface has no management profile that offers `https`
+        result: dropped by the firewall itself (`local-service`), although the rule allows it
+        ethernet1/1 10.1.0.5:40000 -> 10.1.0.1:22 tcp
+        host: `ethernet1/1` does not answer: the firewall's own addresses answer nothing but ping and the health checks at TCP ports 80 and 443
+        result: dropped by the firewall itself (`local-service`), although the rule allows it
+        ethernet1/1 10.1.7.5:40000 -> 10.1.0.1:80 tcp
+        host: `ethernet1/1` does not answer: the management profile offers `http`, but not to this source
+        result: dropped by the firewall itself (`local-service`), although the rule allows it
+        ethernet1/1 10.1.0.5:40000 -> 10.9.0.1:80 tcp
+        host: `ethernet1/3` does not answer: the interface has no management profile that offers `http`
+        result: dropped by the firewall itself (`local-service`), although the rule allows it
+    "#]].assert_eq(&flows.map(ends).concat());
 }
