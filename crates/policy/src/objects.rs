@@ -4,15 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bartizan_model::codes::{GROUP_CYCLE, INVALID_FILTER, UNKNOWN_ADDRESS, UNKNOWN_SERVICE};
-use bartizan_model::device::{AddressValue, DeviceConfig, GroupMembers};
+use bartizan_model::device::{AddressValue, DeviceConfig, GROUP_DEPTH_MAX, GroupMembers};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::tag_filter::TagFilter;
 
 use crate::ports::{PortTerm, Ports};
 use crate::ranges::{AddressSet, ends};
-
-/// Groups in groups, at most. PAN-OS allows six levels; cycles end here as well.
-const GROUP_DEPTH_MAX: usize = 32;
 
 /// What a list of addresses stands for.
 #[derive(Clone, Debug)]
@@ -330,7 +327,7 @@ mod tests {
         };
         let config = DeviceConfig {
             services: vec![service("ssh", 22, vec![(1024, 65535)]), service("web", 80, vec![])],
-            service_groups: (0..40)
+            service_groups: (0..GROUP_DEPTH_MAX + 8)
                 .map(|level| group(&format!("level-{level}"), &format!("level-{}", level + 1)))
                 .chain([group("outer", "inner"), group("inner", "web")])
                 .collect(),

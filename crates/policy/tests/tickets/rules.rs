@@ -1,5 +1,6 @@
 //! Security rules.
 
+use bartizan_model::device::GROUP_DEPTH_MAX;
 use bartizan_policy::explain::explain;
 use expect_test::expect;
 
@@ -319,4 +320,25 @@ fn explain_asks_the_management_profile_at_the_own_addresses() {
         host: `ethernet1/3` does not answer: the interface has no management profile that offers `http`
         result: dropped by the firewall itself (`local-service`), although the rule allows it
     "#]].assert_eq(&flows.map(ends).concat());
+}
+
+#[test]
+fn groups_may_nest_as_deep_as_the_model_reads_them() {
+    let nested = |depth: usize| {
+        let group = |kind: &str, at: usize, last: &str| {
+            let member = if at == depth { last.to_owned() } else { format!("g{}", at + 1) };
+            format!("<entry name='g{at}'>{}</entry>", kind.replace("MEMBER", &format!("<member>{member}</member>")))
+        };
+        let all = |kind, last| (1..=depth).map(|at| group(kind, at, last)).collect::<String>();
+        let objects = format!(
+            "<address-group>{}</address-group><service-group>{}</service-group>",
+            all("<static>MEMBER</static>", "10.1.0.5"),
+            all("<members>MEMBER</members>", "service-https")
+        );
+        office(&objects, &rule("nested", "allow", &[("source", &["g1"]), ("service", &["g1"])], ""))
+    };
+    check(&nested(GROUP_DEPTH_MAX), &[WEB], expect![[r#"
+        ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp: allow by `nested` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
+    "#]]);
+    assert!(crate::compiled(&nested(GROUP_DEPTH_MAX + 1)).is_err());
 }
