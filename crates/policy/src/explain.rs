@@ -120,13 +120,16 @@ impl Trace for Story<'_> {
         let ruled = table.rules.iter().position(|rule| rule.idle.is_none() && rule.misses(&query).is_empty());
         let before = ruled.unwrap_or(table.rules.len());
         let misses: Vec<_> = table.rules.iter().take(before).map(|rule| self.security_miss(rule, &query)).collect();
+        self.missed("security", misses);
         if ruled.is_none() {
             self.closest(&query);
         }
-        self.missed("security", misses);
         let action = verdict.action.as_str();
         let name = self.tables.rule_name(rule);
-        let text = format!("{zones}: rule `{name}` ({position} of {}) says {action}", table.len());
+        let text = match ruled {
+            Some(_) => format!("{zones}: rule `{name}` ({position} of {}) says {action}", table.len()),
+            None => format!("{zones}: default rule `{name}` ({position} of {}) decides: {action}", table.len()),
+        };
         let origin = self.tables.rule(rule).map(|info| info.origin).filter(|origin| **origin != Origin::default());
         self.say("security", text, origin);
     }
@@ -287,7 +290,7 @@ impl<'a> Story<'a> {
         let Some((misses, rule)) = candidates.min_by_key(|(misses, _)| misses.len()) else { return };
         let reasons: Vec<_> = misses.iter().map(|field| self.reason(*field, query, rule.intrazone())).collect();
         let name = self.tables.rule_name(rule.id);
-        let text = format!("no rule matches; the closest is `{name}`, but {}", reasons.join(" and "));
+        let text = format!("no rule of the rulebase matches; closest: `{name}`, but {}", reasons.join(" and "));
         self.say("security", text, Some(&rule.origin));
     }
 

@@ -255,20 +255,20 @@ fn explain_names_the_closest_rule_when_none_matches() {
         &office("", &rules),
         WEB,
         expect![[r#"
-        ingress: `ethernet1/1` is in zone `trust` and router `default`
-        route: router `default`: route `default` (0.0.0.0/0) leads to 203.0.113.1 on `ethernet1/2`
-        zone: NAT rules see destination zone `untrust`
-        nat: no NAT rule matches, addresses stay as they are
-        security: no rule matches; the closest is `web`, but source is 10.1.0.5
-        security: rule `dmz-0` does not match: source zone is `trust`
-        security: rule `dmz-1` does not match: source zone is `trust`
-        security: rule `dmz-2` does not match: source zone is `trust`
-        security: rule `dmz-3` does not match: source zone is `trust`
-        security: rule `dmz-4` does not match: source zone is `trust`
-        security: 4 more rules do not match: 3 because source zone is `trust`, 1 because source is 10.1.0.5
-        security: from zone `trust` to zone `untrust`: rule `interzone-default` (11 of 11) says deny
-        result: refused (deny) by rule `interzone-default`
-    "#]],
+            ingress: `ethernet1/1` is in zone `trust` and router `default`
+            route: router `default`: route `default` (0.0.0.0/0) leads to 203.0.113.1 on `ethernet1/2`
+            zone: NAT rules see destination zone `untrust`
+            nat: no NAT rule matches, addresses stay as they are
+            security: rule `dmz-0` does not match: source zone is `trust`
+            security: rule `dmz-1` does not match: source zone is `trust`
+            security: rule `dmz-2` does not match: source zone is `trust`
+            security: rule `dmz-3` does not match: source zone is `trust`
+            security: rule `dmz-4` does not match: source zone is `trust`
+            security: 4 more rules do not match: 3 because source zone is `trust`, 1 because source is 10.1.0.5
+            security: no rule of the rulebase matches; closest: `web`, but source is 10.1.0.5
+            security: from zone `trust` to zone `untrust`: default rule `interzone-default` (11 of 11) decides: deny
+            result: refused (deny) by rule `interzone-default`
+        "#]],
     );
 }
 
