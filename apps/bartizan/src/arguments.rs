@@ -43,7 +43,7 @@ const SHOW_EXAMPLES: &str = "\
 Examples:
   bartizan show session all
   bartizan show session all filter destination-port 443 to untrust
-  bartizan show session id 281474976710657
+  bartizan show session id 17
   bartizan show counter global
   bartizan show routing route
   bartizan show interface all

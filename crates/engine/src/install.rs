@@ -204,6 +204,13 @@ impl Engine {
         slot
     }
 
+    /// Short for people, and no other worker's: worker `w` of `n` gives out `w + 1`, `w + 1 + n`, and so on.
+    fn next_session_id(&mut self) -> u64 {
+        let id = self.session_serial * u64::from(self.settings.workers.max(1)) + u64::from(self.settings.worker) + 1;
+        self.session_serial += 1;
+        id
+    }
+
     fn new_session(
         &mut self,
         arrival: &Arrival,
@@ -212,7 +219,6 @@ impl Engine {
         key: &Key,
         Ruled(forward): &Ruled,
     ) -> Session {
-        self.session_serial += 1;
         let tuple = key.tuple();
         let side = |key| Side {
             key,
@@ -239,7 +245,7 @@ impl Engine {
             tcp: Tracking::default(),
             sides: [side(*key), side(reverse(key.router(), key.protocol(), &tuple))],
             next_hops: [NextHop::Station(arrival.station); 2],
-            id: u64::from(self.settings.worker) << 48 | self.session_serial,
+            id: self.next_session_id(),
             start: self.now,
             ingress: iface,
             egress: iface,

@@ -186,7 +186,8 @@ pub enum SessionState {
 /// One session with both directions, for `show session` and the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SessionView {
-    /// Unique for the life of the firewall process (worker number in the top 16 bits).
+    /// Unique for the life of the firewall process: worker `w` of `n` gives out `w + 1`, `w + 1 + n`,
+    /// `w + 1 + 2 n` and so on. 0 for a packet that never was a session.
     pub id: u64,
     /// Where it stands.
     pub state: SessionState,

@@ -372,3 +372,21 @@ fn a_reopened_connection_keeps_its_translated_port() {
     let ports: Vec<_> = lab.sessions().iter().map(|session| session.server.destination_port).collect();
     assert_ne!(ports[0], ports[1]);
 }
+
+#[test]
+fn session_ids_are_short_and_no_two_workers_give_out_the_same() {
+    let ids = |worker| {
+        let settings = Settings { worker, workers: 3, ..Settings::default() };
+        let mut lab = Lab::with(&house("", ""), settings);
+        // Those of other workers are handed over.
+        for port in 1..1000 {
+            if lab.sessions().len() < 3 {
+                lab.send(&format!("e1 udp 10.1.0.5:{port} > 198.51.100.9:2"));
+            }
+        }
+        let mut ids: Vec<_> = lab.sessions().iter().map(|session| session.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!([ids(0), ids(1), ids(2)], [[1, 4, 7], [2, 5, 8], [3, 6, 9]]);
+}
