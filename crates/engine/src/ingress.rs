@@ -185,7 +185,8 @@ impl Engine {
     }
 }
 
-fn is_group(address: IpAddr) -> bool {
+/// Whether an address is a multicast group or everyone on the link.
+pub(crate) fn is_group(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.is_multicast(),

@@ -131,17 +131,20 @@ impl Engine {
         ruled: &Ruled,
     ) -> Staged<Verdict> {
         let mut session = self.new_session(arrival, iface, packet, key, ruled);
+        // Where the packet would have left; decisions with another route never get here.
+        if let Route::Local { iface } | Route::Via { iface, .. } = ruled.0.route {
+            session.egress = iface;
+        }
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;
         session.timeout = self.discard_timeout(packet.protocol);
-        session.egress = iface;
         // Whoever sends what is refused must not fill the table for those whose traffic is allowed.
         if self.table.is_full() || self.refused >= self.settings.sessions_max.div_ceil(REFUSED_SHARE) {
-            self.log_refusal_within_limit(&session);
+            self.log_refusal_within_limit(&session, arrival.wire);
             self.answer_refusal(&session.verdict, arrival, frame, packet);
             return drop(DropReason::Policy);
         }
-        self.log_refusal(&session);
+        self.log_refusal(&session, arrival.wire);
         let slot = self.insert(session);
         self.refused += 1;
         self.counters.sessions_refused += 1;

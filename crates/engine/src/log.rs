@@ -7,6 +7,7 @@ use bartizan_model::device::Action;
 use bartizan_packet::parse::{Packet, Parsed};
 
 use crate::engine::Engine;
+use crate::ingress::is_group;
 use crate::key::{Key, reverse};
 use crate::outbox::Allowance;
 use crate::session::Session;
@@ -34,14 +35,14 @@ impl Engine {
         self.outbox.log(SessionLog { kind, session, end_reason, drop_reason: None }, &mut self.counters);
     }
 
-    /// A flow that a rule refuses, before it enters the table.
-    pub(crate) fn log_refusal(&mut self, session: &Session) {
+    /// A flow that a rule refuses, before it enters the table: with the packets and bytes of its first frame.
+    pub(crate) fn log_refusal(&mut self, session: &Session, first: (u64, u64)) {
         if !(session.verdict.log_start || session.verdict.log_end) {
             return;
         }
         let log = SessionLog {
             kind: LogKind::Deny,
-            session: session.view(),
+            session: SessionView { sent: first, ..session.view() },
             end_reason: Some(EndReason::PolicyDeny),
             drop_reason: None,
         };
@@ -49,9 +50,9 @@ impl Engine {
     }
 
     /// The same for a flow that finds no room in the table and would be logged with each packet.
-    pub(crate) fn log_refusal_within_limit(&mut self, session: &Session) {
+    pub(crate) fn log_refusal_within_limit(&mut self, session: &Session, first: (u64, u64)) {
         if self.drop_logs.take(DropReason::Policy, self.now, self.settings.limits.drop_logs_per_second) {
-            self.log_refusal(session);
+            self.log_refusal(session, first);
         } else {
             self.counters.drop_logs_suppressed += 1;
         }
@@ -60,7 +61,9 @@ impl Engine {
     /// A packet that was dropped for another reason than a rule's refusal.
     pub(crate) fn log_drop(&mut self, reason: DropReason, port: Port, parsed: &Parsed, wire: (u64, u64)) {
         let (Parsed::Ip(packet), Port::Data(ingress)) = (parsed, port) else { return };
-        if reason == DropReason::Policy {
+        // Groups are spoken to on every quiet link (router discovery, listener reports, mDNS, DHCP): counted only.
+        let to_group = reason == DropReason::Multicast || is_group(packet.destination);
+        if reason == DropReason::Policy || to_group {
             return;
         }
         if !self.drop_logs.take(reason, self.now, self.settings.limits.drop_logs_per_second) {
@@ -76,7 +79,7 @@ impl Engine {
             client: key.flow(),
             server: answer_of(packet, &key),
             ingress,
-            egress: ingress,
+            egress: None,
             from,
             to: None,
             rule: None,

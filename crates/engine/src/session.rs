@@ -153,7 +153,7 @@ impl Session {
             client: client.key.flow(),
             server: server.key.flow(),
             ingress: self.ingress,
-            egress: self.egress,
+            egress: Some(self.egress),
             from: self.from,
             to: self.to,
             rule: self.rule,

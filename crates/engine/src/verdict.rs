@@ -197,8 +197,9 @@ pub struct SessionView {
     pub server: FlowKey,
     /// Where the client's packets come in.
     pub ingress: IfaceId,
-    /// Where they go out; the interface that owns the address for local delivery; `ingress` when refused.
-    pub egress: IfaceId,
+    /// Where they go out; the interface that owns the address for local delivery; where
+    /// they would have gone when refused; `None` when that was never asked.
+    pub egress: Option<IfaceId>,
     /// Source zone.
     pub from: Option<ZoneId>,
     /// Destination zone.

@@ -1,7 +1,7 @@
 //! Every reason for a drop: documented, and met by a packet.
 
 use bartizan_engine::settings::{Limits, Settings};
-use bartizan_engine::verdict::DropReason;
+use bartizan_engine::verdict::{DropReason, LogKind};
 use bartizan_packet::bytes::put_u16;
 use bartizan_packet::checksum;
 use bartizan_packet::frame::Meta;
@@ -196,4 +196,33 @@ fn drops_are_logged_with_a_limit_per_reason() {
     lab.pass(1);
     lab.send("e1 udp 10.1.0.5:1 > 203.0.113.7:2");
     assert_eq!(lab.logs().len(), 1);
+}
+
+#[test]
+fn what_quiet_links_say_to_groups_is_counted_but_not_logged() {
+    let mut lab = Lab::new(&house("", ""));
+    let groups = [
+        "e1 udp 10.1.0.5:5353 > 224.0.0.251:5353",
+        "e1 udp [fe80::5]:5353 > [ff02::fb]:5353",
+        "e1 udp 0.0.0.0:68 > 255.255.255.255:67",
+        "e1 udp 10.1.0.5:137 > 10.3.0.255:137",
+    ];
+    for line in groups {
+        lab.check(line, "drop multicast");
+    }
+    assert_eq!(lab.dropped(DropReason::Multicast), 4);
+    assert_eq!((lab.logs(), lab.counters().drop_logs_suppressed), (vec![], 0));
+}
+
+#[test]
+fn a_denied_flow_is_logged_with_its_first_packet_and_where_it_would_have_gone() {
+    let mut lab = Lab::new(&house("", ""));
+    lab.check("e1 udp 10.1.0.5:1 > 198.51.100.9:2 len=40", "drop policy-deny");
+    lab.check("e1 udp 10.1.0.5:1 > 203.0.113.7:2", "drop route-discard");
+    let lines = lab.take_logs();
+    let told: Vec<_> = lines.iter().map(|log| (log.kind, log.session.egress, log.session.sent.0)).collect();
+    let untrust = lab.tables.interface_id("ethernet1/2");
+    assert_eq!(told, [(LogKind::Deny, untrust, 1), (LogKind::Drop, None, 1)]);
+    assert_eq!(lines[0].session.sent.1, 68);
+    assert_eq!(lab.sessions()[0].sent, (1, 68), "the session counts it too, once");
 }

@@ -222,9 +222,13 @@ impl Lab {
 
     /// Log lines since the last call.
     pub(crate) fn logs(&mut self) -> Vec<String> {
-        self.settle();
-        let logs = std::mem::take(&mut self.logs);
+        let logs = self.take_logs();
         logs.iter().map(|log| self.log_line(log)).collect()
+    }
+
+    pub(crate) fn take_logs(&mut self) -> Vec<SessionLog> {
+        self.settle();
+        std::mem::take(&mut self.logs)
     }
 
     pub(crate) fn sessions(&self) -> Vec<SessionView> {

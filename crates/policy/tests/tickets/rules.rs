@@ -337,8 +337,12 @@ fn groups_may_nest_as_deep_as_the_model_reads_them() {
         );
         office(&objects, &rule("nested", "allow", &[("source", &["g1"]), ("service", &["g1"])], ""))
     };
-    check(&nested(GROUP_DEPTH_MAX), &[WEB], expect![[r#"
+    check(
+        &nested(GROUP_DEPTH_MAX),
+        &[WEB],
+        expect![[r#"
         ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp: allow by `nested` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default)
-    "#]]);
+    "#]],
+    );
     assert!(crate::compiled(&nested(GROUP_DEPTH_MAX + 1)).is_err());
 }

@@ -129,7 +129,7 @@ fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Sessi
         client: direction(client, view.sent),
         server: direction(server, view.received),
         ingress: tables.interface_name(view.ingress).to_owned(),
-        egress: tables.interface_name(view.egress).to_owned(),
+        egress: view.egress.map_or_else(String::new, |id| tables.interface_name(id).to_owned()),
         from: zone(view.from),
         to: zone(view.to),
         rule: view.rule.map_or_else(String::new, |id| tables.rule_name(id).to_owned()),
