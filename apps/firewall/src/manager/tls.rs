@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -38,13 +38,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// When it cannot be reached, or is another manager.
 pub(super) async fn connect_pinned(address: &str, fingerprint: Fingerprint) -> Result<Channel> {
     let provider = provider();
-    let verifier = PinnedCa { fingerprint, provider: Arc::clone(&provider) };
+    let seen = Arc::new(OnceLock::new());
+    let verifier = PinnedCa { fingerprint, seen: Arc::clone(&seen), provider: Arc::clone(&provider) };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    connect(address, config).await
+    let channel = connect(address, config).await;
+    if let (Err(_), Some(other)) = (&channel, seen.get()) {
+        bail!(
+            "the auth key belongs to another manager: it names the CA with fingerprint {fingerprint}, but {address} \
+             answers with {other}. Take a key from this manager, or give the other one's address as `--manager`"
+        );
+    }
+    channel
 }
 
 /// A channel with mutual TLS.
@@ -163,6 +171,8 @@ impl std::error::Error for DialError {}
 #[derive(Debug)]
 struct PinnedCa {
     fingerprint: Fingerprint,
+    /// The fingerprint of the CA that was presented instead.
+    seen: Arc<OnceLock<Fingerprint>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -175,10 +185,10 @@ impl ServerCertVerifier for PinnedCa {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let ca = intermediates
-            .iter()
-            .find(|certificate| Fingerprint::of(certificate) == self.fingerprint)
-            .ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        let Some(ca) = intermediates.iter().find(|certificate| Fingerprint::of(certificate) == self.fingerprint) else {
+            self.seen.get_or_init(|| Fingerprint::of(intermediates.last().unwrap_or(end_entity)));
+            return Err(CertificateError::UnknownIssuer.into());
+        };
         let mut roots = RootCertStore::empty();
         roots.add(ca.clone().into_owned())?;
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
@@ -212,4 +222,45 @@ impl ServerCertVerifier for PinnedCa {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ServerConfig;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_of_another_manager_is_refused_with_both_fingerprints() {
+        let signed = rcgen::generate_simple_self_signed(vec![SERVER_NAME.to_owned()]).unwrap();
+        let certificate = signed.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(server));
+            while let Ok((stream, _)) = listener.accept().await {
+                // The client hangs up: that is what is tested.
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        let expected = Fingerprint::of(b"the CA of another manager");
+        let refused = connect_pinned(&address, expected).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "the auth key belongs to another manager: it names the CA with fingerprint {expected}, but {address} \
+                 answers with {}. Take a key from this manager, or give the other one's address as `--manager`",
+                Fingerprint::of(&certificate)
+            )
+        );
+    }
 }
