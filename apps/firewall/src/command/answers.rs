@@ -17,6 +17,7 @@ use super::answer::{
 };
 use crate::firewall::{Firewall, Running};
 use crate::port::Losses;
+use crate::port::netdev::{Device, Netdevs};
 use crate::worker::IoCounters;
 
 /// Answers a command on a running firewall.
@@ -171,6 +172,12 @@ impl IoSum {
 async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
     let wanted = command.value("interface").unwrap_or("all");
     let io = on_all(firewall, |inside| inside.io.clone()).await?;
+    // By netlink, which speaks of this process's own network namespace; /sys may show another one.
+    let listed = match Netdevs::connect() {
+        Ok(netdevs) => netdevs.list().await,
+        Err(error) => Err(error),
+    };
+    let listed = listed.map_err(|error| format!("{error:#}"))?;
     let running = firewall.running();
     let attachments = firewall.dataplane().attachments();
     let mut rows = Vec::new();
@@ -188,7 +195,7 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
                 state: match device {
                     _ if interface.loopback => "up",
                     None => "no port",
-                    Some(device) => link_state(&device.name),
+                    Some(device) => link_state(&listed, device),
                 },
                 mac: device.map_or_else(String::new, |device| mac_text(device.mac)),
                 zone: interface.zone.map_or_else(String::new, |id| tables.zone_name(id).to_owned()),
@@ -211,12 +218,10 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
     Ok(Answer::Interfaces(rows))
 }
 
-fn link_state(device: &str) -> &'static str {
-    // As the kernel sees it now; a device that went away has no file.
-    match std::fs::read_to_string(format!("/sys/class/net/{device}/carrier")) {
-        Ok(text) if text.trim() == "1" => "up",
-        _ => "down",
-    }
+/// As the kernel lists it now: a device that went away is down.
+fn link_state(listed: &[Device], device: &Device) -> &'static str {
+    let now = listed.iter().find(|one| one.index == device.index);
+    if now.is_some_and(|now| now.up && now.carrier) { "up" } else { "down" }
 }
 
 async fn neighbors(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
@@ -420,4 +425,30 @@ async fn on_all<T: Send + 'static>(
     work: impl Fn(&mut crate::worker::Inside<'_>) -> T + Clone + Send + 'static,
 ) -> Result<Vec<T>, String> {
     firewall.dataplane().on_all(work).await.map_err(|error| format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_state_is_what_the_kernel_lists_now() {
+        let device = |index, up, carrier| Device {
+            index,
+            name: "eth1".to_owned(),
+            mac: [2, 0, 0, 0, 0, 1],
+            mtu_bytes: 1500,
+            up,
+            carrier,
+        };
+        let attached = device(7, false, false);
+        for (listed, state) in [
+            (vec![device(3, true, true), device(7, true, true)], "up"),
+            (vec![device(7, true, false)], "down"),
+            (vec![device(7, false, true)], "down"),
+            (vec![device(3, true, true)], "down"),
+        ] {
+            assert_eq!(link_state(&listed, &attached), state, "{listed:?}");
+        }
+    }
 }
