@@ -4,6 +4,7 @@
 //! frames straight from there. Only [`afpacket`] exists so far; the worker knows just these traits.
 
 pub mod afpacket;
+pub mod claim;
 pub mod fanout;
 pub mod netdev;
 pub mod virtio;

@@ -23,6 +23,7 @@ use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_END, Link as LocalPair};
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
 use crate::logs::{LineWriter, record};
 use crate::manager::{self, LogQueue};
+use crate::port::claim::Claim;
 use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
@@ -75,6 +76,7 @@ struct Process {
     queue: Option<Arc<LogQueue>>,
     link: Option<(JoinHandle<()>, watch::Sender<bool>)>,
     _store: Arc<Store>,
+    _claims: Vec<Claim>,
 }
 
 async fn start(settings: &Settings) -> Result<Process> {
@@ -93,7 +95,7 @@ async fn start(settings: &Settings) -> Result<Process> {
 
     let netdevs = Netdevs::connect()?;
     let mut ids = Ids::default();
-    let mut attachments = data_ports(settings, &netdevs, &mut ids).await?;
+    let (mut attachments, claims) = data_ports(settings, &netdevs, &mut ids).await?;
     let local = local_link(&netdevs).await;
     let engine_link = match &local {
         Some((pair, link)) => {
@@ -132,7 +134,7 @@ async fn start(settings: &Settings) -> Result<Process> {
         settings.sessions_max,
         settings.control.display()
     );
-    Ok(Process { firewall, socket, local, log_task, queue, link, _store: store })
+    Ok(Process { firewall, socket, local, log_task, queue, link, _store: store, _claims: claims })
 }
 
 impl Process {
@@ -213,24 +215,25 @@ fn report(warnings: &[bartizan_model::diagnostic::Diagnostic], path: &Path, text
 
 /// The data ports, taken over from the kernel, with their interfaces' ids fixed for the life of the
 /// process.
-async fn data_ports(settings: &Settings, netdevs: &Netdevs, ids: &mut Ids) -> Result<Vec<Attachment>> {
+async fn data_ports(settings: &Settings, netdevs: &Netdevs, ids: &mut Ids) -> Result<(Vec<Attachment>, Vec<Claim>)> {
     let devices = netdevs.list().await?;
     let names: Vec<_> = devices.iter().map(|device| device.name.clone()).collect();
     let wanted = if settings.ports.is_empty() { PortName::defaults(&names) } else { settings.ports.clone() };
     if wanted.is_empty() {
         warn!("there is no data port: no device is called `eth1` or higher, and no `--port` was given");
     }
-    let mut attachments = Vec::new();
+    let (mut attachments, mut claims) = (Vec::new(), Vec::new());
     for PortName { interface, device } in wanted {
         let Some(device) = devices.iter().find(|one| one.name == device) else {
             bail!("there is no network device `{device}` for `{interface}`; there are: {}", names.join(", "));
         };
+        claims.push(Claim::take(device)?);
         netdevs.take_over(device).await?;
         let id = IfaceId(u16::try_from(ids.interfaces.intern(&interface))?);
         info!("`{interface}` is `{}` ({} bytes MTU)", device.name, device.mtu_bytes);
         attachments.push(Attachment { port: Port::Data(id), interface, device: device.clone() });
     }
-    Ok(attachments)
+    Ok((attachments, claims))
 }
 
 /// The local link with the responder behind it; without it the firewall forwards all the same.
