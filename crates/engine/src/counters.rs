@@ -25,6 +25,14 @@ macro_rules! counters {
                     .chain(DropReason::ALL.iter().map(|reason| (reason.as_str(), self.dropped(*reason))))
             }
 
+            /// One sentence about a counter, drop reasons included.
+            pub fn describe(name: &str) -> Option<&'static str> {
+                match name {
+                    $($name => Some(concat!($($doc),+).trim_ascii()),)*
+                    _ => DropReason::ALL.iter().find(|reason| reason.as_str() == name).map(|reason| reason.describe()),
+                }
+            }
+
             /// Adds those of another worker.
             pub fn add(&mut self, other: &Self) {
                 $(self.$field += other.$field;)*
@@ -94,5 +102,21 @@ impl Counters {
 
     pub(crate) fn drop_packets(&mut self, reason: DropReason, packets: u64) {
         self.drops[reason as usize] += packets;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_sentence_that_says_more_than_its_name() {
+        for (name, _) in Counters::default().all() {
+            let sentence = Counters::describe(name).unwrap();
+            assert!(sentence.ends_with('.') && sentence.contains(' '), "{name}: {sentence}");
+            assert_ne!(sentence.to_lowercase(), format!("{}.", name.replace('-', " ")));
+        }
+        assert_eq!(Counters::describe("rx-bytes"), Some("Bytes that came in, by IP length."));
+        assert_eq!(Counters::describe("nothing"), None);
     }
 }

@@ -76,13 +76,13 @@ async fn counters(firewall: &Firewall) -> Result<Answer, String> {
         io.add(one);
     }
     for (name, value) in sum.all() {
-        let reason = DropReason::ALL.iter().find(|reason| reason.as_str() == name);
+        let drop = DropReason::ALL.iter().any(|reason| reason.as_str() == name);
         rows.push(Counter {
             name: name.to_owned(),
             value,
-            severity: if reason.is_some() { "drop" } else { "info" },
+            severity: if drop { "drop" } else { "info" },
             category: "flow",
-            description: reason.map_or_else(|| name.replace('-', " "), |reason| reason.describe().to_owned()),
+            description: Counters::describe(name).unwrap_or_default().to_owned(),
         });
     }
     rows.extend(io.rows(firewall.logs_lost()));
