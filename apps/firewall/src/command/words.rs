@@ -46,6 +46,12 @@ const fn node(word: &'static str, help: &'static str, then: Then) -> Node {
     Node { word, help, then }
 }
 
+/// Protocols by number or by the names that values know.
+const PROTOCOL: &str = "NUMBER|tcp|udp|icmp|icmp6";
+
+/// States of sessions, as they may be written.
+const STATES: &str = "opening|active|closing|closed|discard";
+
 const FILTER: &[Node] = &[node(
     "filter",
     "only sessions that match all of",
@@ -54,12 +60,12 @@ const FILTER: &[Node] = &[node(
         optional("destination", "ADDRESS"),
         optional("source-port", "PORT"),
         optional("destination-port", "PORT"),
-        optional("protocol", "NUMBER"),
+        optional("protocol", PROTOCOL),
         optional("from", "ZONE"),
         optional("to", "ZONE"),
         optional("rule", "RULE"),
         optional("nat-rule", "RULE"),
-        optional("state", "STATE"),
+        optional("state", STATES),
     ]),
 )];
 
@@ -94,7 +100,7 @@ const FLOW: &[Choice] = &[
     required("to", "ZONE"),
     required("source", "ADDRESS"),
     required("destination", "ADDRESS"),
-    required("protocol", "NUMBER"),
+    required("protocol", PROTOCOL),
     optional("source-port", "PORT"),
     optional("destination-port", "PORT"),
 ];
@@ -104,7 +110,7 @@ const NAT_FLOW: &[Choice] = &[
     required("to", "ZONE"),
     required("source", "ADDRESS"),
     required("destination", "ADDRESS"),
-    required("protocol", "NUMBER"),
+    required("protocol", PROTOCOL),
     optional("source-port", "PORT"),
     optional("destination-port", "PORT"),
     optional("to-interface", "INTERFACE"),
@@ -132,7 +138,7 @@ const EXPLAIN: &[Choice] = &[
     optional("from", "ZONE"),
     required("source", "ADDRESS"),
     required("destination", "ADDRESS"),
-    required("protocol", "NUMBER"),
+    required("protocol", PROTOCOL),
     optional("source-port", "PORT"),
     optional("destination-port", "PORT"),
 ];
@@ -379,7 +385,7 @@ mod tests {
     fn all_missing_options_are_named_at_once() {
         let mistake = parse(&words("test security-policy-match from trust source 10.0.0.5")).unwrap_err();
         let missing: Vec<_> = mistake.possible.iter().map(|(word, _)| word.as_str()).collect();
-        assert_eq!(missing, ["to ZONE", "destination ADDRESS", "protocol NUMBER"]);
+        assert_eq!(missing, ["to ZONE", "destination ADDRESS", "protocol NUMBER|tcp|udp|icmp|icmp6"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bartizan_policy::tables::{Compiled, ZoneId};
 use ipnet::IpNet;
 
 use super::on_all;
-use super::values::{network, number, optional_number};
+use super::values::{network, number, optional_number, protocol};
 use crate::command::Command;
 use crate::command::answer::{Answer, Cleared, Direction, Session, SessionInfo, Sessions};
 use crate::firewall::Firewall;
@@ -28,7 +28,7 @@ pub(super) struct Filter {
     to: Option<String>,
     rule: Option<String>,
     nat_rule: Option<String>,
-    state: Option<String>,
+    state: Option<SessionState>,
 }
 
 impl Filter {
@@ -45,12 +45,12 @@ impl Filter {
             destination: network(command, "destination")?,
             source_port: optional_number(command, "source-port")?,
             destination_port: optional_number(command, "destination-port")?,
-            protocol: optional_number(command, "protocol")?,
+            protocol: command.value("protocol").map(|_| protocol(command)).transpose()?,
             from: text("from"),
             to: text("to"),
             rule: text("rule"),
             nat_rule: text("nat-rule"),
-            state: text("state").map(|state| state.to_ascii_uppercase()),
+            state: command.value("state").map(state).transpose()?,
         })
     }
 
@@ -72,7 +72,7 @@ impl Filter {
                 .nat_rule
                 .as_deref()
                 .is_none_or(|name| view.nat_rule.is_some_and(|id| tables.nat_rule_name(id) == name))
-            && self.state.as_deref().is_none_or(|state| state == state_name(view.state))
+            && self.state.is_none_or(|state| state == view.state)
     }
 }
 
@@ -144,6 +144,17 @@ fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Sessi
     }
 }
 
+/// All states in the order of a session's life.
+const STATES: [SessionState; 5] =
+    [SessionState::Opening, SessionState::Active, SessionState::Closing, SessionState::Closed, SessionState::Discard];
+
+fn state(text: &str) -> Result<SessionState, String> {
+    STATES.into_iter().find(|state| state_name(*state).eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let names = STATES.map(|state| format!("`{}`", state_name(state).to_ascii_lowercase()));
+        format!("`{text}` after `state` is no state of a session; they are {}", names.join(", "))
+    })
+}
+
 fn state_name(state: SessionState) -> &'static str {
     match state {
         SessionState::Opening => "OPENING",
@@ -192,5 +203,29 @@ pub(super) async fn clear(filter: Filter, firewall: &Firewall) -> Result<Answer,
     match id {
         Some(id) if cleared == 0 => Err(format!("there is no session {id}")),
         _ => Ok(Answer::Cleared(Cleared { cleared })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(line: &str) -> Result<Filter, String> {
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        Filter::read(&crate::command::words::parse(&words).unwrap())
+    }
+
+    #[test]
+    fn a_filter_knows_states_and_protocols_by_name_and_says_which() {
+        let known = filter("show session all filter state DISCARD protocol udp").unwrap();
+        assert_eq!((known.state, known.protocol), (Some(SessionState::Discard), Some(17)));
+        assert_eq!(
+            filter("show session all filter state bogus").unwrap_err(),
+            "`bogus` after `state` is no state of a session; they are `opening`, `active`, `closing`, `closed`, `discard`"
+        );
+        assert_eq!(
+            filter("show session all filter protocol 256").unwrap_err(),
+            "`256` after `protocol` is neither a number from 0 to 255 nor `tcp`, `udp`, `icmp` or `icmp6`"
+        );
     }
 }

@@ -42,7 +42,14 @@ pub(super) fn protocol(command: &Command) -> Result<u8, String> {
         Some("udp") => Ok(17),
         Some("icmp") => Ok(1),
         Some("icmp6") => Ok(58),
-        _ => number(command, "protocol"),
+        text => {
+            let text = text.unwrap_or_default();
+            text.parse().map_err(|_| {
+                format!(
+                    "`{text}` after `protocol` is neither a number from 0 to 255 nor `tcp`, `udp`, `icmp` or `icmp6`"
+                )
+            })
+        }
     }
 }
 
@@ -54,10 +61,6 @@ pub(super) fn number<T: std::str::FromStr>(command: &Command, name: &str) -> Res
 pub(super) fn optional_number<T: std::str::FromStr>(command: &Command, name: &str) -> Result<Option<T>, String> {
     if command.value(name).is_none() {
         return Ok(None);
-    }
-    if name == "protocol" {
-        let known = protocol(command)?;
-        return known.to_string().parse().map(Some).map_err(|_| "a protocol number has 8 bits".to_owned());
     }
     number(command, name).map(Some)
 }
