@@ -111,7 +111,7 @@ async fn start(settings: &Settings) -> Result<Process> {
         local: engine_link,
     };
     let local = local.map(|(pair, _)| pair);
-    let started = start_workers(&plane, attachments, ids, first).await;
+    let started = start_workers(&plane, attachments, ids, first, &settings.source).await;
     let (firewall, lines) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -263,16 +263,20 @@ async fn start_workers(
     attachments: Vec<Attachment>,
     ids: Ids,
     first: Option<Enforced>,
+    source: &Source,
 ) -> Result<(Arc<Firewall>, mpsc::Receiver<SessionLog>)> {
     let (plane, lines) = Dataplane::start(settings, attachments, Clock::start())?;
     let firewall = Arc::new(Firewall::new(plane, ids));
     if let Some(enforced) = first {
         let text = enforced.text.clone();
-        let version = enforced.version;
+        let name = match source {
+            Source::File(path) => format!("`{}`", path.display()),
+            Source::Manager(_) => format!("configuration version {}, which the manager pushed,", enforced.version),
+        };
         match firewall.enforce(enforced, None, Instant::now()).await {
             Ok(done) => {
                 report(&done.warnings, Path::new("configuration"), &text);
-                info!("configuration version {version} is enforced");
+                info!("{name} is enforced");
             }
             // What was enforced by an older version of this software may be refused by this one.
             Err(diagnostics) => {
