@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use bartizan_firewall::auth_key::AuthKey;
@@ -116,7 +116,7 @@ pub(crate) struct Manager {
     pub(crate) data_dir: PathBuf,
 
     /// Where clients and firewalls connect to.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     pub(crate) listen: SocketAddr,
 }
 
@@ -146,6 +146,18 @@ pub(crate) struct Question {
 
 fn auth_key(text: &str) -> Result<AuthKey, String> {
     AuthKey::parse(text).map_err(|error| error.to_string())
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    Err(match text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => {
+            format!("the port is missing: write it behind the address, as in `{}`", SocketAddr::new(address, 8443))
+        }
+        Err(_) => "it takes an IP address and a port, as in `0.0.0.0:8443` or `[::]:8443`".to_owned(),
+    })
 }
 
 fn port(text: &str) -> Result<PortName, String> {
@@ -186,6 +198,16 @@ mod tests {
         assert!(parse("bartizan firewall --config a.xml").is_ok());
         assert!(parse("bartizan firewall --config a.xml --port ethernet1/1=eth1 --port ethernet1/2=eth2").is_ok());
         assert!(parse("bartizan firewall --config a.xml --workers 0").is_err());
+    }
+
+    #[test]
+    fn a_listen_address_without_its_port_is_told_what_is_missing() {
+        assert_eq!(listen("127.0.0.1:443"), Ok("127.0.0.1:443".parse().unwrap()));
+        for (text, example) in [("127.0.0.1", "`127.0.0.1:8443`"), ("::1", "`[::1]:8443`"), ("[::1]", "`[::1]:8443`")] {
+            let refused = listen(text).unwrap_err();
+            assert!(refused.starts_with("the port is missing") && refused.ends_with(example), "{refused}");
+        }
+        assert!(listen("localhost:443").unwrap_err().starts_with("it takes an IP address and a port"));
     }
 
     #[test]
