@@ -198,7 +198,7 @@ pub struct SessionView {
     /// Where the client's packets come in.
     pub ingress: IfaceId,
     /// Where they go out; the interface that owns the address for local delivery; where
-    /// they would have gone when refused; `None` when that was never asked.
+    /// they would have gone when refused; `None` in a drop line.
     pub egress: Option<IfaceId>,
     /// Source zone.
     pub from: Option<ZoneId>,
