@@ -1,11 +1,42 @@
-//! How are files with secrets written?
+//! How are files with secrets written, and who may have the data directory?
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+
+/// Locked by the manager that runs on a data directory.
+const LOCK: &str = "lock";
+
+/// Keeps other managers away from a data directory until it is dropped; the kernel lets go of it when the
+/// process ends, however it does.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    /// Locked while open.
+    _file: File,
+}
+
+/// Takes a data directory for this manager alone.
+pub(crate) fn lock_directory(directory: &Path) -> anyhow::Result<DirectoryLock> {
+    let path = directory.join(LOCK);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another manager uses the data directory `{}`; stop it, or give this one a directory of its own",
+            directory.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+    }
+}
 
 /// Makes a directory only its owner can enter, and its parents.
 pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
