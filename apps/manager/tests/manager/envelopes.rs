@@ -345,6 +345,45 @@ async fn a_password_in_the_candidate_counts_at_once_and_a_reader_only_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_password_does_not_come_back_when_the_entry_of_admin_goes() {
+    const ADMIN: &str = "/config/mgt-config/users/entry[@name='admin']";
+    const BOB: &str = "/config/mgt-config/users/entry[@name='bob']";
+    let server = Server::start().await;
+    let login = async |user: &str, password: &str| {
+        server.send(&[("type", "version")], &[("authorization", &basic(user, password))]).await.status
+    };
+    let hashed = "<request><password-hash><password>geheim</password></password-hash></request>";
+    let hash = between(&server.op(hashed).await, "<phash>", "</phash>").to_owned();
+    let superuser = "<permissions><role-based><superuser>yes</superuser></role-based></permissions>";
+    server.set(BOB, &format!("<phash>{hash}</phash>{superuser}")).await;
+    assert_eq!((login("bob", "geheim").await, login("admin", PASSWORD).await), (200, 200), "admin has no phash yet");
+    let bob = basic("bob", "geheim");
+    let edit = async |action: &str, xpath: &str, element: &str| {
+        let edit = [("type", "config"), ("action", action), ("xpath", xpath), ("element", element)];
+        server.send(&edit, &[("authorization", &bob)]).await.body
+    };
+
+    // A hash of somebody else's admits nobody, and does not uncover the first password.
+    assert!(edit("set", ADMIN, "<phash>$5$abc$foreign</phash>").await.contains("command succeeded"));
+    assert_eq!((login("admin", PASSWORD).await, login("admin", "geheim").await), (403, 403));
+    assert_eq!(server.api(&[("type", "version")]).await.status, 403, "keys made with it end too");
+    assert!(
+        edit("edit", ADMIN, &format!("<entry name='admin'><phash/>{superuser}</entry>")).await.contains("succeeded")
+    );
+    assert_eq!(login("admin", PASSWORD).await, 403);
+    assert!(edit("delete", ADMIN, "").await.contains("command succeeded"));
+    assert_eq!(login("admin", PASSWORD).await, 403, "somebody else is superuser");
+
+    // The last superuser cannot be locked out by an edit.
+    let refused = edit("set", BOB, "<phash>$5$abc$foreign</phash>").await;
+    assert!(refused.contains("code=\"15\"") && refused.contains("nobody could log in as superuser"), "{refused}");
+    assert_eq!(login("bob", "geheim").await, 200);
+    // With no superuser named at all, the first password is what is left.
+    assert!(edit("delete", BOB, "").await.contains("command succeeded"));
+    assert_eq!((login("bob", "geheim").await, login("admin", PASSWORD).await), (403, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_are_in_the_config_log_and_passwords_are_not() {
     let server = Server::start().await;
     server.set(ADDRESSES, r#"<entry name="a"><fqdn>a.example</fqdn></entry>"#).await;
