@@ -112,7 +112,25 @@ async fn only_the_certificate_given_last_may_attach() {
     let server = Server::start().await;
     let key = auth_key(&server).await;
     let (old, enrolled) = enrol(&server, &key, "").await.unwrap();
-    let (new, again) = enrol(&server, &key, &enrolled.serial).await.unwrap();
+    // A known serial is only for whom the administrator lets have it, and only once; the refusal uses up no key.
+    let add =
+        "<request><authkey><add><name>once</name><lifetime>60</lifetime><count>1</count></add></authkey></request>";
+    let once = between(&server.op(add).await, "VM auth key ", " generated.").to_owned();
+    let refused = enrol(&server, &once, &enrolled.serial).await.err().unwrap();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    assert!(refused.message().contains("request device re-enrol serial"), "{}", refused.message());
+    let attached = Device::attach(&server, old.clone(), &enrolled.serial, "").await.unwrap();
+    attached.wait_until_known(&server).await;
+    let allow =
+        format!("<request><device><re-enrol><serial>{}</serial></re-enrol></device></request>", enrolled.serial);
+    assert!(server.op(&allow).await.contains("may enrol again, once"));
+    let refused = enrol(&server, "wrong", &enrolled.serial).await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated, "an allowance is no key");
+    let (new, again) = enrol(&server, &once, &enrolled.serial).await.unwrap();
+    let refused = enrol(&server, &key, &enrolled.serial).await.err().unwrap();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    let mut attached = attached;
+    assert_eq!(attached.next().await.unwrap().unwrap_err().code(), Code::Aborted, "its certificate ended");
     assert_eq!(again.serial, enrolled.serial);
     let refused = Device::attach(&server, old, &enrolled.serial, "").await.err().unwrap();
     assert_eq!(refused.code(), Code::PermissionDenied);
@@ -138,6 +156,40 @@ async fn only_the_certificate_given_last_may_attach() {
         Ok(mut stream) => tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 64]).await.is_err(),
     };
     assert!(failed, "the handshake must be refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_device_is_cut_off_and_its_certificate_worth_nothing() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    let remove = format!("<request><device><remove><serial>{serial}</serial></remove></device></request>");
+    place(&server, &serial).await;
+    server.commit().await;
+    let refused = server.op(&remove).await;
+    assert!(
+        refused.contains(
+            "<line> device-group -&gt; dg -&gt; devices</line><line> template-stack -&gt; stack -&gt; devices</line>"
+        ),
+        "{refused}"
+    );
+    for path in ["device-group", "template-stack"] {
+        let xpath = format!("{LOCALHOST}/{path}");
+        let deleted = server.body(&[("type", "config"), ("action", "delete"), ("xpath", &xpath)]).await;
+        assert!(deleted.contains("command succeeded"), "{deleted}");
+    }
+    server.commit().await;
+    let removed = server.op(&remove).await;
+    assert!(removed.contains(&format!("{serial} removed")), "{removed}");
+    assert_eq!(device.next().await.unwrap().unwrap_err().code(), Code::Aborted);
+    let refused = Device::attach(&server, device.identity, &serial, "").await.err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(!server.op("<show><devices><all/></devices></show>").await.contains(&serial));
+    let again = server.op(&remove).await;
+    assert!(again.contains("code=\"7\"") && again.contains("is not in the inventory"), "{again}");
+    // The serial is free again.
+    let key = auth_key(&server).await;
+    assert_eq!(enrol(&server, &key, &serial).await.unwrap().1.serial, serial);
 }
 
 #[tokio::test(flavor = "multi_thread")]
