@@ -347,13 +347,23 @@ async fn logs_are_stored_once_found_again_and_bounded() {
     let bad = server.body(&[("type", "log"), ("log-type", "traffic"), ("query", "(adr.src in 10.0.0.1)")]).await;
     assert!(bad.contains("at character 2: `adr.src` is not a field of this log; did you mean `addr.src`?"), "{bad}");
 
+    // The flag tells translated sessions from those that are not.
+    let (untranslated, unchanged) = (record(201), record(202));
+    let untranslated = TrafficLog { nat_source: String::new(), nat_destination: String::new(), ..untranslated };
+    let unchanged = TrafficLog { nat_source: unchanged.source.clone(), ..unchanged };
+    device.log("boot-1", 6, vec![untranslated, unchanged]).await;
+    for (session, flag) in [(1, "yes"), (201, "no"), (202, "no")] {
+        let found = traffic(&server, &format!("(sessionid eq {session})")).await;
+        assert_eq!(between(&found, "<flag-nat>", "</flag-nat>"), flag, "session {session}");
+    }
+
     // A restarted firewall counts from one again; only so many rows are kept.
     device.log("boot-2", 100, (1..=100).map(record).collect()).await;
     let all = traffic(&server, "").await;
     assert!(all.contains("<logs count=\"50\"") && !all.contains("<src>10.0.0.50</src>"), "{all}");
     let status = server.op("<show><logging-status/></show>").await;
     assert!(
-        status.contains("<stored>104</stored><repeated>2</repeated><deleted-by-retention>54</deleted-by-retention>"),
+        status.contains("<stored>106</stored><repeated>2</repeated><deleted-by-retention>56</deleted-by-retention>"),
         "{status}"
     );
 }
