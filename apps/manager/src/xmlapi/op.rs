@@ -33,7 +33,7 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     };
     let words = words(&command);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let reads = matches!(words.first(), Some(&("show" | "check" | "test")));
+    let reads = matches!(words.first(), Some(&("show" | "check" | "test" | "explain")));
     let harmless = reads || matches!(words[..], ["request", "password-hash", ..]);
     if !harmless && let Some(refusal) = refuse_change(caller) {
         return refusal;

@@ -1,7 +1,7 @@
 //! Firewalls: enrolment, pushes, logs and commands over the real protocol.
 
 use crate::common::device::{Device, auth_key, enrol};
-use crate::common::{Server, between};
+use crate::common::{Server, basic, between};
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{CommandResult, Diagnostic, PushResult, TrafficLog};
@@ -319,6 +319,40 @@ async fn commands_reach_the_device_and_its_answers_the_client() {
     let ((), (all, one)) = tokio::join!(answer, ask);
     assert_eq!(all, r#"<response status="success"><result><entry><idx>7</idx></entry></result></response>"#);
     assert!(one.contains("status=\"error\"") && one.contains("no such session"), "{one}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_may_ask_a_device_but_not_change_it() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    let hashed = "<request><password-hash><password>geheim</password></password-hash></request>";
+    let hash = between(&server.op(hashed).await, "<phash>", "</phash>").to_owned();
+    let user = format!(
+        "<entry name='eve'><phash>{hash}</phash><permissions><role-based><superreader>yes</superreader></role-based></permissions></entry>"
+    );
+    server.set("/config/mgt-config/users", &user).await;
+    let eve = basic("eve", "geheim");
+    let ask = async |command: &str| {
+        let parameters = [("type", "op"), ("cmd", command), ("target", serial.as_str())];
+        server.send(&parameters, &[("authorization", &eve)]).await
+    };
+    for command in [
+        "<show><session><all/></session></show>",
+        "<test><security-policy-match><from>trust</from></security-policy-match></test>",
+        "<explain><from>trust</from></explain>",
+    ] {
+        let answer = async {
+            let Some(Ok(ToDevice::Command(asked))) = device.next().await else { panic!("a command was expected") };
+            assert_eq!(asked.xml, command);
+            let xml = "<done/>".to_owned();
+            device.send(FromDevice::CommandResult(CommandResult { id: asked.id, ok: true, xml })).await;
+        };
+        let (answered, ()) = tokio::join!(ask(command), answer);
+        assert!(answered.body.contains("<done/>"), "{command}: {}", answered.body);
+    }
+    let refused = ask("<clear><session><all/></session></clear>").await;
+    assert!(refused.status == 403 && refused.body.contains("code=\"16\""), "{}", refused.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
