@@ -286,12 +286,22 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
     let job = server.commit_all(PUSH_GROUP).await;
     assert!(job.contains(&format!("{serial} not connected")) && !job.contains("<tfin/>"), "{job}");
 
-    let unknown = PUSH_GROUP.replace("'dg'", "'nobody'");
-    let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &unknown)]).await;
-    assert!(
-        refused.contains("code=\"12\"") && refused.contains("`nobody` is not part of the running configuration"),
-        "{refused}"
-    );
+    server.set(&format!("{LOCALHOST}/device-group"), "<entry name='pending'/>").await;
+    let group = |name: &str| PUSH_GROUP.replace("'dg'", &format!("'{name}'"));
+    let device = "<commit-all><shared-policy><device-group><entry name='dg'><devices><entry name='BZT1'/></devices></entry></device-group></shared-policy></commit-all>";
+    for (command, reason) in [
+        (group("dgg"), "device group `dgg` does not exist; did you mean `dg`?</line>"),
+        (group("nobody"), "device group `nobody` does not exist</line>"),
+        (
+            group("pending"),
+            "`pending` is not part of the running configuration yet; commit it before it is pushed</line>",
+        ),
+        (PUSH_STACK.replace("stack<", "stak<"), "template stack `stak` does not exist; did you mean `stack`?</line>"),
+        (device.to_owned(), "`BZT1` is no device of what is pushed</line>"),
+    ] {
+        let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &command)]).await;
+        assert!(refused.contains("code=\"12\"") && refused.contains(reason), "{command}: {refused}");
+    }
     let odd = "<commit-all><template><name>net</name><nonsense/></template></commit-all>";
     let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", odd)]).await;
     assert!(refused.contains("<line> commit-all -&gt; template -&gt; nonsense unexpected here</line><line> commit-all -&gt; template  is unexpected</line><line> commit-all  is unexpected</line>"), "{refused}");
