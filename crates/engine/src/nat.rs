@@ -91,11 +91,12 @@ impl Engine {
         })
     }
 
-    /// Whether a flow belongs to a session that goes on; one that is only remembered as refused makes
+    /// Whether a flow belongs to a session that goes on; one that is over, or only remembered as refused, makes
     /// way for the replies of one that is allowed.
     fn is_taken(&mut self, server: &Key) -> bool {
         let Some((slot, _)) = self.table.find(server) else { return false };
-        if self.table[slot].kind == Kind::Refused {
+        let over = self.table[slot].expires() <= self.now;
+        if over || self.table[slot].kind == Kind::Refused {
             self.end(slot, EndReason::AgedOut);
             return false;
         }

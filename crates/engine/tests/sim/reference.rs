@@ -198,14 +198,15 @@ impl Reference {
         }
         (tuple.source, tuple.source_port) = (source, port);
         let server = Side { router: self.sessions[forward.session].server.router.clone(), tuple: tuple.reversed() };
-        let others = self.sessions.iter().enumerate().filter(|(at, _)| *at != forward.session);
-        for (_, other) in others {
-            if other.client == server || other.is_server(&server.router, &server.tuple) {
-                return Err(format!("{tuple:?} is in use by another session"));
-            }
+        let session = &mut self.sessions[forward.session];
+        (session.server, session.unlearned) = (server.clone(), None);
+        let met = |other: &Session| other.client == server || other.is_server(&server.router, &server.tuple);
+        let refused = |other: &Session| matches!(other.kind, Kind::Refused { .. });
+        // What is only remembered as refused makes way.
+        self.sessions.retain(|other| !(met(other) && refused(other)));
+        if self.sessions.iter().filter(|other| met(other)).count() > 1 {
+            return Err(format!("{tuple:?} is in use by another session"));
         }
-        self.sessions[forward.session].server = server;
-        self.sessions[forward.session].unlearned = None;
         Ok(())
     }
 
@@ -213,7 +214,7 @@ impl Reference {
     /// cannot be changed may meet another session.
     pub(crate) fn collide(&mut self, forward: &Forward) -> bool {
         let tuple = forward.packet.tuple();
-        self.sessions.remove(forward.session);
+        let session = self.sessions.remove(forward.session);
         let Some(ranges) = forward.source.as_ref().filter(|_| !has_identity(tuple.protocol)) else { return false };
         let answers = |side: &Side| {
             let of_pool = ranges.iter().any(|(first, last)| (first..=last).contains(&&side.tuple.destination));
@@ -221,7 +222,8 @@ impl Reference {
         };
         let in_the_way =
             |other: &Session| answers(&other.client) || answers(&other.server) || other.unlearned.is_some();
-        self.sessions.iter().any(in_the_way)
+        // It may even meet itself, when it is turned back to where it came from.
+        answers(&session.client) || self.sessions.iter().any(in_the_way)
     }
 
     fn find(&self, router: &str, tuple: &Tuple) -> Option<usize> {

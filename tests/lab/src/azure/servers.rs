@@ -25,11 +25,11 @@ pub fn start(lab: &Lab, hosts: &Hosts) -> Result<Vec<Process>> {
     servers.push(hosts.internet.spawn(
         &[
             "dnsmasq",
-            "--keep-in-foreground",
+            // Debug mode: the one in which it keeps its user, which it could not change in a user namespace.
+            "--no-daemon",
             "--conf-file=/dev/null",
             "--no-resolv",
             "--no-hosts",
-            "--user=root",
             "--pid-file=",
             "--bind-interfaces",
             &format!("--listen-address={DNS}"),
@@ -40,9 +40,14 @@ pub fn start(lab: &Lab, hosts: &Hosts) -> Result<Vec<Process>> {
     )?);
     servers.push(hosts.internet.spawn(&["iperf3", "--server", "--bind", WEB], &[], &lab.dir().join("iperf3.log"))?);
     servers.push(hosts.app2.spawn(&["iperf3", "--server"], &[], &lab.dir().join("iperf3-app2.log"))?);
-    for (host, port) in
-        [(&hosts.app1, 80), (&hosts.app2, 80), (&hosts.internet, 80), (&hosts.internet, 5201), (&hosts.app2, 5201)]
-    {
+    for (host, port) in [
+        (&hosts.app1, 80),
+        (&hosts.app2, 80),
+        (&hosts.internet, 53),
+        (&hosts.internet, 80),
+        (&hosts.internet, 5201),
+        (&hosts.app2, 5201),
+    ] {
         eventually(&format!("port {port} on `{}` listens", host.name()), Duration::from_secs(10), || {
             let listening = host.run(&["ss", "-Hltn", &format!("sport = :{port}")])?;
             (!listening.is_empty()).then_some(()).context("nobody listens")

@@ -28,21 +28,25 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A figure for `target/bench.json`. `floor` and `aim` are ratios to the peer, or absolute where there
-/// is none; `better` says which direction is good.
-fn figure(
-    name: &str,
-    (value, unit): (f64, &str),
-    peer: Option<(&str, f64)>,
-    (floor, aim): (f64, f64),
-    higher_is_better: bool,
-) -> Value {
-    let ratio = peer.map(|(_, peer)| value / peer);
-    let judged = ratio.unwrap_or(value);
-    let meets = if higher_is_better { judged >= floor } else { judged <= floor };
+/// What a figure is held to: its ratio to the peer, or the value itself; a floor to reach and an aim.
+#[derive(Clone, Copy)]
+enum Goal {
+    /// The ratio, the higher the better.
+    RatioAtLeast { floor: f64, aim: f64 },
+    /// The value, the lower the better.
+    ValueAtMost { floor: f64, aim: f64 },
+}
+
+/// A figure for `target/bench.json`.
+fn figure(name: &str, (value, unit): (f64, &str), (peer_name, peer): (&str, f64), goal: Goal) -> Value {
+    let ratio = value / peer;
+    let (floor, aim, meets) = match goal {
+        Goal::RatioAtLeast { floor, aim } => (floor, aim, ratio >= floor),
+        Goal::ValueAtMost { floor, aim } => (floor, aim, value <= floor),
+    };
     json!({
-        "name": name, "value": round(value), "unit": unit, "peer": peer.map(|(name, value)| format!("{name} = {}", round(value))),
-        "ratio": ratio.map(round), "floor": floor, "aim": aim, "meets_floor": meets,
+        "name": name, "value": round(value), "unit": unit, "peer": format!("{peer_name} = {} {unit}", round(peer)),
+        "ratio": round(ratio), "floor": floor, "aim": aim, "meets_floor": meets,
     })
 }
 
@@ -60,34 +64,22 @@ fn network_figures(binary: &Path) -> Result<Vec<Value>> {
     let [rate_ours, rate_kernel, rate_many, rate_many_kernel] = rate[..] else {
         anyhow::bail!("four sides were measured")
     };
+    let at_least = |floor, aim| Goal::RatioAtLeast { floor, aim };
+    let kernel = "kernel conntrack + masquerade";
     Ok(vec![
-        figure(
-            "tcp-1-stream-nat",
-            (tcp_ours, "Gbit/s"),
-            Some(("kernel conntrack + masquerade", tcp_kernel)),
-            (0.75, 1.0),
-            true,
-        ),
-        figure(
-            "connection-rate-nat",
-            (rate_ours, "1/s"),
-            Some(("kernel conntrack + masquerade", rate_kernel)),
-            (0.75, 0.95),
-            true,
-        ),
+        figure("tcp-1-stream-nat", (tcp_ours, "Gbit/s"), (kernel, tcp_kernel), at_least(0.75, 1.0)),
+        figure("connection-rate-nat", (rate_ours, "1/s"), (kernel, rate_kernel), at_least(0.75, 0.95)),
         figure(
             "connection-rate-nat-5000-rules",
             (rate_many, "1/s"),
-            Some(("kernel with 5000 linear rules", rate_many_kernel)),
-            (3.0, 5.0),
-            true,
+            ("kernel with 5000 linear rules", rate_many_kernel),
+            at_least(3.0, 5.0),
         ),
         figure(
             "connection-rate-5000-rules-vs-1",
             (rate_many, "1/s"),
-            Some(("ours with 1 rule", rate_ours)),
-            (0.95, 1.0),
-            true,
+            ("ours with 1 rule", rate_ours),
+            at_least(0.95, 1.0),
         ),
     ])
 }
@@ -109,41 +101,67 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Reads the medians of the engine's micro-benches out of divan's table.
+/// Reads the engine's micro-benches out of divan's table: the median rate stands in the line below each
+/// row. The peer is the bench that only moves the same frames through memory.
 fn engine_figures(table: &str) -> Vec<Value> {
-    let wanted = [
-        ("established", "256", "engine-ns-per-packet-256-flows", (60.0, 40.0)),
-        ("established", "1000000", "engine-ns-per-packet-1m-flows", (150.0, 80.0)),
-    ];
-    let mut group = String::new();
-    let mut figures = Vec::new();
+    let mut rows: Vec<(String, f64)> = Vec::new();
+    let (mut group, mut row) = (String::new(), String::new());
     for line in table.lines() {
+        let columns: Vec<&str> = line.trim_end().rsplitn(6, '│').collect();
+        let [_, _, _, median, _, first] = columns[..] else { continue };
         let name: String =
-            line.chars().skip_while(|c| "│├╰─ ".contains(*c)).take_while(|c| !c.is_whitespace()).collect();
-        let columns: Vec<&str> = line.split('│').map(str::trim).collect();
-        let median = columns.iter().rev().nth(3).and_then(|cell| nanoseconds(cell));
-        match median {
-            None => group = name,
-            Some(median) => {
-                for (bench, argument, figure_name, goals) in wanted {
-                    if group == bench && name == argument {
-                        figures.push(figure(figure_name, (median, "ns"), None, goals, false));
-                    }
-                }
-            }
+            first.chars().skip_while(|c| "│├╰─ ".contains(*c)).take_while(|c| !c.is_whitespace()).collect();
+        match nanoseconds_per_item(median.trim()) {
+            Some(nanoseconds) => rows.push((format!("{group}/{row}"), nanoseconds)),
+            None if median.trim().is_empty() => group = name,
+            None => row = name,
         }
     }
-    figures
+    let find = |name: &str| rows.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+    [("256", (60.0, 40.0)), ("1000000", (150.0, 80.0))]
+        .into_iter()
+        .filter_map(|(flows, (floor, aim))| {
+            let engine = find(&format!("established/{flows}"))?;
+            let memory = find(&format!("established_baseline/{flows}"))?;
+            let name = format!("engine-established-{flows}-flows");
+            let peer = ("moving the same frames through memory", memory);
+            Some(figure(&name, (engine, "ns/packet"), peer, Goal::ValueAtMost { floor, aim }))
+        })
+        .collect()
 }
 
-fn nanoseconds(cell: &str) -> Option<f64> {
+/// `15.15 Mitem/s` as nanoseconds for one.
+fn nanoseconds_per_item(cell: &str) -> Option<f64> {
     let (number, unit) = cell.split_once(' ')?;
     let scale = match unit {
-        "ns" => 1.0,
-        "µs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
+        "item/s" => 1.0,
+        "Kitem/s" => 1e3,
+        "Mitem/s" => 1e6,
+        "Gitem/s" => 1e9,
         _ => return None,
     };
-    Some(number.parse::<f64>().ok()? * scale)
+    Some(1e9 / (number.parse::<f64>().ok()? * scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_rate_of_the_engine_is_read_from_the_table() {
+        let table = "\
+engine                   fastest       │ slowest       │ median        │ mean          │ samples │ iters
+├─ established                         │               │               │               │         │
+│  ╰─ 256                67.26 µs      │ 109.6 µs      │ 67.57 µs      │ 69.62 µs      │ 30      │ 30
+│                        15.22 Mitem/s │ 9.341 Mitem/s │ 20 Mitem/s    │ 14.7 Mitem/s  │         │
+╰─ established_baseline                │               │               │               │         │
+   ╰─ 256                1.526 µs      │ 1.541 µs      │ 1.532 µs      │ 1.531 µs      │ 30      │ 60
+                         670.7 Mitem/s │ 664.1 Mitem/s │ 500 Mitem/s   │ 668.5 Mitem/s │         │
+";
+        let figures = engine_figures(table);
+        assert_eq!(figures.len(), 1, "{figures:?}");
+        assert_eq!(figures[0]["value"], 50.0);
+        assert_eq!(figures[0]["ratio"], 25.0);
+        assert_eq!(figures[0]["meets_floor"], true);
+    }
 }

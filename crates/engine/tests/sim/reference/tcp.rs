@@ -2,7 +2,7 @@
 
 use super::super::frames::{ACK, Body, FIN, Packet, RST, SYN};
 
-/// How far a sequence number may be off and still be a plausible reset.
+/// How far a sequence number may be off and still be of this connection.
 const NEAR: u32 = 16 << 20;
 
 /// A connection through the firewall.
@@ -162,9 +162,9 @@ impl Connection {
     }
 }
 
-/// Keeps the later of two sequence numbers.
+/// Keeps the later of two sequence numbers; one that is too far ahead is of some other connection.
 fn later(known: &mut Option<u32>, number: u32) {
-    if known.is_none_or(|known| (number.wrapping_sub(known) as i32) > 0) {
+    if known.is_none_or(|known| number.wrapping_sub(known) <= NEAR) {
         *known = Some(number);
     }
 }
