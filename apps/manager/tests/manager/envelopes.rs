@@ -475,3 +475,21 @@ async fn a_body_that_is_too_large_is_refused() {
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status == 400));
     assert_eq!(server.api(&[("type", "version")]).await.status, 200);
 }
+
+/// The HTTP library refuses them before the manager sees the request; docs/manager.md says what to do instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_angle_brackets_are_refused_in_a_url_and_taken_in_a_body() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start().await;
+    let command = "type=op&cmd=<show><chassis-ready></chassis-ready></show>";
+    let mut stream = server.connect(None, b"http/1.1").await.unwrap();
+    let head = format!("GET /api/?{command} HTTP/1.1\r\nhost: manager.bartizan\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let length = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let headers = [("x-pan-key", server.key.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let answer = server.request("POST", "/api/", &headers, command.into()).await;
+    assert!(answer.status == 200 && answer.body.contains("yes"), "{}", answer.body);
+}
