@@ -1,7 +1,8 @@
 //! Who is calling, and what may they do?
 //!
 //! An administrator is known from the candidate (`mgt-config/users/entry/phash`, at once, before any
-//! commit) or else from the manager's database, where the first one, `admin`, is made at the first start.
+//! commit). The password that `admin` gets at the first start is in the manager's database; it counts only
+//! while the entry of `admin` has no `phash`, or there is neither such an entry nor another superuser.
 
 mod throttle;
 
@@ -175,8 +176,11 @@ impl Accounts {
         if let Some(account) = configured_account(candidate, name) {
             return Ok(Some(account));
         }
+        let Some(role) = first_password(candidate).filter(|_| name == FIRST_ADMINISTRATOR) else {
+            return Ok(None);
+        };
         let hash = self.store.password_hash(name).await?;
-        Ok(hash.map(|hash| Account { hash, role: Role::Superuser }))
+        Ok(hash.map(|hash| Account { hash, role }))
     }
 
     async fn verify(&self, password: &str, hash: String) -> Result<bool, LoginError> {
@@ -238,8 +242,29 @@ pub(crate) fn role_of(user: &Element) -> Role {
     }
 }
 
+/// Whether anybody could log in as superuser: with a `phash`, or with the first password.
+pub(crate) fn has_superuser(candidate: &Element) -> bool {
+    let usable = |(name, user): (&str, &Element)| {
+        role_of(user) == Role::Superuser && configured_account(candidate, name).is_some()
+    };
+    first_password(candidate) == Some(Role::Superuser) || users(candidate).any(usable)
+}
+
 fn configured_account(candidate: &Element, name: &str) -> Option<Account> {
-    let user = candidate.descend(&["mgt-config", "users"])?.entry_named(name)?;
+    let (_, user) = users(candidate).find(|(user, _)| *user == name)?;
     let hash = user.child("phash")?.text();
     is_verifiable(&hash).then(|| Account { hash, role: role_of(user) })
+}
+
+/// What the first password allows; `None` when it does not count.
+fn first_password(candidate: &Element) -> Option<Role> {
+    match users(candidate).find(|(name, _)| *name == FIRST_ADMINISTRATOR) {
+        Some((_, admin)) => admin.child("phash").is_none().then(|| role_of(admin)),
+        None => users(candidate).all(|(_, user)| role_of(user) != Role::Superuser).then_some(Role::Superuser),
+    }
+}
+
+fn users(candidate: &Element) -> impl Iterator<Item = (&str, &Element)> {
+    let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
+    users.map(|(name, user)| (name, &**user))
 }

@@ -16,7 +16,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::{diff, xml};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::accounts::Caller;
+use crate::accounts::{Caller, has_superuser};
 use crate::lock;
 use crate::store::Store;
 use crate::store::audit::AuditLine;
@@ -158,6 +158,14 @@ impl Configuration {
                 journal.push(serde_json::to_string(edit).map_err(|error| ApplyError::Store(error.into()))?);
             }
             audit.push(edit.audit_line(caller, before, "Succeeded"));
+        }
+        if !has_superuser(&candidate) && has_superuser(&now.candidate) {
+            let failure = EditFailure::denied(
+                "nobody could log in as superuser after this: give a user with `superuser` a `phash` made by `request \
+                 password-hash` first"
+                    .to_owned(),
+            );
+            return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
         }
         if journal.is_empty() {
             self.store.add_audit(&audit).await.map_err(|error| ApplyError::Store(error.into()))?;

@@ -1,24 +1,83 @@
-//! How are files with secrets written?
+//! How are files with secrets written, and who may have the data directory?
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
-/// Makes a directory only its owner can enter, and its parents.
+/// Locked by the manager that runs on a data directory.
+const LOCK: &str = "lock";
+
+/// Mode bits of everybody but the owner.
+const OTHERS: u32 = 0o077;
+/// Mode bit of a directory where everybody may put files.
+const STICKY: u32 = 0o1000;
+
+/// Keeps other managers away from a data directory until it is dropped; the kernel lets go of it when the
+/// process ends, however it does.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    /// Locked while open.
+    _file: File,
+}
+
+/// Takes a data directory for this manager alone.
+pub(crate) fn lock_directory(directory: &Path) -> anyhow::Result<DirectoryLock> {
+    let path = directory.join(LOCK);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another manager uses the data directory `{}`; stop it, or give this one a directory of its own",
+            directory.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+    }
+}
+
+/// Makes a directory only its owner can enter, and its parents; one that is there already and open to
+/// others is closed to them.
 pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("cannot make the directory `{}`", path.display()))
+        .with_context(|| format!("cannot make the directory `{}`", path.display()))?;
+    let mode = fs::metadata(path).with_context(|| format!("cannot look at `{}`", path.display()))?.permissions().mode();
+    if mode & STICKY != 0 {
+        bail!("`{}` is a directory for everybody (like /tmp); give the manager one of its own", path.display());
+    }
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    let restricted = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    let path = path.display();
+    match restricted {
+        Ok(()) => tracing::warn!("`{path}` was open to others (mode {:o}); it is 700 now", mode & 0o7777),
+        // A mounted volume may belong to somebody else; the files in it are closed on their own.
+        Err(error) => tracing::warn!("`{path}` is open to others (mode {:o}) and stays so: {error}", mode & 0o7777),
+    }
+    Ok(())
 }
 
-/// Only the owner may read it from now on.
-pub(crate) fn restrict(path: &Path) -> anyhow::Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+/// Makes an empty file that only its owner may read, or restricts the one that is there.
+pub(crate) fn make_private_file(path: &Path) -> anyhow::Result<()> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make the file `{}`", path.display()))?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot restrict the permissions of `{}`", path.display()))
 }
 

@@ -96,6 +96,13 @@ impl Fleet {
         lock(&self.links).len()
     }
 
+    /// Ends the stream of a device whose certificate is not worth anything any more.
+    pub(crate) fn end(&self, serial: &str) {
+        if let Some(link) = lock(&self.links).remove(serial) {
+            link.close();
+        }
+    }
+
     /// A device came; an older stream of it is closed.
     fn attach(&self, link: &Arc<Link>) {
         if let Some(older) = lock(&self.links).insert(link.hello.serial.clone(), link.clone()) {

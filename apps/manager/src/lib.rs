@@ -62,6 +62,7 @@ pub struct Manager {
     queues: jobs::Queues,
     log_writer: logs::Writer,
     stop: watch::Sender<bool>,
+    lock: files::DirectoryLock,
 }
 
 /// Runs a manager until SIGTERM or SIGINT.
@@ -97,6 +98,7 @@ impl Manager {
     /// Opens the data directory and the listener.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         files::make_private_dir(&settings.data_dir)?;
+        let lock = files::lock_directory(&settings.data_dir)?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
@@ -110,7 +112,7 @@ impl Manager {
                 accounts::FIRST_ADMINISTRATOR
             )?;
         }
-        Ok(Self { app: Arc::new(app), listener, queues, log_writer, stop })
+        Ok(Self { app: Arc::new(app), listener, queues, log_writer, stop, lock })
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -125,7 +127,7 @@ impl Manager {
 
     /// Serves until `shutdown` is ready, then lets connections finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { app, listener, queues, log_writer, stop } = self;
+        let Self { app, listener, queues, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
         let jobs = tokio::spawn(jobs::work(app.clone(), queues));
         let logs = tokio::spawn(log_writer.run());
@@ -143,6 +145,7 @@ impl Manager {
         jobs.abort();
         logs.abort();
         app.store.close().await;
+        drop(lock);
         served
     }
 }

@@ -20,6 +20,8 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use crate::files;
+
 /// How long a statement waits for another process (a backup, `sqlite3`) to let go of the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that only read.
@@ -36,9 +38,16 @@ impl Store {
     /// Opens the database in `data_dir`, makes it when it is missing, and brings its tables up to date.
     pub(crate) async fn open(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join("manager.db");
+        // SQLite gives its other files (`-wal`, `-shm`) the mode of the database; those of an earlier run keep theirs.
+        files::make_private_file(&path)?;
+        for suffix in ["-wal", "-shm"] {
+            let beside = data_dir.join(format!("manager.db{suffix}"));
+            if beside.exists() {
+                files::make_private_file(&beside)?;
+            }
+        }
         let options = SqliteConnectOptions::new()
             .filename(&path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -52,7 +61,6 @@ impl Store {
             .run(&writer)
             .await
             .with_context(|| format!("cannot bring the database `{}` up to date", path.display()))?;
-        crate::files::restrict(&path)?;
         let reader = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, reader })
     }

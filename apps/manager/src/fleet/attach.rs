@@ -44,7 +44,7 @@ impl FleetService for Service {
         let identity = peer.device.clone().ok_or_else(|| {
             Status::unauthenticated("attaching needs the certificate that this manager gave the device; enrol first")
         })?;
-        self.check_identity(&identity).await?;
+        check_identity(&self.app, &identity).await?;
         if self.app.fleet.attached() >= ATTACHED_MAX {
             return Err(Status::resource_exhausted(format!("{ATTACHED_MAX} devices are attached already")));
         }
@@ -61,20 +61,18 @@ impl FleetService for Service {
     }
 }
 
-impl Service {
-    /// The certificate must be the last one that was given to that serial.
-    async fn check_identity(&self, identity: &DeviceIdentity) -> Result<(), Status> {
-        let device = self.app.store.device(&identity.serial).await.map_err(|error| {
-            tracing::error!(%error, "the inventory cannot be read");
-            Status::unavailable("the inventory cannot be read")
-        })?;
-        match device {
-            Some(device) if device.certificate_digest == identity.certificate_digest => Ok(()),
-            _ => Err(Status::permission_denied(format!(
-                "the certificate of `{}` was replaced or revoked; enrol again",
-                identity.serial
-            ))),
-        }
+/// The certificate must be the last one that was given to that serial.
+async fn check_identity(app: &App, identity: &DeviceIdentity) -> Result<(), Status> {
+    let device = app.store.device(&identity.serial).await.map_err(|error| {
+        tracing::error!(%error, "the inventory cannot be read");
+        Status::unavailable("the inventory cannot be read")
+    })?;
+    match device {
+        Some(device) if device.certificate_digest == identity.certificate_digest => Ok(()),
+        _ => Err(Status::permission_denied(format!(
+            "the certificate of `{}` was replaced or revoked; enrol again",
+            identity.serial
+        ))),
     }
 }
 
@@ -99,7 +97,11 @@ async fn follow(
     let link = Arc::new(Link::new(hello, peer.address, sender));
     app.fleet.attach(&link);
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
-    let ended = read_messages(app, &link, &mut messages).await;
+    // Again, now that whoever ends the certificate finds the link.
+    let ended = match check_identity(app, identity).await {
+        Ok(()) => read_messages(app, &link, &mut messages).await,
+        Err(status) => Err(status),
+    };
     app.fleet.detach(&link);
     tracing::info!(serial = identity.serial, "a device is disconnected");
     let _ = app.store.touch_device(&identity.serial).await;
@@ -138,7 +140,7 @@ async fn read_messages(
     loop {
         let message = tokio::select! {
             message = messages.next() => message,
-            () = link.closing.notified() => return Err(Status::aborted("the device attached again")),
+            () = link.closing.notified() => return Err(Status::aborted("the device attached again, or its certificate ended")),
             _ = stop.wait_for(|stop| *stop) => return Err(Status::unavailable("the manager is stopping")),
         };
         let Some(message) = message.transpose()? else {

@@ -13,7 +13,7 @@ use super::TEXT_MAX;
 use crate::app::App;
 use crate::http::Peer;
 use crate::random;
-use crate::store::devices::{DEVICES_MAX, Device};
+use crate::store::devices::{DEVICES_MAX, Device, Enrolment};
 use crate::store::now_us;
 
 /// Longest serial a device may wish for.
@@ -43,7 +43,7 @@ async fn enrol(app: &App, peer: &Peer, request: EnrollRequest) -> Result<EnrollR
         .pki
         .sign_device(&request.certificate_signing_request, &serial)
         .map_err(|error| Status::invalid_argument(format!("{error:#}")))?;
-    check_key(app, peer, &request.auth_key).await?;
+    check_wait(app, peer)?;
     let device = Device {
         serial: serial.clone(),
         certificate_digest: signed.digest,
@@ -55,9 +55,12 @@ async fn enrol(app: &App, peer: &Peer, request: EnrollRequest) -> Result<EnrollR
         last_seen_us: now_us(),
         ..Device::default()
     };
-    if !app.store.enrol_device(&device).await.map_err(|error| internal(&error))? {
-        return Err(Status::resource_exhausted(format!("the inventory is full: it holds {DEVICES_MAX} devices")));
-    }
+    // The key is `<secret>.<fingerprint of the authority>`; only the secret is ours to check.
+    let secret = request.auth_key.split_once('.').map_or(&*request.auth_key, |(secret, _)| secret);
+    let enrolment = app.store.enrol_device(&device, secret).await.map_err(|error| internal(&error))?;
+    check_enrolment(app, peer, enrolment, &serial)?;
+    // A device that had the serial before has a certificate that is worth nothing now.
+    app.fleet.end(&serial);
     tracing::info!(serial, hostname = device.hostname, address = %peer.address, "a device enrolled");
     let ca = app.pki.ca().to_vec();
     Ok(EnrollResponse { serial, certificate_chain: vec![signed.certificate, ca.clone()], ca_certificate: ca })
@@ -80,12 +83,9 @@ fn check_texts(request: &EnrollRequest) -> Result<(), Status> {
     Ok(())
 }
 
-/// A device that names a serial keeps it, unless another one is attached under it just now.
+/// A device that names a serial wants to keep it.
 async fn choose_serial(app: &App, wish: &str) -> Result<String, Status> {
     if !wish.is_empty() {
-        if app.fleet.link(wish).is_ok() {
-            return Err(Status::already_exists(format!("a device with serial `{wish}` is connected")));
-        }
         return Ok(wish.to_owned());
     }
     loop {
@@ -96,21 +96,35 @@ async fn choose_serial(app: &App, wish: &str) -> Result<String, Status> {
     }
 }
 
-/// The key is `<secret>.<fingerprint of the authority>`; only the secret is ours to check.
-async fn check_key(app: &App, peer: &Peer, key: &str) -> Result<(), Status> {
+fn check_wait(app: &App, peer: &Peer) -> Result<(), Status> {
     let address = peer.address.ip();
-    if let Some(wait) = app.accounts.wait(address) {
-        return Err(Status::resource_exhausted(format!(
+    match app.accounts.wait(address) {
+        None => Ok(()),
+        Some(wait) => Err(Status::resource_exhausted(format!(
             "too many wrong auth keys from `{address}`, try again in {} s",
             wait.as_secs() + 1
-        )));
+        ))),
     }
-    let secret = key.split_once('.').map_or(key, |(secret, _)| secret);
-    if app.store.use_auth_key(secret).await.map_err(|error| internal(&error))? {
-        return Ok(());
+}
+
+fn check_enrolment(app: &App, peer: &Peer, enrolment: Enrolment, serial: &str) -> Result<(), Status> {
+    match enrolment {
+        Enrolment::Done => Ok(()),
+        Enrolment::WrongKey => {
+            app.accounts.failed(peer.address.ip());
+            Err(Status::unauthenticated("the auth key is unknown, expired or used up; make a new one on the manager"))
+        }
+        Enrolment::Taken => {
+            tracing::warn!(serial, address = %peer.address, "an enrolment under a known serial was refused");
+            Err(Status::already_exists(format!(
+                "the serial `{serial}` is in the inventory already; allow it once with `request device re-enrol serial \
+                 {serial}` on the manager, or enrol without a serial"
+            )))
+        }
+        Enrolment::Full => {
+            Err(Status::resource_exhausted(format!("the inventory is full: it holds {DEVICES_MAX} devices")))
+        }
     }
-    app.accounts.failed(address);
-    Err(Status::unauthenticated("the auth key is unknown, expired or used up; make a new one on the manager"))
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Status {

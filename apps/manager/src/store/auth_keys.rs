@@ -1,5 +1,7 @@
 //! Which secrets let a new device enrol, how often, and until when?
 
+use sqlx::SqliteConnection;
+
 use super::{Store, digest, now_us};
 
 /// Keys that may exist at once, so that a script in a loop cannot fill the disk.
@@ -63,17 +65,17 @@ impl Store {
         let done = sqlx::query("DELETE FROM auth_keys WHERE name = ?").bind(name).execute(&self.writer).await?;
         Ok(done.rows_affected())
     }
+}
 
-    /// Takes one use of a key. `false`: unknown, expired or used up.
-    pub(crate) async fn use_auth_key(&self, secret: &str) -> sqlx::Result<bool> {
-        let done = sqlx::query(
-            "UPDATE auth_keys SET uses_left = uses_left - 1 \
-             WHERE digest = ? AND expires_us > ? AND (uses_left IS NULL OR uses_left > 0)",
-        )
-        .bind(digest(secret.as_bytes()).as_slice())
-        .bind(now_us())
-        .execute(&self.writer)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
+/// Takes one use of a key within a transaction of the caller. `false`: unknown, expired or used up.
+pub(super) async fn use_key(connection: &mut SqliteConnection, secret: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "UPDATE auth_keys SET uses_left = uses_left - 1 \
+         WHERE digest = ? AND expires_us > ? AND (uses_left IS NULL OR uses_left > 0)",
+    )
+    .bind(digest(secret.as_bytes()).as_slice())
+    .bind(now_us())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -1,6 +1,6 @@
 //! The inventory: which firewalls enrolled, what was pushed to them, what do they enforce?
 
-use super::{Store, from_db, now_us, to_db};
+use super::{Store, auth_keys, from_db, now_us, to_db};
 
 /// Devices the manager keeps.
 pub(crate) const DEVICES_MAX: i64 = 20_000;
@@ -36,6 +36,19 @@ pub(crate) struct Device {
     pub(crate) running_digest: String,
 }
 
+/// What became of an enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enrolment {
+    /// The device is in the inventory.
+    Done,
+    /// The auth key is unknown, expired or used up.
+    WrongKey,
+    /// The serial is another device's, or this one's from before.
+    Taken,
+    /// There is no room.
+    Full,
+}
+
 /// What a device accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Pushed<'a> {
@@ -60,16 +73,26 @@ impl Store {
         sqlx::query_as("SELECT * FROM devices WHERE serial = ?").bind(serial).fetch_optional(&self.writer).await
     }
 
-    /// Records an enrolment. What was pushed to a device of that serial before stays known. `false`: the
-    /// inventory is full.
-    pub(crate) async fn enrol_device(&self, device: &Device) -> sqlx::Result<bool> {
+    /// Takes a use of the auth key and records the enrolment, or does neither. What was pushed to a device of
+    /// that serial before stays known.
+    pub(crate) async fn enrol_device(&self, device: &Device, secret: &str) -> sqlx::Result<Enrolment> {
         let mut transaction = self.writer.begin().await?;
+        if !auth_keys::use_key(&mut transaction, secret).await? {
+            return Ok(Enrolment::WrongKey);
+        }
+        let allowed: Option<bool> = sqlx::query_scalar("SELECT re_enrol FROM devices WHERE serial = ?")
+            .bind(&device.serial)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if allowed == Some(false) {
+            return Ok(Enrolment::Taken);
+        }
         let others: i64 = sqlx::query_scalar("SELECT count(*) FROM devices WHERE serial <> ?")
             .bind(&device.serial)
             .fetch_one(&mut *transaction)
             .await?;
         if others >= DEVICES_MAX {
-            return Ok(false);
+            return Ok(Enrolment::Full);
         }
         sqlx::query(
             "INSERT INTO devices (serial, certificate_digest, certificate_expiry_us, hostname, software_version, \
@@ -77,7 +100,7 @@ impl Store {
              ON CONFLICT (serial) DO UPDATE SET certificate_digest = excluded.certificate_digest, \
              certificate_expiry_us = excluded.certificate_expiry_us, hostname = excluded.hostname, \
              software_version = excluded.software_version, enrolled_us = excluded.enrolled_us, \
-             last_seen_us = excluded.last_seen_us",
+             last_seen_us = excluded.last_seen_us, re_enrol = 0",
         )
         .bind(&device.serial)
         .bind(&device.certificate_digest)
@@ -90,7 +113,23 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Enrolment::Done)
+    }
+
+    /// Lets the next device that names this serial have it. `false`: no such device.
+    pub(crate) async fn allow_re_enrolment(&self, serial: &str) -> sqlx::Result<bool> {
+        let done =
+            sqlx::query("UPDATE devices SET re_enrol = 1 WHERE serial = ?").bind(serial).execute(&self.writer).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Forgets a device, and with it the certificate that may attach; its logs stay. `false`: no such device.
+    pub(crate) async fn remove_device(&self, serial: &str) -> sqlx::Result<bool> {
+        let mut transaction = self.writer.begin().await?;
+        let done = sqlx::query("DELETE FROM devices WHERE serial = ?").bind(serial).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM log_positions WHERE serial = ?").bind(serial).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Records what an attaching device says of itself.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bartizan_model::diagnostic::closest;
 use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
@@ -85,10 +86,12 @@ async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
     let Some(what) = command.elements().next() else {
         return unexpected(&["commit-all"], "is missing a scope: shared-policy, template or template-stack");
     };
-    let topology = Topology::read(&app.configuration.snapshot().running);
+    let snapshot = app.configuration.snapshot();
+    let topologies =
+        Topologies { running: Topology::read(&snapshot.running), candidate: Topology::read(&snapshot.candidate) };
     let request = match &*what.name {
-        "shared-policy" => shared_policy(what, &topology),
-        "template" | "template-stack" => templates(what, &topology),
+        "shared-policy" => shared_policy(what, &topologies),
+        "template" | "template-stack" => templates(what, &topologies),
         other => Err(unexpected(&["commit-all", other], "unexpected here")),
     };
     let (scope, mut request) = match request {
@@ -101,7 +104,13 @@ async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
     enqueue(app, caller, kind, &description, Some(scope), Work::Push(request), "CommitAll").await
 }
 
-fn shared_policy(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequest), Reply> {
+/// What is pushed, and what would be after a commit.
+struct Topologies {
+    running: Topology,
+    candidate: Topology,
+}
+
+fn shared_policy(what: &Element, topologies: &Topologies) -> Result<(PushScope, PushRequest), Reply> {
     const KNOWN: &[&str] = &[
         "device-group",
         "device",
@@ -127,10 +136,15 @@ fn shared_policy(what: &Element, topology: &Topology) -> Result<(PushScope, Push
     }
     wanted.extend(serials(what.child("device").map(|list| &**list)));
     let everything = names.is_empty() && wanted.is_empty();
-    let groups: Vec<_> =
-        topology.groups.iter().filter(|group| everything || names.is_empty() || names.contains(&group.name)).collect();
+    let groups: Vec<_> = topologies
+        .running
+        .groups
+        .iter()
+        .filter(|group| everything || names.is_empty() || names.contains(&group.name))
+        .collect();
     if let Some(unknown) = names.iter().find(|name| groups.iter().all(|group| group.name != **name)) {
-        return Err(not_running(&["commit-all", "shared-policy", "device-group"], unknown));
+        let known = |topology: &Topology| topology.groups.iter().map(|group| group.name.clone()).collect();
+        return Err(not_running(&["commit-all", "shared-policy", "device-group"], unknown, topologies, known));
     }
     let devices = groups.iter().flat_map(|group| &group.devices).cloned().collect();
     let devices = subset(devices, &wanted, &["commit-all", "shared-policy", "device-group", "devices"])?;
@@ -139,7 +153,7 @@ fn shared_policy(what: &Element, topology: &Topology) -> Result<(PushScope, Push
     Ok((scope, request))
 }
 
-fn templates(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequest), Reply> {
+fn templates(what: &Element, topologies: &Topologies) -> Result<(PushScope, PushRequest), Reply> {
     const KNOWN: &[&str] = &[
         "name",
         "device",
@@ -152,7 +166,8 @@ fn templates(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequ
     check_children(what, KNOWN)?;
     let kind = &*what.name;
     let name = what.child("name").map(|name| name.text()).unwrap_or_default();
-    let stacks: Vec<_> = topology
+    let stacks: Vec<_> = topologies
+        .running
         .stacks
         .iter()
         .filter(|stack| match kind {
@@ -160,12 +175,14 @@ fn templates(what: &Element, topology: &Topology) -> Result<(PushScope, PushRequ
             _ => stack.name == name,
         })
         .collect();
-    let known = match kind {
-        "template" => topology.templates.contains(&name),
-        _ => !stacks.is_empty(),
+    let known = |topology: &Topology| -> Vec<String> {
+        match kind {
+            "template" => topology.templates.clone(),
+            _ => topology.stacks.iter().map(|stack| stack.name.clone()).collect(),
+        }
     };
-    if !known {
-        return Err(not_running(&["commit-all", kind, "name"], &name));
+    if !known(&topologies.running).contains(&name) {
+        return Err(not_running(&["commit-all", kind, "name"], &name, topologies, known));
     }
     let devices = stacks.iter().flat_map(|stack| &stack.devices).cloned().collect();
     let wanted = serials(what.child("device").map(|list| &**list)).into_iter().collect();
@@ -186,7 +203,8 @@ fn serials(list: Option<&Element>) -> Vec<String> {
 
 fn subset(devices: BTreeSet<String>, wanted: &BTreeSet<String>, path: &[&str]) -> Result<BTreeSet<String>, Reply> {
     if let Some(stranger) = wanted.iter().find(|serial| !devices.contains(*serial)) {
-        return Err(not_running(path, stranger));
+        let near = did_you_mean(stranger, &devices.iter().cloned().collect::<Vec<_>>());
+        return Err(invalid_reference(path, stranger, format!("`{stranger}` is no device of what is pushed{near}")));
     }
     Ok(if wanted.is_empty() { devices } else { wanted.clone() })
 }
@@ -205,13 +223,25 @@ fn check_children(what: &Element, known: &[&str]) -> Result<(), Reply> {
     Ok(())
 }
 
-fn not_running(path: &[&str], name: &str) -> Reply {
+/// A name that the running configuration does not have; `known` gives the names that a configuration has.
+fn not_running(path: &[&str], name: &str, topologies: &Topologies, known: impl Fn(&Topology) -> Vec<String>) -> Reply {
+    let why = if known(&topologies.candidate).iter().any(|known| known == name) {
+        format!("`{name}` is not part of the running configuration yet; commit it before it is pushed")
+    } else {
+        let kind = path.iter().rfind(|step| **step != "name").map_or_else(String::new, |step| step.replace('-', " "));
+        format!("{kind} `{name}` does not exist{}", did_you_mean(name, &known(&topologies.running)))
+    };
+    invalid_reference(path, name, why)
+}
+
+fn did_you_mean(name: &str, known: &[String]) -> String {
+    let near = closest(name, known.iter().map(String::as_str));
+    near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+fn invalid_reference(path: &[&str], name: &str, why: String) -> Reply {
     let path = path.join(" -> ");
-    let lines = [
-        format!(" {path} '{name}' is not a valid reference"),
-        format!(" {path} is invalid"),
-        format!("`{name}` is not part of the running configuration; commit it before it is pushed"),
-    ];
+    let lines = [format!(" {path} '{name}' is not a valid reference"), format!(" {path} is invalid"), why];
     Reply::error(code::INVALID_OBJECT, &lines)
 }
 

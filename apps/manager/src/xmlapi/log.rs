@@ -127,7 +127,9 @@ fn find(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Query, Re
 }
 
 fn traffic_entry(row: &TrafficRow) -> Element {
-    let nat = row.source != row.nat_source || row.destination != row.nat_destination;
+    // What is not translated is empty.
+    let translated = |nat: &str, original: &str| !nat.is_empty() && nat != original;
+    let nat = translated(&row.nat_source, &row.source) || translated(&row.nat_destination, &row.destination);
     let mut line = element("entry").attr("logid", &row.id.to_string());
     let fields = [
         ("receive_time", times::date_time(row.received_us)),

@@ -5,6 +5,7 @@
 mod authkey;
 mod candidate;
 mod devices;
+mod enrolment;
 mod groups;
 mod jobs;
 
@@ -32,7 +33,7 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     };
     let words = words(&command);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let reads = matches!(words.first(), Some(&("show" | "check" | "test")));
+    let reads = matches!(words.first(), Some(&("show" | "check" | "test" | "explain")));
     let harmless = reads || matches!(words[..], ["request", "password-hash", ..]);
     if !harmless && let Some(refusal) = refuse_change(caller) {
         return refusal;
@@ -59,6 +60,8 @@ async fn run(app: &Arc<App>, caller: &Caller, command: &Element, words: &[&str])
         ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),
 
         ["show", "devices", filter @ ("all" | "connected")] => devices::show(app, filter).await,
+        ["request", "device", "re-enrol", ..] => enrolment::allow(app, caller, command).await,
+        ["request", "device", "remove", ..] => enrolment::remove(app, caller, command).await,
         ["show", "devicegroups", ..] => groups::device_groups(app, command).await,
         ["show", "templates", ..] => groups::templates(app, command).await,
         ["show", "template-stack", ..] => groups::stacks(app, command).await,

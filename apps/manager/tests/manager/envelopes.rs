@@ -345,6 +345,45 @@ async fn a_password_in_the_candidate_counts_at_once_and_a_reader_only_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_password_does_not_come_back_when_the_entry_of_admin_goes() {
+    const ADMIN: &str = "/config/mgt-config/users/entry[@name='admin']";
+    const BOB: &str = "/config/mgt-config/users/entry[@name='bob']";
+    let server = Server::start().await;
+    let login = async |user: &str, password: &str| {
+        server.send(&[("type", "version")], &[("authorization", &basic(user, password))]).await.status
+    };
+    let hashed = "<request><password-hash><password>geheim</password></password-hash></request>";
+    let hash = between(&server.op(hashed).await, "<phash>", "</phash>").to_owned();
+    let superuser = "<permissions><role-based><superuser>yes</superuser></role-based></permissions>";
+    server.set(BOB, &format!("<phash>{hash}</phash>{superuser}")).await;
+    assert_eq!((login("bob", "geheim").await, login("admin", PASSWORD).await), (200, 200), "admin has no phash yet");
+    let bob = basic("bob", "geheim");
+    let edit = async |action: &str, xpath: &str, element: &str| {
+        let edit = [("type", "config"), ("action", action), ("xpath", xpath), ("element", element)];
+        server.send(&edit, &[("authorization", &bob)]).await.body
+    };
+
+    // A hash of somebody else's admits nobody, and does not uncover the first password.
+    assert!(edit("set", ADMIN, "<phash>$5$abc$foreign</phash>").await.contains("command succeeded"));
+    assert_eq!((login("admin", PASSWORD).await, login("admin", "geheim").await), (403, 403));
+    assert_eq!(server.api(&[("type", "version")]).await.status, 403, "keys made with it end too");
+    assert!(
+        edit("edit", ADMIN, &format!("<entry name='admin'><phash/>{superuser}</entry>")).await.contains("succeeded")
+    );
+    assert_eq!(login("admin", PASSWORD).await, 403);
+    assert!(edit("delete", ADMIN, "").await.contains("command succeeded"));
+    assert_eq!(login("admin", PASSWORD).await, 403, "somebody else is superuser");
+
+    // The last superuser cannot be locked out by an edit.
+    let refused = edit("set", BOB, "<phash>$5$abc$foreign</phash>").await;
+    assert!(refused.contains("code=\"15\"") && refused.contains("nobody could log in as superuser"), "{refused}");
+    assert_eq!(login("bob", "geheim").await, 200);
+    // With no superuser named at all, the first password is what is left.
+    assert!(edit("delete", BOB, "").await.contains("command succeeded"));
+    assert_eq!((login("bob", "geheim").await, login("admin", PASSWORD).await), (403, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_are_in_the_config_log_and_passwords_are_not() {
     let server = Server::start().await;
     server.set(ADDRESSES, r#"<entry name="a"><fqdn>a.example</fqdn></entry>"#).await;
@@ -435,4 +474,22 @@ async fn a_body_that_is_too_large_is_refused() {
     // The answer may come while the client is still sending.
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status == 400));
     assert_eq!(server.api(&[("type", "version")]).await.status, 200);
+}
+
+/// The HTTP library refuses them before the manager sees the request; docs/manager.md says what to do instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_angle_brackets_are_refused_in_a_url_and_taken_in_a_body() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start().await;
+    let command = "type=op&cmd=<show><chassis-ready></chassis-ready></show>";
+    let mut stream = server.connect(None, b"http/1.1").await.unwrap();
+    let head = format!("GET /api/?{command} HTTP/1.1\r\nhost: manager.bartizan\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let length = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let headers = [("x-pan-key", server.key.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let answer = server.request("POST", "/api/", &headers, command.into()).await;
+    assert!(answer.status == 200 && answer.body.contains("yes"), "{}", answer.body);
 }

@@ -1,7 +1,7 @@
 //! Firewalls: enrolment, pushes, logs and commands over the real protocol.
 
 use crate::common::device::{Device, auth_key, enrol};
-use crate::common::{Server, between};
+use crate::common::{Server, basic, between};
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{CommandResult, Diagnostic, PushResult, TrafficLog};
@@ -112,7 +112,25 @@ async fn only_the_certificate_given_last_may_attach() {
     let server = Server::start().await;
     let key = auth_key(&server).await;
     let (old, enrolled) = enrol(&server, &key, "").await.unwrap();
-    let (new, again) = enrol(&server, &key, &enrolled.serial).await.unwrap();
+    // A known serial is only for whom the administrator lets have it, and only once; the refusal uses up no key.
+    let add =
+        "<request><authkey><add><name>once</name><lifetime>60</lifetime><count>1</count></add></authkey></request>";
+    let once = between(&server.op(add).await, "VM auth key ", " generated.").to_owned();
+    let refused = enrol(&server, &once, &enrolled.serial).await.err().unwrap();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    assert!(refused.message().contains("request device re-enrol serial"), "{}", refused.message());
+    let attached = Device::attach(&server, old.clone(), &enrolled.serial, "").await.unwrap();
+    attached.wait_until_known(&server).await;
+    let allow =
+        format!("<request><device><re-enrol><serial>{}</serial></re-enrol></device></request>", enrolled.serial);
+    assert!(server.op(&allow).await.contains("may enrol again, once"));
+    let refused = enrol(&server, "wrong", &enrolled.serial).await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated, "an allowance is no key");
+    let (new, again) = enrol(&server, &once, &enrolled.serial).await.unwrap();
+    let refused = enrol(&server, &key, &enrolled.serial).await.err().unwrap();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    let mut attached = attached;
+    assert_eq!(attached.next().await.unwrap().unwrap_err().code(), Code::Aborted, "its certificate ended");
     assert_eq!(again.serial, enrolled.serial);
     let refused = Device::attach(&server, old, &enrolled.serial, "").await.err().unwrap();
     assert_eq!(refused.code(), Code::PermissionDenied);
@@ -138,6 +156,40 @@ async fn only_the_certificate_given_last_may_attach() {
         Ok(mut stream) => tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 64]).await.is_err(),
     };
     assert!(failed, "the handshake must be refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_device_is_cut_off_and_its_certificate_worth_nothing() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    let remove = format!("<request><device><remove><serial>{serial}</serial></remove></device></request>");
+    place(&server, &serial).await;
+    server.commit().await;
+    let refused = server.op(&remove).await;
+    assert!(
+        refused.contains(
+            "<line> device-group -&gt; dg -&gt; devices</line><line> template-stack -&gt; stack -&gt; devices</line>"
+        ),
+        "{refused}"
+    );
+    for path in ["device-group", "template-stack"] {
+        let xpath = format!("{LOCALHOST}/{path}");
+        let deleted = server.body(&[("type", "config"), ("action", "delete"), ("xpath", &xpath)]).await;
+        assert!(deleted.contains("command succeeded"), "{deleted}");
+    }
+    server.commit().await;
+    let removed = server.op(&remove).await;
+    assert!(removed.contains(&format!("{serial} removed")), "{removed}");
+    assert_eq!(device.next().await.unwrap().unwrap_err().code(), Code::Aborted);
+    let refused = Device::attach(&server, device.identity, &serial, "").await.err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(!server.op("<show><devices><all/></devices></show>").await.contains(&serial));
+    let again = server.op(&remove).await;
+    assert!(again.contains("code=\"7\"") && again.contains("is not in the inventory"), "{again}");
+    // The serial is free again.
+    let key = auth_key(&server).await;
+    assert_eq!(enrol(&server, &key, &serial).await.unwrap().1.serial, serial);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,12 +286,22 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
     let job = server.commit_all(PUSH_GROUP).await;
     assert!(job.contains(&format!("{serial} not connected")) && !job.contains("<tfin/>"), "{job}");
 
-    let unknown = PUSH_GROUP.replace("'dg'", "'nobody'");
-    let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &unknown)]).await;
-    assert!(
-        refused.contains("code=\"12\"") && refused.contains("`nobody` is not part of the running configuration"),
-        "{refused}"
-    );
+    server.set(&format!("{LOCALHOST}/device-group"), "<entry name='pending'/>").await;
+    let group = |name: &str| PUSH_GROUP.replace("'dg'", &format!("'{name}'"));
+    let device = "<commit-all><shared-policy><device-group><entry name='dg'><devices><entry name='BZT1'/></devices></entry></device-group></shared-policy></commit-all>";
+    for (command, reason) in [
+        (group("dgg"), "device group `dgg` does not exist; did you mean `dg`?</line>"),
+        (group("nobody"), "device group `nobody` does not exist</line>"),
+        (
+            group("pending"),
+            "`pending` is not part of the running configuration yet; commit it before it is pushed</line>",
+        ),
+        (PUSH_STACK.replace("stack<", "stak<"), "template stack `stak` does not exist; did you mean `stack`?</line>"),
+        (device.to_owned(), "`BZT1` is no device of what is pushed</line>"),
+    ] {
+        let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &command)]).await;
+        assert!(refused.contains("code=\"12\"") && refused.contains(reason), "{command}: {refused}");
+    }
     let odd = "<commit-all><template><name>net</name><nonsense/></template></commit-all>";
     let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", odd)]).await;
     assert!(refused.contains("<line> commit-all -&gt; template -&gt; nonsense unexpected here</line><line> commit-all -&gt; template  is unexpected</line><line> commit-all  is unexpected</line>"), "{refused}");
@@ -270,6 +332,40 @@ async fn commands_reach_the_device_and_its_answers_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_may_ask_a_device_but_not_change_it() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    let hashed = "<request><password-hash><password>geheim</password></password-hash></request>";
+    let hash = between(&server.op(hashed).await, "<phash>", "</phash>").to_owned();
+    let user = format!(
+        "<entry name='eve'><phash>{hash}</phash><permissions><role-based><superreader>yes</superreader></role-based></permissions></entry>"
+    );
+    server.set("/config/mgt-config/users", &user).await;
+    let eve = basic("eve", "geheim");
+    let ask = async |command: &str| {
+        let parameters = [("type", "op"), ("cmd", command), ("target", serial.as_str())];
+        server.send(&parameters, &[("authorization", &eve)]).await
+    };
+    for command in [
+        "<show><session><all/></session></show>",
+        "<test><security-policy-match><from>trust</from></security-policy-match></test>",
+        "<explain><from>trust</from></explain>",
+    ] {
+        let answer = async {
+            let Some(Ok(ToDevice::Command(asked))) = device.next().await else { panic!("a command was expected") };
+            assert_eq!(asked.xml, command);
+            let xml = "<done/>".to_owned();
+            device.send(FromDevice::CommandResult(CommandResult { id: asked.id, ok: true, xml })).await;
+        };
+        let (answered, ()) = tokio::join!(ask(command), answer);
+        assert!(answered.body.contains("<done/>"), "{command}: {}", answered.body);
+    }
+    let refused = ask("<clear><session><all/></session></clear>").await;
+    assert!(refused.status == 403 && refused.body.contains("code=\"16\""), "{}", refused.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logs_are_stored_once_found_again_and_bounded() {
     let server = Server::start_with(|settings| settings.traffic_logs_max = 50).await;
     let mut device = Device::join(&server).await;
@@ -295,13 +391,23 @@ async fn logs_are_stored_once_found_again_and_bounded() {
     let bad = server.body(&[("type", "log"), ("log-type", "traffic"), ("query", "(adr.src in 10.0.0.1)")]).await;
     assert!(bad.contains("at character 2: `adr.src` is not a field of this log; did you mean `addr.src`?"), "{bad}");
 
+    // The flag tells translated sessions from those that are not.
+    let (untranslated, unchanged) = (record(201), record(202));
+    let untranslated = TrafficLog { nat_source: String::new(), nat_destination: String::new(), ..untranslated };
+    let unchanged = TrafficLog { nat_source: unchanged.source.clone(), ..unchanged };
+    device.log("boot-1", 6, vec![untranslated, unchanged]).await;
+    for (session, flag) in [(1, "yes"), (201, "no"), (202, "no")] {
+        let found = traffic(&server, &format!("(sessionid eq {session})")).await;
+        assert_eq!(between(&found, "<flag-nat>", "</flag-nat>"), flag, "session {session}");
+    }
+
     // A restarted firewall counts from one again; only so many rows are kept.
     device.log("boot-2", 100, (1..=100).map(record).collect()).await;
     let all = traffic(&server, "").await;
     assert!(all.contains("<logs count=\"50\"") && !all.contains("<src>10.0.0.50</src>"), "{all}");
     let status = server.op("<show><logging-status/></show>").await;
     assert!(
-        status.contains("<stored>104</stored><repeated>2</repeated><deleted-by-retention>54</deleted-by-retention>"),
+        status.contains("<stored>106</stored><repeated>2</repeated><deleted-by-retention>56</deleted-by-retention>"),
         "{status}"
     );
 }

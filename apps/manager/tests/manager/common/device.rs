@@ -45,7 +45,7 @@ impl Device {
     }
 
     /// The stream is there before the manager has read the hello.
-    async fn wait_until_known(&self, server: &Server) {
+    pub(crate) async fn wait_until_known(&self, server: &Server) {
         while !server.op("<show><devices><connected/></devices></show>").await.contains(&self.serial) {
             tokio::task::yield_now().await;
         }

@@ -1,0 +1,81 @@
+//! Who may have a serial of the inventory: `request device re-enrol` and `request device remove`.
+
+use bartizan_model::tree::Element;
+
+use super::super::reply::{Reply, code};
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::store::audit::AuditLine;
+use crate::topology::Topology;
+
+/// `request device re-enrol serial S`: the next device that names the serial and shows an auth key gets it.
+pub(super) async fn allow(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let Some(serial) = serial(command, "re-enrol") else {
+        return missing();
+    };
+    match app.store.allow_re_enrolment(&serial).await {
+        Ok(true) => {
+            log(app, caller, "re-enrol", &serial).await;
+            Reply::text(&format!("{serial} may enrol again, once"))
+        }
+        Ok(false) => unknown(&serial),
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+/// `request device remove serial S`: ends the certificate and the connection of a device.
+pub(super) async fn remove(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let Some(serial) = serial(command, "remove") else {
+        return missing();
+    };
+    let places = places(&Topology::read(&app.configuration.snapshot().running), &serial);
+    if !places.is_empty() {
+        let mut lines = vec![format!(" {serial} cannot be removed because the running configuration names it in:")];
+        lines.extend(places);
+        lines.push("delete it there and commit, then remove it".to_owned());
+        return Reply::error(code::NOT_POSSIBLE, &lines);
+    }
+    match app.store.remove_device(&serial).await {
+        Ok(true) => {
+            app.fleet.end(&serial);
+            log(app, caller, "remove", &serial).await;
+            Reply::text(&format!("{serial} removed"))
+        }
+        Ok(false) => unknown(&serial),
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+fn places(topology: &Topology, serial: &str) -> Vec<String> {
+    let group = topology.group_of(serial).map(|name| format!(" device-group -> {name} -> devices"));
+    let stack = topology.stack_of(serial).map(|name| format!(" template-stack -> {name} -> devices"));
+    group.into_iter().chain(stack).collect()
+}
+
+fn serial(command: &Element, verb: &str) -> Option<String> {
+    let asked = command.descend(&["device", verb, "serial"])?;
+    super::argument(Some(asked))
+}
+
+async fn log(app: &App, caller: &Caller, verb: &str, serial: &str) {
+    let line = AuditLine {
+        admin: caller.name.clone(),
+        host: caller.host.to_string(),
+        client: "XMLAPI".into(),
+        cmd: verb.into(),
+        path: format!("device {serial}"),
+        result: "Succeeded".into(),
+        ..AuditLine::default()
+    };
+    if let Err(error) = app.store.add_audit(&[line]).await {
+        tracing::error!(%error, "the config log cannot be written");
+    }
+}
+
+fn unknown(serial: &str) -> Reply {
+    Reply::error(code::NOT_PRESENT, &[format!("`{serial}` is not in the inventory")])
+}
+
+fn missing() -> Reply {
+    Reply::error(code::INVALID_COMMAND, &["invalid client cli: `serial` is missing"])
+}
