@@ -63,14 +63,14 @@ fn compare(old: &Arc<Element>, new: &Arc<Element>, xpath: &str, changes: &mut Ve
     }
     let before = by_step(old);
     let after = by_step(new);
-    for (step, child) in old.elements().map(|child| (child.step(), child)) {
+    for (step, child) in steps(old) {
         if !after.contains_key(&step) {
             push(changes, format!("{xpath}/{step}"), ChangeKind::Removed, Some(child), None);
         }
     }
     let moved = moved(old, new, &before, &after);
     let mut follows = None;
-    for (step, child) in new.elements().map(|child| (child.step(), child)) {
+    for (step, child) in steps(new) {
         let path = format!("{xpath}/{step}");
         match before.get(&step) {
             None => push(changes, path, ChangeKind::Added, None, Some(child)),
@@ -105,13 +105,20 @@ fn stored(element: &Element) -> BTreeMap<&str, &str> {
     attributes.filter(|(name, _)| !volatile.contains(name)).collect()
 }
 
-/// Children by the step that names them; of duplicates the first.
+/// Children with the step that names each; the second of the same step is `step[2]`, and so on, so that
+/// a tree with repetitions is compared one by one.
+fn steps(element: &Element) -> impl Iterator<Item = (String, &Arc<Element>)> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    element.elements().map(move |child| {
+        let step = child.step();
+        let count = seen.entry(step.clone()).or_default();
+        *count += 1;
+        if *count == 1 { (step, child) } else { (format!("{step}[{count}]"), child) }
+    })
+}
+
 fn by_step(element: &Element) -> BTreeMap<String, &Arc<Element>> {
-    let mut children = BTreeMap::new();
-    for child in element.elements() {
-        children.entry(child.step()).or_insert(child);
-    }
-    children
+    steps(element).collect()
 }
 
 /// Entries and members that changed their order among those that are in both: all but the longest run
@@ -131,7 +138,7 @@ fn moved(
         return BTreeSet::new();
     }
     let kept = |element: &Element, other: &BTreeMap<String, &Arc<Element>>| -> Vec<String> {
-        element.elements().map(|child| child.step()).filter(|step| other.contains_key(step)).collect()
+        steps(element).map(|(step, _)| step).filter(|step| other.contains_key(step)).collect()
     };
     let old_order = kept(old, after);
     let new_order = kept(new, before);

@@ -113,3 +113,14 @@ proptest! {
         prop_assert_eq!(changes.is_empty(), names == sorted);
     }
 }
+
+#[test]
+fn repeated_elements_are_compared_one_by_one() {
+    let text = "<config><entry>x</entry><entry>y</entry><member>z</member><member>z</member></config>";
+    let root = Arc::new(parse(text).unwrap());
+    let again = Arc::new(parse(text).unwrap());
+    assert_eq!(diff(&root, &again), []);
+    let shorter = parse("<config><entry>x</entry><member>z</member></config>").unwrap();
+    let gone: Vec<String> = diff(&root, &Arc::new(shorter)).into_iter().map(|change| change.xpath).collect();
+    assert_eq!(gone, ["/config/entry[2]", "/config/member[text()='z'][2]"]);
+}
