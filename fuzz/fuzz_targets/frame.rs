@@ -18,6 +18,7 @@ use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
 use bartizan_packet::parse::{Malformed, Packet, Parsed, checksum_field, parse};
 use bartizan_packet::{checksum, ethernet, ndp};
 use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids};
 use libfuzzer_sys::fuzz_target;
 
@@ -34,7 +35,7 @@ fn tables() -> &'static [Arc<Compiled>; 2] {
             let root = xml::parse(text).expect("well-formed");
             let report = device::read(&root, device::Scope::Device);
             let config = report.config.unwrap_or_else(|| panic!("{:?}", report.diagnostics));
-            Arc::new(compile(&config, &mut ids, 1).expect("compiles"))
+            Arc::new(compile(&config, &Facts::default(), &mut ids, 1).expect("compiles"))
         })
     })
 }

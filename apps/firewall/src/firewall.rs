@@ -1,15 +1,18 @@
 //! The running firewall: the workers and the configuration they enforce.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bartizan_engine::verdict::Port;
+use bartizan_model::device::Validated;
 use bartizan_model::diagnostic::{Diagnostic, Origin};
+use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use bartizan_policy::tables::Compiled;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
@@ -27,6 +30,8 @@ pub struct Running {
     pub version: u64,
     /// The configuration as it came.
     pub text: Arc<str>,
+    /// What it says.
+    pub config: Arc<Validated>,
     /// Its tables, and the names in them.
     pub compiled: Arc<Compiled>,
 }
@@ -34,7 +39,7 @@ pub struct Running {
 /// The firewall.
 pub struct Firewall {
     dataplane: Dataplane,
-    running: RwLock<Option<Arc<Running>>>,
+    running: watch::Sender<Option<Arc<Running>>>,
     /// Held while a configuration is put in force: one after the other.
     compiler: Mutex<Compiler>,
 }
@@ -43,6 +48,7 @@ pub struct Firewall {
 #[derive(Debug, Default)]
 struct Compiler {
     ids: Ids,
+    facts: Facts,
     generation: u64,
 }
 
@@ -70,7 +76,8 @@ impl Firewall {
     /// A firewall that enforces nothing yet: it forwards nothing. `ids` has the interfaces that ports are
     /// attached to.
     pub fn new(dataplane: Dataplane, ids: Ids) -> Self {
-        Self { dataplane, running: RwLock::new(None), compiler: Mutex::new(Compiler { ids, generation: 0 }) }
+        let compiler = Compiler { ids, ..Compiler::default() };
+        Self { dataplane, running: watch::Sender::new(None), compiler: Mutex::new(compiler) }
     }
 
     /// Puts a configuration in force, and keeps it in the store when there is one. When anything is
@@ -86,9 +93,10 @@ impl Firewall {
     ) -> Result<Done, Vec<Diagnostic>> {
         let mut compiler = self.compiler.lock().await;
         compiler.generation += 1;
-        let Compiler { ids, generation } = &mut *compiler;
+        let Compiler { ids, facts, generation } = &mut *compiler;
         // Compiling a large rule base takes a while; the threads of this runtime are few.
-        let Loaded { compiled, mut warnings } = tokio::task::block_in_place(|| load(&enforced.text, ids, *generation))?;
+        let Loaded { config, compiled, mut warnings } =
+            tokio::task::block_in_place(|| load(&enforced.text, facts, ids, *generation))?;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         let swap = received.elapsed();
@@ -100,16 +108,44 @@ impl Firewall {
         }
         warnings.extend(self.without_port(&compiled));
         let Enforced { version, digest, text } = enforced;
-        let running = Running { digest, version, text: text.into(), compiled };
-        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(running));
+        let running = Running { digest, version, text: text.into(), config: Arc::new(config), compiled };
+        self.running.send_replace(Some(Arc::new(running)));
         Ok(Done { warnings, swap })
+    }
+
+    /// Takes in what was learned of the network, names, lists, tags, times or paths, and puts the running
+    /// configuration in force with it; whether anything was new.
+    ///
+    /// # Errors
+    /// When the configuration cannot be in force with the new facts: the tables of before stay.
+    pub async fn learn(&self, change: impl FnOnce(&mut Facts)) -> Result<bool, Vec<Diagnostic>> {
+        let mut compiler = self.compiler.lock().await;
+        let mut facts = compiler.facts.clone();
+        change(&mut facts);
+        if facts == compiler.facts {
+            return Ok(false);
+        }
+        compiler.facts = facts;
+        let Some(running) = self.running() else { return Ok(true) };
+        compiler.generation += 1;
+        let Compiler { ids, facts, generation } = &mut *compiler;
+        let compiled = tokio::task::block_in_place(|| compile(&running.config, facts, ids, *generation))?;
+        let compiled = Arc::new(compiled);
+        self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
+        self.running.send_replace(Some(Arc::new(Running { compiled, ..(*running).clone() })));
+        Ok(true)
+    }
+
+    /// Follows what is enforced: each new configuration, and each time its tables change.
+    pub fn follow(&self) -> watch::Receiver<Option<Arc<Running>>> {
+        self.running.subscribe()
     }
 
     /// Puts the tables of before back under the workers.
     async fn take_back(&self) {
         let tables = match self.running() {
             Some(running) => Arc::clone(&running.compiled),
-            None => match load("<config/>", &mut Ids::default(), 0) {
+            None => match load("<config/>", &Facts::default(), &mut Ids::default(), 0) {
                 Ok(nothing) => Arc::new(nothing.compiled),
                 Err(_) => return,
             },
@@ -121,7 +157,7 @@ impl Firewall {
 
     /// What is enforced now.
     pub fn running(&self) -> Option<Arc<Running>> {
-        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.borrow().clone()
     }
 
     /// The workers.

@@ -1,33 +1,36 @@
 //! From the text of a configuration to tables: the same steps for a file, a push and an offline answer.
 
-use bartizan_model::device;
+use bartizan_model::device::{self, Validated};
 use bartizan_model::diagnostic::Diagnostic;
 use bartizan_model::xml;
 use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use bartizan_policy::tables::Compiled;
 
 /// A configuration that can be enforced.
 #[derive(Debug)]
 pub struct Loaded {
+    /// What it says.
+    pub config: Validated,
     /// Its tables.
     pub compiled: Compiled,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads, checks and compiles.
+/// Reads, checks and compiles with what is known at this moment.
 ///
 /// # Errors
 /// Everything that is wrong with it, warnings included.
-pub fn load(text: &str, ids: &mut Ids, generation: u64) -> Result<Loaded, Vec<Diagnostic>> {
+pub fn load(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Result<Loaded, Vec<Diagnostic>> {
     let root = xml::parse(text).map_err(|diagnostic| vec![diagnostic])?;
     let device::Report { config, diagnostics: mut warnings } = device::read(&root, device::Scope::Device);
     let Some(config) = config else { return Err(warnings) };
-    match compile(&config, ids, generation) {
+    match compile(&config, facts, ids, generation) {
         Ok(compiled) => {
             warnings.extend(compiled.warnings.iter().cloned());
-            Ok(Loaded { compiled, warnings })
+            Ok(Loaded { config, compiled, warnings })
         }
         Err(more) => {
             warnings.extend(more);

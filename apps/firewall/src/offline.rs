@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 
 use crate::firewall::Running;
@@ -26,11 +27,12 @@ pub enum Checked {
 pub fn check(path: &Path) -> Result<Checked> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
     let name = path.display().to_string();
-    Ok(match load(&text, &mut Ids::default(), 1) {
+    Ok(match load(&text, &Facts::default(), &mut Ids::default(), 1) {
         Ok(loaded) => {
             let snippets = snippet::render(&loaded.warnings, &name, &text);
             let compiled = Arc::new(loaded.compiled);
-            let running = Running { digest: hex::sha256(&text), version: 0, text: text.into(), compiled };
+            let config = Arc::new(loaded.config);
+            let running = Running { digest: hex::sha256(&text), version: 0, text: text.into(), config, compiled };
             Checked::Good(Box::new(running), snippets)
         }
         Err(diagnostics) => Checked::Bad(snippet::render(&diagnostics, &name, &text)),

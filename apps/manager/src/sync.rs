@@ -9,6 +9,7 @@ use bartizan_model::render::origin::to_manager;
 use bartizan_model::tree::Element;
 use bartizan_model::{render, xml};
 use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 
 use crate::app::App;
@@ -64,7 +65,7 @@ impl Rendering {
         let Some(config) = report.config else {
             return Self::refused(read, Vec::new());
         };
-        let compiled = match compile(&config, &mut Ids::default(), 1) {
+        let compiled = match compile(&config, &Facts::default(), &mut Ids::default(), 1) {
             Ok(compiled) => compiled.warnings.into_iter().map(at_manager).collect(),
             Err(diagnostics) => return Self::refused(read, diagnostics.into_iter().map(at_manager).collect()),
         };

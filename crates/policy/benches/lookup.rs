@@ -10,6 +10,7 @@ use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
 use bartizan_policy::compile::compile;
 use bartizan_policy::decide::decide;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Flow, Ids};
 use divan::Bencher;
 
@@ -114,7 +115,7 @@ fn config(rules: &[Rule]) -> Validated {
 }
 
 fn tables(rules: &[Rule]) -> Compiled {
-    compile(&config(rules), &mut Ids::default(), 1).unwrap()
+    compile(&config(rules), &Facts::default(), &mut Ids::default(), 1).unwrap()
 }
 
 /// Flows of which half are meant for some rule and half for none.
@@ -177,5 +178,5 @@ fn scan_1024_flows(bencher: Bencher<'_, '_>, count: usize) {
 fn compile_rules(bencher: Bencher<'_, '_>, count: usize) {
     let config = config(&rules(count));
     let mut ids = Ids::default();
-    bencher.bench_local(|| compile(black_box(&config), &mut ids, 1).unwrap());
+    bencher.bench_local(|| compile(black_box(&config), &Facts::default(), &mut ids, 1).unwrap());
 }

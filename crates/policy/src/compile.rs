@@ -7,6 +7,7 @@ use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated};
 use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
 
 use crate::codes;
+use crate::facts::Facts;
 use crate::names::{Ids, Names};
 use crate::objects::Objects;
 use crate::security::Zones;
@@ -16,18 +17,19 @@ use crate::{nat, proxy, routing, security};
 /// Largest IP packet when the configuration does not say.
 const MTU_DEFAULT_BYTES: u16 = 1500;
 
-/// Compiles one configuration. Names get their ids from `ids`, which outlives the generations.
+/// Compiles one configuration with what is known at this moment. Names get their ids from `ids`, which outlives the generations.
 ///
 /// # Errors
 /// Everything that is wrong with the configuration, with the warnings among it; the caller keeps what it
 /// had. What is accepted but not in force is in [`Compiled::warnings`].
-pub fn compile(config: &Validated, ids: &mut Ids, generation: u64) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_device(config, ids, generation)
+pub fn compile(config: &Validated, facts: &Facts, ids: &mut Ids, generation: u64) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_device(config, facts, ids, generation)
 }
 
 /// [`compile`] for what is not known to be validated: tests of this crate build their configurations.
 pub(crate) fn compile_device(
     config: &DeviceConfig,
+    facts: &Facts,
     ids: &mut Ids,
     generation: u64,
 ) -> Result<Compiled, Vec<Diagnostic>> {
@@ -38,7 +40,7 @@ pub(crate) fn compile_device(
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
-    let mut interfaces = interfaces(config, ids);
+    let mut interfaces = interfaces(config, facts, ids);
     let known: HashSet<&str> = config.interfaces.iter().map(|entry| &*entry.name).collect();
     let interface_ids =
         |name: &str| ids.interfaces.position(name).filter(|_| known.contains(name)).map(|at| IfaceId(at as u16));
@@ -98,7 +100,7 @@ fn intern<'a>(
 }
 
 /// Interfaces by id.
-fn interfaces(config: &DeviceConfig, ids: &Ids) -> Vec<Option<Interface>> {
+fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Interface>> {
     let mut zones: HashMap<&str, ZoneId> = HashMap::new();
     for zone in &config.zones {
         let id = ids.zones.position(&zone.name).map(|at| ZoneId(at as u16));
@@ -111,6 +113,7 @@ fn interfaces(config: &DeviceConfig, ids: &Ids) -> Vec<Option<Interface>> {
     }
     let mut slots = vec![None; ids.interfaces.len()];
     for written in &config.interfaces {
+        let learned = facts.interfaces.get(&written.name).map(|learned| learned.addresses.iter().copied());
         let profile = written.management_profile.as_deref();
         let profile = profile.and_then(|name| config.management_profiles.iter().find(|profile| profile.name == name));
         let interface = Interface {
@@ -119,7 +122,7 @@ fn interfaces(config: &DeviceConfig, ids: &Ids) -> Vec<Option<Interface>> {
             zone: zones.get(&*written.name).copied(),
             router: routers.get(&*written.name).copied(),
             mtu_bytes: written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES),
-            addresses: written.addresses.clone(),
+            addresses: written.addresses.iter().copied().chain(learned.into_iter().flatten()).collect(),
             ping: profile.is_some_and(|profile| profile.ping),
             http: profile.is_some_and(|profile| profile.http),
             https: profile.is_some_and(|profile| profile.https),

@@ -8,6 +8,7 @@ pub mod codes;
 pub mod compile;
 pub mod decide;
 pub mod explain;
+pub mod facts;
 pub mod names;
 pub mod tables;
 

@@ -9,6 +9,7 @@ use bartizan_model::xml;
 use bartizan_policy::compile::compile;
 use bartizan_policy::decide::decide;
 use bartizan_policy::explain::{Explanation, explain};
+use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Decision, Flow, Ids, Route, SourceNat};
 use expect_test::Expect;
 
@@ -29,7 +30,7 @@ fn compiled(text: &str) -> Result<Compiled, String> {
     let tree = xml::parse(text).map_err(|diagnostic| lines(&[diagnostic]))?;
     let report = device::read(&tree, Scope::Device);
     let config = report.config.ok_or_else(|| lines(&report.diagnostics))?;
-    compile(&config, &mut Ids::default(), 1).map_err(|diagnostics| lines(&diagnostics))
+    compile(&config, &Facts::default(), &mut Ids::default(), 1).map_err(|diagnostics| lines(&diagnostics))
 }
 
 /// The diagnostic without the part of its place that is the same for all.

@@ -25,6 +25,7 @@ use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, parse};
 use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids, IfaceId};
 
 pub(crate) const AZURE: &str = include_str!("../../../model/tests/fixtures/azure-firewall.xml");
@@ -65,7 +66,9 @@ pub(crate) fn tables(text: &str, ids: &mut Ids, generation: u64) -> Arc<Compiled
     let Some(config) = report.config else {
         panic!("{}", report.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     };
-    Arc::new(compile(&config, ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")))
+    Arc::new(
+        compile(&config, &Facts::default(), ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")),
+    )
 }
 
 impl Lab {

@@ -10,6 +10,7 @@ use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
 use bartizan_packet::frame::Frame;
 use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids};
 
 use super::frames::{Body, Mac, Packet, RST, Tuple, frame, neighbor_answer};
@@ -112,7 +113,7 @@ struct Sent {
 fn load(text: &str, ids: &mut Ids, generation: u64) -> Option<(Validated, Arc<Compiled>)> {
     let report = device::read(&xml::parse(text).expect("XML"), Scope::Device);
     let config = report.config?;
-    let tables = compile(&config, ids, generation).ok()?;
+    let tables = compile(&config, &Facts::default(), ids, generation).ok()?;
     Some((config, Arc::new(tables)))
 }
 

@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
 
 use crate::compile::compile_device;
+use crate::facts::Facts;
 use crate::tables::{Compiled, Ids, IfaceId, ROUTER_HOPS_MAX, Route, RouterId};
 
 const ROUTERS: usize = 4;
@@ -141,7 +142,7 @@ fn destinations() -> impl Iterator<Item = IpAddr> {
 }
 
 fn compiled(config: &DeviceConfig) -> Option<Compiled> {
-    match compile_device(config, &mut Ids::default(), 1) {
+    match compile_device(config, &Facts::default(), &mut Ids::default(), 1) {
         Ok(tables) => Some(tables),
         Err(diagnostics) => {
             assert!(diagnostics.iter().any(|diagnostic| diagnostic.code == "router-loop"), "{diagnostics:?}");

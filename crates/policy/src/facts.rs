@@ -1,0 +1,37 @@
+//! What does a configuration leave to the moment it is enforced?
+//!
+//! A configuration says "by DHCP", "whatever this name resolves to", "the hosts with this tag". What that
+//! is right now comes in here, gathered by the firewall, so that compiling stays a function of its
+//! arguments. A fact that is missing widens nothing: the object matches no address, the interface has
+//! none, the route is not in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Everything that is known besides the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What interfaces learned of their networks, by the interface's name.
+    pub interfaces: BTreeMap<String, Learned>,
+    /// Addresses behind each DNS name that an address object names, in lower case without a final dot.
+    pub names: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Members of the external dynamic lists, by the list's name.
+    pub lists: BTreeMap<String, Vec<IpNet>>,
+    /// Tags registered for addresses, beside those that address objects carry.
+    pub tags: BTreeMap<IpAddr, BTreeSet<String>>,
+    /// Schedules that are on now, by name.
+    pub schedules_on: BTreeSet<String>,
+    /// Monitored static routes whose path is down: router and route.
+    pub routes_down: BTreeSet<(String, String)>,
+}
+
+/// What DHCP or router advertisements said on one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Own addresses with their connected networks.
+    pub addresses: Vec<IpNet>,
+    /// Default gateways, best first; at most one of each family is used.
+    pub gateways: Vec<IpAddr>,
+}
