@@ -43,6 +43,8 @@ codes! {
     INVALID_NAME = "invalid-name";
     /// Text that is no number, or one out of range.
     INVALID_NUMBER = "invalid-number";
+    /// Path monitoring that cannot watch anything.
+    INVALID_PATH_MONITOR = "invalid-path-monitor";
     /// Text that is no list of ports.
     INVALID_PORT = "invalid-port";
     /// XML that cannot be read.
