@@ -122,6 +122,7 @@ mod tests {
         include_str!("device/interface.rs"),
         include_str!("device/nat.rs"),
         include_str!("device/objects.rs"),
+        include_str!("device/path_monitor.rs"),
         include_str!("device/router.rs"),
         include_str!("device/rules.rs"),
         include_str!("device/security.rs"),
