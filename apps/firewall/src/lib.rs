@@ -15,6 +15,7 @@ pub mod local;
 pub mod logs;
 pub mod manager;
 pub mod offline;
+pub mod pathmon;
 pub mod port;
 pub mod responder;
 pub mod run;

@@ -75,6 +75,8 @@ counters! {
     neighbor_answers = "neighbor-answers",
     /// Echo requests answered by the firewall itself.
     echo_answers = "echo-answers",
+    /// Answers to the firewall's own echo requests.
+    echoes_heard = "echoes-heard",
     /// Resets and ICMP errors sent.
     rejections = "rejections",
     /// Resets and ICMP errors not sent because there were too many.

@@ -2,6 +2,7 @@
 //!
 //! The path of a frame through it is in `pipeline.rs`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
@@ -41,6 +42,8 @@ pub struct Engine {
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
+    /// Echo replies that the caller waits for: identifier and sender.
+    pub(crate) watched: Arc<BTreeMap<u16, std::net::IpAddr>>,
     pub(crate) counters: Counters,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
@@ -85,6 +88,7 @@ impl Engine {
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
+            watched: Arc::default(),
             counters: Counters::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),

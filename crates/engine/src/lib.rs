@@ -23,6 +23,7 @@ mod neighbor;
 mod outbox;
 mod path;
 pub mod pipeline;
+pub mod probe;
 mod reject;
 mod rematch;
 mod rewrite;

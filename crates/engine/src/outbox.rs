@@ -8,7 +8,7 @@ use bartizan_packet::frame::Meta;
 
 use crate::counters::Counters;
 use crate::settings::{Limits, SECOND};
-use crate::verdict::{Event, PeerMessage, Port, SessionLog, Time, Transmit};
+use crate::verdict::{EchoReply, Event, PeerMessage, Port, SessionLog, Time, Transmit};
 
 /// Frames and events of one engine.
 pub(crate) struct Outbox {
@@ -52,6 +52,15 @@ impl Outbox {
             return;
         }
         self.events.push_back(Event::Tell { to, message });
+    }
+
+    /// Whether there was room for it.
+    pub(crate) fn echo(&mut self, heard: EchoReply) -> bool {
+        let room = self.has_room_for_events();
+        if room {
+            self.events.push_back(Event::Echo(heard));
+        }
+        room
     }
 
     pub(crate) fn has_room_for_events(&self) -> bool {

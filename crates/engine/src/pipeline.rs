@@ -108,6 +108,9 @@ impl Engine {
         packet: &Packet,
         key: &Key,
     ) -> Staged<Verdict> {
+        if let Some(verdict) = self.hear_echo(frame, packet) {
+            return Ok(verdict);
+        }
         let iface = self.screen(arrival, packet)?;
         if is_link_local(packet.destination) {
             return self.reply_to_echo(arrival, frame, packet);

@@ -50,6 +50,8 @@ pub struct Transmit {
 pub enum Event {
     /// A line for the traffic log.
     Log(SessionLog),
+    /// An echo reply that the caller waits for.
+    Echo(EchoReply),
     /// For the other workers: `to` one of them, or all when `None`.
     Tell {
         /// The one worker that has to know.
@@ -57,6 +59,17 @@ pub enum Event {
         /// What it has to know.
         message: PeerMessage,
     },
+}
+
+/// An answer to one of the firewall's own echo requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EchoReply {
+    /// Who answered.
+    pub source: IpAddr,
+    /// Identifier of the request.
+    pub identifier: u16,
+    /// Sequence number of the request.
+    pub sequence: u16,
 }
 
 /// What workers tell one another.

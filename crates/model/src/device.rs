@@ -31,7 +31,7 @@ use context::Context;
 pub use ecmp::{Ecmp, EcmpAlgorithm};
 use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
-pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MonitorDestination, PathMonitor};
+pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MONITOR_DESTINATIONS_TOTAL_MAX, MonitorDestination, PathMonitor};
 pub use references::Names;
 pub use value::interface_name;
 

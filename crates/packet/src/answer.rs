@@ -159,6 +159,20 @@ pub fn icmp_error(link: Link, from: IpAddr, frame: &[u8], packet: &Packet, probl
     ip_frame(link, from, packet.source, protocol, TTL, &message)
 }
 
+/// An echo request without payload; both addresses of one family.
+pub fn echo_request(link: Link, source: IpAddr, destination: IpAddr, identifier: u16, sequence: u16) -> Vec<u8> {
+    let (kind, protocol) = if destination.is_ipv4() { (8, ICMP) } else { (128, ICMPV6) };
+    let mut message = vec![kind, 0, 0, 0];
+    message.extend(identifier.to_be_bytes());
+    message.extend(sequence.to_be_bytes());
+    let value = match destination {
+        IpAddr::V4(_) => checksum::checksum(&message),
+        IpAddr::V6(_) => checksum::transport(source, destination, ICMPV6, &message),
+    };
+    put_u16(&mut message, 2, value);
+    ip_frame(link, source, destination, protocol, TTL, &message)
+}
+
 /// A frame with an IP packet around a transport message; both addresses of one family.
 pub fn ip_frame(link: Link, source: IpAddr, destination: IpAddr, protocol: u8, ttl: u8, message: &[u8]) -> Vec<u8> {
     match (source, destination) {

@@ -23,8 +23,19 @@ pub struct Facts {
     pub tags: BTreeMap<IpAddr, BTreeSet<String>>,
     /// Schedules that are on now, by name.
     pub schedules_on: BTreeSet<String>,
-    /// Monitored static routes whose path is down: router and route.
-    pub routes_down: BTreeSet<(String, String)>,
+    /// Monitored static routes whose path is down.
+    pub routes_down: BTreeSet<RouteName>,
+}
+
+/// Which static route of which router.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteName {
+    /// The router.
+    pub router: String,
+    /// A route of the IPv6 table: routes of the two families may share a name.
+    pub v6: bool,
+    /// The route.
+    pub route: String,
 }
 
 /// What DHCP or router advertisements said on one interface.

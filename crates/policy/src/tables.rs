@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 pub use crate::names::{Ids, Names};
 use crate::nat::NatTable;
-use crate::routing::{Hop, Routers, Source, State};
+use crate::routing::{Entry, Hop, Routers, Source, State};
 use crate::security::SecurityTable;
 
 macro_rules! id {
@@ -429,6 +429,20 @@ impl Compiled {
     /// Where a packet for this address goes from this router.
     pub fn route(&self, router: RouterId, destination: IpAddr, among: &Among) -> Route {
         self.routers.route(router, destination, among)
+    }
+
+    /// Where a static route leads, in force or not: its interface, and the neighbour where it names one.
+    /// `None` for routes that leave by no interface, or by none that exists.
+    pub fn exit(&self, router: RouterId, v6: bool, route: &str) -> Option<(IfaceId, Option<IpAddr>)> {
+        let table = self.routers.0.get(router.index())?.as_ref()?;
+        let wanted = |entry: &&Entry| {
+            entry.source == Source::Static && entry.name == route && entry.destination.addr().is_ipv6() == v6
+        };
+        match table.entries.iter().find(wanted)?.hop? {
+            Hop::Attached(iface) => Some((iface, None)),
+            Hop::Gateway(iface, gateway) => Some((iface, Some(gateway))),
+            Hop::Local(_) | Hop::Router(_) | Hop::Discard => None,
+        }
     }
 
     /// Every route of every router, those that are not in force included.

@@ -31,6 +31,8 @@ pub enum Answer {
     Counters(Vec<Counter>),
     /// `show routing route`
     Routes(Vec<Route>),
+    /// `show routing path-monitor`
+    PathMonitors(Vec<MonitoredPath>),
     /// `show interface`
     Interfaces(Vec<Interface>),
     /// `show arp`
@@ -176,6 +178,36 @@ pub struct Route {
     pub flags: &'static str,
     /// Outgoing interface.
     pub interface: String,
+}
+
+/// One destination that says whether a static route's path is alive.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MonitoredPath {
+    /// Router.
+    pub router: String,
+    /// Route.
+    pub route: String,
+    /// Destination of the route.
+    pub destination: String,
+    /// Where the probes leave: the next hop, or the interface of an attached network; empty while the
+    /// route leads nowhere.
+    pub next_hop: String,
+    /// Of the route: `up`, `down`, or `held` while the path is alive again but the hold time is not over.
+    pub status: &'static str,
+    /// `any` or `all` destinations must fail for the path to be dead.
+    pub failure_condition: &'static str,
+    /// Address that is probed.
+    pub monitored: String,
+    /// Whether it answers: `alive` or `dead`.
+    pub monitored_status: &'static str,
+    /// Seconds between probes.
+    pub interval_s: u8,
+    /// Unanswered probes in a row, and how many make it dead.
+    pub missed: u8,
+    /// Unanswered probes that make it dead.
+    pub count: u8,
+    /// Microseconds to the last answer.
+    pub round_trip_us: Option<u64>,
 }
 
 /// An interface with its port.

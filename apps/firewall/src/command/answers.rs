@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod paths;
 mod sessions;
 mod values;
 
@@ -31,6 +32,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "session", "info"] => session_info(firewall).await,
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
+        ["show", "routing", "path-monitor", ..] => paths::path_monitor(command, firewall),
         ["show", "arp"] => neighbors(command, firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
@@ -52,7 +54,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
 pub fn answer_offline(command: &Command, running: &Running) -> Result<Answer, String> {
     let tables = &running.compiled;
     match command.path.as_slice() {
-        ["show", "routing", ..] => routes(command, tables),
+        ["show", "routing", "route" | "fib", ..] => routes(command, tables),
         ["show", "config", "running"] => Ok(Answer::Configuration(Configuration {
             version: running.version,
             digest: running.digest.clone(),

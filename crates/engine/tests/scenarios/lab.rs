@@ -217,7 +217,7 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(log) => self.logs.push(log),
-                Event::Tell { .. } => self.messages.push(event),
+                Event::Tell { .. } | Event::Echo(_) => self.messages.push(event),
             }
         }
         lines

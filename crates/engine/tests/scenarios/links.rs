@@ -1,7 +1,7 @@
 //! Neighbours, offloads, MTU, TTL, ICMP errors and the local link.
 
 use bartizan_engine::settings::{Limits, Settings};
-use bartizan_engine::verdict::DropReason;
+use bartizan_engine::verdict::{DropReason, EchoReply, Event};
 use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::ethernet;
 use bartizan_packet::frame::{Checksum, Meta, Segmentation};
@@ -262,4 +262,29 @@ fn a_detached_port_drops_and_a_returning_one_serves() {
     lab.check("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", "drop port-down");
     lab.engine.attach(e2, port_mac("e2"));
     lab.check("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", "e2 udp 10.1.0.5:40000 > 198.51.100.9:53");
+}
+
+#[test]
+fn only_replies_that_are_waited_for_are_heard() {
+    let mut lab = Lab::new(&open());
+    let watched = [(7, "198.51.100.9".parse().unwrap()), (8, "2001:db8:9::9".parse().unwrap())].into();
+    lab.engine.watch_echoes(std::sync::Arc::new(watched));
+    for (line, heard) in [
+        ("e2 pong 198.51.100.9 > 192.0.2.1 id=7", Some(("198.51.100.9", 7))),
+        ("e2 pong 2001:db8:9::9 > 2001:db8:2::1 id=8", Some(("2001:db8:9::9", 8))),
+        ("e2 pong 198.51.100.9 > 192.0.2.1 id=8", None),
+        ("e2 pong 198.51.100.8 > 192.0.2.1 id=7", None),
+        ("e2 pong 198.51.100.9 > 192.0.2.1 id=1024", None),
+    ] {
+        lab.messages.clear();
+        lab.check(line, if heard.is_some() { "" } else { "drop icmp-unrelated" });
+        let expected =
+            heard.map(|(source, identifier)| EchoReply { source: source.parse().unwrap(), identifier, sequence: 1 });
+        let told = lab.messages.iter().find_map(|event| match event {
+            Event::Echo(echo) => Some(*echo),
+            Event::Log(_) | Event::Tell { .. } => None,
+        });
+        assert_eq!(told, expected, "{line}");
+    }
+    assert_eq!(lab.counters().echoes_heard, 2);
 }

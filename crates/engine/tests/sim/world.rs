@@ -10,7 +10,7 @@ use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
 use bartizan_packet::frame::Frame;
 use bartizan_policy::compile::compile;
-use bartizan_policy::facts::Facts;
+use bartizan_policy::facts::{Facts, RouteName};
 use bartizan_policy::tables::{Compiled, Ids};
 
 use super::frames::{Body, Mac, Packet, RST, Tuple, frame, neighbor_answer};
@@ -116,7 +116,9 @@ fn facts(config: &Validated, random: &mut Random) -> Facts {
     for router in &config.routers {
         for route in router.routes.iter().filter(|route| route.path_monitor.is_some()) {
             if random.percent(50) {
-                facts.routes_down.insert((router.name.clone(), route.name.clone()));
+                let v6 = route.destination.addr().is_ipv6();
+                let name = RouteName { router: router.name.clone(), v6, route: route.name.clone() };
+                facts.routes_down.insert(name);
             }
         }
     }

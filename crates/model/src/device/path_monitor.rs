@@ -2,14 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::DeviceConfig;
 use super::context::{Context, NAME_LENGTH_MAX};
 use super::interface::network_value;
 use super::node::Node;
+use super::{DeviceConfig, Router};
 use crate::codes;
+use crate::diagnostic::Diagnostic;
 
 /// Destinations that one route may watch (PAN-OS).
 pub const MONITOR_DESTINATIONS_MAX: usize = 8;
+/// Destinations that all routes together may watch: each has an ICMP identifier of 1 to 1023.
+pub const MONITOR_DESTINATIONS_TOTAL_MAX: usize = 1023;
 /// Minutes that a path must be alive again before its route comes back (PAN-OS).
 const HOLD_MINUTES: u16 = 2;
 /// Seconds between probes of one destination (PAN-OS).
@@ -71,6 +74,42 @@ pub(super) fn read(context: &mut Context, config: &DeviceConfig, route: &Node<'_
         context.help("add an entry below `monitor-destinations`, or set `enable` to `no`");
     }
     (!destinations.is_empty()).then_some(PathMonitor { all_must_fail, hold_minutes, destinations })
+}
+
+/// Reports what only the whole device shows: more destinations than can be told apart, and sources whose
+/// replies would go elsewhere.
+pub(super) fn check(context: &mut Context, config: &DeviceConfig) {
+    let mut total = 0;
+    for router in &config.routers {
+        for (route, monitor) in router.routes.iter().filter_map(|route| Some((route, route.path_monitor.as_ref()?))) {
+            let before = total;
+            total += monitor.destinations.len();
+            let limit = MONITOR_DESTINATIONS_TOTAL_MAX;
+            if before <= limit && total > limit {
+                let message =
+                    format!("route `{}` brings the monitored destinations of the device above {limit}", route.name);
+                let error = Diagnostic::error(codes::INVALID_PATH_MONITOR, route.origin.clone(), message);
+                context.diagnostics.push(error.with_help("watch fewer destinations, or fewer routes"));
+            }
+            let sources = monitor.destinations.iter().filter_map(|destination| destination.source);
+            for source in sources.filter(|source| !may_hold(config, router, *source)) {
+                let message = format!(
+                    "path monitoring of route `{}` probes from `{source}`, which no interface of router `{}` has",
+                    route.name, router.name
+                );
+                let error = Diagnostic::error(codes::INVALID_PATH_MONITOR, route.origin.clone(), message);
+                let help = "leave `source` out to probe from the address of the route's own interface";
+                context.diagnostics.push(error.with_help(help));
+            }
+        }
+    }
+}
+
+fn may_hold(config: &DeviceConfig, router: &Router, source: IpAddr) -> bool {
+    let mut members = router.interfaces.iter().filter_map(|name| config.interface(name));
+    members.any(|interface| {
+        (interface.dhcp && source.is_ipv4()) || interface.addresses.iter().any(|own| own.addr() == source)
+    })
 }
 
 fn destination(context: &mut Context, config: &DeviceConfig, entry: &Node<'_>, v6: bool) -> Option<MonitorDestination> {

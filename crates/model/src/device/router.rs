@@ -46,6 +46,7 @@ pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, network: &N
     }
     config.routers = found.into_iter().map(|(router, _)| router).collect();
     if context.scope == Scope::Device {
+        path_monitor::check(context, config);
         warn_without_router(context, config);
         warn_two_load_balancers(context, config);
     }

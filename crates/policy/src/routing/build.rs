@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::equal::{Equal, Input, Member, identity};
 use super::{Entry, Hop, Router, Routers, Source, State, loops};
-use crate::facts::Facts;
+use crate::facts::{Facts, RouteName};
 use crate::ranges::{Address, ends, innermost};
 use crate::tables::{IfaceId, Interface, RouterId};
 
@@ -202,8 +202,11 @@ impl Surroundings<'_> {
             let message = format!("route `{}` of router `{}` is not in force: {reason}", route.name, self.name);
             diagnostics.push(Diagnostic::warning(NEXT_HOP_UNREACHABLE, route.origin.clone(), message));
         }
-        let down = route.path_monitor.is_some()
-            && self.facts.routes_down.contains(&(self.name.to_owned(), route.name.clone()));
+        let down = route.path_monitor.is_some() && {
+            let v6 = route.destination.addr().is_ipv6();
+            let named = RouteName { router: self.name.to_owned(), v6, route: route.name.clone() };
+            self.facts.routes_down.contains(&named)
+        };
         let next_hop = match &route.next_hop {
             NextHop::Address(gateway) => gateway.to_string(),
             NextHop::Router(name) => format!("router {name}"),

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use bartizan_policy::facts::Facts;
+use bartizan_policy::facts::{Facts, RouteName};
 
 use crate::{
     check, check_diagnostics, check_explained, compiled_with, device, interface, next_router, router, via, zone,
@@ -245,7 +245,8 @@ fn equal_routes_share_only_where_the_router_says_so() {
 
 #[test]
 fn a_dead_path_leaves_its_prefix_to_the_next_route() {
-    let down = Facts { routes_down: [("default".into(), "first".into())].into(), ..Facts::default() };
+    let first = RouteName { router: "default".into(), v6: false, route: "first".into() };
+    let down = Facts { routes_down: [first].into(), ..Facts::default() };
     check_routes_with(
         &two_ways("", MONITORED),
         &down,
@@ -306,34 +307,32 @@ fn path_monitoring_that_watches_nothing_is_refused() {
     check_diagnostics(
         &two_ways("", nothing),
         expect![[r#"
-        warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
-          --> /network/interface/ethernet/entry[@name='ethernet1/3']
-          help: add it to `interface` of a logical or virtual router
-        error[invalid-path-monitor]: path monitoring of route `first` has no destination, so nothing is watched
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
-          help: add an entry below `monitor-destinations`, or set `enable` to `no`
-        warning[not-enforced]: `path-monitor` is stored but not enforced
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
-    "#]],
+            warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
+              --> /network/interface/ethernet/entry[@name='ethernet1/3']
+              help: add it to `interface` of a logical or virtual router
+            error[invalid-path-monitor]: path monitoring of route `first` has no destination, so nothing is watched
+              --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
+              help: add an entry below `monitor-destinations`, or set `enable` to `no`
+        "#]],
     );
+    let foreign = MONITORED.replace("<destination>", "<source>10.9.9.9</source><destination>");
+    check_diagnostics(&two_ways("", &foreign), expect![]);
     check_diagnostics(
         &two_ways("", wrong),
         expect![[r#"
-        warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
-          --> /network/interface/ethernet/entry[@name='ethernet1/3']
-          help: add it to `interface` of a logical or virtual router
-        warning[not-enforced]: `path-monitor` is stored but not enforced
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
-        error[invalid-enum]: `some` is not one of `any`, `all`
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/failure-condition
-        error[invalid-path-monitor]: `2001:db8::1` is of another address family than the route
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='six']/destination
-          help: probe an address of the route's own family
-        error[invalid-number]: `0` is not a number from 1 to 60
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='six']/interval
-        error[invalid-name]: `none` is a reserved word
-          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='none']
-    "#]],
+            warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
+              --> /network/interface/ethernet/entry[@name='ethernet1/3']
+              help: add it to `interface` of a logical or virtual router
+            error[invalid-enum]: `some` is not one of `any`, `all`
+              --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/failure-condition
+            error[invalid-path-monitor]: `2001:db8::1` is of another address family than the route
+              --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='six']/destination
+              help: probe an address of the route's own family
+            error[invalid-number]: `0` is not a number from 1 to 60
+              --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='six']/interval
+            error[invalid-name]: `none` is a reserved word
+              --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='none']
+        "#]],
     );
     check_diagnostics(
         &two_ways("<ecmp><enable>yes</enable><max-path>9</max-path></ecmp>", ""),

@@ -45,6 +45,26 @@ pub(super) fn render(answer: &Answer) -> String {
                 })
                 .collect(),
         ),
+        Answer::PathMonitors(paths) => table(
+            &["ROUTER", "ROUTE", "DESTINATION", "NEXT HOP", "STATUS", "FAILS IF", "MONITORED", "IS", "MISSED", "RTT"],
+            paths
+                .iter()
+                .map(|one| {
+                    vec![
+                        one.router.clone(),
+                        one.route.clone(),
+                        one.destination.clone(),
+                        one.next_hop.clone(),
+                        one.status.into(),
+                        one.failure_condition.into(),
+                        one.monitored.clone(),
+                        one.monitored_status.into(),
+                        format!("{} of {}", one.missed, one.count),
+                        one.round_trip_us.map_or_else(|| "-".into(), |us| format!("{us} us")),
+                    ]
+                })
+                .collect(),
+        ),
         Answer::Interfaces(interfaces) => table(
             &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
             interfaces

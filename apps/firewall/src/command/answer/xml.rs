@@ -58,6 +58,27 @@ fn elements(answer: &Answer) -> Vec<Element> {
             });
             std::iter::once(flags).chain(entries).collect()
         }
+        Answer::PathMonitors(paths) => {
+            let entries = paths.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("virtual-router", one.router.clone()),
+                        ("name", one.route.clone()),
+                        ("destination", one.destination.clone()),
+                        ("nexthop", one.next_hop.clone()),
+                        ("pathmonitor-status", one.status.to_owned()),
+                        ("pathmonitor-cond", one.failure_condition.to_owned()),
+                        ("monitor-destination", one.monitored.clone()),
+                        ("monitor-status", one.monitored_status.to_owned()),
+                        ("interval", one.interval_s.to_string()),
+                        ("count", one.count.to_string()),
+                        ("missed", one.missed.to_string()),
+                    ]),
+                )
+            });
+            entries.collect()
+        }
         Answer::Interfaces(interfaces) => {
             let logical = interfaces.iter().map(|one| {
                 node(

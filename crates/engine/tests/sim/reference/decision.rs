@@ -149,7 +149,10 @@ fn one_router<'a>(now: Now<'a>, router: &str, destination: IpAddr, among: Among<
         }
     }
     for written in router.routes.iter().filter(|written| written.destination.contains(&destination)) {
-        let down = now.facts.routes_down.contains(&(router.name.clone(), written.name.clone()));
+        let down =
+            now.facts.routes_down.iter().any(|down| {
+                down.router == router.name && down.v6 == destination.is_ipv6() && down.route == written.name
+            });
         let next = follow(config, &router.interfaces, written, destination);
         let Some(next) = next.filter(|_| !down || written.path_monitor.is_none()) else { continue };
         let path = match (&next, &written.next_hop) {
