@@ -13,7 +13,13 @@ impl Engine {
     #[inline]
     pub(crate) fn rewrite(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>, packet: &Packet) {
         let session = &self.table[slot];
-        session.sides[direction.index()].rewrite.apply(frame.bytes, packet);
+        let rewrite = session.sides[direction.index()].rewrite;
+        rewrite.apply(frame.bytes, packet);
+        // Hosts behind one address do not agree on identifications.
+        if frame.meta.fragment_bytes != 0 && rewrite.result().source != packet.source {
+            self.identify(frame, packet);
+        }
+        let session = &self.table[slot];
         // Between a client and the host's own TCP the firewall is the end, not a hop.
         if session.kind == Kind::Forward {
             rewrite::hop(frame.bytes, packet);
