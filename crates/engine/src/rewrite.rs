@@ -13,11 +13,12 @@ impl Engine {
     #[inline]
     pub(crate) fn rewrite(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>, packet: &Packet) {
         let session = &self.table[slot];
-        let rewrite = session.sides[direction.index()].rewrite;
-        rewrite.apply(frame.bytes, packet);
-        // Hosts behind one address do not agree on identifications.
-        if frame.meta.fragment_bytes != 0 && rewrite.result().source != packet.source {
-            self.identify(frame, packet);
+        if session.translated {
+            session.sides[direction.index()].change.apply(frame.bytes, packet, &session.leaving(direction));
+            // Hosts behind one address do not agree on identifications.
+            if frame.meta.fragment_bytes != 0 && session.leaving(direction).source != packet.source {
+                self.identify(frame, packet);
+            }
         }
         let session = &self.table[slot];
         // Between a client and the host's own TCP the firewall is the end, not a hop.

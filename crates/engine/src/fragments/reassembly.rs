@@ -194,15 +194,8 @@ impl Reassembly {
         }
         self.begun += 1;
         let age = (now, self.begun);
-        let datagram = Datagram {
-            age,
-            parts: Vec::new(),
-            head: None,
-            end: None,
-            fragment_bytes: 0,
-            spoiled: false,
-            cost: 0,
-        };
+        let datagram =
+            Datagram { age, parts: Vec::new(), head: None, end: None, fragment_bytes: 0, spoiled: false, cost: 0 };
         self.datagrams.insert(id, datagram);
         self.by_age.insert(age, id);
         *self.sources.entry((id.port, id.source)).or_insert(0) += 1;

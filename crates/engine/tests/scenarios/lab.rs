@@ -363,7 +363,11 @@ impl Lab {
             let piece = Piece::read(bytes, &packet).unwrap();
             let more = if piece.more { "+" } else { "" };
             let (source, destination) = (packet.source, packet.destination);
-            return format!("fragment {source} > {destination} {}-{}{more}", piece.offset, piece.offset + piece.end - piece.data);
+            return format!(
+                "fragment {source} > {destination} {}-{}{more}",
+                piece.offset,
+                piece.offset + piece.end - piece.data
+            );
         }
         let bad = if is_intact(bytes, &packet) { "" } else { " BAD" };
         let masked = |address: IpAddr, port: u16| {
