@@ -22,6 +22,7 @@ mod lookup;
 mod nat;
 mod neighbor;
 mod outbox;
+mod path;
 pub mod pipeline;
 mod reject;
 mod rematch;
