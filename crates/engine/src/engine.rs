@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
+use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::counters::Counters;
+use crate::key::{Key, LOCAL_ROUTER};
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -197,6 +199,16 @@ impl Engine {
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
         self.table.iter().find(|session| session.id == id).map(Session::view)
+    }
+
+    /// The session that a packet of this port belongs to.
+    pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
+        let router = match port {
+            Port::Data(iface) => self.links.get(iface.index())?.router?,
+            Port::Local => LOCAL_ROUTER,
+        };
+        let (slot, _) = self.table.find(&Key::of(packet, router))?;
+        Some(self.table[slot].view())
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.
