@@ -210,7 +210,7 @@ impl Engine {
             Port::Local => LOCAL_ROUTER,
         };
         let (slot, _) = self.table.find(&Key::of(packet, router))?;
-        Some(self.table[slot].view())
+        Some(self.table.view(slot))
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.
