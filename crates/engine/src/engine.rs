@@ -11,7 +11,7 @@ use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
-use crate::key::{Key, LOCAL_ROUTER};
+use crate::hits::{Hits, RuleBase};
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -46,6 +46,7 @@ pub struct Engine {
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
+    pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
@@ -93,6 +94,7 @@ impl Engine {
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             counters: Counters::default(),
+            hits: Hits::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
@@ -136,6 +138,7 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.hits.cover(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -201,6 +204,17 @@ impl Engine {
         &self.counters
     }
 
+    /// How often each rule decided.
+    pub fn hits(&self) -> &Hits {
+        &self.hits
+    }
+
+    /// Forgets how often the rules decided that `chosen` picks by id.
+    pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
+        self.advance(now);
+        self.hits.clear(base, chosen, self.now);
+    }
+
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.table.views()
@@ -215,9 +229,9 @@ impl Engine {
     pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
         let router = match port {
             Port::Data(iface) => self.links.get(iface.index())?.router?,
-            Port::Local => LOCAL_ROUTER,
+            Port::Local => crate::key::LOCAL_ROUTER,
         };
-        let (slot, _) = self.table.find(&Key::of(packet, router))?;
+        let (slot, _) = self.table.find(&crate::key::Key::of(packet, router))?;
         Some(self.table.view(slot))
     }
 
