@@ -17,6 +17,7 @@ pub mod manager;
 pub mod offline;
 pub mod pathmon;
 pub mod port;
+pub mod replay;
 pub mod responder;
 pub mod run;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! What is the answer to a command?
 
 mod paths;
+mod rules;
 mod sessions;
 mod values;
 
@@ -35,6 +36,8 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "routing", "path-monitor", ..] => paths::path_monitor(command, firewall),
         ["show", "arp"] => neighbors(command, firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
+        ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
+        ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;
