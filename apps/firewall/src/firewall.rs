@@ -1,7 +1,7 @@
 //! The running firewall: the workers and the configuration they enforce.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
+use crate::dhcp;
 use crate::load::{Loaded, load};
 use crate::port::Losses;
 use crate::store::{Enforced, Store};
@@ -40,6 +41,8 @@ pub struct Running {
 pub struct Firewall {
     dataplane: Dataplane,
     running: watch::Sender<Option<Arc<Running>>>,
+    /// The DHCP clients, once they are started.
+    dhcp: OnceLock<dhcp::Handle>,
     /// Held while a configuration is put in force: one after the other.
     compiler: Mutex<Compiler>,
 }
@@ -77,7 +80,7 @@ impl Firewall {
     /// attached to.
     pub fn new(dataplane: Dataplane, ids: Ids) -> Self {
         let compiler = Compiler { ids, ..Compiler::default() };
-        Self { dataplane, running: watch::Sender::new(None), compiler: Mutex::new(compiler) }
+        Self { dataplane, running: watch::Sender::new(None), dhcp: OnceLock::new(), compiler: Mutex::new(compiler) }
     }
 
     /// Puts a configuration in force, and keeps it in the store when there is one. When anything is
@@ -163,6 +166,17 @@ impl Firewall {
     /// The workers.
     pub fn dataplane(&self) -> &Dataplane {
         &self.dataplane
+    }
+
+    /// Makes the DHCP clients known to the commands; the first ones stay.
+    pub fn set_dhcp(&self, handle: dhcp::Handle) {
+        // Nobody starts them twice.
+        let _ = self.dhcp.set(handle);
+    }
+
+    /// The DHCP clients, once they are started.
+    pub fn dhcp(&self) -> Option<&dhcp::Handle> {
+        self.dhcp.get()
     }
 
     /// The workers' clock.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod command;
 pub mod control;
 pub mod dataplane;
+pub mod dhcp;
 pub mod firewall;
 pub mod hex;
 pub mod load;

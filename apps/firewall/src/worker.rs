@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Event, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{Event, Notice, Port, SessionLog, Time, Verdict};
 use bartizan_packet::frame::Meta;
 use tracing::warn;
 
@@ -58,6 +58,8 @@ pub struct IoCounters {
     pub ownerless: u64,
     /// Frames and messages for another worker whose ring was full.
     pub peer_ring_full: u64,
+    /// DHCP replies that found the queue to the client full.
+    pub notices_lost: u64,
 }
 
 /// A port with both halves.
@@ -79,6 +81,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where log lines go.
     pub logs: LogSink,
+    /// Where messages for whoever configures the interfaces go.
+    pub notices: tokio::sync::mpsc::Sender<Notice>,
     /// Set to end the worker.
     pub stop: Arc<AtomicBool>,
 }
@@ -109,6 +113,7 @@ struct Core {
     bell: Arc<Bell>,
     clock: Clock,
     logs: LogSink,
+    notices: tokio::sync::mpsc::Sender<Notice>,
     io: IoCounters,
     scratch: Vec<u8>,
 }
@@ -137,6 +142,7 @@ impl Worker {
             bell: parts.bell,
             clock: parts.clock,
             logs: parts.logs,
+            notices: parts.notices,
             io,
             scratch: Vec::new(),
         };
@@ -341,6 +347,7 @@ impl Core {
                         self.logs.lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
+                Event::Notice(notice) => self.io.notices_lost += u64::from(self.notices.try_send(notice).is_err()),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
                 }

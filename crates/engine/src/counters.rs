@@ -63,6 +63,8 @@ counters! {
     sessions_refused = "sessions-refused",
     /// Sessions that were asked again after a commit.
     sessions_rematched = "sessions-rematched",
+    /// Sessions ended because an address of the firewall's that they used is gone.
+    sessions_address_lost = "sessions-address-lost",
     /// Frames handed to another worker.
     handoffs = "handoffs",
     /// Sessions with a direction that arrives at another worker.
@@ -75,6 +77,8 @@ counters! {
     neighbor_answers = "neighbor-answers",
     /// Echo requests answered by the firewall itself.
     echo_answers = "echo-answers",
+    /// DHCP replies handed to the interface's client.
+    notices = "notices",
     /// Resets and ICMP errors sent.
     rejections = "rejections",
     /// Resets and ICMP errors not sent because there were too many.

@@ -44,6 +44,10 @@ pub struct Engine {
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
+    /// Messages for whoever configures the interfaces.
+    pub(crate) notices: Allowance,
+    /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
+    pub(crate) lost_addresses: Vec<(u16, std::net::IpAddr)>,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -87,6 +91,8 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
+            notices: Allowance::default(),
+            lost_addresses: Vec::new(),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -126,6 +132,7 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.lose_addresses(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();

@@ -1,6 +1,6 @@
 //! Is this frame for us, and by which interface did it come?
 //!
-//! ARP and NDP are answered here and go no further.
+//! ARP and NDP are answered here and go no further; so do replies to the firewall's own DHCP requests.
 
 use std::net::IpAddr;
 
@@ -71,6 +71,9 @@ impl Engine {
         let advertisement = Layer4::IcmpOther { kind: ndp::ADVERTISEMENT };
         if packet.protocol == ICMPV6 && (packet.layer4 == discovery || packet.layer4 == advertisement) {
             return Err(self.handle_ndp(port, mac, frame.bytes, packet));
+        }
+        if let Some(verdict) = self.hear_dhcp(port, frame, packet) {
+            return Err(verdict);
         }
         if is_group(packet.destination) {
             return drop(DropReason::Multicast);

@@ -20,6 +20,7 @@ mod log;
 mod lookup;
 mod nat;
 mod neighbor;
+mod notice;
 mod outbox;
 pub mod pipeline;
 mod reject;

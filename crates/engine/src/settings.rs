@@ -119,6 +119,8 @@ pub struct Limits {
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
     pub answers_per_second: u32,
+    /// DHCP replies taken in per second.
+    pub notices_per_second: u32,
 }
 
 impl Default for Limits {
@@ -133,6 +135,7 @@ impl Default for Limits {
             nat_addresses: 4096,
             drop_logs_per_second: 10,
             answers_per_second: 1000,
+            notices_per_second: 100,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Transmit {
 pub enum Event {
     /// A line for the traffic log.
     Log(SessionLog),
+    /// A message for whoever configures an interface.
+    Notice(Notice),
     /// For the other workers: `to` one of them, or all when `None`.
     Tell {
         /// The one worker that has to know.
@@ -57,6 +59,17 @@ pub enum Event {
         /// What it has to know.
         message: PeerMessage,
     },
+}
+
+/// What the network said to the firewall itself: the payload of a DHCP reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Where it came in.
+    pub iface: IfaceId,
+    /// Who sent it.
+    pub source: IpAddr,
+    /// What was said.
+    pub bytes: Vec<u8>,
 }
 
 /// What workers tell one another.
@@ -133,6 +146,8 @@ pub enum EndReason {
     PolicyDeny,
     /// Its interface, zone or route is gone after a commit.
     ConfigurationChange,
+    /// The firewall's own address that it used is gone, e.g. with its DHCP lease.
+    AddressLost,
     /// An administrator cleared it.
     Cleared,
     /// The firewall shuts down.
@@ -149,6 +164,7 @@ impl EndReason {
             Self::TcpRstFromServer => "tcp-rst-from-server",
             Self::PolicyDeny => "policy-deny",
             Self::ConfigurationChange => "configuration-change",
+            Self::AddressLost => "address-lost",
             Self::Cleared => "cleared",
             Self::Shutdown => "shutdown",
         }

@@ -171,12 +171,32 @@ pub struct Interface {
     pub kind: InterfaceKind,
     /// Addresses with prefix length, v4 and v6.
     pub addresses: Vec<IpNet>,
-    /// The IPv4 address comes by DHCP.
-    pub dhcp: bool,
+    /// The IPv4 address comes by DHCP, in this way.
+    pub dhcp: Option<DhcpClient>,
     /// Largest IP packet in bytes; 1500 when unset.
     pub mtu_bytes: Option<u16>,
     /// Name of an interface management profile.
     pub management_profile: Option<String>,
+}
+
+/// How an interface asks for its IPv4 address, and what it makes of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpClient {
+    /// The gateway of the lease becomes a default route of the interface's router.
+    pub default_route: bool,
+    /// Metric of that route.
+    pub default_route_metric: u16,
+    /// The name the server is told.
+    pub hostname: Option<DhcpHostname>,
+}
+
+/// The host name in a DHCP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DhcpHostname {
+    /// The firewall's own.
+    System,
+    /// This one.
+    Named(String),
 }
 
 /// What kind of port an interface is.

@@ -47,7 +47,7 @@ pub(crate) fn compile_device(
     let known_routers: HashSet<&str> = config.routers.iter().map(|entry| &*entry.name).collect();
     let router_ids =
         |name: &str| ids.routers.position(name).filter(|_| known_routers.contains(name)).map(|at| RouterId(at as u16));
-    let routers = routing::build::build(config, &interfaces, &interface_ids, &router_ids, &mut diagnostics);
+    let routers = routing::build::build(config, &interfaces, &interface_ids, &router_ids, facts, &mut diagnostics);
     let zones = Zones { names: &ids.zones, known: config.zones.iter().map(|entry| &*entry.name).collect() };
     let mut objects = Objects::new(config);
     let context = nat::build::Context {
@@ -114,6 +114,8 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
     let mut slots = vec![None; ids.interfaces.len()];
     for written in &config.interfaces {
         let learned = facts.interfaces.get(&written.name).map(|learned| learned.addresses.iter().copied());
+        // A lease of a client that is switched off by now counts no more.
+        let learned = learned.into_iter().flatten().filter(|own| written.dhcp.is_some() && own.addr().is_ipv4());
         let profile = written.management_profile.as_deref();
         let profile = profile.and_then(|name| config.management_profiles.iter().find(|profile| profile.name == name));
         let interface = Interface {
@@ -122,11 +124,12 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
             zone: zones.get(&*written.name).copied(),
             router: routers.get(&*written.name).copied(),
             mtu_bytes: written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES),
-            addresses: written.addresses.iter().copied().chain(learned.into_iter().flatten()).collect(),
+            addresses: written.addresses.iter().copied().chain(learned).collect(),
             ping: profile.is_some_and(|profile| profile.ping),
             http: profile.is_some_and(|profile| profile.http),
             https: profile.is_some_and(|profile| profile.https),
             permitted: profile.map(|profile| profile.permitted.clone()).unwrap_or_default(),
+            dhcp: written.dhcp.is_some(),
             proxy: Vec::new(),
         };
         if let Some(slot) = ids.interfaces.position(&written.name).and_then(|at| slots.get_mut(at)) {

@@ -69,6 +69,8 @@ pub struct Interface {
     pub mtu_bytes: u16,
     /// Own addresses with their connected networks.
     pub addresses: Vec<IpNet>,
+    /// Its IPv4 address comes by DHCP: replies of servers are for it.
+    pub dhcp: bool,
     /// Answers ICMP echo.
     pub ping: bool,
     /// Answers the HTTP health check.
@@ -320,7 +322,7 @@ pub struct RouteRow {
     pub next_hop: String,
     /// Metric.
     pub metric: u16,
-    /// `A` when in force, then `S`tatic, `C`onnected or `H`ost.
+    /// `A` when in force, then `S`tatic, `C`onnected or `H`ost; `D` after it when learned by DHCP.
     pub flags: &'static str,
     /// Outgoing interface.
     pub interface: Option<IfaceId>,
@@ -410,9 +412,11 @@ impl Compiled {
                 metric: entry.metric,
                 flags: match (entry.active, entry.source) {
                     (true, Source::Static) => "A S",
+                    (true, Source::Dhcp) => "A S D",
                     (true, Source::Connected) => "A C",
                     (true, Source::Local) => "A H",
                     (false, Source::Static) => "  S",
+                    (false, Source::Dhcp) => "  S D",
                     (false, Source::Connected) => "  C",
                     (false, Source::Local) => "  H",
                 },

@@ -1,9 +1,10 @@
 //! The firewall alone with a configuration file: real packets, real clients, the real binary.
 //!
-//! Needs root, or user namespaces, and `ip`, `ping`, `curl`, `nc`, `iperf3`, `python3`.
+//! Needs root, or user namespaces, and `ip`, `ping`, `curl`, `nc`, `iperf3`, `python3`, `dnsmasq`.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
+mod dhcp;
 mod edge;
 
 use bartizan_lab::Lab;

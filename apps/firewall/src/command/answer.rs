@@ -35,6 +35,8 @@ pub enum Answer {
     Interfaces(Vec<Interface>),
     /// `show arp`
     Neighbors(Vec<Neighbor>),
+    /// `show dhcp client state`, `request dhcp client`
+    DhcpClients(Vec<DhcpClient>),
     /// `show config running`
     Configuration(Configuration),
     /// `show system info`
@@ -195,6 +197,8 @@ pub struct Interface {
     pub router: String,
     /// Addresses.
     pub addresses: Vec<String>,
+    /// The IPv4 address comes by DHCP.
+    pub dhcp: bool,
     /// MTU.
     pub mtu_bytes: u16,
     /// Frames received.
@@ -216,6 +220,25 @@ pub struct Neighbor {
     pub mac: String,
     /// `complete`, `incomplete`.
     pub status: &'static str,
+}
+
+/// What an interface learned by DHCP.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DhcpClient {
+    /// The interface.
+    pub interface: String,
+    /// `Bound`, `Selecting`, ...
+    pub state: &'static str,
+    /// The address with the length of its network; empty without a lease.
+    pub address: String,
+    /// The gateway; empty when there is none.
+    pub gateway: String,
+    /// Who gave the lease.
+    pub server: String,
+    /// Seconds that the address may still be used; `None` without a lease, or when it is for ever.
+    pub leased_until_s: Option<u64>,
+    /// Seconds until the lease is renewed.
+    pub renewed_in_s: Option<u64>,
 }
 
 /// A configuration.

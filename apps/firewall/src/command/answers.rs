@@ -1,10 +1,12 @@
 //! What is the answer to a command?
 
+mod dhcp;
 mod sessions;
 mod values;
 
 use bartizan_engine::verdict::Port;
 use bartizan_engine::{counters::Counters, verdict::DropReason};
+use bartizan_model::device::interface_name;
 use bartizan_policy::decide::{ZoneFlow, nat_match, security_match};
 use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
@@ -15,6 +17,7 @@ use super::Command;
 use super::answer::{
     Answer, Configuration, Counter, Explained, Fib, Interface, NatMatch, Neighbor, Route, SecurityMatch, Step, System,
 };
+use crate::dhcp::Order;
 use crate::firewall::{Firewall, Running};
 use crate::port::Losses;
 use crate::port::netdev::{Device, Netdevs};
@@ -32,6 +35,9 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
+        ["show", "dhcp", ..] => dhcp::state(command, firewall),
+        ["request", "dhcp", "client", "renew"] => dhcp::order(command, firewall, Order::Renew).await,
+        ["request", "dhcp", "client", "release"] => dhcp::order(command, firewall, Order::Release).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {
@@ -98,6 +104,7 @@ struct IoSum {
     handed_over: u64,
     ownerless: u64,
     peer_ring_full: u64,
+    notices_lost: u64,
 }
 
 impl IoSum {
@@ -108,6 +115,7 @@ impl IoSum {
         self.handed_over += one.handed_over;
         self.ownerless += one.ownerless;
         self.peer_ring_full += one.peer_ring_full;
+        self.notices_lost += one.notices_lost;
     }
 
     fn rows(&self, logs_lost: u64) -> Vec<Counter> {
@@ -164,13 +172,20 @@ impl IoSum {
                 "io",
                 "Frames and messages for a worker whose ring was full.",
             ),
+            row(
+                "io-notices-lost",
+                self.notices_lost,
+                "drop",
+                "io",
+                "DHCP replies that found the queue to the client full.",
+            ),
             row("log-lines-lost", logs_lost, "drop", "log", "Log lines that found the queue out of the workers full."),
         ]
     }
 }
 
 async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
-    let wanted = command.value("interface").unwrap_or("all");
+    let wanted = interface_name(command.value("interface").unwrap_or("all"));
     let io = on_all(firewall, |inside| inside.io.clone()).await?;
     // By netlink, which speaks of this process's own network namespace; /sys may show another one.
     let listed = match Netdevs::connect() {
@@ -201,6 +216,7 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
                 zone: interface.zone.map_or_else(String::new, |id| tables.zone_name(id).to_owned()),
                 router: interface.router.map_or_else(String::new, |id| tables.router_name(id).to_owned()),
                 addresses: interface.addresses.iter().map(ToString::to_string).collect(),
+                dhcp: interface.dhcp,
                 mtu_bytes: interface.mtu_bytes,
                 received: sum(&|one, at| one.received.get(at).copied().unwrap_or(0)),
                 sent: sum(&|one, at| one.sent.get(at).copied().unwrap_or(0)),
@@ -225,7 +241,7 @@ fn link_state(listed: &[Device], device: &Device) -> &'static str {
 }
 
 async fn neighbors(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
-    let wanted = command.value("arp").unwrap_or("all").to_owned();
+    let wanted = interface_name(command.value("arp").unwrap_or("all"));
     let found = on_all(firewall, |inside| inside.engine.neighbors().collect::<Vec<_>>()).await?;
     let running = firewall.running();
     let mut rows: Vec<_> = found

@@ -60,14 +60,14 @@ pub(crate) fn neighbor_mac(address: IpAddr) -> [u8; 6] {
 }
 
 /// The tables of a configuration text; its mistakes fail the test.
-pub(crate) fn tables(text: &str, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
+pub(crate) fn tables(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
     let root = xml::parse(text).unwrap_or_else(|diagnostic| panic!("{diagnostic}"));
     let report = device::read(&root, device::Scope::Device);
     let Some(config) = report.config else {
         panic!("{}", report.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     };
     Arc::new(
-        compile(&config, &Facts::default(), ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")),
+        compile(&config, facts, ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")),
     )
 }
 
@@ -80,7 +80,7 @@ impl Lab {
         let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443 });
         let mut engine = Engine::new(Settings { local, seed: 1, ..settings });
         let mut ids = Ids::default();
-        let tables = tables(text, &mut ids, 1);
+        let tables = tables(text, &Facts::default(), &mut ids, 1);
         let now = Time(1000 * SECOND);
         engine.install(tables.clone(), now);
         let names = tables.interfaces().filter(|(_, interface)| !interface.loopback);
@@ -104,8 +104,13 @@ impl Lab {
 
     /// Commits another configuration.
     pub(crate) fn commit(&mut self, text: &str) {
+        self.learn(text, &Facts::default());
+    }
+
+    /// Commits a configuration with what was learned beside it.
+    pub(crate) fn learn(&mut self, text: &str, facts: &Facts) {
         self.generation += 1;
-        self.tables = tables(text, &mut self.ids, self.generation);
+        self.tables = tables(text, facts, &mut self.ids, self.generation);
         self.engine.install(self.tables.clone(), self.now);
     }
 
@@ -217,7 +222,7 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(log) => self.logs.push(log),
-                Event::Tell { .. } => self.messages.push(event),
+                Event::Tell { .. } | Event::Notice(_) => self.messages.push(event),
             }
         }
         lines

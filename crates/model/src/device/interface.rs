@@ -8,13 +8,19 @@ use ipnet::IpNet;
 use super::context::Context;
 use super::node::Node;
 use super::value;
-use super::{AddressValue, DeviceConfig, Interface, InterfaceKind, ManagementProfile, Scope};
+use super::{AddressValue, DeviceConfig, DhcpClient, DhcpHostname, Interface, InterfaceKind, ManagementProfile, Scope};
 use crate::{choices, codes};
 
 /// Longest name of an interface management profile in PAN-OS.
 const PROFILE_NAME_LENGTH_MAX: usize = 31;
 /// Range of `mtu` in PAN-OS.
 const MTU_BYTES: std::ops::RangeInclusive<u32> = 576..=9216;
+/// Range of `default-route-metric` in PAN-OS.
+const DHCP_METRIC: std::ops::RangeInclusive<u32> = 1..=65535;
+/// The metric when nothing else is said.
+const DHCP_METRIC_DEFAULT: u16 = 10;
+/// Longest `send-hostname/hostname` in PAN-OS.
+const HOSTNAME_BYTES_MAX: usize = 64;
 
 /// Interfaces that exist in the configuration and move no packets: name and what they are.
 pub(super) type OtherInterfaces = BTreeMap<String, String>;
@@ -124,7 +130,7 @@ fn interface(
     layer3: &Node<'_>,
     kind: InterfaceKind,
 ) -> Interface {
-    let dhcp = kind == InterfaceKind::Ethernet && reads_dhcp(context, layer3);
+    let dhcp = if kind == InterfaceKind::Ethernet { dhcp_client(context, layer3) } else { None };
     let found_before = context.diagnostics.len();
     let mut addresses = Vec::new();
     for entry in layer3.entries_at(&["ip"]) {
@@ -146,19 +152,36 @@ fn interface(
 }
 
 /// An empty `<dhcp-client/>` is switched on.
-fn reads_dhcp(context: &mut Context, layer3: &Node<'_>) -> bool {
-    let Some(client) = layer3.child("dhcp-client") else { return false };
-    let on = context.yes_no(&client, "enable").unwrap_or(true);
-    if on {
-        context.choice(layer3, choices::INTERFACE_ADDRESS);
-        context.warning(
-            codes::NOT_ENFORCED,
-            &client,
-            "`dhcp-client` is stored but not enforced: the interface has no address yet",
-        );
-        context.help("configure its address as `ip` until DHCP is supported");
+fn dhcp_client(context: &mut Context, layer3: &Node<'_>) -> Option<DhcpClient> {
+    let client = layer3.child("dhcp-client")?;
+    if !context.yes_no(&client, "enable").unwrap_or(true) {
+        return None;
     }
-    on
+    context.choice(layer3, choices::INTERFACE_ADDRESS);
+    Some(DhcpClient {
+        default_route: context.yes_no(&client, "create-default-route").unwrap_or(true),
+        default_route_metric: context
+            .number(&client, "default-route-metric", DHCP_METRIC)
+            .unwrap_or(DHCP_METRIC_DEFAULT),
+        hostname: client.child("send-hostname").and_then(|send| dhcp_hostname(context, &send)),
+    })
+}
+
+fn dhcp_hostname(context: &mut Context, send: &Node<'_>) -> Option<DhcpHostname> {
+    if !context.yes_no(send, "enable").unwrap_or(true) {
+        return None;
+    }
+    match context.text(send, "hostname") {
+        None => Some(DhcpHostname::System),
+        Some(name) if name == "system-hostname" => Some(DhcpHostname::System),
+        Some(name) if name.len() <= HOSTNAME_BYTES_MAX && value::is_fqdn(&name) => Some(DhcpHostname::Named(name)),
+        Some(name) => {
+            let at = send.child("hostname")?;
+            context.error(codes::INVALID_NAME, &at, format!("`{name}` is not a host name"));
+            context.help(format!("write `system-hostname`, or a DNS name of at most {HOSTNAME_BYTES_MAX} characters"));
+            None
+        }
+    }
 }
 
 fn ipv6_addresses(context: &mut Context, config: &DeviceConfig, layer3: &Node<'_>, kind: InterfaceKind) -> Vec<IpNet> {

@@ -288,7 +288,7 @@ impl RouteReader<'_> {
             .filter(|name| interface.is_none_or(|wanted| wanted == *name))
             .filter_map(|name| self.config.interface(name))
             .any(|interface| {
-                interface.dhcp
+                interface.dhcp.is_some()
                     || link_local
                     || context.doubtful.contains(&interface.name)
                     || interface.addresses.iter().any(|net| net.contains(&address))

@@ -299,7 +299,7 @@ fn mistakes_in_several_places_have_their_codes() {
     ];
     let with = |more: &[(&str, &str)]| codes(&[&in_use, more].concat());
     assert_eq!(with(&[]), "");
-    assert_eq!(with(&[(&format!("{eth3}/layer3"), "<dhcp-client/>")]), "not-enforced");
+    assert_eq!(with(&[(&format!("{eth3}/layer3"), "<dhcp-client/>")]), "");
     assert_eq!(
         with(&[
             ("NET/interface/ethernet", "<entry name='ethernet1/4'><layer2/></entry>"),

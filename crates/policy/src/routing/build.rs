@@ -1,16 +1,25 @@
 //! Which routes of a configuration are in force?
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_model::codes::NEXT_HOP_UNREACHABLE;
 use bartizan_model::device::{DeviceConfig, NextHop, StaticRoute};
 use bartizan_model::diagnostic::Diagnostic;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{Entry, Hop, Router, Routers, Source, loops};
+use crate::facts::Facts;
 use crate::ranges::{Address, ends, innermost};
 use crate::tables::{IfaceId, Interface, RouterId};
+
+/// Every IPv4 destination.
+const ALL_V4: IpNet = IpNet::V4(match Ipv4Net::new(Ipv4Addr::UNSPECIFIED, 0) {
+    Ok(all) => all,
+    Err(_) => unreachable!(),
+});
+/// Administrative distance of a learned default route: that of a static one in PAN-OS.
+const LEARNED_DISTANCE: u8 = 10;
 
 /// What the routes of one router refer to.
 struct Surroundings<'a> {
@@ -39,6 +48,7 @@ pub(crate) fn build(
     interfaces: &[Option<Interface>],
     interface_ids: &dyn Fn(&str) -> Option<IfaceId>,
     router_ids: &dyn Fn(&str) -> Option<RouterId>,
+    facts: &Facts,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Routers {
     let mut tables = Routers::default();
@@ -47,6 +57,7 @@ pub(crate) fn build(
         let around = Surroundings { id, name: &router.name, config, interfaces, interface_ids, router_ids };
         let mut entries = around.own();
         entries.extend(router.routes.iter().map(|route| around.entry(route, diagnostics)));
+        entries.extend(around.learned(facts));
         if tables.0.len() <= id.index() {
             tables.0.resize(id.index() + 1, None);
         }
@@ -62,7 +73,7 @@ fn table(mut entries: Vec<Entry>) -> Router {
     for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.hop.is_some()) {
         let rank = |at: usize| {
             let entry: &Entry = &entries[at];
-            (entry.source, entry.admin_distance, entry.metric, at)
+            (entry.source.rank(), entry.admin_distance, entry.metric, at)
         };
         let winner = best.entry(entry.destination).or_insert(at);
         if rank(at) < rank(*winner) {
@@ -125,6 +136,28 @@ impl Surroundings<'_> {
             }
         }
         entries
+    }
+
+    /// Default routes by what interfaces learned, where the configuration wants them.
+    fn learned<'s>(&'s self, facts: &'s Facts) -> impl Iterator<Item = Entry> + 's {
+        self.members().filter_map(|(id, interface)| {
+            let written = self.config.interface(&interface.name)?;
+            let client = written.dhcp.as_ref().filter(|client| client.default_route)?;
+            let gateways = &facts.interfaces.get(&*interface.name)?.gateways;
+            let gateway = *gateways.iter().find(|gateway| gateway.is_ipv4())?;
+            Some(Entry {
+                name: format!("dhcp {}", interface.name),
+                origin: written.origin.clone(),
+                source: Source::Dhcp,
+                destination: ALL_V4,
+                next_hop: gateway.to_string(),
+                // The lease names the link, so the gateway is on it even beside the leased network.
+                hop: Some(Hop::Gateway(id, gateway)),
+                metric: client.default_route_metric,
+                admin_distance: LEARNED_DISTANCE,
+                active: false,
+            })
+        })
     }
 
     fn entry(&self, route: &StaticRoute, diagnostics: &mut Vec<Diagnostic>) -> Entry {
@@ -218,7 +251,8 @@ impl Surroundings<'_> {
             Some(only) => only == name,
             None => self.members().any(|(_, member)| &*member.name == name),
         };
-        let mut waiting = self.config.interfaces.iter().filter(|written| written.dhcp && considered(&written.name));
+        let mut waiting =
+            self.config.interfaces.iter().filter(|written| written.dhcp.is_some() && considered(&written.name));
         match waiting.next() {
             None => Inactive::Reported,
             Some(written) => because(format!(

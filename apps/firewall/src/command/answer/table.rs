@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, NatMatch, Session, Sessions};
+use super::{Answer, Direction, Fib, Interface, NatMatch, Session, Sessions};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -56,7 +56,7 @@ pub(super) fn render(answer: &Answer) -> String {
                         one.state.into(),
                         one.zone.clone(),
                         one.router.clone(),
-                        one.addresses.join(","),
+                        addresses_text(one),
                         one.mac.clone(),
                         one.received.to_string(),
                         one.sent.to_string(),
@@ -72,6 +72,21 @@ pub(super) fn render(answer: &Answer) -> String {
                 .map(|one| {
                     let (interface, address) = (one.interface.clone(), one.address.clone());
                     vec![interface, address, one.mac.clone(), one.status.into()]
+                })
+                .collect(),
+        ),
+        Answer::DhcpClients(clients) => table(
+            &["INTERFACE", "STATE", "IP", "GATEWAY", "SERVER", "LEASED UNTIL"],
+            clients
+                .iter()
+                .map(|one| {
+                    let until = match (one.leased_until_s, one.address.is_empty()) {
+                        (Some(seconds), _) => format!("{seconds} s"),
+                        (None, true) => String::new(),
+                        (None, false) => "for ever".to_owned(),
+                    };
+                    let (address, gateway) = (one.address.clone(), one.gateway.clone());
+                    vec![one.interface.clone(), one.state.into(), address, gateway, one.server.clone(), until]
                 })
                 .collect(),
         ),
@@ -99,6 +114,14 @@ pub(super) fn render(answer: &Answer) -> String {
             text
         }
     }
+}
+
+fn addresses_text(interface: &Interface) -> String {
+    let mut addresses = interface.addresses.clone();
+    if interface.dhcp && !addresses.iter().any(|address| !address.contains(':')) {
+        addresses.insert(0, "(no DHCP lease)".to_owned());
+    }
+    addresses.join(",")
 }
 
 fn sessions_text(sessions: &Sessions) -> String {

@@ -40,7 +40,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
             vec![node("global", vec![node("counters", entries.collect())])]
         }
         Answer::Routes(routes) => {
-            let flags = Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static");
+            let flags = Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static, D:dhcp");
             let entries = routes.iter().map(|one| {
                 node(
                     "entry",
@@ -103,6 +103,22 @@ fn elements(answer: &Answer) -> Vec<Element> {
             let mut all = leaves(&[("total", neighbors.len().to_string()), ("dp", "dp0".to_owned())]);
             all.push(node("entries", entries.collect()));
             all
+        }
+        Answer::DhcpClients(clients) => {
+            let entries = clients.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("interface", one.interface.clone()),
+                        ("state", one.state.to_owned()),
+                        ("ip", one.address.clone()),
+                        ("gateway", one.gateway.clone()),
+                        ("server", one.server.clone()),
+                        ("leased-until", one.leased_until_s.map_or_else(String::new, |s| s.to_string())),
+                    ]),
+                )
+            });
+            entries.collect()
         }
         // It was parsed before it was enforced.
         Answer::Configuration(configuration) => parse(&configuration.xml).into_iter().collect(),
