@@ -22,6 +22,7 @@ mod nat;
 mod neighbor;
 mod notice;
 mod outbox;
+mod path;
 pub mod pipeline;
 mod reject;
 mod rematch;
