@@ -89,7 +89,7 @@ pub struct Reply {
 ///
 /// # Errors
 /// When the codec refuses, in its words.
-pub fn frame(message: &Message, mac: Mac, hostname: Option<&str>) -> Result<Vec<u8>, String> {
+pub(super) fn frame(message: &Message, mac: Mac, hostname: Option<&str>) -> Result<Vec<u8>, String> {
     let mut payload = encode(message, mac, hostname)?;
     // Relays and servers may drop what is shorter than a BOOTP message (RFC 1542 section 2.1).
     payload.resize(payload.len().max(MESSAGE_BYTES_MIN), 0);
@@ -137,7 +137,7 @@ fn encode(message: &Message, mac: Mac, hostname: Option<&str>) -> Result<Vec<u8>
 }
 
 /// Reads what a server sent to the client with this MAC; `None` when it is something else.
-pub fn read(bytes: &[u8], mac: Mac) -> Option<Reply> {
+pub(super) fn read(bytes: &[u8], mac: Mac) -> Option<Reply> {
     let (cookie, at) = COOKIE;
     if bytes.get(at..at + cookie.len())? != cookie {
         return None;
