@@ -112,10 +112,6 @@ impl Interface {
         if !self.permits(source) {
             return Err(NoService::NotPermitted(service));
         }
-        // The link to the host's own TCP is IPv4 only.
-        if service != Service::Ping && !source.is_ipv4() {
-            return Err(NoService::Ipv4Only(service));
-        }
         Ok(service)
     }
 }
@@ -156,8 +152,6 @@ pub enum NoService {
     Disabled(Service),
     /// The management profile does not permit this source.
     NotPermitted(Service),
-    /// Health checks are answered over IPv4 only.
-    Ipv4Only(Service),
     /// NAT leads to an own address, or translates what goes to one.
     Translated,
 }
