@@ -20,7 +20,7 @@ use crate::control::Socket;
 use crate::dataplane::{self, Attachment, Dataplane, Outlets};
 use crate::firewall::Firewall;
 use crate::load::load;
-use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_END, Link as LocalPair};
+use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_ADDRESS_V6, HOST_END, Link as LocalPair};
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
 use crate::logs::{LineWriter, record};
 use crate::manager::{self, LogQueue};
@@ -247,9 +247,14 @@ async fn local_link(netdevs: &Netdevs) -> Option<(LocalPair, LocalLink)> {
             return None;
         }
     };
-    match responder::start(HOST_ADDRESS, Some(HOST_END)) {
+    match responder::start(HOST_ADDRESS, HOST_ADDRESS_V6, Some(HOST_END)) {
         Ok(ports) => {
-            let link = LocalLink { host_mac: Some(pair.host.mac), http_port: ports.http, https_port: ports.https };
+            let link = LocalLink {
+                host_mac: Some(pair.host.mac),
+                http_port: ports.http,
+                https_port: ports.https,
+                ipv6: ports.ipv6,
+            };
             Some((pair, link))
         }
         Err(error) => {

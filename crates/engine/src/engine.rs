@@ -2,6 +2,7 @@
 //!
 //! The path of a frame through it is in `pipeline.rs`.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
@@ -21,8 +22,15 @@ use crate::table::{Slot, Table};
 use crate::timer::Wheel;
 use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
 
-/// The address of the host behind [`Port::Local`].
-pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1);
+/// The IPv4 address of the host behind [`Port::Local`].
+pub const LOCAL_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// Its IPv6 address, from the benchmarking range of RFC 5180, which is never routed.
+pub const LOCAL_HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+
+/// The host's address of the family of another address.
+pub(crate) fn local_host(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { LOCAL_HOST.into() } else { LOCAL_HOST_V6.into() }
+}
 
 /// One worker's flow engine.
 pub struct Engine {
@@ -48,7 +56,7 @@ pub struct Engine {
     /// Messages for whoever configures the interfaces.
     pub(crate) notices: Allowance,
     /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
-    pub(crate) lost_addresses: Vec<(u16, std::net::IpAddr)>,
+    pub(crate) lost_addresses: Vec<(u16, IpAddr)>,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -115,6 +123,7 @@ impl Engine {
                 self.local_mac = Some(mac);
                 if let Some(host_mac) = self.settings.local.and_then(|local| local.host_mac) {
                     self.neighbors.fix(Port::Local, LOCAL_HOST.into(), host_mac);
+                    self.neighbors.fix(Port::Local, LOCAL_HOST_V6.into(), host_mac);
                 }
             }
         }
@@ -209,7 +218,7 @@ impl Engine {
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.
-    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
+    pub fn neighbors(&self) -> impl Iterator<Item = (Port, IpAddr, Option<Mac>)> {
         self.neighbors.iter()
     }
 

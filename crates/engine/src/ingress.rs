@@ -11,7 +11,7 @@ use bartizan_packet::ndp;
 use bartizan_packet::parse::{ICMPV6, Layer4, Malformed, Packet, Parsed};
 use bartizan_policy::tables::IfaceId;
 
-use crate::engine::{Engine, LOCAL_HOST};
+use crate::engine::{Engine, local_host};
 use crate::key::LOCAL_ROUTER;
 use crate::pipeline::{Staged, drop};
 use crate::verdict::{DropReason, PeerMessage, Port, Verdict};
@@ -146,7 +146,7 @@ impl Engine {
     fn answers_for(&self, port: Port, mac: Mac, address: IpAddr) -> bool {
         let iface = match port {
             // The engine is everyone on the local link but the host.
-            Port::Local => return is_local_link(address) && address != IpAddr::V4(LOCAL_HOST),
+            Port::Local => return is_local_link(address) && address != local_host(address),
             Port::Data(iface) => iface,
         };
         if address == IpAddr::V6(ndp::link_local(mac)) {
@@ -159,7 +159,7 @@ impl Engine {
 
     pub(crate) fn is_on_link(&self, port: Port, address: IpAddr) -> bool {
         match port {
-            Port::Local => address == IpAddr::V4(LOCAL_HOST),
+            Port::Local => address == local_host(address),
             Port::Data(iface) => self.is_connected(iface, address),
         }
     }
@@ -200,7 +200,10 @@ fn in_range(address: IpAddr, first: IpAddr, last: IpAddr) -> bool {
     address.is_ipv4() == first.is_ipv4() && (first..=last).contains(&address)
 }
 
-/// 198.18.0.0/15.
+/// 198.18.0.0/15 and 2001:2::/48.
 pub(crate) fn is_local_link(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 198 && v4.octets()[1] & 0xfe == 18)
+    match address {
+        IpAddr::V4(v4) => v4.octets()[0] == 198 && v4.octets()[1] & 0xfe == 18,
+        IpAddr::V6(v6) => v6.segments()[..3] == [0x2001, 2, 0],
+    }
 }

@@ -27,7 +27,7 @@ fn compiled(text: &str) -> Result<Compiled, String> {
     compiled_with(text, &Facts::default())
 }
 
-/// The same with what was learned beside it.
+/// As [`compiled`], with what is known besides the configuration.
 fn compiled_with(text: &str, facts: &Facts) -> Result<Compiled, String> {
     let lines = |diagnostics: &[bartizan_model::diagnostic::Diagnostic]| {
         diagnostics.iter().map(|diagnostic| format!("{}\n", without_path(diagnostic))).collect::<String>()

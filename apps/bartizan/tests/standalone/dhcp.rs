@@ -86,7 +86,7 @@ fn a_leased_address_is_used_renewed_moved_and_given_back() {
     assert_eq!(edge.json("show interface ethernet1/2")[0]["addresses"][0], "203.0.113.100/24");
     let routes = edge.json("show routing route");
     let route = routes.as_array().unwrap().iter().find(|route| route["destination"] == "0.0.0.0/0").unwrap();
-    assert_eq!((&route["flags"], &route["metric"]), (&"A S D".into(), &10.into()), "{route}");
+    assert_eq!((&route["flags"], &route["metric"]), (&"A S L".into(), &10.into()), "{route}");
 
     // Traffic leaves by the leased address.
     assert_eq!(edge.fetch("http://203.0.113.2/index.html").unwrap(), "behind the firewall\n");

@@ -74,6 +74,11 @@ fn ping_and_health_checks_are_answered_where_the_profile_says_so() {
     }
     assert_eq!(edge.fetch("http://10.0.1.1/").unwrap(), "healthy\n");
     assert_eq!(edge.fetch("https://10.0.1.1/").unwrap(), "healthy\n");
+    for path in ["unauth/php/health.php", "php/login.php"] {
+        assert_eq!(edge.fetch(&format!("https://[2001:db8:1::1]/{path}")).unwrap(), "healthy\n", "{path}");
+    }
+    assert_eq!(edge.fetch("http://[2001:db8:1::1]/").unwrap(), "healthy\n");
+    assert_eq!(edge.fetch("http://10.0.1.1/api/?type=keygen").unwrap(), "only health checks are answered\n");
     // The untrust side has no profile.
     let answer = edge.server.try_run(&["ping", "-c", "1", "-W", "1", "203.0.113.1"]).unwrap();
     assert_ne!(answer.code, Some(0));

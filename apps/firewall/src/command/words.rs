@@ -86,7 +86,7 @@ const SHOW: &[Node] = &[
         ),
     ),
     node("counter", "counters", Then::Words(&[node("global", "all counters", Then::End)], false)),
-    node("routing", "routing", Then::Words(&[node("route", "the routing tables", Then::Words(ROUTE_OF, true))], false)),
+    node("routing", "routing", Then::Words(ROUTING, false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
     node(
@@ -105,7 +105,16 @@ const SHOW: &[Node] = &[
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
 
-const ROUTE_OF: &[Node] = &[node("virtual-router", "of one router", Then::Value("ROUTER"))];
+const ROUTING: &[Node] = &[
+    node("route", "the routing tables", Then::Words(ROUTE_OF, true)),
+    node("fib", "the routes that packets follow", Then::Words(ROUTE_OF, true)),
+    node("path-monitor", "static routes whose path is watched", Then::Words(ROUTE_OF, true)),
+];
+
+const ROUTE_OF: &[Node] = &[
+    node("virtual-router", "of one router", Then::Value("ROUTER")),
+    node("logical-router", "of one router", Then::Value("ROUTER")),
+];
 
 const FLOW: &[Choice] = &[
     required("from", "ZONE"),
@@ -138,7 +147,14 @@ const TEST: &[Node] = &[
             &[node(
                 "fib-lookup",
                 "where packets for an address go",
-                Then::Options(&[required("ip", "ADDRESS"), required("virtual-router", "ROUTER")]),
+                Then::Options(&[
+                    required("ip", "ADDRESS"),
+                    optional("virtual-router", "ROUTER"),
+                    optional("logical-router", "ROUTER"),
+                    optional("source-ip", "ADDRESS"),
+                    optional("source-port", "PORT"),
+                    optional("destination-port", "PORT"),
+                ]),
             )],
             false,
         ),

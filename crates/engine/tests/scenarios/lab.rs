@@ -77,7 +77,7 @@ impl Lab {
     }
 
     pub(crate) fn with(text: &str, settings: Settings) -> Self {
-        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443 });
+        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443, ipv6: true });
         let mut engine = Engine::new(Settings { local, seed: 1, ..settings });
         let mut ids = Ids::default();
         let tables = tables(text, &Facts::default(), &mut ids, 1);
@@ -521,7 +521,10 @@ fn quotation_is_intact(bytes: &[u8], packet: &Packet) -> bool {
 
 /// Whether the engine made the address up for the local link.
 fn is_token(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.octets()[..2] == [198, 18] && v4.octets() != [198, 18, 0, 1])
+    match address {
+        IpAddr::V4(v4) => v4.octets()[..2] == [198, 18] && v4.octets() != [198, 18, 0, 1],
+        IpAddr::V6(v6) => v6.segments()[..4] == [0x2001, 2, 0, 1],
+    }
 }
 
 fn short(name: &str) -> String {
