@@ -58,7 +58,9 @@ impl Engine {
     pub(crate) fn find_path(&mut self, slot: Slot, direction: Direction) -> Staged<()> {
         let session = &self.table[slot];
         let (port, next_hop) = match (direction, session.kind) {
-            (Direction::ClientToServer, Kind::LocalService) => (Port::Local, NextHop::Address(local_host(session.client().flow().destination))),
+            (Direction::ClientToServer, Kind::LocalService) => {
+                (Port::Local, NextHop::Address(local_host(session.client().flow().destination)))
+            }
             (Direction::ClientToServer, _) => self.way_to_server(slot)?,
             (Direction::ServerToClient, _) => self.way_to_client(slot)?,
         };

@@ -66,9 +66,7 @@ pub(crate) fn tables(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) 
     let Some(config) = report.config else {
         panic!("{}", report.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     };
-    Arc::new(
-        compile(&config, facts, ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")),
-    )
+    Arc::new(compile(&config, facts, ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")))
 }
 
 impl Lab {

@@ -50,7 +50,6 @@ pub(crate) fn build(
     interfaces: &[Option<Interface>],
     interface_ids: &dyn Fn(&str) -> Option<IfaceId>,
     router_ids: &dyn Fn(&str) -> Option<RouterId>,
-    facts: &Facts,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Routers {
     let mut tables = Routers::default();

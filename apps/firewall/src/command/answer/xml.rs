@@ -40,7 +40,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
             vec![node("global", vec![node("counters", entries.collect())])]
         }
         Answer::Routes(routes) => {
-            let flags = Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static, E:ecmp, D:down, L:learned");
+            let flags =
+                Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static, E:ecmp, D:down, L:learned");
             let entries = routes.iter().map(|one| {
                 node(
                     "entry",
