@@ -195,13 +195,12 @@ impl Service {
 
     /// A client for an interface that has a port.
     fn add(&mut self, name: &str, hostname: Option<String>) {
-        let attached = self.firewall.dataplane().attachments().iter().find(|one| one.interface == name);
-        let Some((iface, mac)) = attached.and_then(|one| match one.port {
-            Port::Data(iface) => Some((iface, one.device.mac)),
-            Port::Local => None,
-        }) else {
-            return;
-        };
+        let Some(running) = self.firewall.running() else { return };
+        let Some(iface) = running.compiled.interface_id(name) else { return };
+        let part = running.compiled.interface(iface).and_then(|interface| interface.vlan);
+        let wire = Port::Data(part.map_or(iface, |(port, _)| port));
+        let attached = self.firewall.dataplane().attachments().iter().find(|one| one.port == wire);
+        let Some(mac) = attached.map(|one| one.device.mac) else { return };
         let now = self.now();
         let remembered = self.kept.get(name).filter(|kept| kept.mac == mac).map(|kept| self.restore(kept, now));
         let client = Client::new(rand::random(), now, remembered);

@@ -215,14 +215,18 @@ impl Firewall {
         let mut warnings = Vec::new();
         for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
             let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);
-            match attached.get(&Port::Data(id)) {
+            let (wire, port) = match interface.vlan {
+                Some((wire, _)) => (wire, compiled.interface_name(wire)),
+                None => (id, &*interface.name),
+            };
+            match attached.get(&Port::Data(wire)) {
                 None => warnings.push(
                     Diagnostic::warning(
                         "interface-without-port",
                         Origin::xpath(xpath),
                         format!("no network device is attached as `{}`: it neither receives nor sends", interface.name),
                     )
-                    .with_help(format!("start the firewall with `--port {}=DEVICE`", interface.name)),
+                    .with_help(format!("start the firewall with `--port {port}=DEVICE`")),
                 ),
                 Some(device) if device.mtu_bytes < u32::from(interface.mtu_bytes) => warnings.push(
                     Diagnostic::warning(

@@ -18,8 +18,7 @@ use tracing::warn;
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
-use crate::port::virtio::{HEADER_BYTES, encode};
-use crate::port::{Batch, Losses, Outgoing, Receiver, Sender, Slot};
+use crate::port::{Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, seal};
 use crate::wake::{Bell, PollSet};
 
 /// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
@@ -286,7 +285,7 @@ impl Core {
 
     /// A frame that another worker received.
     fn handle_copy(&mut self, port: Port, meta: Meta, bytes: &mut [u8]) {
-        let Some(mut slot) = Slot::new(bytes) else { return };
+        let Some(mut slot) = Slot::new(bytes, meta.vlan) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
         match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
@@ -303,8 +302,8 @@ impl Core {
     }
 
     fn hand_over(&mut self, owner: u16, port: Port, meta: Meta, frame: &[u8]) {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + frame.len());
-        bytes.resize(HEADER_BYTES, 0);
+        let mut bytes = Vec::with_capacity(HEADROOM + frame.len());
+        bytes.resize(HEADROOM, 0);
         bytes.extend_from_slice(frame);
         if self.peers.tell(owner, Item::Frame { port, meta, bytes }) {
             self.io.handed_over += 1;
@@ -331,10 +330,9 @@ impl Core {
         while let Some(transmit) = self.engine.poll_transmit() {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
-            scratch.resize(HEADER_BYTES, 0);
+            scratch.resize(HEADROOM, 0);
             scratch.extend_from_slice(&transmit.bytes);
-            encode(&transmit.meta, &mut scratch[..HEADER_BYTES]);
-            self.send(transmit.port, &scratch);
+            self.send(transmit.port, seal(&mut scratch, &transmit.meta));
             self.scratch = scratch;
         }
     }

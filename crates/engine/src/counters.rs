@@ -79,6 +79,8 @@ counters! {
     echo_answers = "echo-answers",
     /// DHCP replies handed to the interface's client.
     notices = "notices",
+    /// TCP handshakes whose segment size was lowered to what an interface allows.
+    mss_lowered = "mss-lowered",
     /// Resets and ICMP errors sent.
     rejections = "rejections",
     /// Resets and ICMP errors not sent because there were too many.

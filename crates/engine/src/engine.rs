@@ -20,7 +20,8 @@ use crate::settings::Settings;
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
-use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::vlan::Tagged;
+use crate::verdict::{DropReason, EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
 
 /// The IPv4 address of the host behind [`Port::Local`].
 pub const LOCAL_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -40,6 +41,8 @@ pub struct Engine {
     /// Counts the installed tables, from 1.
     pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
+    /// Subinterfaces by port and tag, sorted.
+    pub(crate) tags: Vec<Tagged>,
     pub(crate) local_mac: Option<Mac>,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
@@ -76,6 +79,10 @@ pub(crate) struct Link {
     pub(crate) zoned: bool,
     pub(crate) router: Option<u16>,
     pub(crate) mtu_bytes: u16,
+    /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
+    pub(crate) mss_bytes: Option<(u16, u16)>,
+    /// Of a subinterface: its port, and its tag there.
+    pub(crate) vlan: Option<(IfaceId, u16)>,
 }
 
 impl Engine {
@@ -88,6 +95,7 @@ impl Engine {
             tables: None,
             generation: 0,
             links: Vec::new(),
+            tags: Vec::new(),
             local_mac: None,
             table: Table::new(settings.sessions_max, seed),
             wheel: Wheel::new(settings.sessions_max),
@@ -131,12 +139,21 @@ impl Engine {
 
     /// A port went down: nothing is sent there until it is attached again.
     pub fn detach(&mut self, port: Port) {
+        let mut lost = self.neighbors.forget_port(port);
         match port {
-            Port::Data(iface) => self.link_mut(iface).mac = None,
+            Port::Data(iface) => {
+                self.link_mut(iface).mac = None;
+                self.refresh_links();
+                for position in 0..self.tags.len() {
+                    let ((wire, _), part) = self.tags[position];
+                    if wire == iface {
+                        lost += self.neighbors.forget_port(Port::Data(part));
+                    }
+                }
+            }
             Port::Local => self.local_mac = None,
         }
-        let lost = self.neighbors.forget_port(port);
-        self.counters.drop_packets(crate::verdict::DropReason::PortDown, lost as u64);
+        self.counters.drop_packets(DropReason::PortDown, lost as u64);
     }
 
     /// New tables, from now on. Sessions are asked again by and by, each at the latest with its next
@@ -150,10 +167,23 @@ impl Engine {
         self.sweep.restart(self.table.slots());
     }
 
-    /// One frame, rewritten in place if it is to be sent on.
+    /// One frame, rewritten in place if it is to be sent on. Ports are those that are attached: a
+    /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        self.run(port, frame)
+        let Some(arrival) = self.untag(port, frame.meta) else {
+            self.counters.rx_packets += 1;
+            self.counters.drop_packets(DropReason::UnknownVlan, 1);
+            return Verdict::Drop(DropReason::UnknownVlan);
+        };
+        match self.run(arrival, frame) {
+            Verdict::Transmit(exit) => {
+                let (wire, tag) = self.tag(exit);
+                frame.meta.vlan = tag;
+                Verdict::Transmit(wire)
+            }
+            verdict => verdict,
+        }
     }
 
     /// What another worker's engine said in an [`Event::Tell`].
@@ -191,7 +221,9 @@ impl Engine {
 
     /// A frame the engine made, or kept until a neighbour was known.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.outbox.next_transmit()
+        let mut transmit = self.outbox.next_transmit()?;
+        (transmit.port, transmit.meta.vlan) = self.tag(transmit.port);
+        Some(transmit)
     }
 
     /// A log line, or something other workers have to know.
@@ -276,6 +308,18 @@ impl Engine {
             link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
+            link.mss_bytes = interface.and_then(|interface| interface.mss_bytes);
+            link.vlan = interface.and_then(|interface| interface.vlan);
+        }
+        let parts = tables.interfaces().filter_map(|(id, interface)| Some((interface.vlan?, id)));
+        self.tags = parts.collect();
+        self.tags.sort_unstable();
+        // A subinterface is up when its port is, and speaks with its MAC.
+        for ((wire, _), part) in &self.tags {
+            let mac = self.links.get(wire.index()).and_then(|link| link.mac);
+            if let Some(link) = self.links.get_mut(part.index()) {
+                link.mac = mac;
+            }
         }
     }
 

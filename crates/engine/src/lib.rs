@@ -18,6 +18,7 @@ mod install;
 mod key;
 mod log;
 mod lookup;
+mod mss;
 mod nat;
 mod neighbor;
 mod notice;
@@ -35,6 +36,7 @@ mod table;
 mod tcp;
 mod timer;
 pub mod verdict;
+mod vlan;
 
 pub use counters::Counters;
 pub use engine::Engine;

@@ -32,6 +32,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("hop", "packet", "TTL and MTU"),
     ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
+    ("mss", "packet", "TCP handshakes agree on no larger segments than the interfaces allow"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
 ];
 
@@ -167,6 +168,7 @@ impl Engine {
         }
         self.touch(slot, direction, arrival.wire);
         self.rewrite(slot, direction, frame, packet);
+        self.clamp_mss(slot, direction, arrival.port, frame, packet);
         self.forward(slot, direction, frame)
     }
 }

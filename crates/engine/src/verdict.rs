@@ -274,6 +274,8 @@ drop_reasons! {
     Fragment = "fragment",
     /// The frame was not for the interface's MAC address.
     NotForUs = "not-for-us",
+    /// No subinterface of the port has the frame's VLAN tag.
+    UnknownVlan = "unknown-vlan",
     /// The interface is not configured, or has no zone.
     NoZone = "no-zone",
     /// The interface belongs to no router.

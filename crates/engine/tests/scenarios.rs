@@ -4,6 +4,8 @@
 mod azure;
 #[path = "scenarios/dhcp.rs"]
 mod dhcp;
+#[path = "scenarios/vlans.rs"]
+mod vlans;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/house.rs"]

@@ -177,10 +177,31 @@ pub struct Interface {
     pub addresses: Vec<IpNet>,
     /// The IPv4 address comes by DHCP, in this way.
     pub dhcp: Option<DhcpClient>,
+    /// The 802.1Q tag of a subinterface.
+    pub vlan: Option<u16>,
     /// Largest IP packet in bytes; 1500 when unset.
     pub mtu_bytes: Option<u16>,
+    /// By how much the segments of TCP stay below the MTU, where that is enforced.
+    pub tcp_mss: Option<TcpMss>,
     /// Name of an interface management profile.
     pub management_profile: Option<String>,
+}
+
+impl Interface {
+    /// The port that a subinterface is a part of: `ethernet1/1` of `ethernet1/1.100`.
+    pub fn parent(&self) -> Option<&str> {
+        self.vlan?;
+        self.name.rsplit_once('.').map(|(parent, _)| parent)
+    }
+}
+
+/// Bytes that TCP segments leave free in the MTU, by family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpMss {
+    /// `ipv4-mss-adjustment`.
+    pub v4_bytes: u16,
+    /// `ipv6-mss-adjustment`.
+    pub v6_bytes: u16,
 }
 
 /// How an interface asks for its IPv4 address, and what it makes of the answer.

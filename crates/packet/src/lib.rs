@@ -14,6 +14,7 @@ pub mod checksum;
 pub mod ethernet;
 pub mod frame;
 pub mod geneve;
+pub mod mss;
 pub mod ndp;
 pub mod parse;
 pub mod rewrite;

@@ -118,12 +118,17 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
         let learned = learned.into_iter().flatten().filter(|own| written.dhcp.is_some() && own.addr().is_ipv4());
         let profile = written.management_profile.as_deref();
         let profile = profile.and_then(|name| config.management_profiles.iter().find(|profile| profile.name == name));
+        let mtu_bytes = written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES);
+        let below = |bytes| mtu_bytes.saturating_sub(bytes);
+        let port = written.parent().and_then(|port| ids.interfaces.position(port)).map(|at| IfaceId(at as u16));
         let interface = Interface {
             name: written.name.as_str().into(),
             loopback: written.kind == InterfaceKind::Loopback,
             zone: zones.get(&*written.name).copied(),
             router: routers.get(&*written.name).copied(),
-            mtu_bytes: written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES),
+            vlan: port.zip(written.vlan),
+            mtu_bytes,
+            mss_bytes: written.tcp_mss.map(|mss| (below(mss.v4_bytes), below(mss.v6_bytes))),
             addresses: written.addresses.iter().copied().chain(learned).collect(),
             ping: profile.is_some_and(|profile| profile.ping),
             http: profile.is_some_and(|profile| profile.http),

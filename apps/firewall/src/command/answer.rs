@@ -199,14 +199,16 @@ pub struct Interface {
     pub addresses: Vec<String>,
     /// The IPv4 address comes by DHCP.
     pub dhcp: bool,
+    /// 802.1Q tag of a subinterface; 0 of a port.
+    pub vlan: u16,
     /// MTU.
     pub mtu_bytes: u16,
-    /// Frames received.
-    pub received: u64,
+    /// Frames received; `None` for a subinterface, whose frames its port counts.
+    pub received: Option<u64>,
     /// Frames sent.
-    pub sent: u64,
+    pub sent: Option<u64>,
     /// Frames lost before the engine.
-    pub lost: u64,
+    pub lost: Option<u64>,
 }
 
 /// A neighbour.

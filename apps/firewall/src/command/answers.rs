@@ -140,7 +140,7 @@ impl IoSum {
                 self.losses.vlan_tagged,
                 "drop",
                 "io",
-                "VLAN-tagged frames: subinterfaces are not supported.",
+                "Frames with a VLAN tag of another kind than 802.1Q.",
             ),
             row(
                 "io-unknown-offload",
@@ -199,10 +199,13 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
     if let Some(running) = &running {
         let tables = &running.compiled;
         for (id, interface) in tables.interfaces() {
-            let position = attachments.iter().position(|one| one.port == Port::Data(id));
+            let wire = interface.vlan.map_or(id, |(port, _)| port);
+            let position = attachments.iter().position(|one| one.port == Port::Data(wire));
             let device = position.and_then(|at| attachments.get(at)).map(|one| &one.device);
+            // Frames are counted by the port; a subinterface has no counters of its own.
             let sum = |pick: &dyn Fn(&IoCounters, usize) -> u64| {
-                position.map_or(0, |at| io.iter().map(|one| pick(one, at)).sum())
+                let own = interface.vlan.is_none();
+                own.then(|| position.map_or(0, |at| io.iter().map(|one| pick(one, at)).sum()))
             };
             rows.push(Interface {
                 name: interface.name.to_string(),
@@ -217,6 +220,7 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
                 router: interface.router.map_or_else(String::new, |id| tables.router_name(id).to_owned()),
                 addresses: interface.addresses.iter().map(ToString::to_string).collect(),
                 dhcp: interface.dhcp,
+                vlan: interface.vlan.map_or(0, |(_, tag)| tag),
                 mtu_bytes: interface.mtu_bytes,
                 received: sum(&|one, at| one.received.get(at).copied().unwrap_or(0)),
                 sent: sum(&|one, at| one.sent.get(at).copied().unwrap_or(0)),

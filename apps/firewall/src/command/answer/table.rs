@@ -46,21 +46,22 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::Interfaces(interfaces) => table(
-            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
+            &["NAME", "DEVICE", "TAG", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
             interfaces
                 .iter()
                 .map(|one| {
                     vec![
                         one.name.clone(),
                         one.device.clone(),
+                        if one.vlan == 0 { String::new() } else { one.vlan.to_string() },
                         one.state.into(),
                         one.zone.clone(),
                         one.router.clone(),
                         addresses_text(one),
                         one.mac.clone(),
-                        one.received.to_string(),
-                        one.sent.to_string(),
-                        one.lost.to_string(),
+                        count_text(one.received),
+                        count_text(one.sent),
+                        count_text(one.lost),
                     ]
                 })
                 .collect(),
@@ -114,6 +115,10 @@ pub(super) fn render(answer: &Answer) -> String {
             text
         }
     }
+}
+
+fn count_text(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
 }
 
 fn addresses_text(interface: &Interface) -> String {

@@ -68,7 +68,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
                         ("fwd", format!("vr:{}", one.router)),
                         ("vsys", "1".to_owned()),
                         ("ip", one.addresses.first().cloned().unwrap_or_else(|| "N/A".to_owned())),
-                        ("tag", "0".to_owned()),
+                        ("tag", one.vlan.to_string()),
                     ]),
                 )
             });
