@@ -9,10 +9,9 @@ mod wire;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bartizan_engine::settings::SECOND;
-use bartizan_engine::verdict::{Notice, Port, Time};
+use bartizan_engine::verdict::{Notice, Time};
 use bartizan_model::device::{DhcpClient, DhcpHostname};
 use bartizan_packet::ethernet::Mac;
 use bartizan_policy::facts::Facts;
@@ -24,7 +23,7 @@ use tracing::{error, info, warn};
 
 use self::client::{Client, Lease, Standing};
 use self::wire::Message;
-use crate::clock::Clock;
+use crate::clock::sleep_until;
 use crate::firewall::Firewall;
 use crate::store::Store;
 
@@ -197,10 +196,7 @@ impl Service {
     fn add(&mut self, name: &str, hostname: Option<String>) {
         let Some(running) = self.firewall.running() else { return };
         let Some(iface) = running.compiled.interface_id(name) else { return };
-        let part = running.compiled.interface(iface).and_then(|interface| interface.vlan);
-        let wire = Port::Data(part.map_or(iface, |(port, _)| port));
-        let attached = self.firewall.dataplane().attachments().iter().find(|one| one.port == wire);
-        let Some(mac) = attached.map(|one| one.device.mac) else { return };
+        let Some(mac) = self.firewall.mac_of(&running.compiled, iface) else { return };
         let now = self.now();
         let remembered = self.kept.get(name).filter(|kept| kept.mac == mac).map(|kept| self.restore(kept, now));
         let client = Client::new(rand::random(), now, remembered);
@@ -352,13 +348,6 @@ impl Service {
 impl Entry {
     fn view(&self, interface: &str) -> View {
         View { interface: interface.to_owned(), standing: self.client.standing(), lease: self.client.lease().cloned() }
-    }
-}
-
-async fn sleep_until(clock: Clock, due: Option<Time>) {
-    match due {
-        Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(clock.now()))).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -11,7 +11,7 @@ use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
-use bartizan_policy::tables::Compiled;
+use bartizan_policy::tables::{Compiled, IfaceId};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
@@ -177,6 +177,14 @@ impl Firewall {
     /// The DHCP clients, once they are started.
     pub fn dhcp(&self) -> Option<&dhcp::Handle> {
         self.dhcp.get()
+    }
+
+    /// The hardware address by which an interface speaks, while a device is attached for it: a subinterface
+    /// by its port's.
+    pub fn mac_of(&self, tables: &Compiled, iface: IfaceId) -> Option<[u8; 6]> {
+        let part = tables.interface(iface).and_then(|interface| interface.vlan);
+        let wire = Port::Data(part.map_or(iface, |(port, _)| port));
+        self.dataplane.attachments().iter().find(|one| one.port == wire).map(|one| one.device.mac)
     }
 
     /// The workers' clock.

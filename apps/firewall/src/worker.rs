@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Event, Notice, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{Event, Notice, NoticeKind, Port, SessionLog, Time, Verdict};
 use bartizan_packet::frame::Meta;
 use tracing::warn;
 
@@ -57,7 +57,7 @@ pub struct IoCounters {
     pub ownerless: u64,
     /// Frames and messages for another worker whose ring was full.
     pub peer_ring_full: u64,
-    /// DHCP replies that found the queue to the client full.
+    /// DHCP replies and router advertisements that found the queue to the client full.
     pub notices_lost: u64,
 }
 
@@ -81,7 +81,7 @@ pub struct Parts {
     /// Where log lines go.
     pub logs: LogSink,
     /// Where messages for whoever configures the interfaces go.
-    pub notices: tokio::sync::mpsc::Sender<Notice>,
+    pub notices: NoticeSink,
     /// Set to end the worker.
     pub stop: Arc<AtomicBool>,
 }
@@ -93,6 +93,15 @@ pub struct LogSink {
     pub lines: tokio::sync::mpsc::Sender<SessionLog>,
     /// Lines that found it full.
     pub lost: Arc<AtomicU64>,
+}
+
+/// The bounded ways of messages from the network to whoever configures the interfaces.
+#[derive(Clone, Debug)]
+pub struct NoticeSink {
+    /// DHCP replies.
+    pub dhcp: tokio::sync::mpsc::Sender<Notice>,
+    /// Router advertisements.
+    pub advertisements: tokio::sync::mpsc::Sender<Notice>,
 }
 
 /// A worker.
@@ -112,7 +121,7 @@ struct Core {
     bell: Arc<Bell>,
     clock: Clock,
     logs: LogSink,
-    notices: tokio::sync::mpsc::Sender<Notice>,
+    notices: NoticeSink,
     io: IoCounters,
     scratch: Vec<u8>,
 }
@@ -345,7 +354,13 @@ impl Core {
                         self.logs.lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                Event::Notice(notice) => self.io.notices_lost += u64::from(self.notices.try_send(notice).is_err()),
+                Event::Notice(notice) => {
+                    let queue = match notice.kind {
+                        NoticeKind::Dhcp => &self.notices.dhcp,
+                        NoticeKind::RouterAdvertisement => &self.notices.advertisements,
+                    };
+                    self.io.notices_lost += u64::from(queue.try_send(notice).is_err());
+                }
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
                 }

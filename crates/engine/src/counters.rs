@@ -77,7 +77,7 @@ counters! {
     neighbor_answers = "neighbor-answers",
     /// Echo requests answered by the firewall itself.
     echo_answers = "echo-answers",
-    /// DHCP replies handed to the interface's client.
+    /// DHCP replies and router advertisements handed to the interface's client.
     notices = "notices",
     /// TCP handshakes whose segment size was lowered to what an interface allows.
     mss_lowered = "mss-lowered",

@@ -72,7 +72,9 @@ impl Engine {
         if packet.protocol == ICMPV6 && (packet.layer4 == discovery || packet.layer4 == advertisement) {
             return Err(self.handle_ndp(port, mac, frame.bytes, packet));
         }
-        if let Some(verdict) = self.hear_dhcp(port, frame, packet) {
+        if let Some(verdict) =
+            self.hear_dhcp(port, frame, packet).or_else(|| self.hear_router(port, frame, packet))
+        {
             return Err(verdict);
         }
         if is_group(packet.destination) {

@@ -19,7 +19,7 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 /// through, `first` what only the first packet of a session does.
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
-    ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP, NDP and DHCP replies end here"),
+    ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP, NDP, router advertisements and DHCP replies end here"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
     ("icmp", "packet", "errors belong to the session of the packet they quote"),
     ("screen", "first", "LAND, spoofed sources, groups, TCP that opens nothing"),

@@ -122,7 +122,7 @@ pub struct Limits {
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
     pub answers_per_second: u32,
-    /// DHCP replies taken in per second.
+    /// DHCP replies and router advertisements taken in per second.
     pub notices_per_second: u32,
 }
 

@@ -61,9 +61,20 @@ pub enum Event {
     },
 }
 
-/// What the network said to the firewall itself: the payload of a DHCP reply.
+/// What a [`Notice`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// The payload of a DHCP reply.
+    Dhcp,
+    /// An ICMPv6 message by which a router advertises itself; its packet was found right.
+    RouterAdvertisement,
+}
+
+/// What the network said to the firewall itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
+    /// What kind of message it is.
+    pub kind: NoticeKind,
     /// Where it came in.
     pub iface: IfaceId,
     /// Who sent it.

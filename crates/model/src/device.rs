@@ -177,6 +177,8 @@ pub struct Interface {
     pub addresses: Vec<IpNet>,
     /// The IPv4 address comes by DHCP, in this way.
     pub dhcp: Option<DhcpClient>,
+    /// IPv6 addresses come by router advertisement, in this way.
+    pub autoconf: Option<Autoconf>,
     /// The 802.1Q tag of a subinterface.
     pub vlan: Option<u16>,
     /// Largest IP packet in bytes; 1500 when unset.
@@ -213,6 +215,15 @@ pub struct DhcpClient {
     pub default_route_metric: u16,
     /// The name the server is told.
     pub hostname: Option<DhcpHostname>,
+}
+
+/// What an interface makes of router advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Autoconf {
+    /// The router becomes a default route of the interface's router.
+    pub default_route: bool,
+    /// Metric of that route.
+    pub default_route_metric: u16,
 }
 
 /// The host name in a DHCP request.

@@ -75,6 +75,8 @@ pub struct Interface {
     pub addresses: Vec<IpNet>,
     /// Its IPv4 address comes by DHCP: replies of servers are for it.
     pub dhcp: bool,
+    /// IPv6 addresses come by router advertisement: those of its link are for it.
+    pub autoconf: bool,
     /// Answers ICMP echo.
     pub ping: bool,
     /// Answers the HTTP health check.

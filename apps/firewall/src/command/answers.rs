@@ -177,7 +177,7 @@ impl IoSum {
                 self.notices_lost,
                 "drop",
                 "io",
-                "DHCP replies that found the queue to the client full.",
+                "DHCP replies and router advertisements that found the queue to the client full.",
             ),
             row("log-lines-lost", logs_lost, "drop", "log", "Log lines that found the queue out of the workers full."),
         ]

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::context::Context;
 use super::node::Node;
 use super::value;
-use super::{AddressValue, DeviceConfig, DhcpClient, DhcpHostname, Interface, InterfaceKind, ManagementProfile, Scope, TcpMss};
+use super::{AddressValue, Autoconf, DeviceConfig, DhcpClient, DhcpHostname, Interface, InterfaceKind, ManagementProfile, Scope, TcpMss};
 use crate::{choices, codes};
 
 /// Longest name of an interface management profile in PAN-OS.
@@ -182,6 +182,7 @@ fn interface(
         kind,
         addresses,
         dhcp,
+        autoconf: if kind == InterfaceKind::Ethernet { autoconf(context, layer3) } else { None },
         vlan: None,
         tcp_mss: tcp_mss(context, layer3),
         mtu_bytes: context.number(layer3, "mtu", MTU_BYTES),
@@ -213,6 +214,20 @@ fn dhcp_client(context: &mut Context, layer3: &Node<'_>) -> Option<DhcpClient> {
             .unwrap_or(DHCP_METRIC_DEFAULT),
         hostname: client.child("send-hostname").and_then(|send| dhcp_hostname(context, &send)),
     })
+}
+
+/// What `ipv6/dhcp-client` makes of router advertisements, where both are switched on.
+fn autoconf(context: &mut Context, layer3: &Node<'_>) -> Option<Autoconf> {
+    let ipv6 = layer3.child("ipv6")?;
+    let client = ipv6.child("dhcp-client")?;
+    let settings = Autoconf {
+        default_route: context.yes_no(&client, "accept-ra-route").unwrap_or(true),
+        default_route_metric: context
+            .number(&client, "default-route-metric", DHCP_METRIC)
+            .unwrap_or(DHCP_METRIC_DEFAULT),
+    };
+    let on = context.yes_no(&client, "enable").unwrap_or(true);
+    (on && context.yes_no(&ipv6, "enabled").unwrap_or(false)).then_some(settings)
 }
 
 fn dhcp_hostname(context: &mut Context, send: &Node<'_>) -> Option<DhcpHostname> {
