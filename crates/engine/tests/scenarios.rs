@@ -1,11 +1,11 @@
 //! What does the engine do with whole conversations, as an operator would tell them?
 
+#[path = "scenarios/autoconf.rs"]
+mod autoconf;
 #[path = "scenarios/azure.rs"]
 mod azure;
 #[path = "scenarios/dhcp.rs"]
 mod dhcp;
-#[path = "scenarios/vlans.rs"]
-mod vlans;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/house.rs"]
@@ -16,3 +16,5 @@ mod lab;
 mod links;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/vlans.rs"]
+mod vlans;

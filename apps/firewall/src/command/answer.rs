@@ -47,6 +47,8 @@ pub enum Answer {
     NatMatch(NatMatch),
     /// `test routing fib-lookup`
     Fib(Fib),
+    /// `test routing first-usable`
+    FirstUsable(FirstUsable),
     /// `clear session`
     Cleared(Cleared),
     /// `explain`
@@ -308,6 +310,15 @@ pub struct Fib {
     pub next_hop: String,
     /// Router whose table had the last word.
     pub router: String,
+}
+
+/// The first address of a network that a host can have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirstUsable {
+    /// The network.
+    pub network: String,
+    /// Its first usable address.
+    pub address: String,
 }
 
 /// Sessions were ended.

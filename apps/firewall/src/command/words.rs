@@ -144,18 +144,21 @@ const TEST: &[Node] = &[
         "routing",
         "routing",
         Then::Words(
-            &[node(
-                "fib-lookup",
-                "where packets for an address go",
-                Then::Options(&[
-                    required("ip", "ADDRESS"),
-                    optional("virtual-router", "ROUTER"),
-                    optional("logical-router", "ROUTER"),
-                    optional("source-ip", "ADDRESS"),
-                    optional("source-port", "PORT"),
-                    optional("destination-port", "PORT"),
-                ]),
-            )],
+            &[
+                node(
+                    "fib-lookup",
+                    "where packets for an address go",
+                    Then::Options(&[
+                        required("ip", "ADDRESS"),
+                        optional("virtual-router", "ROUTER"),
+                        optional("logical-router", "ROUTER"),
+                        optional("source-ip", "ADDRESS"),
+                        optional("source-port", "PORT"),
+                        optional("destination-port", "PORT"),
+                    ]),
+                ),
+                node("first-usable", "the address where clouds put a subnet's gateway", Then::Value("NETWORK")),
+            ],
             false,
         ),
     ),

@@ -105,6 +105,7 @@ pub(super) fn render(answer: &Answer) -> String {
         }
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
+        Answer::FirstUsable(found) => format!("{}\n", found.address),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
         Answer::Explained(explained) => {
             let mut text = table(

@@ -143,6 +143,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         }
         Answer::NatMatch(found) => vec![nat(found)],
         Answer::Fib(fib) => fib_fields(fib),
+        Answer::FirstUsable(found) => {
+            leaves(&[("network", found.network.clone()), ("first-usable", found.address.clone())])
+        }
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
         Answer::Explained(explained) => {
             let steps = explained.steps.iter().map(|step| {
