@@ -90,7 +90,9 @@ impl Service {
 
     async fn hear(&mut self, notice: &Notice) {
         let now = self.now();
-        let (IpAddr::V6(router), Some(said)) = (notice.source, RouterAdvertisement::read(&notice.bytes)) else { return };
+        let (IpAddr::V6(router), Some(said)) = (notice.source, RouterAdvertisement::read(&notice.bytes)) else {
+            return;
+        };
         let Some((name, entry)) = self.links.iter_mut().find(|(_, entry)| entry.iface == notice.iface) else { return };
         entry.link.hear(router, &said, now);
         let name = name.clone();

@@ -130,7 +130,10 @@ pub fn seal<'a>(bytes: &'a mut [u8], meta: &Meta) -> &'a [u8] {
         Checksum::Complete => Checksum::Complete,
         Checksum::Partial { start, offset } => Checksum::Partial { start: start.saturating_add(shift), offset },
     };
-    encode(&Meta { checksum, header_bytes: meta.header_bytes.saturating_add(shift), ..*meta }, &mut bytes[..HEADER_BYTES]);
+    encode(
+        &Meta { checksum, header_bytes: meta.header_bytes.saturating_add(shift), ..*meta },
+        &mut bytes[..HEADER_BYTES],
+    );
     bytes
 }
 

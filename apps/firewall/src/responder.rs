@@ -57,8 +57,8 @@ pub fn start(v4: Ipv4Addr, v6: Ipv6Addr, device: Option<&str>) -> Result<Ports> 
     let acceptor = TlsAcceptor::from(Arc::new(tls()?));
     let (http, https) = (listen((v4, 0).into(), device)?, listen((v4, 0).into(), device)?);
     let mut ports = Ports { http: http.local_addr()?.port(), https: https.local_addr()?.port(), ipv6: false };
-    let both = listen((v6, ports.http).into(), device)
-        .and_then(|http| Ok((http, listen((v6, ports.https).into(), device)?)));
+    let both =
+        listen((v6, ports.http).into(), device).and_then(|http| Ok((http, listen((v6, ports.https).into(), device)?)));
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     match both {
         Ok((http, https)) => {

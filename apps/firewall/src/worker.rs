@@ -297,6 +297,8 @@ impl Core {
         let Some(mut slot) = Slot::new(bytes, meta.vlan) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
+        // A reassembled datagram; the offload header has no place for this.
+        frame.meta.fragment_bytes = meta.fragment_bytes;
         match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
             Verdict::Transmit(to) => {
                 let meta = frame.meta;
@@ -361,6 +363,7 @@ impl Core {
                     };
                     self.io.notices_lost += u64::from(queue.try_send(notice).is_err());
                 }
+                Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
                 }

@@ -10,6 +10,8 @@ use bartizan_packet::frame::Frame;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::counters::Counters;
+use crate::fragments::reassembly::Reassembly;
+use crate::hits::{Hits, RuleBase};
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -20,8 +22,8 @@ use crate::settings::Settings;
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
-use crate::vlan::Tagged;
 use crate::verdict::{DropReason, EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::vlan::Tagged;
 
 /// The IPv4 address of the host behind [`Port::Local`].
 pub const LOCAL_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -48,11 +50,13 @@ pub struct Engine {
     pub(crate) wheel: Wheel,
     pub(crate) pools: Pools,
     pub(crate) neighbors: Neighbors,
+    pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
+    pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
@@ -67,6 +71,8 @@ pub struct Engine {
     /// the server sees what it would see without translation.
     pub(crate) reopened: Option<Lease>,
     pub(crate) random: u64,
+    /// Identifications given to datagrams so far.
+    pub(crate) identifications: u16,
     shutting_down: Option<Slot>,
 }
 
@@ -101,11 +107,13 @@ impl Engine {
             wheel: Wheel::new(settings.sessions_max),
             pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
             neighbors: Neighbors::new(limits, seed),
+            reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             counters: Counters::default(),
+            hits: Hits::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
@@ -115,6 +123,7 @@ impl Engine {
             session_serial: 0,
             reopened: None,
             random: seed,
+            identifications: seed as u16,
             shutting_down: None,
             settings,
         }
@@ -161,6 +170,7 @@ impl Engine {
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
         self.lose_addresses(&tables);
+        self.hits.cover(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -208,6 +218,7 @@ impl Engine {
         self.advance(now);
         self.expire_sessions();
         self.expire_neighbors();
+        self.reassembly.expire(self.now, &mut self.counters);
         self.sweep_sessions();
     }
 
@@ -216,7 +227,8 @@ impl Engine {
         let sweep = self.sweep.is_pending().then_some((self.now, "sessions to ask again"));
         let sessions = self.wheel.next_due().map(|due| (due, "sessions to age out"));
         let neighbors = self.neighbors.next_due().map(|due| (due, "neighbours to ask"));
-        [sweep, sessions, neighbors].into_iter().flatten().min()
+        let fragments = self.reassembly.next_due().map(|due| (due, "fragments to give up"));
+        [sweep, sessions, neighbors, fragments].into_iter().flatten().min()
     }
 
     /// A frame the engine made, or kept until a neighbour was known.
@@ -231,12 +243,30 @@ impl Engine {
         if let Some(cursor) = self.shutting_down {
             self.shut_down_from(cursor);
         }
-        self.outbox.next_event()
+        Some(match self.outbox.next_event()? {
+            Event::HandOver { to, port, bytes, mut meta } => {
+                let (port, vlan) = self.tag(port);
+                meta.vlan = vlan;
+                Event::HandOver { to, port, bytes, meta }
+            }
+            event => event,
+        })
     }
 
     /// How often what happened.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How often each rule decided.
+    pub fn hits(&self) -> &Hits {
+        &self.hits
+    }
+
+    /// Forgets how often the rules decided that `chosen` picks by id.
+    pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
+        self.advance(now);
+        self.hits.clear(base, chosen, self.now);
     }
 
     /// All sessions, the refused and the closed among them.

@@ -58,7 +58,9 @@ impl Engine {
     pub(crate) fn find_path(&mut self, slot: Slot, direction: Direction) -> Staged<()> {
         let session = &self.table[slot];
         let (port, next_hop) = match (direction, session.kind) {
-            (Direction::ClientToServer, Kind::LocalService) => (Port::Local, NextHop::Address(local_host(session.client().flow().destination))),
+            (Direction::ClientToServer, Kind::LocalService) => {
+                (Port::Local, NextHop::Address(local_host(session.client().flow().destination)))
+            }
             (Direction::ClientToServer, _) => self.way_to_server(slot)?,
             (Direction::ServerToClient, _) => self.way_to_client(slot)?,
         };
@@ -162,7 +164,7 @@ impl Engine {
             let mut bytes = frame.bytes;
             let Some(own_mac) = self.mac_of(port) else { continue };
             ethernet::address(&mut bytes, mac, own_mac);
-            self.outbox.transmit(port, bytes, frame.meta, &mut self.counters);
+            self.transmit(port, bytes, frame.meta);
         }
         true
     }

@@ -79,12 +79,7 @@ impl Engine {
 
     /// A source by which the host's own TCP sees one client and no other.
     pub(crate) fn token(&mut self, destination: IpAddr, port: u16, router: u16) -> Staged<Translation> {
-        let tuple = Tuple {
-            source: destination,
-            destination,
-            source_port: 0,
-            destination_port: port,
-        };
+        let tuple = Tuple { source: destination, destination, source_port: 0, destination_port: port };
         let first = u32::from(self.settings.worker) * TOKEN_ADDRESSES;
         let start = self.random();
         self.lease(tuple, bartizan_packet::parse::TCP, router, |try_| {

@@ -49,7 +49,8 @@ impl Engine {
         if !self.tables.as_ref()?.interface(iface).is_some_and(|interface| interface.autoconf) {
             return None;
         }
-        if ndp::RouterAdvertisement::of(frame.bytes, packet).is_none() {
+        // RFC 6980: never in fragments.
+        if frame.meta.fragment_bytes != 0 || ndp::RouterAdvertisement::of(frame.bytes, packet).is_none() {
             return Some(Verdict::Drop(DropReason::BadNeighborMessage));
         }
         let message = frame.bytes.get(packet.transport..packet.end).unwrap_or_default();

@@ -8,6 +8,8 @@ mod azure;
 mod dhcp;
 #[path = "scenarios/drops.rs"]
 mod drops;
+#[path = "scenarios/fragments.rs"]
+mod fragments;
 #[path = "scenarios/house.rs"]
 mod house;
 #[path = "scenarios/lab.rs"]

@@ -43,6 +43,9 @@ pub struct Meta {
     pub header_bytes: u16,
     /// VLAN of the frame by its 802.1Q tag, which is not among the bytes; 0 for an untagged one.
     pub vlan: u16,
+    /// The longest IP packet among the fragments that a datagram came in or is to leave in; 0 for what is
+    /// whole.
+    pub fragment_bytes: u16,
 }
 
 /// One Ethernet frame, borrowed from the backend's ring, rewritten in place.

@@ -110,7 +110,8 @@ impl RouterAdvertisement {
     /// Reads the ICMPv6 message of a packet that keeps the rules of RFC 4861 section 6.1.2.
     pub fn of(frame: &[u8], packet: &Packet) -> Option<Self> {
         let from_router = matches!(packet.source, IpAddr::V6(source) if source.is_unicast_link_local());
-        let valid = packet.ttl == HOP_LIMIT && packet.protocol == ICMPV6 && from_router && icmp_is_intact(frame, packet);
+        let valid =
+            packet.ttl == HOP_LIMIT && packet.protocol == ICMPV6 && from_router && icmp_is_intact(frame, packet);
         if valid { Self::read(frame.get(packet.transport..packet.end)?) } else { None }
     }
 

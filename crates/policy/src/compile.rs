@@ -116,7 +116,8 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
     for written in &config.interfaces {
         let learned = facts.interfaces.get(&written.name).map(|learned| learned.addresses.iter().copied());
         // What a client that is switched off by now had learned counts no more.
-        let wanted = |own: &IpNet| if own.addr().is_ipv4() { written.dhcp.is_some() } else { written.autoconf.is_some() };
+        let wanted =
+            |own: &IpNet| if own.addr().is_ipv4() { written.dhcp.is_some() } else { written.autoconf.is_some() };
         let learned = learned.into_iter().flatten().filter(wanted);
         let profile = written.management_profile.as_deref();
         let profile = profile.and_then(|name| config.management_profiles.iter().find(|profile| profile.name == name));

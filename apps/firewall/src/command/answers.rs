@@ -1,6 +1,7 @@
 //! What is the answer to a command?
 
 mod dhcp;
+mod rules;
 mod sessions;
 mod values;
 
@@ -17,7 +18,8 @@ use self::sessions::{Filter, clear, session, session_info, sessions};
 use self::values::{address, interface_id, network, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
 use super::answer::{
-    Answer, Configuration, Counter, Explained, Fib, FirstUsable, Interface, NatMatch, Neighbor, Route, SecurityMatch, Step, System,
+    Answer, Configuration, Counter, Explained, Fib, FirstUsable, Interface, NatMatch, Neighbor, Route, SecurityMatch,
+    Step, System,
 };
 use crate::dhcp::Order;
 use crate::firewall::{Firewall, Running};
@@ -41,6 +43,8 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["request", "dhcp", "client", "renew"] => dhcp::order(command, firewall, Order::Renew).await,
         ["request", "dhcp", "client", "release"] => dhcp::order(command, firewall, Order::Release).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
+        ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
+        ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;

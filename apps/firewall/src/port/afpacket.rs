@@ -160,9 +160,8 @@ impl Receiver for AfPacketReceiver {
             // `release`, which the borrow of `self` keeps away while the batch lives; no other reference
             // into it exists, since each slot is visited once per burst (`taken` <= `slots`) and the
             // header reference does not overlap bytes from `mac - 14` on (`mac` is past the header).
-            let bytes = unsafe {
-                std::slice::from_raw_parts_mut(slot.add(start - HEADROOM).as_ptr(), length + HEADROOM)
-            };
+            let bytes =
+                unsafe { std::slice::from_raw_parts_mut(slot.add(start - HEADROOM).as_ptr(), length + HEADROOM) };
             if start < size_of::<SlotHeader>() + HEADROOM {
                 self.losses.truncated += 1;
             } else if let Some(slot) = Slot::new(bytes, vlan) {

@@ -70,17 +70,14 @@ fn what_was_learned_answers_and_leads_out() {
     let mut lab = Lab::new(&listening());
     lab.check("e1 udp [2001:db8:1::5]:40000 > [3fff::9]:53", "drop no-route");
     let mut facts = Facts::default();
-    let learned = Learned {
-        addresses: vec!["2001:db8:9::7/64".parse().unwrap()],
-        gateways: vec![ROUTER.parse().unwrap()],
-    };
+    let learned =
+        Learned { addresses: vec!["2001:db8:9::7/64".parse().unwrap()], gateways: vec![ROUTER.parse().unwrap()] };
     facts.interfaces.insert("ethernet1/2".into(), learned);
     lab.learn(&listening(), &facts);
     lab.check("e1 udp [2001:db8:1::5]:40000 > [3fff::9]:53", "e2 udp [2001:db8:1::5]:40000 > [3fff::9]:53");
     assert_eq!(bartizan_packet::ethernet::destination(&lab.last().1), neighbor_mac(ROUTER.parse().unwrap()));
     let asker: Ipv6Addr = "2001:db8:9::77".parse().unwrap();
-    let question =
-        bartizan_packet::ndp::solicit(neighbor_mac(asker.into()), asker, "2001:db8:9::7".parse().unwrap());
+    let question = bartizan_packet::ndp::solicit(neighbor_mac(asker.into()), asker, "2001:db8:9::7".parse().unwrap());
     assert_eq!(lab.inject("e2", question, Meta::default()), "e2 icmp 136 2001:db8:9::7 > 2001:db8:9::77");
     // IPv4 of the same interface is as it was written.
     lab.check("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", "e2 udp 10.1.0.5:40000 > 198.51.100.9:53");

@@ -61,7 +61,8 @@ fn parts_of_one_port_are_told_apart_by_their_tags() {
 #[test]
 fn arp_is_answered_and_asked_with_the_tag() {
     let mut lab = Lab::new(&trunk("", ""));
-    let asker = bartizan_packet::arp::Arp::request([2, 0x0a, 10, 1, 0, 77], [10, 1, 0, 77].into(), [10, 1, 0, 1].into());
+    let asker =
+        bartizan_packet::arp::Arp::request([2, 0x0a, 10, 1, 0, 77], [10, 1, 0, 77].into(), [10, 1, 0, 1].into());
     assert_eq!(lab.inject("e1.100", asker.clone(), Meta::default()), "e1.100 arp Reply 10.1.0.1 > 10.1.0.77");
     assert_eq!(lab.last().2.vlan, 100);
     assert_eq!(lab.inject("e1.7", asker, Meta::default()), "", "another VLAN's address");

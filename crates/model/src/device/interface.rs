@@ -8,7 +8,10 @@ use ipnet::IpNet;
 use super::context::Context;
 use super::node::Node;
 use super::value;
-use super::{AddressValue, Autoconf, DeviceConfig, DhcpClient, DhcpHostname, Interface, InterfaceKind, ManagementProfile, Scope, TcpMss};
+use super::{
+    AddressValue, Autoconf, DeviceConfig, DhcpClient, DhcpHostname, Interface, InterfaceKind, ManagementProfile, Scope,
+    TcpMss,
+};
 use crate::{choices, codes};
 
 /// Longest name of an interface management profile in PAN-OS.
