@@ -19,13 +19,13 @@ use crate::port::fanout::Program;
 use crate::port::netdev::Device;
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, LogSink, OpenPort, Parts, Worker};
+use crate::worker::{Inside, Job, LogSink, NoticeSink, OpenPort, Parts, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
 /// Log lines on their way out of the workers.
 const LOG_LINES_MAX: usize = 65_536;
-/// DHCP replies on their way out of the workers.
+/// DHCP replies, and router advertisements, on their way out of the workers.
 const NOTICES_MAX: usize = 256;
 /// The local link carries health checks: its ring need not hold bursts.
 const LOCAL_RING_MIB_MAX: usize = 4;
@@ -76,8 +76,10 @@ struct Handle {
 pub struct Outlets {
     /// Log lines.
     pub lines: mpsc::Receiver<SessionLog>,
-    /// What the network said to the firewall itself.
-    pub notices: mpsc::Receiver<Notice>,
+    /// DHCP replies.
+    pub dhcp: mpsc::Receiver<Notice>,
+    /// Router advertisements.
+    pub advertisements: mpsc::Receiver<Notice>,
 }
 
 impl Handle {
@@ -107,7 +109,9 @@ impl Dataplane {
         let count = settings.workers.max(1);
         let (lines, receiver) = mpsc::channel(LOG_LINES_MAX);
         let logs = LogSink { lines, lost: Arc::default() };
-        let (notices, heard) = mpsc::channel(NOTICES_MAX);
+        let (dhcp, dhcp_heard) = mpsc::channel(NOTICES_MAX);
+        let (advertisements, advertisements_heard) = mpsc::channel(NOTICES_MAX);
+        let notices = NoticeSink { dhcp, advertisements };
         let logs_lost = Arc::clone(&logs.lost);
         let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -155,7 +159,7 @@ impl Dataplane {
                 stop,
                 threads: Mutex::new(threads),
             },
-            Outlets { lines: receiver, notices: heard },
+            Outlets { lines: receiver, dhcp: dhcp_heard, advertisements: advertisements_heard },
         ))
     }
 

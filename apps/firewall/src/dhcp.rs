@@ -9,10 +9,9 @@ mod wire;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bartizan_engine::settings::SECOND;
-use bartizan_engine::verdict::{Notice, Port, Time};
+use bartizan_engine::verdict::{Notice, Time};
 use bartizan_model::device::{DhcpClient, DhcpHostname};
 use bartizan_packet::ethernet::Mac;
 use bartizan_policy::facts::Facts;
@@ -24,7 +23,7 @@ use tracing::{error, info, warn};
 
 use self::client::{Client, Lease, Standing};
 use self::wire::Message;
-use crate::clock::Clock;
+use crate::clock::sleep_until;
 use crate::firewall::Firewall;
 use crate::store::Store;
 
@@ -195,13 +194,9 @@ impl Service {
 
     /// A client for an interface that has a port.
     fn add(&mut self, name: &str, hostname: Option<String>) {
-        let attached = self.firewall.dataplane().attachments().iter().find(|one| one.interface == name);
-        let Some((iface, mac)) = attached.and_then(|one| match one.port {
-            Port::Data(iface) => Some((iface, one.device.mac)),
-            Port::Local => None,
-        }) else {
-            return;
-        };
+        let Some(running) = self.firewall.running() else { return };
+        let Some(iface) = running.compiled.interface_id(name) else { return };
+        let Some(mac) = self.firewall.mac_of(&running.compiled, iface) else { return };
         let now = self.now();
         let remembered = self.kept.get(name).filter(|kept| kept.mac == mac).map(|kept| self.restore(kept, now));
         let client = Client::new(rand::random(), now, remembered);
@@ -353,13 +348,6 @@ impl Service {
 impl Entry {
     fn view(&self, interface: &str) -> View {
         View { interface: interface.to_owned(), standing: self.client.standing(), lease: self.client.lease().cloned() }
-    }
-}
-
-async fn sleep_until(clock: Clock, due: Option<Time>) {
-    match due {
-        Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(clock.now()))).await,
-        None => std::future::pending().await,
     }
 }
 

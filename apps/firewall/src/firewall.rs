@@ -11,7 +11,7 @@ use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
-use bartizan_policy::tables::Compiled;
+use bartizan_policy::tables::{Compiled, IfaceId};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
@@ -179,6 +179,14 @@ impl Firewall {
         self.dhcp.get()
     }
 
+    /// The hardware address by which an interface speaks, while a device is attached for it: a subinterface
+    /// by its port's.
+    pub fn mac_of(&self, tables: &Compiled, iface: IfaceId) -> Option<[u8; 6]> {
+        let part = tables.interface(iface).and_then(|interface| interface.vlan);
+        let wire = Port::Data(part.map_or(iface, |(port, _)| port));
+        self.dataplane.attachments().iter().find(|one| one.port == wire).map(|one| one.device.mac)
+    }
+
     /// The workers' clock.
     pub fn clock(&self) -> Clock {
         self.dataplane.clock()
@@ -215,14 +223,18 @@ impl Firewall {
         let mut warnings = Vec::new();
         for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
             let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);
-            match attached.get(&Port::Data(id)) {
+            let (wire, port) = match interface.vlan {
+                Some((wire, _)) => (wire, compiled.interface_name(wire)),
+                None => (id, &*interface.name),
+            };
+            match attached.get(&Port::Data(wire)) {
                 None => warnings.push(
                     Diagnostic::warning(
                         "interface-without-port",
                         Origin::xpath(xpath),
                         format!("no network device is attached as `{}`: it neither receives nor sends", interface.name),
                     )
-                    .with_help(format!("start the firewall with `--port {}=DEVICE`", interface.name)),
+                    .with_help(format!("start the firewall with `--port {port}=DEVICE`")),
                 ),
                 Some(device) if device.mtu_bytes < u32::from(interface.mtu_bytes) => warnings.push(
                     Diagnostic::warning(

@@ -4,6 +4,7 @@
 //! until told to stop, and leave nothing behind. The engine decides; everything with an effect is here.
 
 pub mod auth_key;
+pub mod autoconf;
 pub mod clock;
 pub mod command;
 pub mod control;

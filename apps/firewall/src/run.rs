@@ -28,7 +28,7 @@ use crate::port::claim::Claim;
 use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
-use crate::{dhcp, hex, responder, snippet};
+use crate::{autoconf, dhcp, hex, responder, snippet};
 
 /// How long the last logs may take to reach the manager.
 const LAST_LOGS_LIMIT: Duration = Duration::from_secs(3);
@@ -122,7 +122,8 @@ async fn start(settings: &Settings) -> Result<Process> {
             return Err(error);
         }
     };
-    firewall.set_dhcp(dhcp::start(Arc::clone(&firewall), Arc::clone(&store), outlets.notices));
+    firewall.set_dhcp(dhcp::start(Arc::clone(&firewall), Arc::clone(&store), outlets.dhcp));
+    tokio::spawn(autoconf::run(Arc::clone(&firewall), outlets.advertisements));
     socket.serve(Arc::clone(&firewall));
     let queue = match &settings.source {
         Source::Manager(_) => Some(Arc::new(LogQueue::new(Spool::new(RECORDS_MAX, BYTES_MAX)))),

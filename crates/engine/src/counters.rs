@@ -71,14 +71,26 @@ counters! {
     steered = "steered",
     /// Flows that could not be steered because the table for it was full.
     steer_overflow = "steer-overflow",
+    /// Fragments that came in.
+    fragments_received = "fragments-received",
+    /// Fragments that came twice.
+    fragments_repeated = "fragments-repeated",
+    /// Datagrams put together from their fragments.
+    datagrams_reassembled = "datagrams-reassembled",
+    /// Packets and datagrams that left in fragments.
+    datagrams_fragmented = "datagrams-fragmented",
+    /// Fragments that left.
+    fragments_sent = "fragments-sent",
     /// Neighbour questions asked.
     neighbor_requests = "neighbor-requests",
     /// ARP and NDP questions answered.
     neighbor_answers = "neighbor-answers",
     /// Echo requests answered by the firewall itself.
     echo_answers = "echo-answers",
-    /// DHCP replies handed to the interface's client.
+    /// DHCP replies and router advertisements handed to the interface's client.
     notices = "notices",
+    /// TCP handshakes whose segment size was lowered to what an interface allows.
+    mss_lowered = "mss-lowered",
     /// Resets and ICMP errors sent.
     rejections = "rejections",
     /// Resets and ICMP errors not sent because there were too many.

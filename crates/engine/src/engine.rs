@@ -10,6 +10,8 @@ use bartizan_packet::frame::Frame;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::counters::Counters;
+use crate::fragments::reassembly::Reassembly;
+use crate::hits::{Hits, RuleBase};
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -20,7 +22,8 @@ use crate::settings::Settings;
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
-use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::verdict::{DropReason, EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::vlan::Tagged;
 
 /// The IPv4 address of the host behind [`Port::Local`].
 pub const LOCAL_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -40,16 +43,20 @@ pub struct Engine {
     /// Counts the installed tables, from 1.
     pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
+    /// Subinterfaces by port and tag, sorted.
+    pub(crate) tags: Vec<Tagged>,
     pub(crate) local_mac: Option<Mac>,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
     pub(crate) pools: Pools,
     pub(crate) neighbors: Neighbors,
+    pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
+    pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
@@ -64,6 +71,8 @@ pub struct Engine {
     /// the server sees what it would see without translation.
     pub(crate) reopened: Option<Lease>,
     pub(crate) random: u64,
+    /// Identifications given to datagrams so far.
+    pub(crate) identifications: u16,
     shutting_down: Option<Slot>,
 }
 
@@ -76,6 +85,10 @@ pub(crate) struct Link {
     pub(crate) zoned: bool,
     pub(crate) router: Option<u16>,
     pub(crate) mtu_bytes: u16,
+    /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
+    pub(crate) mss_bytes: Option<(u16, u16)>,
+    /// Of a subinterface: its port, and its tag there.
+    pub(crate) vlan: Option<(IfaceId, u16)>,
 }
 
 impl Engine {
@@ -88,16 +101,19 @@ impl Engine {
             tables: None,
             generation: 0,
             links: Vec::new(),
+            tags: Vec::new(),
             local_mac: None,
             table: Table::new(settings.sessions_max, seed),
             wheel: Wheel::new(settings.sessions_max),
             pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
             neighbors: Neighbors::new(limits, seed),
+            reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             counters: Counters::default(),
+            hits: Hits::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
@@ -107,6 +123,7 @@ impl Engine {
             session_serial: 0,
             reopened: None,
             random: seed,
+            identifications: seed as u16,
             shutting_down: None,
             settings,
         }
@@ -131,12 +148,21 @@ impl Engine {
 
     /// A port went down: nothing is sent there until it is attached again.
     pub fn detach(&mut self, port: Port) {
+        let mut lost = self.neighbors.forget_port(port);
         match port {
-            Port::Data(iface) => self.link_mut(iface).mac = None,
+            Port::Data(iface) => {
+                self.link_mut(iface).mac = None;
+                self.refresh_links();
+                for position in 0..self.tags.len() {
+                    let ((wire, _), part) = self.tags[position];
+                    if wire == iface {
+                        lost += self.neighbors.forget_port(Port::Data(part));
+                    }
+                }
+            }
             Port::Local => self.local_mac = None,
         }
-        let lost = self.neighbors.forget_port(port);
-        self.counters.drop_packets(crate::verdict::DropReason::PortDown, lost as u64);
+        self.counters.drop_packets(DropReason::PortDown, lost as u64);
     }
 
     /// New tables, from now on. Sessions are asked again by and by, each at the latest with its next
@@ -144,16 +170,30 @@ impl Engine {
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
         self.lose_addresses(&tables);
+        self.hits.cover(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
         self.sweep.restart(self.table.slots());
     }
 
-    /// One frame, rewritten in place if it is to be sent on.
+    /// One frame, rewritten in place if it is to be sent on. Ports are those that are attached: a
+    /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        self.run(port, frame)
+        let Some(arrival) = self.untag(port, frame.meta) else {
+            self.counters.rx_packets += 1;
+            self.counters.drop_packets(DropReason::UnknownVlan, 1);
+            return Verdict::Drop(DropReason::UnknownVlan);
+        };
+        match self.run(arrival, frame) {
+            Verdict::Transmit(exit) => {
+                let (wire, tag) = self.tag(exit);
+                frame.meta.vlan = tag;
+                Verdict::Transmit(wire)
+            }
+            verdict => verdict,
+        }
     }
 
     /// What another worker's engine said in an [`Event::Tell`].
@@ -178,6 +218,7 @@ impl Engine {
         self.advance(now);
         self.expire_sessions();
         self.expire_neighbors();
+        self.reassembly.expire(self.now, &mut self.counters);
         self.sweep_sessions();
     }
 
@@ -186,12 +227,15 @@ impl Engine {
         let sweep = self.sweep.is_pending().then_some((self.now, "sessions to ask again"));
         let sessions = self.wheel.next_due().map(|due| (due, "sessions to age out"));
         let neighbors = self.neighbors.next_due().map(|due| (due, "neighbours to ask"));
-        [sweep, sessions, neighbors].into_iter().flatten().min()
+        let fragments = self.reassembly.next_due().map(|due| (due, "fragments to give up"));
+        [sweep, sessions, neighbors, fragments].into_iter().flatten().min()
     }
 
     /// A frame the engine made, or kept until a neighbour was known.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.outbox.next_transmit()
+        let mut transmit = self.outbox.next_transmit()?;
+        (transmit.port, transmit.meta.vlan) = self.tag(transmit.port);
+        Some(transmit)
     }
 
     /// A log line, or something other workers have to know.
@@ -199,12 +243,30 @@ impl Engine {
         if let Some(cursor) = self.shutting_down {
             self.shut_down_from(cursor);
         }
-        self.outbox.next_event()
+        Some(match self.outbox.next_event()? {
+            Event::HandOver { to, port, bytes, mut meta } => {
+                let (port, vlan) = self.tag(port);
+                meta.vlan = vlan;
+                Event::HandOver { to, port, bytes, meta }
+            }
+            event => event,
+        })
     }
 
     /// How often what happened.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How often each rule decided.
+    pub fn hits(&self) -> &Hits {
+        &self.hits
+    }
+
+    /// Forgets how often the rules decided that `chosen` picks by id.
+    pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
+        self.advance(now);
+        self.hits.clear(base, chosen, self.now);
     }
 
     /// All sessions, the refused and the closed among them.
@@ -276,6 +338,18 @@ impl Engine {
             link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
+            link.mss_bytes = interface.and_then(|interface| interface.mss_bytes);
+            link.vlan = interface.and_then(|interface| interface.vlan);
+        }
+        let parts = tables.interfaces().filter_map(|(id, interface)| Some((interface.vlan?, id)));
+        self.tags = parts.collect();
+        self.tags.sort_unstable();
+        // A subinterface is up when its port is, and speaks with its MAC.
+        for ((wire, _), part) in &self.tags {
+            let mac = self.links.get(wire.index()).and_then(|link| link.mac);
+            if let Some(link) = self.links.get_mut(part.index()) {
+                link.mac = mac;
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What does the network say to the firewall itself, and what does the firewall say on its own account?
 //!
-//! Replies of DHCP servers are for whoever configures the interface: they leave as bounded events. Its
+//! Replies of DHCP servers and advertisements of routers are for whoever configures the interface: they leave as bounded events. Its
 //! own messages come in whole and leave by the port, like any other frame of the engine's making.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,12 +9,13 @@ use bartizan_packet::bytes::u16_at;
 use bartizan_packet::checksum;
 use bartizan_packet::ethernet;
 use bartizan_packet::frame::{Frame, Meta};
-use bartizan_packet::parse::{Layer4, Packet, UDP};
+use bartizan_packet::ndp;
+use bartizan_packet::parse::{ICMPV6, Layer4, Packet, UDP};
 use bartizan_policy::tables::{IfaceId, Interface};
 
 use crate::engine::Engine;
 use crate::neighbor::{Found, Waiting};
-use crate::verdict::{DropReason, Notice, Port, Time, Verdict};
+use crate::verdict::{DropReason, Notice, NoticeKind, Port, Time, Verdict};
 
 /// Ports of DHCP (RFC 2131 section 4.1).
 const DHCP_SERVER: u16 = 67;
@@ -35,7 +36,26 @@ impl Engine {
             return Some(Verdict::Drop(DropReason::BadChecksum));
         }
         let payload = frame.bytes.get(packet.transport + UDP_HEADER_BYTES..packet.end).unwrap_or_default();
-        Some(self.notice(Notice { iface, source: packet.source, bytes: payload.to_vec() }))
+        Some(self.notice(Notice { kind: NoticeKind::Dhcp, iface, source: packet.source, bytes: payload.to_vec() }))
+    }
+
+    /// Takes a router's advertisement out of the stream, where the interface listens to such.
+    pub(crate) fn hear_router(&mut self, port: Port, frame: &Frame<'_>, packet: &Packet) -> Option<Verdict> {
+        let Port::Data(iface) = port else { return None };
+        let advertisement = Layer4::IcmpOther { kind: ndp::ROUTER_ADVERTISEMENT };
+        if packet.protocol != ICMPV6 || packet.layer4 != advertisement {
+            return None;
+        }
+        if !self.tables.as_ref()?.interface(iface).is_some_and(|interface| interface.autoconf) {
+            return None;
+        }
+        // RFC 6980: never in fragments.
+        if frame.meta.fragment_bytes != 0 || ndp::RouterAdvertisement::of(frame.bytes, packet).is_none() {
+            return Some(Verdict::Drop(DropReason::BadNeighborMessage));
+        }
+        let message = frame.bytes.get(packet.transport..packet.end).unwrap_or_default();
+        let kind = NoticeKind::RouterAdvertisement;
+        Some(self.notice(Notice { kind, iface, source: packet.source, bytes: message.to_vec() }))
     }
 
     /// Says it to the caller, so many times a second.

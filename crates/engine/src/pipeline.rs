@@ -19,7 +19,12 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 /// through, `first` what only the first packet of a session does.
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
-    ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP, NDP and DHCP replies end here"),
+    (
+        "ingress",
+        "packet",
+        "is the frame for us, by a port with zone and router; ARP, NDP, router advertisements and DHCP replies end here",
+    ),
+    ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
     ("icmp", "packet", "errors belong to the session of the packet they quote"),
     ("screen", "first", "LAND, spoofed sources, groups, TCP that opens nothing"),
@@ -29,9 +34,10 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("install", "first", "both directions enter the session table; refused flows enter as such"),
     ("rematch", "packet", "a session older than the tables is asked again"),
     ("reject", "packet", "refused: drop, and answer with a reset or ICMP error if the rule says so"),
-    ("hop", "packet", "TTL and MTU"),
+    ("hop", "packet", "TTL and MTU; what is too big leaves in fragments, if it may"),
     ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
+    ("mss", "packet", "TCP handshakes agree on no larger segments than the interfaces allow"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
 ];
 
@@ -52,6 +58,8 @@ pub(crate) enum Place {
 
 impl Engine {
     pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
+        // The fragments of a datagram were counted when they came in.
+        let reassembled = frame.meta.fragment_bytes != 0;
         let parsed = match parse(frame.bytes, frame.meta) {
             Ok(parsed) => parsed,
             Err(malformed) => {
@@ -71,9 +79,15 @@ impl Engine {
             self.counters.handoffs += 1;
             return verdict;
         }
-        self.counters.rx_packets += wire.0;
-        self.counters.rx_bytes += wire.1;
+        if !reassembled {
+            self.counters.rx_packets += wire.0;
+            self.counters.rx_bytes += wire.1;
+        }
         match verdict {
+            Verdict::Transmit(port) if frame.meta.fragment_bytes != 0 => {
+                self.send_fragments(port, frame.bytes, frame.meta);
+                return Verdict::Consumed;
+            }
             Verdict::Transmit(_) => {
                 self.counters.tx_packets += wire.0;
                 self.counters.tx_bytes += wire.1;
@@ -82,13 +96,21 @@ impl Engine {
                 self.counters.drop_packets(reason, wire.0);
                 self.log_drop(reason, port, &parsed, wire);
             }
-            Verdict::Consumed | Verdict::Handoff(_) => {}
+            Verdict::Consumed => {
+                if let Some(whole) = self.reassembly.take_whole() {
+                    return self.run_whole(port, whole);
+                }
+            }
+            Verdict::Handoff(_) => {}
         }
         verdict
     }
 
     fn stages(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed, wire: (u64, u64)) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
+        if packet.fragment {
+            return self.collect(&arrival, frame, packet);
+        }
         if packet.layer4 == Layer4::IcmpError {
             return self.icmp_error(&arrival, frame, packet);
         }
@@ -113,6 +135,7 @@ impl Engine {
             return self.reply_to_echo(arrival, frame, packet);
         }
         let decision = self.decide(iface, packet)?;
+        self.hits.count(&decision.0, self.now);
         if decision.refuses() {
             return self.refuse(arrival, iface, frame, packet, key, &decision);
         }
@@ -167,6 +190,7 @@ impl Engine {
         }
         self.touch(slot, direction, arrival.wire);
         self.rewrite(slot, direction, frame, packet);
+        self.clamp_mss(slot, direction, arrival.port, frame, packet);
         self.forward(slot, direction, frame)
     }
 }

@@ -65,12 +65,18 @@ pub struct Interface {
     pub zone: Option<ZoneId>,
     /// Its router; packets of an interface without one are dropped.
     pub router: Option<RouterId>,
+    /// The port that a subinterface is a part of, and its 802.1Q tag there.
+    pub vlan: Option<(IfaceId, u16)>,
     /// Largest IP packet in bytes.
     pub mtu_bytes: u16,
+    /// Largest TCP segment that a handshake may agree on, over IPv4 and IPv6, where that is enforced.
+    pub mss_bytes: Option<(u16, u16)>,
     /// Own addresses with their connected networks.
     pub addresses: Vec<IpNet>,
     /// Its IPv4 address comes by DHCP: replies of servers are for it.
     pub dhcp: bool,
+    /// IPv6 addresses come by router advertisement: those of its link are for it.
+    pub autoconf: bool,
     /// Answers ICMP echo.
     pub ping: bool,
     /// Answers the HTTP health check.

@@ -47,8 +47,14 @@ pub enum Answer {
     NatMatch(NatMatch),
     /// `test routing fib-lookup`
     Fib(Fib),
+    /// `test routing first-usable`
+    FirstUsable(FirstUsable),
     /// `clear session`
     Cleared(Cleared),
+    /// `show rule-hit-count`
+    RuleHits(RuleHits),
+    /// `clear rule-hit-count`: so many rules.
+    RuleHitsCleared(usize),
     /// `explain`
     Explained(Explained),
 }
@@ -199,14 +205,16 @@ pub struct Interface {
     pub addresses: Vec<String>,
     /// The IPv4 address comes by DHCP.
     pub dhcp: bool,
+    /// 802.1Q tag of a subinterface; 0 of a port.
+    pub vlan: u16,
     /// MTU.
     pub mtu_bytes: u16,
-    /// Frames received.
-    pub received: u64,
+    /// Frames received; `None` for a subinterface, whose frames its port counts.
+    pub received: Option<u64>,
     /// Frames sent.
-    pub sent: u64,
+    pub sent: Option<u64>,
     /// Frames lost before the engine.
-    pub lost: u64,
+    pub lost: Option<u64>,
 }
 
 /// A neighbour.
@@ -308,11 +316,46 @@ pub struct Fib {
     pub router: String,
 }
 
+/// The first address of a network that a host can have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirstUsable {
+    /// The network.
+    pub network: String,
+    /// Its first usable address.
+    pub address: String,
+}
+
 /// Sessions were ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Cleared {
     /// How many.
     pub cleared: usize,
+}
+
+/// How often the rules of one rule base decided.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleHits {
+    /// Virtual system.
+    pub vsys: &'static str,
+    /// `security` or `nat`.
+    pub rule_base: &'static str,
+    /// The rules in the order of evaluation.
+    pub rules: Vec<RuleHit>,
+}
+
+/// How often a rule decided since the start of the firewall, or since it was cleared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleHit {
+    /// Its name.
+    pub name: String,
+    /// New flows it decided.
+    pub count: u64,
+    /// The first of them, in seconds of Unix time.
+    pub first_s: Option<i64>,
+    /// The last of them, in seconds of Unix time.
+    pub last_s: Option<i64>,
+    /// When it was cleared, in seconds of Unix time.
+    pub reset_s: Option<i64>,
 }
 
 /// What happens to a flow.

@@ -1,7 +1,7 @@
 //! Interfaces whose address comes by DHCP: what is heard, what is sent, and what a new lease does.
 
 use bartizan_engine::settings::{Limits, Settings};
-use bartizan_engine::verdict::{DropReason, Event, Notice};
+use bartizan_engine::verdict::{DropReason, Event, Notice, NoticeKind};
 use bartizan_packet::answer::{Link, udp_frame};
 use bartizan_packet::ethernet::BROADCAST;
 use bartizan_packet::frame::Meta;
@@ -53,7 +53,7 @@ fn replies_are_heard_by_the_client_alone() {
         assert_eq!(lab.inject("e2", reply(destination, broadcast), Meta::default()), "");
         let notices = heard(&mut lab);
         assert_eq!(notices.len(), 1, "{destination}");
-        assert_eq!(notices[0].bytes, b"reply");
+        assert_eq!((notices[0].kind, &*notices[0].bytes), (NoticeKind::Dhcp, &b"reply"[..]));
         assert_eq!(lab.name(bartizan_engine::verdict::Port::Data(notices[0].iface)), "e2");
     }
     // With one, a reply to somebody else is passing through.

@@ -21,6 +21,7 @@ use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::bytes::{put_u16, u8_at, u16_at};
 use bartizan_packet::checksum;
 use bartizan_packet::ethernet;
+use bartizan_packet::fragment::{self, Piece};
 use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, parse};
@@ -42,12 +43,15 @@ pub(crate) struct Lab {
     /// Neighbours that do not answer ARP or NDP.
     pub(crate) silent: BTreeSet<IpAddr>,
     last: Option<(String, Vec<u8>, Meta)>,
+    /// IP frames that left, in order.
+    pub(crate) left: Vec<Vec<u8>>,
     pub(crate) messages: Vec<Event>,
     logs: Vec<SessionLog>,
 }
 
 /// The MAC of the engine's port `e<n>`; `local` is 0.
 pub(crate) fn port_mac(port: &str) -> [u8; 6] {
+    let port = port.split('.').next().unwrap_or(port);
     [2, 0xb0, 0, 0, 0, port.trim_start_matches('e').parse().unwrap_or(0)]
 }
 
@@ -81,7 +85,7 @@ impl Lab {
         let tables = tables(text, &Facts::default(), &mut ids, 1);
         let now = Time(1000 * SECOND);
         engine.install(tables.clone(), now);
-        let names = tables.interfaces().filter(|(_, interface)| !interface.loopback);
+        let names = tables.interfaces().filter(|(_, interface)| !interface.loopback && interface.vlan.is_none());
         for (id, interface) in names {
             engine.attach(Port::Data(id), port_mac(&short(&interface.name)));
         }
@@ -95,6 +99,7 @@ impl Lab {
             known_ports: BTreeSet::from([8080, 8443]),
             silent: BTreeSet::new(),
             last: None,
+            left: Vec::new(),
             messages: Vec::new(),
             logs: Vec::new(),
         }
@@ -174,6 +179,23 @@ impl Lab {
         built
     }
 
+    /// The frame of a line in IP packets of at most `size` bytes.
+    pub(crate) fn fragments(&mut self, line: &str, size: usize, identification: u16) -> Vec<Vec<u8>> {
+        let (_, mut bytes, _) = self.packet(line);
+        let Ok(Parsed::Ip(packet)) = parse(&bytes, Meta::default()) else { panic!("not IP") };
+        if packet.is_v4() {
+            fragment::identify(&mut bytes, &packet, identification);
+        }
+        fragment::cut(&bytes, &packet, size, identification.into()).collect()
+    }
+
+    /// Sends a line in fragments; what comes out after each.
+    pub(crate) fn send_fragments(&mut self, line: &str, size: usize, identification: u16) -> Vec<String> {
+        let port = line.split_whitespace().next().unwrap().to_owned();
+        let fragments = self.fragments(line, size, identification);
+        fragments.into_iter().map(|bytes| self.inject(&port, bytes, Meta::default())).collect()
+    }
+
     /// An ICMP error of `router` about the packet that left last, on the port where it left.
     pub(crate) fn error_about_last(&mut self, router: &str, kind: u8, code: u8, word: u32) -> (String, Vec<u8>) {
         let (port, bytes, _) = self.last.clone().expect("nothing left yet");
@@ -184,14 +206,14 @@ impl Lab {
 
     /// Frames in, lines out; the neighbourhood answers ARP and NDP.
     pub(crate) fn inject(&mut self, port: &str, mut bytes: Vec<u8>, meta: Meta) -> String {
-        let id = self.port(port);
-        let mut frame = Frame { bytes: &mut bytes, meta };
+        let (id, vlan) = self.wire(port);
+        let mut frame = Frame { bytes: &mut bytes, meta: Meta { vlan, ..meta } };
         let verdict = self.engine.handle_frame(id, &mut frame, self.now);
         let meta = frame.meta;
         let mut lines = Vec::new();
         match verdict {
             Verdict::Transmit(port) => {
-                let port = self.name(port);
+                let port = self.wire_name(port, meta.vlan);
                 lines.push(self.leave(&port, bytes, meta));
             }
             Verdict::Drop(reason) => lines.push(format!("drop {}", reason.as_str())),
@@ -206,11 +228,13 @@ impl Lab {
     pub(crate) fn settle(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(transmit) = self.engine.poll_transmit() {
-            let port = self.name(transmit.port);
+            let port = self.wire_name(transmit.port, transmit.meta.vlan);
             match self.neighbor_answer(&port, &transmit.bytes) {
                 Some(Some(answer)) => {
                     let mut bytes = answer;
-                    let verdict = self.engine.handle_frame(transmit.port, &mut Frame::new(&mut bytes), self.now);
+                    let meta = Meta { vlan: transmit.meta.vlan, ..Meta::default() };
+                    let mut frame = Frame { bytes: &mut bytes, meta };
+                    let verdict = self.engine.handle_frame(transmit.port, &mut frame, self.now);
                     assert_eq!(verdict, Verdict::Consumed);
                 }
                 Some(None) => {}
@@ -220,7 +244,7 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(log) => self.logs.push(log),
-                Event::Tell { .. } | Event::Notice(_) => self.messages.push(event),
+                Event::Tell { .. } | Event::Notice(_) | Event::HandOver { .. } => self.messages.push(event),
             }
         }
         lines
@@ -261,6 +285,24 @@ impl Lab {
         }
         let name = format!("ethernet1/{}", name.trim_start_matches('e'));
         Port::Data(self.tables.interface_id(&name).unwrap_or(IfaceId(99)))
+    }
+
+    /// The port on the wire, and the tag, of `e1` or `e1.100`; a tag that nobody has stands for itself.
+    fn wire(&self, name: &str) -> (Port, u16) {
+        let Some((port, part)) = name.split_once('.') else { return (self.port(name), 0) };
+        match self.port(name) {
+            Port::Data(id) => match self.tables.interface(id).and_then(|part| part.vlan) {
+                Some((wire, tag)) => (Port::Data(wire), tag),
+                None => (self.port(port), part.parse().unwrap()),
+            },
+            Port::Local => (Port::Local, 0),
+        }
+    }
+
+    fn wire_name(&self, port: Port, vlan: u16) -> String {
+        let Port::Data(wire) = port else { return self.name(port) };
+        let part = self.tables.interfaces().find(|(_, interface)| interface.vlan == Some((wire, vlan)));
+        part.map_or_else(|| self.name(port), |(id, _)| self.name(Port::Data(id)))
     }
 
     pub(crate) fn name(&self, port: Port) -> String {
@@ -327,6 +369,7 @@ impl Lab {
     fn leave(&mut self, port: &str, bytes: Vec<u8>, meta: Meta) -> String {
         assert_eq!(ethernet::source(&bytes), port_mac(port), "frame leaves {port} with a foreign MAC");
         let line = format!("{port} {}", self.describe(&bytes, meta));
+        self.left.push(bytes.clone());
         self.last = Some((port.to_owned(), bytes, meta));
         line
     }
@@ -340,6 +383,16 @@ impl Lab {
             }
             other => return format!("{other:?}"),
         };
+        if packet.fragment {
+            let piece = Piece::read(bytes, &packet).unwrap();
+            let more = if piece.more { "+" } else { "" };
+            let (source, destination) = (packet.source, packet.destination);
+            return format!(
+                "fragment {source} > {destination} {}-{}{more}",
+                piece.offset,
+                piece.offset + piece.end - piece.data
+            );
+        }
         let bad = if is_intact(bytes, &packet) { "" } else { " BAD" };
         let masked = |address: IpAddr, port: u16| {
             if is_token(address) {
@@ -407,7 +460,11 @@ impl Lab {
                 let mut segment = [source_port.to_be_bytes(), destination_port.to_be_bytes()].concat();
                 segment.extend(seq.to_be_bytes());
                 segment.extend(ack.to_be_bytes());
-                segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                let mss = number("mss", 0) as u16;
+                segment.extend([if mss > 0 { 0x60 } else { 0x50 }, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                if mss > 0 {
+                    segment.extend([&[2, 4], &mss.to_be_bytes()[..]].concat());
+                }
                 segment.extend(&payload);
                 (6, segment)
             }

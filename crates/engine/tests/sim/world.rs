@@ -8,7 +8,7 @@ use bartizan_engine::verdict::{DropReason, FlowKey, Port, SessionState, Time, Ve
 use bartizan_engine::{Engine, Settings};
 use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids};
@@ -152,8 +152,27 @@ fn mac(ip: IpAddr) -> Mac {
     }
 }
 
-fn own_mac(interface: usize) -> Mac {
-    [2, 0xee, 0, 0, 0, interface as u8]
+/// The MAC of an interface by its name: a part of a port has that of the port.
+fn own_mac(interface: &str) -> Mac {
+    let number = interface.strip_prefix("ethernet1/").and_then(|rest| rest.split('.').next()?.parse().ok());
+    [2, 0xee, 0, 0, 0, number.unwrap_or(0)]
+}
+
+/// Port and tag of an interface on the wire.
+fn wire(tables: &Compiled, interface: &str) -> (Port, u16) {
+    let id = tables.interface_id(interface).expect("a configured interface");
+    let (port, tag) = tables.interface(id).and_then(|interface| interface.vlan).unwrap_or((id, 0));
+    (Port::Data(port), tag)
+}
+
+/// The interface of a port and tag.
+fn behind(tables: &Compiled, port: Port, tag: u16) -> Option<String> {
+    let Port::Data(id) = port else { return None };
+    let mut parts = tables.interfaces();
+    match tag {
+        0 => Some(tables.interface_name(id).to_owned()),
+        _ => parts.find(|(_, part)| part.vlan == Some((id, tag))).map(|(_, part)| part.name.to_string()),
+    }
 }
 
 impl World {
@@ -166,8 +185,10 @@ impl World {
         let now = 10 * SECOND;
         let mut engine = Engine::new(Settings { sessions_max: 4096, seed, ..Settings::default() });
         for at in 1..=network.interfaces {
-            let id = tables.interface_id(&interface_name(at)).expect("a configured interface");
-            engine.attach(Port::Data(id), own_mac(at));
+            let name = interface_name(at);
+            if let (port, 0) = wire(&tables, &name) {
+                engine.attach(port, own_mac(&name));
+            }
         }
         engine.install(Arc::clone(&tables), Time(now));
         let mut world = Self {
@@ -273,11 +294,13 @@ impl World {
         self.tally.packets += 1;
         self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
         let expected = self.reference.packet(interface, station, packet);
-        let id = self.tables.interface_id(interface).expect("a configured interface");
-        let mut bytes = frame(own_mac(id.index() + 1), station, packet);
-        let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));
+        let (port, vlan) = wire(&self.tables, interface);
+        let mut bytes = frame(own_mac(interface), station, packet);
+        let mut arrived = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
+        let verdict = self.engine.handle_frame(port, &mut arrived, Time(self.now));
+        let vlan = arrived.meta.vlan;
         let context = |text: String| format!("{text}\n  verdict {verdict:?}\n  expected {expected:?}");
-        let first = if let Verdict::Transmit(port) = verdict { Some((port, bytes)) } else { None };
+        let first = if let Verdict::Transmit(port) = verdict { Some((port, vlan, bytes)) } else { None };
         let sent = self.drain(first).map_err(context)?;
         self.log.extend(sent.iter().map(|sent| format!("            -> {} {:?}", sent.interface, sent.packet)));
         if let (Verdict::Drop(DropReason::NatCollision), Expected::Forward(forward)) = (verdict, &expected) {
@@ -288,13 +311,14 @@ impl World {
     }
 
     /// All frames the engine has for the world, questions to neighbours answered.
-    fn drain(&mut self, first: Option<(Port, Vec<u8>)>) -> Result<Vec<Sent>, String> {
+    fn drain(&mut self, first: Option<(Port, u16, Vec<u8>)>) -> Result<Vec<Sent>, String> {
         let mut frames: Vec<_> = first.into_iter().collect();
         while let Some(transmit) = self.engine.poll_transmit() {
+            let vlan = transmit.meta.vlan;
             match neighbor_answer(&transmit.bytes, mac) {
-                Some((address, _)) if self.is_deserted(transmit.port, address) => {}
+                Some((address, _)) if self.is_deserted(transmit.port, vlan, address) => {}
                 Some((address, mut answer)) => {
-                    let frame = &mut Frame::new(&mut answer);
+                    let frame = &mut Frame { bytes: &mut answer, meta: Meta { vlan, ..Meta::default() } };
                     let verdict = self.engine.handle_frame(transmit.port, frame, Time(self.now));
                     self.log.push(format!("            {address} answers: {verdict:?}"));
                     // An interface that lost its zone or router has nothing to say to its neighbours any more.
@@ -305,16 +329,16 @@ impl World {
                         return Err(format!("the answer of a neighbour came to {verdict:?}"));
                     }
                 }
-                None => frames.push((transmit.port, transmit.bytes)),
+                None => frames.push((transmit.port, vlan, transmit.bytes)),
             }
         }
         while self.engine.poll_event().is_some() {}
-        frames.into_iter().map(|(port, bytes)| self.read(port, &bytes)).collect()
+        frames.into_iter().map(|(port, vlan, bytes)| self.read(port, vlan, &bytes)).collect()
     }
 
-    fn is_deserted(&mut self, port: Port, address: IpAddr) -> bool {
-        let Port::Data(id) = port else { return false };
-        let interface = self.tables.interface(id);
+    fn is_deserted(&mut self, port: Port, vlan: u16, address: IpAddr) -> bool {
+        let Some(name) = behind(&self.tables, port, vlan) else { return false };
+        let interface = self.tables.interface_id(&name).and_then(|id| self.tables.interface(id));
         let claimed = interface
             .is_some_and(|interface| interface.proxy.iter().any(|(first, last)| *first <= address && address <= *last));
         if claimed {
@@ -323,14 +347,16 @@ impl World {
         self.deserted.contains(&address)
     }
 
-    fn read(&self, port: Port, bytes: &[u8]) -> Result<Sent, String> {
-        let Port::Data(id) = port else { return Err("a frame for the host".into()) };
-        if bytes[6..12] != own_mac(id.index() + 1) {
+    fn read(&self, port: Port, vlan: u16, bytes: &[u8]) -> Result<Sent, String> {
+        let Some(interface) = behind(&self.tables, port, vlan) else {
+            return Err(format!("a frame by {port:?} with the tag {vlan}, which is nobody's"));
+        };
+        if bytes[6..12] != own_mac(&interface) {
             return Err("a frame with somebody else's source MAC".into());
         }
         let packet = Packet::read(&bytes[14..])?;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface: self.tables.interface_name(id).to_owned(), destination, packet })
+        Ok(Sent { interface, destination, packet })
     }
 
     fn judge(

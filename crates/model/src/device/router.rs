@@ -301,7 +301,7 @@ impl RouteReader<'_> {
 }
 
 fn warn_without_router(context: &mut Context, config: &DeviceConfig) {
-    for interface in &config.interfaces {
+    for interface in config.interfaces.iter().filter(|interface| !config.only_carries_parts(interface)) {
         if !config.routers.iter().any(|router| router.interfaces.contains(&interface.name)) {
             let message = format!("`{}` belongs to no router, so its packets are dropped", interface.name);
             let origin = interface.origin.clone();

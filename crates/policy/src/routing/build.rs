@@ -1,12 +1,12 @@
 //! Which routes of a configuration are in force?
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bartizan_model::codes::NEXT_HOP_UNREACHABLE;
 use bartizan_model::device::{DeviceConfig, Ecmp, EcmpAlgorithm, NextHop, StaticRoute};
 use bartizan_model::diagnostic::Diagnostic;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::equal::{Equal, Input, Member, identity};
 use super::{Entry, Hop, Router, Routers, Source, State, loops};
@@ -15,10 +15,9 @@ use crate::ranges::{Address, ends, innermost};
 use crate::tables::{IfaceId, Interface, RouterId};
 
 /// Every IPv4 destination.
-const ALL_V4: IpNet = IpNet::V4(match Ipv4Net::new(Ipv4Addr::UNSPECIFIED, 0) {
-    Ok(all) => all,
-    Err(_) => unreachable!(),
-});
+const ALL_V4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+/// Every IPv6 destination.
+const ALL_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0));
 /// Administrative distance of a learned default route: that of a static one in PAN-OS.
 const LEARNED_DISTANCE: u8 = 10;
 
@@ -207,22 +206,31 @@ impl Surroundings<'_> {
 
     /// Default routes by what interfaces learned, where the configuration wants them.
     fn learned(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.members().filter_map(|(id, interface)| {
-            let written = self.config.interface(&interface.name)?;
-            let client = written.dhcp.as_ref().filter(|client| client.default_route)?;
-            let gateways = &self.facts.interfaces.get(&*interface.name)?.gateways;
-            let gateway = *gateways.iter().find(|gateway| gateway.is_ipv4())?;
-            Some(Entry {
-                name: format!("dhcp {}", interface.name),
-                origin: written.origin.clone(),
-                source: Source::Learned,
-                destination: ALL_V4,
-                next_hop: gateway.to_string(),
-                // The lease names the link, so the gateway is on it even beside the leased network.
-                hop: Some(Hop::Gateway(id, gateway)),
-                metric: client.default_route_metric,
-                admin_distance: LEARNED_DISTANCE,
-                state: State::default(),
+        self.members().flat_map(|(id, interface)| {
+            let written = self.config.interface(&interface.name);
+            let known = self.facts.interfaces.get(&*interface.name);
+            let dhcp = written.and_then(|written| written.dhcp.as_ref()).filter(|client| client.default_route);
+            let autoconf = written.and_then(|written| written.autoconf.as_ref()).filter(|client| client.default_route);
+            let wanted = [
+                (dhcp.map(|client| client.default_route_metric), "dhcp", ALL_V4),
+                (autoconf.map(|client| client.default_route_metric), "autoconf", ALL_V6),
+            ];
+            wanted.into_iter().filter_map(move |(metric, by, destination)| {
+                let gateways = &known?.gateways;
+                let same_family = |gateway: &&IpAddr| gateway.is_ipv4() == destination.addr().is_ipv4();
+                let gateway = *gateways.iter().find(same_family)?;
+                Some(Entry {
+                    name: format!("{by} {}", interface.name),
+                    origin: written?.origin.clone(),
+                    source: Source::Learned,
+                    destination,
+                    next_hop: gateway.to_string(),
+                    // It was learned on this link, so the gateway is there even beside the learned network.
+                    hop: Some(Hop::Gateway(id, gateway)),
+                    metric: metric?,
+                    admin_distance: LEARNED_DISTANCE,
+                    state: State::default(),
+                })
             })
         })
     }

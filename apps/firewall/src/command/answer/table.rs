@@ -46,21 +46,22 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::Interfaces(interfaces) => table(
-            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
+            &["NAME", "DEVICE", "TAG", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
             interfaces
                 .iter()
                 .map(|one| {
                     vec![
                         one.name.clone(),
                         one.device.clone(),
+                        if one.vlan == 0 { String::new() } else { one.vlan.to_string() },
                         one.state.into(),
                         one.zone.clone(),
                         one.router.clone(),
                         addresses_text(one),
                         one.mac.clone(),
-                        one.received.to_string(),
-                        one.sent.to_string(),
-                        one.lost.to_string(),
+                        count_text(one.received),
+                        count_text(one.sent),
+                        count_text(one.lost),
                     ]
                 })
                 .collect(),
@@ -104,7 +105,19 @@ pub(super) fn render(answer: &Answer) -> String {
         }
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
+        Answer::FirstUsable(found) => format!("{}\n", found.address),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
+        Answer::RuleHits(hits) => table(
+            &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
+            hits.rules
+                .iter()
+                .map(|one| {
+                    let times = [one.first_s, one.last_s, one.reset_s].map(time);
+                    [one.name.clone(), one.count.to_string()].into_iter().chain(times).collect()
+                })
+                .collect(),
+        ),
+        Answer::RuleHitsCleared(rules) => format!("rules that count from nothing again: {rules}\n"),
         Answer::Explained(explained) => {
             let mut text = table(
                 &["STAGE", "FINDING"],
@@ -114,6 +127,10 @@ pub(super) fn render(answer: &Answer) -> String {
             text
         }
     }
+}
+
+fn count_text(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
 }
 
 fn addresses_text(interface: &Interface) -> String {
@@ -227,6 +244,12 @@ fn ends(one: &Direction) -> String {
         if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
     };
     format!("{} -> {}", end(&one.source, one.source_port), end(&one.destination, one.destination_port))
+}
+
+/// Seconds of Unix time as a date; `-` for never.
+fn time(seconds: Option<i64>) -> String {
+    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%a %b %e %H:%M:%S %Y").to_string())
 }
 
 fn protocol(number: u8) -> String {
