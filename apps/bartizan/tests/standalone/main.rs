@@ -1,11 +1,12 @@
 //! The firewall alone with a configuration file: real packets, real clients, the real binary.
 //!
-//! Needs root, or user namespaces, and `ip`, `ping`, `curl`, `nc`, `iperf3`, `python3`, `dnsmasq`.
+//! Needs root, or user namespaces, and `ip`, `ping`, `curl`, `nc`, `iperf3`, `python3`, `dnsmasq`, `tcpdump`, `traceroute`.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
 mod dhcp;
 mod edge;
+mod vlans;
 
 use bartizan_lab::Lab;
 use bartizan_lab::process::eventually;
