@@ -236,6 +236,7 @@ mod tests {
             segmentation: Segmentation::TcpV4,
             segment_bytes: 1400,
             header_bytes: 54,
+            fragment_bytes: 0,
             vlan: 0,
         };
         let untagged = Slot::new(&mut bytes, 0).unwrap().into_sendable(&meta).to_vec();

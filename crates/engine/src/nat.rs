@@ -169,7 +169,7 @@ fn pool_address(pool: &[(IpAddr, IpAddr)], start: u64, try_: usize) -> Option<Ip
         if offset < count {
             return Some(match range.0 {
                 IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits().wrapping_add(offset as u32)).into(),
-                IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits().wrapping_add(offset)).into(),
+                IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits().wrapping_add(offset)).into(),
             });
         }
         offset -= count;
