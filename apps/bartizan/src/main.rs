@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Clear(question) => operate::ask("clear", question),
         Verb::Request(question) => operate::ask("request", question),
         Verb::Explain(question) => operate::ask("explain", question),
+        Verb::Replay(replay) => operate::replay(replay),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

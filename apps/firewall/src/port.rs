@@ -1,12 +1,14 @@
 //! How do frames get from a network interface to the engine and out again?
 //!
 //! A port has two halves: a [`Receiver`] lends a burst of frames out of its ring, a [`Sender`] sends
-//! frames straight from there. Only [`afpacket`] exists so far; the worker knows just these traits.
+//! frames straight from there. The worker knows just these traits; behind them are packet sockets
+//! ([`afpacket`]) and capture files ([`pcap`]).
 
 pub mod afpacket;
 pub mod claim;
 pub mod fanout;
 pub mod netdev;
+pub mod pcap;
 pub mod virtio;
 
 use std::os::fd::RawFd;
@@ -26,8 +28,8 @@ pub trait Receiver: Send {
     /// Gives the frames of the last `receive` back to the kernel.
     fn release(&mut self);
 
-    /// Readable when frames wait.
-    fn fd(&self) -> RawFd;
+    /// Readable when frames wait; `None` where there is nothing to wait for.
+    fn fd(&self) -> Option<RawFd>;
 
     /// Takes the error that made [`Self::fd`] report one, e.g. that the device went down.
     fn take_error(&mut self) -> Option<std::io::Error>;
@@ -76,6 +78,8 @@ const TAG_BYTES: usize = 4;
 const ADDRESSES_BYTES: usize = 12;
 /// Ethernet type of an 802.1Q tag.
 const TAG_TYPE: [u8; 2] = [0x81, 0x00];
+/// The VLAN in a tag, without priority.
+const VLAN_MASK: u16 = 0x0fff;
 /// What stands in front of a frame in memory: room for a VLAN tag, and the offload header.
 pub const HEADROOM: usize = TAG_BYTES + HEADER_BYTES;
 
@@ -91,6 +95,20 @@ impl<'a> Slot<'a> {
     /// it is not even that long.
     pub fn new(bytes: &'a mut [u8], vlan: u16) -> Option<Self> {
         (bytes.len() >= HEADROOM).then_some(Self { bytes, vlan })
+    }
+
+    /// A slot whose frame may have its 802.1Q tag among its bytes, where it is taken off.
+    pub fn with_tag(bytes: &'a mut [u8]) -> Option<Self> {
+        let at = HEADROOM + ADDRESSES_BYTES;
+        match bytes.get(at..at + TAG_BYTES) {
+            Some([0x81, 0x00, high, low]) => {
+                let vlan = u16::from_be_bytes([*high, *low]) & VLAN_MASK;
+                // Offload header and addresses move over the tag.
+                bytes.copy_within(TAG_BYTES..at, 2 * TAG_BYTES);
+                Self::new(&mut bytes[TAG_BYTES..], vlan)
+            }
+            _ => Self::new(bytes, 0),
+        }
     }
 
     /// The frame for the engine; `None` when the offload header is of an unknown kind.
@@ -246,6 +264,18 @@ mod tests {
         let expected = Meta { checksum: Checksum::Partial { start: 38, offset: 16 }, header_bytes: 58, ..meta };
         assert_eq!(decode(&tagged), Some(expected));
         assert_eq!(&tagged[HEADER_BYTES..], [&frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
+    }
+
+    #[test]
+    fn a_tag_among_the_bytes_is_taken_off() {
+        let frame: Vec<u8> = (0..60).collect();
+        let tagged = [&frame[..12], &[0x81, 0, 0xa1, 0x23], &frame[12..]].concat();
+        let mut bytes = [vec![0; HEADROOM], tagged].concat();
+        let mut slot = Slot::with_tag(&mut bytes).unwrap();
+        let found = slot.frame().unwrap();
+        assert_eq!((&*found.bytes, found.meta), (&frame[..], Meta { vlan: 0x123, ..Meta::default() }));
+        let mut bytes = [vec![0; HEADROOM], frame.clone()].concat();
+        assert_eq!(Slot::with_tag(&mut bytes).unwrap().frame().unwrap().meta.vlan, 0);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::counters::Counters;
@@ -277,6 +278,16 @@ impl Engine {
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
         self.table.slot_of(id).map(|slot| self.table.view(slot))
+    }
+
+    /// The session that a packet of this port and VLAN belongs to.
+    pub fn session_of(&self, port: Port, vlan: u16, packet: &Packet) -> Option<SessionView> {
+        let router = match self.untag(port, Meta { vlan, ..Meta::default() })? {
+            Port::Data(iface) => self.links.get(iface.index())?.router?,
+            Port::Local => crate::key::LOCAL_ROUTER,
+        };
+        let (slot, _) = self.table.find(&crate::key::Key::of(packet, router))?;
+        Some(self.table.view(slot))
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.

@@ -28,11 +28,16 @@ fn a_vlan_carries_what_people_do_with_a_link() {
     edge.server.address("eth0.200", "2001:db8:2::2/64").unwrap();
     edge.server.route("2001:db8:1::/64 via 2001:db8:2::1").unwrap();
     let shown = edge.json("show interface ethernet1/2.7");
-    assert_eq!((&shown[0]["vlan"], &shown[0]["state"], &shown[0]["device"]), (&200.into(), &"up".into(), &"eth2".into()));
+    assert_eq!(
+        (&shown[0]["vlan"], &shown[0]["state"], &shown[0]["device"]),
+        (&200.into(), &"up".into(), &"eth2".into())
+    );
 
     let capture = edge.dir.join("tcpdump.log");
-    let mut tcpdump =
-        edge.server.spawn(&["tcpdump", "-enl", "-i", "eth0", "-c", "4", "vlan", "200", "and", "icmp"], &[], &capture).unwrap();
+    let mut tcpdump = edge
+        .server
+        .spawn(&["tcpdump", "-enl", "-i", "eth0", "-c", "4", "vlan", "200", "and", "icmp"], &[], &capture)
+        .unwrap();
     tcpdump.wait_for("listening on eth0", LIMIT).unwrap();
     for address in ["203.0.113.2", "2001:db8:2::2"] {
         let answer = edge.client.run(&["ping", "-c", "2", "-i", "0.2", "-W", "3", address]);
@@ -100,7 +105,8 @@ fn an_advertised_address_and_route_are_used() {
         let shown = edge.json("show interface ethernet1/2");
         let addresses = shown[0]["addresses"].as_array().context("no addresses")?;
         let own = addresses.iter().filter_map(|one| one.as_str()).find(|one| one.starts_with("2001:db8:2:"));
-        own.map(str::to_owned).with_context(|| format!("{shown}: {}", std::fs::read_to_string(&log).unwrap_or_default()))
+        own.map(str::to_owned)
+            .with_context(|| format!("{shown}: {}", std::fs::read_to_string(&log).unwrap_or_default()))
     })
     .unwrap();
     let (address, length) = own.split_once('/').unwrap();

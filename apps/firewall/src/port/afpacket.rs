@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::fanout::Program;
-use super::{BURST, Batch, HEADROOM, Losses, Receiver, Sender, Slot};
+use super::{BURST, Batch, HEADROOM, Losses, Receiver, Sender, Slot, VLAN_MASK};
 
 // From linux/if_packet.h.
 const PACKET_RX_RING: i32 = 5;
@@ -36,8 +36,6 @@ const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
 const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
 /// Ethernet type of an 802.1Q tag.
 const VLAN_TPID: u16 = 0x8100;
-/// The VLAN in a tag, without priority.
-const VLAN_MASK: u16 = 0x0fff;
 
 /// `struct tpacket_req`
 #[repr(C)]
@@ -182,8 +180,8 @@ impl Receiver for AfPacketReceiver {
         self.taken = 0;
     }
 
-    fn fd(&self) -> RawFd {
-        self.ring.socket.as_raw_fd()
+    fn fd(&self) -> Option<RawFd> {
+        Some(self.ring.socket.as_raw_fd())
     }
 
     fn take_error(&mut self) -> Option<io::Error> {

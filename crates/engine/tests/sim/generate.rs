@@ -74,16 +74,17 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
             if random.percent(50) { "<interface-management-profile>ping</interface-management-profile>" } else { "" };
         // Some interfaces have a second network.
         let second = if random.percent(30) { format!("<entry name='10.9.{at}.1/24'/>") } else { String::new() };
+        let mtu = ["", "", "<mtu>1280</mtu>", "<mtu>1400</mtu>"][random.below(4)];
         let adjust = match random.below(4) {
             0 => "<adjust-tcp-mss><enable>yes</enable></adjust-tcp-mss>",
             1 => {
-                "<mtu>1400</mtu><adjust-tcp-mss><enable>yes</enable><ipv4-mss-adjustment>300</ipv4-mss-adjustment>\
+                "<adjust-tcp-mss><enable>yes</enable><ipv4-mss-adjustment>300</ipv4-mss-adjustment>\
                  <ipv6-mss-adjustment>120</ipv6-mss-adjustment></adjust-tcp-mss>"
             }
             _ => "",
         };
         let layer3 = format!(
-            "<ip><entry name='10.0.{at}.1/24'/>{second}</ip><ipv6><enabled>yes</enabled>\
+            "{mtu}<ip><entry name='10.0.{at}.1/24'/>{second}</ip><ipv6><enabled>yes</enabled>\
              <address><entry name='fd00:0:0:{at}::1/64'/></address></ipv6>{adjust}{profile}"
         );
         let name = interface_name(at);

@@ -11,10 +11,11 @@ use bartizan_model::xml;
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
-use bartizan_policy::tables::{Compiled, Ids};
+use bartizan_policy::tables::{Compiled, Ids, IfaceId};
 
-use super::frames::{Body, Mac, Packet, RST, Tuple, frame, neighbor_answer};
+use super::frames::{Body, Mac, Packet, RST, Tuple, frame, join, neighbor_answer};
 use super::generate::{Network, config, interface_name};
+use super::pieces::{Shape, cut};
 use super::random::Random;
 use super::reference::{Answer, Expected, Reference, Station, View};
 use super::traffic::{Conversation, Next};
@@ -31,6 +32,10 @@ pub(crate) struct Tally {
     pub(crate) forwarded: usize,
     pub(crate) answered: usize,
     pub(crate) errors: usize,
+    /// Packets that came in fragments, and those that left in them.
+    pub(crate) in_fragments: usize,
+    pub(crate) out_fragments: usize,
+    pub(crate) too_big: usize,
     pub(crate) commits: usize,
     pub(crate) refused_configs: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination.
@@ -46,6 +51,9 @@ impl Tally {
         self.forwarded += other.forwarded;
         self.answered += other.answered;
         self.errors += other.errors;
+        self.in_fragments += other.in_fragments;
+        self.out_fragments += other.out_fragments;
+        self.too_big += other.too_big;
         self.commits += other.commits;
         self.refused_configs += other.refused_configs;
         self.sources += other.sources;
@@ -108,6 +116,8 @@ struct Sent {
     interface: String,
     destination: Mac,
     packet: Packet,
+    /// The longest IP packet it left in.
+    longest: usize,
 }
 
 /// What is known at this moment besides the configuration.
@@ -166,12 +176,12 @@ fn wire(tables: &Compiled, interface: &str) -> (Port, u16) {
 }
 
 /// The interface of a port and tag.
-fn behind(tables: &Compiled, port: Port, tag: u16) -> Option<String> {
+fn behind(tables: &Compiled, port: Port, tag: u16) -> Option<IfaceId> {
     let Port::Data(id) = port else { return None };
     let mut parts = tables.interfaces();
     match tag {
-        0 => Some(tables.interface_name(id).to_owned()),
-        _ => parts.find(|(_, part)| part.vlan == Some((id, tag))).map(|(_, part)| part.name.to_string()),
+        0 => Some(id),
+        _ => parts.find(|(_, part)| part.vlan == Some((id, tag))).map(|(part, _)| part),
     }
 }
 
@@ -216,7 +226,7 @@ impl World {
                 let conversation = Conversation::open(random, &self.network, &self.conversations);
                 let next = conversation.start();
                 self.conversations.push(conversation);
-                self.send(self.conversations.len() - 1, &next)
+                self.send(random, self.conversations.len() - 1, &next)
             }
             35..=79 => {
                 // Mostly the youngest go on.
@@ -226,7 +236,7 @@ impl World {
                     _ => youngest + random.below(self.conversations.len() - youngest),
                 };
                 let next = self.conversations.get(at).and_then(|conversation| conversation.next(random));
-                next.map_or(Ok(()), |next| self.send(at, &next))
+                next.map_or(Ok(()), |next| self.send(random, at, &next))
             }
             80..=87 => {
                 let at = random.below(self.conversations.len());
@@ -234,7 +244,7 @@ impl World {
                 let Some((from_client, packet)) = conversation.error(random, &self.network) else { return Ok(()) };
                 self.tally.errors += 1;
                 let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
-                self.inject(&interface, station, &packet).map(|_| ())
+                self.inject(random, &interface, station, &packet).map(|_| ())
             }
             88..=96 => {
                 let seconds = *random.pick(&[1, 1, 2, 4, 5, 6, 7, 9, 11, 14, 16, 25, 31, 61, 91, 119, 125, 3601]);
@@ -258,9 +268,9 @@ impl World {
         Some((interface.clone(), [2, 0xdd, 0, 0, 0, 1]))
     }
 
-    fn send(&mut self, at: usize, next: &Next) -> Result<(), String> {
+    fn send(&mut self, random: &mut Random, at: usize, next: &Next) -> Result<(), String> {
         let Some((interface, station)) = self.side(at, next.from_client) else { return Ok(()) };
-        let out = self.inject(&interface, station, &next.packet)?;
+        let out = self.inject(random, &interface, station, &next.packet)?;
         if let Some((interface, seen)) = out {
             self.conversations[at].passed(next, &interface, &seen);
         }
@@ -289,13 +299,31 @@ impl World {
         if idle { Ok(()) } else { Err(format!("{:?} is due although it was just handled", self.engine.poll_timeout())) }
     }
 
-    /// One packet through both firewalls. What left, if it was forwarded.
-    fn inject(&mut self, interface: &str, station: Mac, packet: &Packet) -> Result<Option<(String, Packet)>, String> {
+    /// One packet through both firewalls, whole or in fragments. What left, if it was forwarded.
+    fn inject(
+        &mut self,
+        random: &mut Random,
+        interface: &str,
+        station: Mac,
+        packet: &Packet,
+    ) -> Result<Option<(String, Packet)>, String> {
         self.tally.packets += 1;
         self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
-        let expected = self.reference.packet(interface, station, packet);
         let (port, vlan) = wire(&self.tables, interface);
-        let mut bytes = frame(own_mac(interface), station, packet);
+        let own = own_mac(interface);
+        let mut frames = vec![frame(own, station, packet)];
+        if let Some((shape, fragments)) = cut(random, own, station, packet, self.tally.in_fragments as u16) {
+            self.tally.in_fragments += 1;
+            self.log.push(format!("            in {} fragments, {shape:?}", fragments.len()));
+            frames = fragments;
+            if shape == Shape::Incomplete {
+                return frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes)).map(|()| None);
+            }
+        }
+        let mut bytes = frames.pop().expect("a frame");
+        let longest = frames.iter().map(Vec::len).fold(bytes.len(), usize::max) - 14;
+        frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes))?;
+        let expected = self.reference.packet(interface, station, packet, longest);
         let mut arrived = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
         let verdict = self.engine.handle_frame(port, &mut arrived, Time(self.now));
         let vlan = arrived.meta.vlan;
@@ -308,6 +336,19 @@ impl World {
             return if may { Ok(None) } else { Err(context("no other session is in the way".into())) };
         }
         self.judge(interface, station, packet, &expected, sent).map_err(context)
+    }
+
+    /// A fragment that does not complete its datagram.
+    fn swallow(&mut self, (port, vlan): (Port, u16), mut bytes: Vec<u8>) -> Result<(), String> {
+        let mut frame = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
+        let verdict = self.engine.handle_frame(port, &mut frame, Time(self.now));
+        let sent = self.drain(None)?.len();
+        let ended = matches!(verdict, Verdict::Consumed | Verdict::Drop(_));
+        if ended && sent == 0 {
+            Ok(())
+        } else {
+            Err(format!("a fragment alone came to {verdict:?}, {sent} frames left"))
+        }
     }
 
     /// All frames the engine has for the world, questions to neighbours answered.
@@ -333,12 +374,15 @@ impl World {
             }
         }
         while self.engine.poll_event().is_some() {}
-        frames.into_iter().map(|(port, vlan, bytes)| self.read(port, vlan, &bytes)).collect()
+        let frames: Result<Vec<_>, String> = frames
+            .into_iter()
+            .map(|(port, vlan, bytes)| Ok((behind(&self.tables, port, vlan).ok_or("a tag that is nobody's")?, bytes)))
+            .collect();
+        join(frames?)?.into_iter().map(|(id, (bytes, longest))| self.read(id, &bytes, longest)).collect()
     }
 
     fn is_deserted(&mut self, port: Port, vlan: u16, address: IpAddr) -> bool {
-        let Some(name) = behind(&self.tables, port, vlan) else { return false };
-        let interface = self.tables.interface_id(&name).and_then(|id| self.tables.interface(id));
+        let interface = behind(&self.tables, port, vlan).and_then(|id| self.tables.interface(id));
         let claimed = interface
             .is_some_and(|interface| interface.proxy.iter().any(|(first, last)| *first <= address && address <= *last));
         if claimed {
@@ -347,16 +391,14 @@ impl World {
         self.deserted.contains(&address)
     }
 
-    fn read(&self, port: Port, vlan: u16, bytes: &[u8]) -> Result<Sent, String> {
-        let Some(interface) = behind(&self.tables, port, vlan) else {
-            return Err(format!("a frame by {port:?} with the tag {vlan}, which is nobody's"));
-        };
+    fn read(&self, id: IfaceId, bytes: &[u8], longest: usize) -> Result<Sent, String> {
+        let interface = self.tables.interface_name(id).to_owned();
         if bytes[6..12] != own_mac(&interface) {
             return Err("a frame with somebody else's source MAC".into());
         }
         let packet = Packet::read(&bytes[14..])?;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface, destination, packet })
+        Ok(Sent { interface, destination, packet, longest })
     }
 
     fn judge(
@@ -369,6 +411,7 @@ impl World {
     ) -> Result<Option<(String, Packet)>, String> {
         match expected {
             Expected::Drop(answer) => {
+                self.tally.too_big += usize::from(matches!(answer, Answer::TooBig(_)));
                 self.check_answer(interface, station, packet, *answer, &mut sent)?;
                 self.check_resets(sent)?;
                 Ok(None)
@@ -398,6 +441,10 @@ impl World {
                     };
                     right = right.with_tuple(&tuple);
                 }
+                self.tally.out_fragments += usize::from(out.longest < out.packet.bytes().len());
+                if out.longest > forward.longest {
+                    return Err(format!("left in packets of {} bytes", out.longest));
+                }
                 if out.packet != right {
                     return Err("forwarded, but as another packet".into());
                 }
@@ -426,12 +473,16 @@ impl World {
     ) -> Result<(), String> {
         let wanted = |body: &Body| match (answer, body) {
             (Answer::Reset, Body::Tcp { flags, .. }) => flags & RST != 0,
-            (Answer::Unreachable, Body::Error { kind, code, quoted }) => {
-                matches!((kind, code), (3, 13) | (1, 1)) && **quoted == *packet
+            (Answer::Unreachable, Body::Error { kind, code, quoted, .. }) => {
+                matches!((kind, code), (3, 13) | (1, 1)) && quoted.quotes(packet)
             }
-            (Answer::TimeExceeded, Body::Error { kind, code, quoted }) => {
+            (Answer::TimeExceeded, Body::Error { kind, code, quoted, .. }) => {
                 let kinds = if packet.source.is_ipv4() { (11, 0) } else { (3, 0) };
-                (*kind, *code) == kinds && **quoted == *packet
+                (*kind, *code) == kinds && quoted.quotes(packet)
+            }
+            (Answer::TooBig(mtu), Body::Error { kind, code, word, quoted }) => {
+                let kinds = if packet.source.is_ipv4() { (3, 4) } else { (2, 0) };
+                ((*kind, *code), *word) == (kinds, u32::from(mtu)) && quoted.quotes(packet)
             }
             _ => false,
         };
