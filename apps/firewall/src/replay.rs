@@ -153,7 +153,7 @@ impl<'a> Replay<'a> {
     fn new(tables: &'a Arc<Compiled>, inputs: &[Input], request: &Request) -> Result<Self> {
         let mut engine = Engine::new(EngineSettings {
             sessions_max: SESSIONS_DEFAULT,
-            local: Some(LocalLink { host_mac: Some(HOST_MAC), http_port: 80, https_port: 443 }),
+            local: Some(LocalLink { host_mac: Some(HOST_MAC), http_port: 80, https_port: 443, ipv6: true }),
             ..EngineSettings::default()
         });
         if let Some(folder) = &request.out {

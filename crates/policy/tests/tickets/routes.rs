@@ -184,7 +184,8 @@ fn leased(first: &str, second: &str, static_route: bool) -> String {
         format!("<entry name='{name}'><layer3><dhcp-client>{settings}</dhcp-client></layer3></entry>")
     };
     let interfaces = [client("ethernet1/1", first), client("ethernet1/2", second)].concat();
-    let routes: &[_] = if static_route { &[("written", "0.0.0.0/0", &via("10.1.0.77"))] } else { &[] };
+    let gateway = via("10.1.0.77");
+    let routes: &[(&str, &str, &str)] = if static_route { &[("written", "0.0.0.0/0", &gateway)] } else { &[] };
     let routers = router("default", &["ethernet1/1", "ethernet1/2"], routes);
     device(
         &format!("<interface><ethernet>{interfaces}</ethernet></interface><virtual-router>{routers}</virtual-router>"),
