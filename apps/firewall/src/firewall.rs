@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load, reload};
 use crate::port::Losses;
 use crate::store::{Enforced, Store};
 use crate::worker::IoCounters;
@@ -97,7 +97,7 @@ impl Firewall {
         let before = self.running().map(|running| Arc::clone(&running.compiled));
         // Compiling a large rule base takes a while; the threads of this runtime are few.
         let Loaded { config, compiled, mut warnings } =
-            tokio::task::block_in_place(|| load(&enforced.text, facts, ids, before.as_deref(), *generation))?;
+            tokio::task::block_in_place(|| reload(&enforced.text, facts, ids, before.as_deref(), *generation))?;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         let swap = received.elapsed();
@@ -147,7 +147,7 @@ impl Firewall {
     async fn take_back(&self) {
         let tables = match self.running() {
             Some(running) => Arc::clone(&running.compiled),
-            None => match load("<config/>", &Facts::default(), &mut Ids::default(), None, 0) {
+            None => match load("<config/>", &Facts::default(), &mut Ids::default(), 0) {
                 Ok(nothing) => Arc::new(nothing.compiled),
                 Err(_) => return,
             },

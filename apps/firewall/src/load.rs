@@ -19,12 +19,19 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads, checks and compiles with what is known at this moment; tables of the generation before stay in use
-/// where nothing changed.
+/// Reads, checks and compiles with what is known at this moment.
 ///
 /// # Errors
 /// Everything that is wrong with it, warnings included.
-pub fn load(
+pub fn load(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Result<Loaded, Vec<Diagnostic>> {
+    reload(text, facts, ids, None, generation)
+}
+
+/// As [`load`]; tables of the generation before stay in use where nothing changed.
+///
+/// # Errors
+/// As [`load`].
+pub fn reload(
     text: &str,
     facts: &Facts,
     ids: &mut Ids,

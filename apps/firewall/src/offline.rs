@@ -27,7 +27,7 @@ pub enum Checked {
 pub fn check(path: &Path) -> Result<Checked> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
     let name = path.display().to_string();
-    Ok(match load(&text, &Facts::default(), &mut Ids::default(), None, 1) {
+    Ok(match load(&text, &Facts::default(), &mut Ids::default(), 1) {
         Ok(loaded) => {
             let snippets = snippet::render(&loaded.warnings, &name, &text);
             let compiled = Arc::new(loaded.compiled);

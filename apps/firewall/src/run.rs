@@ -202,7 +202,7 @@ impl Process {
 /// Reads and checks a file; warnings are reported at once.
 fn read_file(path: &Path) -> Result<Enforced> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
-    match load(&text, &Facts::default(), &mut Ids::default(), None, 0) {
+    match load(&text, &Facts::default(), &mut Ids::default(), 0) {
         Ok(_) => Ok(Enforced { version: 0, digest: hex::sha256(&text), text }),
         Err(diagnostics) => Err(Refused(snippet::render(&diagnostics, &path.display().to_string(), &text)).into()),
     }

@@ -304,7 +304,7 @@ impl Classifier {
     }
 }
 
-fn find<'t>(tables: &'t (Arc<Ranged<u32>>, Arc<Ranged<u128>>), ip: IpAddr) -> (&'t Pool, u32) {
+fn find(tables: &(Arc<Ranged<u32>>, Arc<Ranged<u128>>), ip: IpAddr) -> (&Pool, u32) {
     match ip {
         IpAddr::V4(ip) => (&tables.0.pool, tables.0.cuts.find(ip.to_bits())),
         IpAddr::V6(ip) => (&tables.1.pool, tables.1.cuts.find(ip.to_bits())),
