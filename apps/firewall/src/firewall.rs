@@ -1,22 +1,24 @@
 //! The running firewall: the workers and the configuration they enforce.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bartizan_engine::verdict::Port;
 use bartizan_model::device::Validated;
 use bartizan_model::diagnostic::{Diagnostic, Origin};
-use bartizan_policy::compile::compile;
+use bartizan_policy::compile::recompile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
-use bartizan_policy::tables::Compiled;
+use bartizan_policy::tables::{Compiled, IfaceId};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
-use crate::load::{Loaded, load};
+use crate::dhcp;
+use crate::load::{Loaded, load, reload};
+use crate::pathmon;
 use crate::port::Losses;
 use crate::store::{Enforced, Store};
 use crate::worker::IoCounters;
@@ -40,6 +42,10 @@ pub struct Running {
 pub struct Firewall {
     dataplane: Dataplane,
     running: watch::Sender<Option<Arc<Running>>>,
+    /// The DHCP clients, once they are started.
+    dhcp: OnceLock<dhcp::Handle>,
+    /// The watch over monitored paths, once it is started.
+    path_monitor: OnceLock<pathmon::Handle>,
     /// Held while a configuration is put in force: one after the other.
     compiler: Mutex<Compiler>,
 }
@@ -77,7 +83,13 @@ impl Firewall {
     /// attached to.
     pub fn new(dataplane: Dataplane, ids: Ids) -> Self {
         let compiler = Compiler { ids, ..Compiler::default() };
-        Self { dataplane, running: watch::Sender::new(None), compiler: Mutex::new(compiler) }
+        Self {
+            dataplane,
+            running: watch::Sender::new(None),
+            dhcp: OnceLock::new(),
+            path_monitor: OnceLock::new(),
+            compiler: Mutex::new(compiler),
+        }
     }
 
     /// Puts a configuration in force, and keeps it in the store when there is one. When anything is
@@ -94,9 +106,10 @@ impl Firewall {
         let mut compiler = self.compiler.lock().await;
         compiler.generation += 1;
         let Compiler { ids, facts, generation } = &mut *compiler;
+        let before = self.running().map(|running| Arc::clone(&running.compiled));
         // Compiling a large rule base takes a while; the threads of this runtime are few.
         let Loaded { config, compiled, mut warnings } =
-            tokio::task::block_in_place(|| load(&enforced.text, facts, ids, *generation))?;
+            tokio::task::block_in_place(|| reload(&enforced.text, facts, ids, before.as_deref(), *generation))?;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         let swap = received.elapsed();
@@ -129,7 +142,8 @@ impl Firewall {
         let Some(running) = self.running() else { return Ok(true) };
         compiler.generation += 1;
         let Compiler { ids, facts, generation } = &mut *compiler;
-        let compiled = tokio::task::block_in_place(|| compile(&running.config, facts, ids, *generation))?;
+        let compiled =
+            tokio::task::block_in_place(|| recompile(&running.config, facts, ids, &running.compiled, *generation))?;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         self.running.send_replace(Some(Arc::new(Running { compiled, ..(*running).clone() })));
@@ -163,6 +177,36 @@ impl Firewall {
     /// The workers.
     pub fn dataplane(&self) -> &Dataplane {
         &self.dataplane
+    }
+
+    /// Makes the DHCP clients known to the commands; the first ones stay.
+    pub fn set_dhcp(&self, handle: dhcp::Handle) {
+        // Nobody starts them twice.
+        let _ = self.dhcp.set(handle);
+    }
+
+    /// The DHCP clients, once they are started.
+    pub fn dhcp(&self) -> Option<&dhcp::Handle> {
+        self.dhcp.get()
+    }
+
+    /// Makes the watch over paths known to the commands; the first one stays.
+    pub fn set_path_monitor(&self, handle: pathmon::Handle) {
+        // Nobody starts it twice.
+        let _ = self.path_monitor.set(handle);
+    }
+
+    /// The watch over monitored paths, once it is started.
+    pub fn path_monitor(&self) -> Option<&pathmon::Handle> {
+        self.path_monitor.get()
+    }
+
+    /// The hardware address by which an interface speaks, while a device is attached for it: a subinterface
+    /// by its port's.
+    pub fn mac_of(&self, tables: &Compiled, iface: IfaceId) -> Option<[u8; 6]> {
+        let part = tables.interface(iface).and_then(|interface| interface.vlan);
+        let wire = Port::Data(part.map_or(iface, |(port, _)| port));
+        self.dataplane.attachments().iter().find(|one| one.port == wire).map(|one| one.device.mac)
     }
 
     /// The workers' clock.
@@ -201,14 +245,18 @@ impl Firewall {
         let mut warnings = Vec::new();
         for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
             let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);
-            match attached.get(&Port::Data(id)) {
+            let (wire, port) = match interface.vlan {
+                Some((wire, _)) => (wire, compiled.interface_name(wire)),
+                None => (id, &*interface.name),
+            };
+            match attached.get(&Port::Data(wire)) {
                 None => warnings.push(
                     Diagnostic::warning(
                         "interface-without-port",
                         Origin::xpath(xpath),
                         format!("no network device is attached as `{}`: it neither receives nor sends", interface.name),
                     )
-                    .with_help(format!("start the firewall with `--port {}=DEVICE`", interface.name)),
+                    .with_help(format!("start the firewall with `--port {port}=DEVICE`")),
                 ),
                 Some(device) if device.mtu_bytes < u32::from(interface.mtu_bytes) => warnings.push(
                     Diagnostic::warning(

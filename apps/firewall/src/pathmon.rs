@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bartizan_engine::probe::IDENTIFIERS_END;
-use bartizan_engine::verdict::{EchoReply, Time};
+use bartizan_engine::verdict::{Notice, Time};
 use bartizan_model::device::PathMonitor;
 use bartizan_packet::answer::{Link, echo_request};
+use bartizan_packet::bytes::u16_at;
 use bartizan_policy::facts::RouteName;
 use bartizan_policy::tables::{Compiled, IfaceId, RouterId};
 use ipnet::IpNet;
@@ -58,7 +59,7 @@ impl Handle {
 }
 
 /// Starts the watch. It ends with the workers.
-pub fn start(firewall: Arc<Firewall>, echoes: mpsc::Receiver<EchoReply>) -> Handle {
+pub fn start(firewall: Arc<Firewall>, echoes: mpsc::Receiver<Notice>) -> Handle {
     let (published, views) = watch::channel(Vec::new());
     let free = (1..IDENTIFIERS_END).collect();
     let service =
@@ -75,7 +76,7 @@ struct Watch {
 
 struct Service {
     firewall: Arc<Firewall>,
-    echoes: mpsc::Receiver<EchoReply>,
+    echoes: mpsc::Receiver<Notice>,
     published: watch::Sender<Vec<View>>,
     watches: BTreeMap<RouteName, Watch>,
     /// Identifiers that no destination has.
@@ -155,10 +156,11 @@ impl Service {
         Some(Monitor::new(settings, identifiers, now))
     }
 
-    fn hear(&mut self, echo: &EchoReply) {
+    fn hear(&mut self, echo: &Notice) {
         let now = self.now();
+        let (identifier, sequence) = (u16_at(&echo.bytes, 4), u16_at(&echo.bytes, 6));
         for watch in self.watches.values_mut() {
-            watch.monitor.hear(echo.identifier, echo.sequence, now);
+            watch.monitor.hear(identifier, sequence, now);
         }
     }
 

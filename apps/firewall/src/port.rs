@@ -13,7 +13,7 @@ pub mod virtio;
 
 use std::os::fd::RawFd;
 
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::frame::{Checksum, Frame, Meta};
 
 use self::virtio::{HEADER_BYTES, decode, encode};
 
@@ -51,7 +51,7 @@ pub struct Losses {
     pub ring_full: u64,
     /// Frames longer than a slot.
     pub truncated: u64,
-    /// VLAN-tagged frames; subinterfaces are not supported.
+    /// Frames with a VLAN tag of another kind than 802.1Q.
     pub vlan_tagged: u64,
     /// Offload headers this version does not know.
     pub unknown_offload: u64,
@@ -72,35 +72,87 @@ impl Losses {
     }
 }
 
-/// A received frame in its ring slot, with the offload header in front of it.
+/// Length of an 802.1Q tag.
+const TAG_BYTES: usize = 4;
+/// Length of the two MAC addresses, behind which a tag stands.
+const ADDRESSES_BYTES: usize = 12;
+/// Ethernet type of an 802.1Q tag.
+const TAG_TYPE: [u8; 2] = [0x81, 0x00];
+/// The VLAN in a tag, without priority.
+const VLAN_MASK: u16 = 0x0fff;
+/// What stands in front of a frame in memory: room for a VLAN tag, and the offload header.
+pub const HEADROOM: usize = TAG_BYTES + HEADER_BYTES;
+
+/// A received frame in its ring slot, with [`HEADROOM`] in front of it.
 #[derive(Debug)]
 pub struct Slot<'a> {
     bytes: &'a mut [u8],
+    vlan: u16,
 }
 
 impl<'a> Slot<'a> {
-    /// A slot whose first bytes are the offload header; `None` when it is not even that long.
-    pub fn new(bytes: &'a mut [u8]) -> Option<Self> {
-        (bytes.len() >= HEADER_BYTES).then_some(Self { bytes })
+    /// A slot whose first bytes are the headroom, with the VLAN that the kernel took off the frame; `None` when
+    /// it is not even that long.
+    pub fn new(bytes: &'a mut [u8], vlan: u16) -> Option<Self> {
+        (bytes.len() >= HEADROOM).then_some(Self { bytes, vlan })
+    }
+
+    /// A slot whose frame may have its 802.1Q tag among its bytes, where it is taken off.
+    pub fn with_tag(bytes: &'a mut [u8]) -> Option<Self> {
+        let at = HEADROOM + ADDRESSES_BYTES;
+        match bytes.get(at..at + TAG_BYTES) {
+            Some([0x81, 0x00, high, low]) => {
+                let vlan = u16::from_be_bytes([*high, *low]) & VLAN_MASK;
+                // Offload header and addresses move over the tag.
+                bytes.copy_within(TAG_BYTES..at, 2 * TAG_BYTES);
+                Self::new(&mut bytes[TAG_BYTES..], vlan)
+            }
+            _ => Self::new(bytes, 0),
+        }
     }
 
     /// The frame for the engine; `None` when the offload header is of an unknown kind.
     pub fn frame(&mut self) -> Option<Frame<'_>> {
-        let (header, bytes) = self.bytes.split_at_mut(HEADER_BYTES);
-        let meta = decode(header)?;
-        Some(Frame { bytes, meta })
+        let (headroom, bytes) = self.bytes.split_at_mut(HEADROOM);
+        let meta = decode(&headroom[TAG_BYTES..])?;
+        Some(Frame { bytes, meta: Meta { vlan: self.vlan, ..meta } })
     }
 
     /// Sets the offload state of a frame that did not come from a ring.
     pub fn set_meta(&mut self, meta: &Meta) {
-        encode(meta, &mut self.bytes[..HEADER_BYTES]);
+        encode(meta, &mut self.bytes[TAG_BYTES..HEADROOM]);
+        self.vlan = meta.vlan;
     }
 
-    /// Writes the frame's offload state back in front of it and yields what a [`Sender`] wants.
+    /// Writes the frame's offload state and tag back in front of it and yields what a [`Sender`] wants.
     pub fn into_sendable(self, meta: &Meta) -> &'a [u8] {
-        encode(meta, &mut self.bytes[..HEADER_BYTES]);
-        self.bytes
+        seal(self.bytes, meta)
     }
+}
+
+/// Writes offload state and tag of a frame with [`HEADROOM`] in front of it; what a [`Sender`] wants. The ECN bit
+/// of the offload header that was there is kept.
+pub fn seal<'a>(bytes: &'a mut [u8], meta: &Meta) -> &'a [u8] {
+    if meta.vlan == 0 || bytes.len() < HEADROOM + ADDRESSES_BYTES {
+        encode(meta, &mut bytes[TAG_BYTES..HEADROOM]);
+        return &bytes[TAG_BYTES..];
+    }
+    bytes[1] = bytes[TAG_BYTES + 1];
+    bytes.copy_within(HEADROOM..HEADROOM + ADDRESSES_BYTES, HEADER_BYTES);
+    let tag = HEADER_BYTES + ADDRESSES_BYTES;
+    bytes[tag..tag + 2].copy_from_slice(&TAG_TYPE);
+    bytes[tag + 2..tag + TAG_BYTES].copy_from_slice(&meta.vlan.to_be_bytes());
+    // The kernel counts from the start of the frame, which the tag makes longer.
+    let shift = TAG_BYTES as u16;
+    let checksum = match meta.checksum {
+        Checksum::Complete => Checksum::Complete,
+        Checksum::Partial { start, offset } => Checksum::Partial { start: start.saturating_add(shift), offset },
+    };
+    encode(
+        &Meta { checksum, header_bytes: meta.header_bytes.saturating_add(shift), ..*meta },
+        &mut bytes[..HEADER_BYTES],
+    );
+    bytes
 }
 
 /// Frames of one burst, on the stack.
@@ -184,5 +236,55 @@ impl<'a> Outgoing<'a> {
 impl Default for Outgoing<'_> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_packet::frame::Segmentation;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_is_put_behind_the_addresses_and_offsets_move_with_it() {
+        let frame: Vec<u8> = (0..60).collect();
+        let mut bytes = [vec![0; HEADROOM], frame.clone()].concat();
+        let meta = Meta {
+            checksum: Checksum::Partial { start: 34, offset: 16 },
+            segmentation: Segmentation::TcpV4,
+            segment_bytes: 1400,
+            header_bytes: 54,
+            fragment_bytes: 0,
+            vlan: 0,
+        };
+        let untagged = Slot::new(&mut bytes, 0).unwrap().into_sendable(&meta).to_vec();
+        assert_eq!((decode(&untagged), &untagged[HEADER_BYTES..]), (Some(meta), &frame[..]));
+
+        let tagged = Slot::new(&mut bytes, 0).unwrap().into_sendable(&Meta { vlan: 0x123, ..meta }).to_vec();
+        let expected = Meta { checksum: Checksum::Partial { start: 38, offset: 16 }, header_bytes: 58, ..meta };
+        assert_eq!(decode(&tagged), Some(expected));
+        assert_eq!(&tagged[HEADER_BYTES..], [&frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
+    }
+
+    #[test]
+    fn a_tag_among_the_bytes_is_taken_off() {
+        let frame: Vec<u8> = (0..60).collect();
+        let tagged = [&frame[..12], &[0x81, 0, 0xa1, 0x23], &frame[12..]].concat();
+        let mut bytes = [vec![0; HEADROOM], tagged].concat();
+        let mut slot = Slot::with_tag(&mut bytes).unwrap();
+        let found = slot.frame().unwrap();
+        assert_eq!((&*found.bytes, found.meta), (&frame[..], Meta { vlan: 0x123, ..Meta::default() }));
+        let mut bytes = [vec![0; HEADROOM], frame.clone()].concat();
+        assert_eq!(Slot::with_tag(&mut bytes).unwrap().frame().unwrap().meta.vlan, 0);
+    }
+
+    #[test]
+    fn the_vlan_of_a_slot_reaches_the_engine() {
+        let mut bytes = vec![0; HEADROOM + 60];
+        let mut slot = Slot::new(&mut bytes, 7).unwrap();
+        assert_eq!(slot.frame().unwrap().meta.vlan, 7);
+        slot.set_meta(&Meta { vlan: 9, ..Meta::default() });
+        assert_eq!(slot.frame().unwrap().meta.vlan, 9);
+        assert!(Slot::new(&mut bytes[..HEADROOM - 1], 0).is_none());
     }
 }

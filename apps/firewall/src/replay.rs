@@ -24,7 +24,7 @@ use self::line::describe;
 pub use self::line::{DropSummary, Line, Sent, Summary};
 use self::link::{Neighbors, station};
 use crate::port::pcap::{Capture, Record, Recorder};
-use crate::port::{Batch, Receiver as _, Sender as _, Slot};
+use crate::port::{Batch, HEADROOM, Receiver as _, Sender as _, Slot};
 use crate::settings::SESSIONS_DEFAULT;
 
 /// MAC of the engine's end of the local link in a replay.
@@ -153,7 +153,7 @@ impl<'a> Replay<'a> {
     fn new(tables: &'a Arc<Compiled>, inputs: &[Input], request: &Request) -> Result<Self> {
         let mut engine = Engine::new(EngineSettings {
             sessions_max: SESSIONS_DEFAULT,
-            local: Some(LocalLink { host_mac: Some(HOST_MAC), http_port: 80, https_port: 443 }),
+            local: Some(LocalLink { host_mac: Some(HOST_MAC), http_port: 80, https_port: 443, ipv6: true }),
             ..EngineSettings::default()
         });
         if let Some(folder) = &request.out {
@@ -205,17 +205,18 @@ impl<'a> Replay<'a> {
         if let Some(packet) = &packet {
             self.neighbors.saw(port, packet.source, ethernet::source(frame.bytes));
         }
+        let vlan = frame.meta.vlan;
         let verdict = self.engine.handle_frame(port, &mut frame, now);
         let meta = frame.meta;
         if let Verdict::Transmit(to) = verdict {
             line.sent.extend(self.leave(to, slot.into_sendable(&meta), meta));
         }
         line.sent.extend(self.drain(now));
-        self.conclude(&mut line, verdict, port, packet.as_ref());
+        self.conclude(&mut line, verdict, (port, vlan), packet.as_ref());
         line
     }
 
-    fn conclude(&self, line: &mut Line, verdict: Verdict, port: Port, packet: Option<&Packet>) {
+    fn conclude(&self, line: &mut Line, verdict: Verdict, (port, vlan): (Port, u16), packet: Option<&Packet>) {
         line.verdict = match verdict {
             Verdict::Drop(reason) => {
                 line.reason = Some(reason.as_str());
@@ -226,7 +227,7 @@ impl<'a> Replay<'a> {
             _ => "sent",
         };
         let Some(packet) = packet else { return };
-        if let Some(session) = self.engine.session_of(port, packet) {
+        if let Some(session) = self.engine.session_of(port, vlan, packet) {
             line.belongs_to(&session, self.tables);
         }
         if matches!(verdict, Verdict::Drop(_)) {
@@ -252,14 +253,16 @@ impl<'a> Replay<'a> {
         loop {
             while self.engine.poll_event().is_some() {}
             let Some(transmit) = self.engine.poll_transmit() else { return sent };
-            let mut bytes = vec![0; crate::port::virtio::HEADER_BYTES];
+            let mut bytes = vec![0; HEADROOM];
             bytes.extend_from_slice(&transmit.bytes);
             let answer = self.neighbors.answer(transmit.port, &transmit.bytes);
-            let Some(slot) = Slot::new(&mut bytes) else { continue };
+            let vlan = transmit.meta.vlan;
+            let Some(slot) = Slot::new(&mut bytes, vlan) else { continue };
             let left = self.leave(transmit.port, slot.into_sendable(&transmit.meta), transmit.meta);
             match answer {
                 Some(mut answer) => {
-                    let verdict = self.engine.handle_frame(transmit.port, &mut Frame::new(&mut answer), now);
+                    let mut frame = Frame { bytes: &mut answer, meta: Meta { vlan, ..Meta::default() } };
+                    let verdict = self.engine.handle_frame(transmit.port, &mut frame, now);
                     debug_assert_eq!(verdict, Verdict::Consumed, "an answer to a question ends in the engine");
                 }
                 None => sent.extend(left),
@@ -274,7 +277,10 @@ impl<'a> Replay<'a> {
             recorder.send(&mut std::iter::once(sendable));
         }
         let frame = sendable.get(crate::port::virtio::HEADER_BYTES..).unwrap_or_default();
-        Some(Sent { interface: outlet.name.clone(), packet: describe(frame, meta) })
+        // The tag is the interface's, not the packet's.
+        let mut untagged = [&[0; HEADROOM], frame].concat();
+        let packet = Slot::with_tag(&mut untagged).and_then(|mut slot| Some(describe(slot.frame()?.bytes, meta)));
+        Some(Sent { interface: outlet.name.clone(), packet: packet.unwrap_or_default() })
     }
 
     /// A TCP packet beyond the interface's MTU was captured before a network card would have cut it (or

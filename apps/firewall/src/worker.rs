@@ -12,14 +12,13 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Event, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{Event, Notice, NoticeKind, Port, SessionLog, Time, Verdict};
 use bartizan_packet::frame::Meta;
 use tracing::warn;
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
-use crate::port::virtio::{HEADER_BYTES, encode};
-use crate::port::{Batch, Losses, Outgoing, Receiver, Sender, Slot};
+use crate::port::{Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, seal};
 use crate::wake::{Bell, PollSet};
 
 /// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
@@ -58,6 +57,8 @@ pub struct IoCounters {
     pub ownerless: u64,
     /// Frames and messages for another worker whose ring was full.
     pub peer_ring_full: u64,
+    /// DHCP replies and router advertisements that found the queue to the client full.
+    pub notices_lost: u64,
 }
 
 /// A port with both halves.
@@ -79,6 +80,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where log lines go.
     pub logs: LogSink,
+    /// Where messages for whoever configures the interfaces go.
+    pub notices: NoticeSink,
     /// Set to end the worker.
     pub stop: Arc<AtomicBool>,
 }
@@ -90,6 +93,17 @@ pub struct LogSink {
     pub lines: tokio::sync::mpsc::Sender<SessionLog>,
     /// Lines that found it full.
     pub lost: Arc<AtomicU64>,
+}
+
+/// The bounded ways of messages from the network to whoever configures the interfaces.
+#[derive(Clone, Debug)]
+pub struct NoticeSink {
+    /// DHCP replies.
+    pub dhcp: tokio::sync::mpsc::Sender<Notice>,
+    /// Router advertisements.
+    pub advertisements: tokio::sync::mpsc::Sender<Notice>,
+    /// Answers to the firewall's own echo requests.
+    pub echoes: tokio::sync::mpsc::Sender<Notice>,
 }
 
 /// A worker.
@@ -109,6 +123,7 @@ struct Core {
     bell: Arc<Bell>,
     clock: Clock,
     logs: LogSink,
+    notices: NoticeSink,
     io: IoCounters,
     scratch: Vec<u8>,
 }
@@ -137,6 +152,7 @@ impl Worker {
             bell: parts.bell,
             clock: parts.clock,
             logs: parts.logs,
+            notices: parts.notices,
             io,
             scratch: Vec::new(),
         };
@@ -281,7 +297,7 @@ impl Core {
 
     /// A frame that another worker received.
     fn handle_copy(&mut self, port: Port, meta: Meta, bytes: &mut [u8]) {
-        let Some(mut slot) = Slot::new(bytes) else { return };
+        let Some(mut slot) = Slot::new(bytes, meta.vlan) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
         // A reassembled datagram; the offload header has no place for this.
@@ -300,8 +316,8 @@ impl Core {
     }
 
     fn hand_over(&mut self, owner: u16, port: Port, meta: Meta, frame: &[u8]) {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + frame.len());
-        bytes.resize(HEADER_BYTES, 0);
+        let mut bytes = Vec::with_capacity(HEADROOM + frame.len());
+        bytes.resize(HEADROOM, 0);
         bytes.extend_from_slice(frame);
         if self.peers.tell(owner, Item::Frame { port, meta, bytes }) {
             self.io.handed_over += 1;
@@ -328,10 +344,9 @@ impl Core {
         while let Some(transmit) = self.engine.poll_transmit() {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
-            scratch.resize(HEADER_BYTES, 0);
+            scratch.resize(HEADROOM, 0);
             scratch.extend_from_slice(&transmit.bytes);
-            encode(&transmit.meta, &mut scratch[..HEADER_BYTES]);
-            self.send(transmit.port, &scratch);
+            self.send(transmit.port, seal(&mut scratch, &transmit.meta));
             self.scratch = scratch;
         }
     }
@@ -343,6 +358,14 @@ impl Core {
                     if self.logs.lines.try_send(line).is_err() {
                         self.logs.lost.fetch_add(1, Ordering::Relaxed);
                     }
+                }
+                Event::Notice(notice) => {
+                    let queue = match notice.kind {
+                        NoticeKind::Dhcp => &self.notices.dhcp,
+                        NoticeKind::RouterAdvertisement => &self.notices.advertisements,
+                        NoticeKind::EchoReply => &self.notices.echoes,
+                    };
+                    self.io.notices_lost += u64::from(queue.try_send(notice).is_err());
                 }
                 Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {

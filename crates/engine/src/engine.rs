@@ -3,10 +3,11 @@
 //! The path of a frame through it is in `pipeline.rs`.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
@@ -23,10 +24,18 @@ use crate::settings::Settings;
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
-use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::verdict::{DropReason, EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::vlan::Tagged;
 
-/// The address of the host behind [`Port::Local`].
-pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1);
+/// The IPv4 address of the host behind [`Port::Local`].
+pub const LOCAL_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// Its IPv6 address, from the benchmarking range of RFC 5180, which is never routed.
+pub const LOCAL_HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+
+/// The host's address of the family of another address.
+pub(crate) fn local_host(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { LOCAL_HOST.into() } else { LOCAL_HOST_V6.into() }
+}
 
 /// One worker's flow engine.
 pub struct Engine {
@@ -36,6 +45,8 @@ pub struct Engine {
     /// Counts the installed tables, from 1.
     pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
+    /// Subinterfaces by port and tag, sorted.
+    pub(crate) tags: Vec<Tagged>,
     pub(crate) local_mac: Option<Mac>,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
@@ -47,12 +58,16 @@ pub struct Engine {
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     /// Echo replies that the caller waits for: identifier and sender.
-    pub(crate) watched: Arc<BTreeMap<u16, std::net::IpAddr>>,
+    pub(crate) watched: Arc<BTreeMap<u16, IpAddr>>,
     pub(crate) counters: Counters,
     pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
+    /// Messages for whoever configures the interfaces.
+    pub(crate) notices: Allowance,
+    /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
+    pub(crate) lost_addresses: Vec<(u16, IpAddr)>,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -74,6 +89,10 @@ pub(crate) struct Link {
     pub(crate) zoned: bool,
     pub(crate) router: Option<u16>,
     pub(crate) mtu_bytes: u16,
+    /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
+    pub(crate) mss_bytes: Option<(u16, u16)>,
+    /// Of a subinterface: its port, and its tag there.
+    pub(crate) vlan: Option<(IfaceId, u16)>,
 }
 
 impl Engine {
@@ -86,6 +105,7 @@ impl Engine {
             tables: None,
             generation: 0,
             links: Vec::new(),
+            tags: Vec::new(),
             local_mac: None,
             table: Table::new(settings.sessions_max, seed),
             wheel: Wheel::new(settings.sessions_max),
@@ -102,6 +122,8 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
+            notices: Allowance::default(),
+            lost_addresses: Vec::new(),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -123,6 +145,7 @@ impl Engine {
                 self.local_mac = Some(mac);
                 if let Some(host_mac) = self.settings.local.and_then(|local| local.host_mac) {
                     self.neighbors.fix(Port::Local, LOCAL_HOST.into(), host_mac);
+                    self.neighbors.fix(Port::Local, LOCAL_HOST_V6.into(), host_mac);
                 }
             }
         }
@@ -130,18 +153,28 @@ impl Engine {
 
     /// A port went down: nothing is sent there until it is attached again.
     pub fn detach(&mut self, port: Port) {
+        let mut lost = self.neighbors.forget_port(port);
         match port {
-            Port::Data(iface) => self.link_mut(iface).mac = None,
+            Port::Data(iface) => {
+                self.link_mut(iface).mac = None;
+                self.refresh_links();
+                for position in 0..self.tags.len() {
+                    let ((wire, _), part) = self.tags[position];
+                    if wire == iface {
+                        lost += self.neighbors.forget_port(Port::Data(part));
+                    }
+                }
+            }
             Port::Local => self.local_mac = None,
         }
-        let lost = self.neighbors.forget_port(port);
-        self.counters.drop_packets(crate::verdict::DropReason::PortDown, lost as u64);
+        self.counters.drop_packets(DropReason::PortDown, lost as u64);
     }
 
     /// New tables, from now on. Sessions are asked again by and by, each at the latest with its next
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.lose_addresses(&tables);
         self.hits.cover(&tables);
         self.tables = Some(tables);
         self.generation += 1;
@@ -149,10 +182,23 @@ impl Engine {
         self.sweep.restart(self.table.slots());
     }
 
-    /// One frame, rewritten in place if it is to be sent on.
+    /// One frame, rewritten in place if it is to be sent on. Ports are those that are attached: a
+    /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        self.run(port, frame)
+        let Some(arrival) = self.untag(port, frame.meta) else {
+            self.counters.rx_packets += 1;
+            self.counters.drop_packets(DropReason::UnknownVlan, 1);
+            return Verdict::Drop(DropReason::UnknownVlan);
+        };
+        match self.run(arrival, frame) {
+            Verdict::Transmit(exit) => {
+                let (wire, tag) = self.tag(exit);
+                frame.meta.vlan = tag;
+                Verdict::Transmit(wire)
+            }
+            verdict => verdict,
+        }
     }
 
     /// What another worker's engine said in an [`Event::Tell`].
@@ -192,7 +238,9 @@ impl Engine {
 
     /// A frame the engine made, or kept until a neighbour was known.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.outbox.next_transmit()
+        let mut transmit = self.outbox.next_transmit()?;
+        (transmit.port, transmit.meta.vlan) = self.tag(transmit.port);
+        Some(transmit)
     }
 
     /// A log line, or something other workers have to know.
@@ -200,7 +248,14 @@ impl Engine {
         if let Some(cursor) = self.shutting_down {
             self.shut_down_from(cursor);
         }
-        self.outbox.next_event()
+        Some(match self.outbox.next_event()? {
+            Event::HandOver { to, port, bytes, mut meta } => {
+                let (port, vlan) = self.tag(port);
+                meta.vlan = vlan;
+                Event::HandOver { to, port, bytes, meta }
+            }
+            event => event,
+        })
     }
 
     /// How often what happened.
@@ -229,9 +284,9 @@ impl Engine {
         self.table.slot_of(id).map(|slot| self.table.view(slot))
     }
 
-    /// The session that a packet of this port belongs to.
-    pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
-        let router = match port {
+    /// The session that a packet of this port and VLAN belongs to.
+    pub fn session_of(&self, port: Port, vlan: u16, packet: &Packet) -> Option<SessionView> {
+        let router = match self.untag(port, Meta { vlan, ..Meta::default() })? {
             Port::Data(iface) => self.links.get(iface.index())?.router?,
             Port::Local => crate::key::LOCAL_ROUTER,
         };
@@ -240,7 +295,7 @@ impl Engine {
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.
-    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
+    pub fn neighbors(&self) -> impl Iterator<Item = (Port, IpAddr, Option<Mac>)> {
         self.neighbors.iter()
     }
 
@@ -298,6 +353,18 @@ impl Engine {
             link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
+            link.mss_bytes = interface.and_then(|interface| interface.mss_bytes);
+            link.vlan = interface.and_then(|interface| interface.vlan);
+        }
+        let parts = tables.interfaces().filter_map(|(id, interface)| Some((interface.vlan?, id)));
+        self.tags = parts.collect();
+        self.tags.sort_unstable();
+        // A subinterface is up when its port is, and speaks with its MAC.
+        for ((wire, _), part) in &self.tags {
+            let mac = self.links.get(wire.index()).and_then(|link| link.mac);
+            if let Some(link) = self.links.get_mut(part.index()) {
+                link.mac = mac;
+            }
         }
     }
 

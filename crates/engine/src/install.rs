@@ -8,7 +8,7 @@ use bartizan_packet::rewrite::Tuple;
 use bartizan_policy::tables::{IfaceId, Route};
 
 use crate::decide::Ruled;
-use crate::engine::{Engine, LOCAL_HOST};
+use crate::engine::{Engine, local_host};
 use crate::ingress::Arrival;
 use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
@@ -96,7 +96,7 @@ impl Engine {
         record.lease = plan.lease;
         session.sides[0].path = match plan.exit {
             Exit::Neighbor(next_hop) => self.paths.take(Port::Data(plan.egress), NextHop::Address(next_hop)),
-            Exit::Local => self.paths.take(Port::Local, NextHop::Address(LOCAL_HOST.into())),
+            Exit::Local => self.paths.take(Port::Local, NextHop::Address(local_host(packet.destination))),
             Exit::Nowhere => PathRef::NONE,
         };
         let log_start = record.verdict.log_start;

@@ -20,8 +20,10 @@ mod install;
 mod key;
 mod log;
 mod lookup;
+mod mss;
 mod nat;
 mod neighbor;
+mod notice;
 mod outbox;
 mod path;
 pub mod pipeline;
@@ -37,6 +39,7 @@ mod table;
 mod tcp;
 mod timer;
 pub mod verdict;
+mod vlan;
 
 pub use counters::Counters;
 pub use engine::Engine;

@@ -8,7 +8,7 @@ use bartizan_packet::frame::Meta;
 
 use crate::counters::Counters;
 use crate::settings::{Limits, SECOND};
-use crate::verdict::{EchoReply, Event, PeerMessage, Port, SessionLog, Time, Transmit};
+use crate::verdict::{Event, Notice, PeerMessage, Port, SessionLog, Time, Transmit};
 
 /// Frames and events of one engine.
 pub(crate) struct Outbox {
@@ -46,21 +46,21 @@ impl Outbox {
         self.events.push_back(Event::Log(log));
     }
 
+    /// Whether there was room for a notice.
+    pub(crate) fn note(&mut self, notice: Notice) -> bool {
+        let room = self.events.len() < self.events_max;
+        if room {
+            self.events.push_back(Event::Notice(notice));
+        }
+        room
+    }
+
     pub(crate) fn tell(&mut self, to: Option<u16>, message: PeerMessage, counters: &mut Counters) {
         if self.events.len() >= self.events_max {
             counters.message_overflow += 1;
             return;
         }
         self.events.push_back(Event::Tell { to, message });
-    }
-
-    /// Whether there was room for it.
-    pub(crate) fn echo(&mut self, heard: EchoReply) -> bool {
-        let room = self.has_room_for_events();
-        if room {
-            self.events.push_back(Event::Echo(heard));
-        }
-        room
     }
 
     /// A reassembled datagram for another worker.

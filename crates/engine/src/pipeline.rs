@@ -19,7 +19,11 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 /// through, `first` what only the first packet of a session does.
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
-    ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
+    (
+        "ingress",
+        "packet",
+        "is the frame for us, by a port with zone and router; ARP, NDP, router advertisements and DHCP replies end here",
+    ),
     ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
     ("icmp", "packet", "errors belong to the session of the packet they quote"),
@@ -33,6 +37,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("hop", "packet", "TTL and MTU; what is too big leaves in fragments, if it may"),
     ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
+    ("mss", "packet", "TCP handshakes agree on no larger segments than the interfaces allow"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
 ];
 
@@ -125,7 +130,7 @@ impl Engine {
         packet: &Packet,
         key: &Key,
     ) -> Staged<Verdict> {
-        if let Some(verdict) = self.hear_echo(frame, packet) {
+        if let Some(verdict) = self.hear_echo(arrival, frame, packet) {
             return Ok(verdict);
         }
         let iface = self.screen(arrival, packet)?;
@@ -188,6 +193,7 @@ impl Engine {
         }
         self.touch(slot, direction, arrival.wire);
         self.rewrite(slot, direction, frame, packet);
+        self.clamp_mss(slot, direction, arrival.port, frame, packet);
         self.forward(slot, direction, frame)
     }
 }

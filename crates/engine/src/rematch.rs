@@ -3,9 +3,12 @@
 //! Each session is asked again under the new tables: with its next packet, or by the sweep, whichever
 //! comes first. The NAT mapping of a session that goes on is kept.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+
 use bartizan_model::device::Action;
 use bartizan_policy::decide::decide;
-use bartizan_policy::tables::{Decision, Flow, Forward, Route};
+use bartizan_policy::tables::{Compiled, Decision, Flow, Forward, Route};
 
 use crate::engine::Engine;
 use crate::session::{Direction, Kind};
@@ -41,6 +44,12 @@ impl Sweep {
     }
 }
 
+/// The addresses of all interfaces, with their routers.
+fn own_addresses(tables: &Compiled) -> HashSet<(u16, IpAddr)> {
+    let interfaces = tables.interfaces().filter_map(|(_, interface)| Some((interface.router?.0, interface)));
+    interfaces.flat_map(|(router, interface)| interface.addresses.iter().map(move |own| (router, own.addr()))).collect()
+}
+
 impl Engine {
     /// Asks the next sessions.
     pub(crate) fn sweep_sessions(&mut self) {
@@ -57,6 +66,28 @@ impl Engine {
             }
         }
         self.sweep.next = end;
+        if !self.sweep.is_pending() {
+            self.lost_addresses.clear();
+        }
+    }
+
+    /// Notes which own addresses the new tables take away.
+    pub(crate) fn lose_addresses(&mut self, new: &Compiled) {
+        let Some(old) = &self.tables else { return };
+        let kept = own_addresses(new);
+        self.lost_addresses.extend(own_addresses(old));
+        self.lost_addresses.retain(|address| !kept.contains(address));
+        self.lost_addresses.sort_unstable();
+        self.lost_addresses.dedup();
+    }
+
+    /// Whether a session was opened to an own address that is gone, or is translated to one: its other end
+    /// cannot reach it any more.
+    fn uses_lost_address(&self, slot: Slot) -> bool {
+        let session = &self.table[slot];
+        [session.client(), session.server()]
+            .iter()
+            .any(|side| self.lost_addresses.contains(&(side.router(), side.flow().destination)))
     }
 
     /// Asks the rules about a session again.
@@ -73,6 +104,11 @@ impl Engine {
             destination_port: client.destination_port,
         };
         let refused = session.kind == Kind::Refused;
+        if !refused && self.uses_lost_address(slot) {
+            self.counters.sessions_address_lost += 1;
+            self.end(slot, EndReason::AddressLost);
+            return Rematch::Gone;
+        }
         let decision = match &self.tables {
             Some(tables) if self.same_router(slot) => decide(tables, &flow),
             _ => return self.gone(slot),

@@ -38,8 +38,9 @@ impl Default for Settings {
     }
 }
 
-/// The host behind [`crate::verdict::Port::Local`]. It holds `198.18.0.1/15`; the engine is everyone
-/// else in that network (RFC 2544's benchmarking range, which is never routed).
+/// The host behind [`crate::verdict::Port::Local`]. It holds `198.18.0.1/15` and, unless it has no IPv6,
+/// `2001:2::1/48`; the engine is everyone else in these networks (the benchmarking ranges of RFC 2544
+/// and RFC 5180, which are never routed).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalLink {
     /// MAC of the host's end; asked for by ARP when it is not known.
@@ -48,6 +49,8 @@ pub struct LocalLink {
     pub http_port: u16,
     /// Where HTTPS health checks are answered on the host.
     pub https_port: u16,
+    /// They are answered over IPv6, too.
+    pub ipv6: bool,
 }
 
 /// Idle times in nanoseconds. The defaults are those of PAN-OS (`show session info`).
@@ -132,6 +135,8 @@ pub struct Limits {
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
     pub answers_per_second: u32,
+    /// DHCP replies and router advertisements taken in per second.
+    pub notices_per_second: u32,
 }
 
 impl Default for Limits {
@@ -151,6 +156,7 @@ impl Default for Limits {
             nat_addresses: 4096,
             drop_logs_per_second: 10,
             answers_per_second: 1000,
+            notices_per_second: 100,
         }
     }
 }

@@ -50,8 +50,8 @@ pub struct Transmit {
 pub enum Event {
     /// A line for the traffic log.
     Log(SessionLog),
-    /// An echo reply that the caller waits for.
-    Echo(EchoReply),
+    /// A message for whoever configures an interface.
+    Notice(Notice),
     /// For the other workers: `to` one of them, or all when `None`.
     Tell {
         /// The one worker that has to know.
@@ -72,15 +72,28 @@ pub enum Event {
     },
 }
 
-/// An answer to one of the firewall's own echo requests.
+/// What a [`Notice`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EchoReply {
-    /// Who answered.
+pub enum NoticeKind {
+    /// The payload of a DHCP reply.
+    Dhcp,
+    /// An ICMPv6 message by which a router advertises itself; its packet was found right.
+    RouterAdvertisement,
+    /// The ICMP message by which a host answers one of the firewall's own echo requests.
+    EchoReply,
+}
+
+/// What the network said to the firewall itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What kind of message it is.
+    pub kind: NoticeKind,
+    /// Where it came in.
+    pub iface: IfaceId,
+    /// Who sent it.
     pub source: IpAddr,
-    /// Identifier of the request.
-    pub identifier: u16,
-    /// Sequence number of the request.
-    pub sequence: u16,
+    /// What was said.
+    pub bytes: Vec<u8>,
 }
 
 /// What workers tell one another.
@@ -157,6 +170,8 @@ pub enum EndReason {
     PolicyDeny,
     /// Its interface, zone or route is gone after a commit.
     ConfigurationChange,
+    /// The firewall's own address that it used is gone, e.g. with its DHCP lease.
+    AddressLost,
     /// An administrator cleared it.
     Cleared,
     /// The firewall shuts down.
@@ -173,6 +188,7 @@ impl EndReason {
             Self::TcpRstFromServer => "tcp-rst-from-server",
             Self::PolicyDeny => "policy-deny",
             Self::ConfigurationChange => "configuration-change",
+            Self::AddressLost => "address-lost",
             Self::Cleared => "cleared",
             Self::Shutdown => "shutdown",
         }
@@ -294,6 +310,8 @@ drop_reasons! {
     FragmentMemory = "fragment-memory",
     /// The frame was not for the interface's MAC address.
     NotForUs = "not-for-us",
+    /// No subinterface of the port has the frame's VLAN tag.
+    UnknownVlan = "unknown-vlan",
     /// The interface is not configured, or has no zone.
     NoZone = "no-zone",
     /// The interface belongs to no router.

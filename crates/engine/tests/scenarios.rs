@@ -1,7 +1,11 @@
 //! What does the engine do with whole conversations, as an operator would tell them?
 
+#[path = "scenarios/autoconf.rs"]
+mod autoconf;
 #[path = "scenarios/azure.rs"]
 mod azure;
+#[path = "scenarios/dhcp.rs"]
+mod dhcp;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/fragments.rs"]
@@ -14,3 +18,5 @@ mod lab;
 mod links;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/vlans.rs"]
+mod vlans;

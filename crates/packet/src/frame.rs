@@ -41,6 +41,8 @@ pub struct Meta {
     pub segment_bytes: u16,
     /// Length of all headers up to the payload, for segmentation, as the kernel gave it.
     pub header_bytes: u16,
+    /// VLAN of the frame by its 802.1Q tag, which is not among the bytes; 0 for an untagged one.
+    pub vlan: u16,
     /// The longest IP packet among the fragments that a datagram came in or is to leave in; 0 for what is
     /// whole.
     pub fragment_bytes: u16,

@@ -15,6 +15,7 @@ pub mod ethernet;
 pub mod fragment;
 pub mod frame;
 pub mod geneve;
+pub mod mss;
 pub mod ndp;
 pub mod parse;
 pub mod rewrite;

@@ -223,6 +223,7 @@ proptest! {
             checksum: Checksum::Partial { start, offset },
             header_bytes: 54,
             fragment_bytes: 0,
+            vlan: 0,
         };
         for meta in [plain, offloaded] {
             let _ = Arp::read(&bytes);

@@ -37,6 +37,8 @@ pub enum Answer {
     Interfaces(Vec<Interface>),
     /// `show arp`
     Neighbors(Vec<Neighbor>),
+    /// `show dhcp client state`, `request dhcp client`
+    DhcpClients(Vec<DhcpClient>),
     /// `show config running`
     Configuration(Configuration),
     /// `show system info`
@@ -47,6 +49,8 @@ pub enum Answer {
     NatMatch(NatMatch),
     /// `test routing fib-lookup`
     Fib(Fib),
+    /// `test routing first-usable`
+    FirstUsable(FirstUsable),
     /// `clear session`
     Cleared(Cleared),
     /// `show rule-hit-count`
@@ -231,14 +235,18 @@ pub struct Interface {
     pub router: String,
     /// Addresses.
     pub addresses: Vec<String>,
+    /// The IPv4 address comes by DHCP.
+    pub dhcp: bool,
+    /// 802.1Q tag of a subinterface; 0 of a port.
+    pub vlan: u16,
     /// MTU.
     pub mtu_bytes: u16,
-    /// Frames received.
-    pub received: u64,
+    /// Frames received; `None` for a subinterface, whose frames its port counts.
+    pub received: Option<u64>,
     /// Frames sent.
-    pub sent: u64,
+    pub sent: Option<u64>,
     /// Frames lost before the engine.
-    pub lost: u64,
+    pub lost: Option<u64>,
 }
 
 /// A neighbour.
@@ -252,6 +260,25 @@ pub struct Neighbor {
     pub mac: String,
     /// `complete`, `incomplete`.
     pub status: &'static str,
+}
+
+/// What an interface learned by DHCP.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DhcpClient {
+    /// The interface.
+    pub interface: String,
+    /// `Bound`, `Selecting`, ...
+    pub state: &'static str,
+    /// The address with the length of its network; empty without a lease.
+    pub address: String,
+    /// The gateway; empty when there is none.
+    pub gateway: String,
+    /// Who gave the lease.
+    pub server: String,
+    /// Seconds that the address may still be used; `None` without a lease, or when it is for ever.
+    pub leased_until_s: Option<u64>,
+    /// Seconds until the lease is renewed.
+    pub renewed_in_s: Option<u64>,
 }
 
 /// A configuration.
@@ -319,6 +346,15 @@ pub struct Fib {
     pub next_hop: String,
     /// Router whose table had the last word.
     pub router: String,
+}
+
+/// The first address of a network that a host can have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirstUsable {
+    /// The network.
+    pub network: String,
+    /// Its first usable address.
+    pub address: String,
 }
 
 /// Sessions were ended.

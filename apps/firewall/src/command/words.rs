@@ -115,6 +115,18 @@ const SHOW: &[Node] = &[
     node("routing", "routing", Then::Words(ROUTING, false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
+    node(
+        "dhcp",
+        "DHCP",
+        Then::Words(
+            &[node(
+                "client",
+                "addresses of interfaces",
+                Then::Words(&[node("state", "what an interface has, or `all`", Then::Value("NAME"))], false),
+            )],
+            false,
+        ),
+    ),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
@@ -159,18 +171,21 @@ const TEST: &[Node] = &[
         "routing",
         "routing",
         Then::Words(
-            &[node(
-                "fib-lookup",
-                "where packets for an address go",
-                Then::Options(&[
-                    required("ip", "ADDRESS"),
-                    optional("virtual-router", "ROUTER"),
-                    optional("logical-router", "ROUTER"),
-                    optional("source-ip", "ADDRESS"),
-                    optional("source-port", "PORT"),
-                    optional("destination-port", "PORT"),
-                ]),
-            )],
+            &[
+                node(
+                    "fib-lookup",
+                    "where packets for an address go",
+                    Then::Options(&[
+                        required("ip", "ADDRESS"),
+                        optional("virtual-router", "ROUTER"),
+                        optional("logical-router", "ROUTER"),
+                        optional("source-ip", "ADDRESS"),
+                        optional("source-port", "PORT"),
+                        optional("destination-port", "PORT"),
+                    ]),
+                ),
+                node("first-usable", "the address where clouds put a subnet's gateway", Then::Value("NETWORK")),
+            ],
             false,
         ),
     ),
@@ -185,6 +200,25 @@ const EXPLAIN: &[Choice] = &[
     optional("source-port", "PORT"),
     optional("destination-port", "PORT"),
 ];
+
+const REQUEST: &[Node] = &[node(
+    "dhcp",
+    "DHCP",
+    Then::Words(
+        &[node(
+            "client",
+            "the address of an interface",
+            Then::Words(
+                &[
+                    node("renew", "ask for more time, or for an address", Then::Value("INTERFACE")),
+                    node("release", "give it back", Then::Value("INTERFACE")),
+                ],
+                false,
+            ),
+        )],
+        false,
+    ),
+)];
 
 /// All commands.
 const ROOT: &[Node] = &[
@@ -201,6 +235,7 @@ const ROOT: &[Node] = &[
             false,
         ),
     ),
+    node("request", "have something done", Then::Words(REQUEST, false)),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
 ];
 
@@ -427,6 +462,10 @@ mod tests {
             ),
             ("show session id 7", "<show><session><id>7</id></session></show>"),
             ("show interface ethernet1/1", "<show><interface>ethernet1/1</interface></show>"),
+            (
+                "request dhcp client renew ethernet1/2",
+                "<request><dhcp><client><renew>ethernet1/2</renew></client></dhcp></request>",
+            ),
             ("clear session all", "<clear><session><all/></session></clear>"),
             (
                 "test routing fib-lookup ip 1.1.1.1 virtual-router vr1",

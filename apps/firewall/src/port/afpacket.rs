@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::fanout::Program;
-use super::virtio::HEADER_BYTES;
-use super::{BURST, Batch, Losses, Receiver, Sender, Slot};
+use super::{BURST, Batch, HEADROOM, Losses, Receiver, Sender, Slot, VLAN_MASK};
 
 // From linux/if_packet.h.
 const PACKET_RX_RING: i32 = 5;
@@ -34,6 +33,9 @@ const TPACKET_V2: i32 = 1;
 const TP_STATUS_KERNEL: u32 = 0;
 const TP_STATUS_USER: u32 = 1;
 const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
+/// Ethernet type of an 802.1Q tag.
+const VLAN_TPID: u16 = 0x8100;
 
 /// `struct tpacket_req`
 #[repr(C)]
@@ -142,25 +144,25 @@ impl Receiver for AfPacketReceiver {
             }
             self.next = (self.next + 1) % self.ring.slots;
             self.taken += 1;
-            if status & TP_STATUS_VLAN_VALID != 0 {
+            let vlan = if status & TP_STATUS_VLAN_VALID != 0 { header.vlan_tci & VLAN_MASK } else { 0 };
+            if status & TP_STATUS_VLAN_TPID_VALID != 0 && header.vlan_tpid != VLAN_TPID {
                 self.losses.vlan_tagged += 1;
                 continue;
             }
             let (start, length) = (usize::from(header.mac), header.snaplen as usize);
-            if header.snaplen != header.len || start < HEADER_BYTES || start + length > SLOT_BYTES {
+            if header.snaplen != header.len || start < HEADROOM || start + length > SLOT_BYTES {
                 self.losses.truncated += 1;
                 continue;
             }
             // SAFETY: the range is inside this slot (checked above); the slot belongs to us until
             // `release`, which the borrow of `self` keeps away while the batch lives; no other reference
             // into it exists, since each slot is visited once per burst (`taken` <= `slots`) and the
-            // header reference does not overlap bytes from `mac - 10` on (`mac` is past the header).
-            let bytes = unsafe {
-                std::slice::from_raw_parts_mut(slot.add(start - HEADER_BYTES).as_ptr(), length + HEADER_BYTES)
-            };
-            if start < size_of::<SlotHeader>() + HEADER_BYTES {
+            // header reference does not overlap bytes from `mac - 14` on (`mac` is past the header).
+            let bytes =
+                unsafe { std::slice::from_raw_parts_mut(slot.add(start - HEADROOM).as_ptr(), length + HEADROOM) };
+            if start < size_of::<SlotHeader>() + HEADROOM {
                 self.losses.truncated += 1;
-            } else if let Some(slot) = Slot::new(bytes) {
+            } else if let Some(slot) = Slot::new(bytes, vlan) {
                 batch.push(slot);
             }
         }

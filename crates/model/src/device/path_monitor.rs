@@ -108,7 +108,7 @@ pub(super) fn check(context: &mut Context, config: &DeviceConfig) {
 fn may_hold(config: &DeviceConfig, router: &Router, source: IpAddr) -> bool {
     let mut members = router.interfaces.iter().filter_map(|name| config.interface(name));
     members.any(|interface| {
-        (interface.dhcp && source.is_ipv4()) || interface.addresses.iter().any(|own| own.addr() == source)
+        (interface.dhcp.is_some() && source.is_ipv4()) || interface.addresses.iter().any(|own| own.addr() == source)
     })
 }
 

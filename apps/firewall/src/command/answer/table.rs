@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, NatMatch, Session, Sessions};
+use super::{Answer, Direction, Fib, Interface, NatMatch, Session, Sessions};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -66,21 +66,22 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::Interfaces(interfaces) => table(
-            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
+            &["NAME", "DEVICE", "TAG", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
             interfaces
                 .iter()
                 .map(|one| {
                     vec![
                         one.name.clone(),
                         one.device.clone(),
+                        if one.vlan == 0 { String::new() } else { one.vlan.to_string() },
                         one.state.into(),
                         one.zone.clone(),
                         one.router.clone(),
-                        one.addresses.join(","),
+                        addresses_text(one),
                         one.mac.clone(),
-                        one.received.to_string(),
-                        one.sent.to_string(),
-                        one.lost.to_string(),
+                        count_text(one.received),
+                        count_text(one.sent),
+                        count_text(one.lost),
                     ]
                 })
                 .collect(),
@@ -92,6 +93,21 @@ pub(super) fn render(answer: &Answer) -> String {
                 .map(|one| {
                     let (interface, address) = (one.interface.clone(), one.address.clone());
                     vec![interface, address, one.mac.clone(), one.status.into()]
+                })
+                .collect(),
+        ),
+        Answer::DhcpClients(clients) => table(
+            &["INTERFACE", "STATE", "IP", "GATEWAY", "SERVER", "LEASED UNTIL"],
+            clients
+                .iter()
+                .map(|one| {
+                    let until = match (one.leased_until_s, one.address.is_empty()) {
+                        (Some(seconds), _) => format!("{seconds} s"),
+                        (None, true) => String::new(),
+                        (None, false) => "for ever".to_owned(),
+                    };
+                    let (address, gateway) = (one.address.clone(), one.gateway.clone());
+                    vec![one.interface.clone(), one.state.into(), address, gateway, one.server.clone(), until]
                 })
                 .collect(),
         ),
@@ -109,6 +125,7 @@ pub(super) fn render(answer: &Answer) -> String {
         }
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
+        Answer::FirstUsable(found) => format!("{}\n", found.address),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
         Answer::RuleHits(hits) => table(
             &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
@@ -130,6 +147,18 @@ pub(super) fn render(answer: &Answer) -> String {
             text
         }
     }
+}
+
+fn count_text(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}
+
+fn addresses_text(interface: &Interface) -> String {
+    let mut addresses = interface.addresses.clone();
+    if interface.dhcp && !addresses.iter().any(|address| !address.contains(':')) {
+        addresses.insert(0, "(no DHCP lease)".to_owned());
+    }
+    addresses.join(",")
 }
 
 fn sessions_text(sessions: &Sessions) -> String {

@@ -40,7 +40,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
             vec![node("global", vec![node("counters", entries.collect())])]
         }
         Answer::Routes(routes) => {
-            let flags = Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static");
+            let flags =
+                Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static, E:ecmp, D:down, L:learned");
             let entries = routes.iter().map(|one| {
                 node(
                     "entry",
@@ -89,7 +90,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
                         ("fwd", format!("vr:{}", one.router)),
                         ("vsys", "1".to_owned()),
                         ("ip", one.addresses.first().cloned().unwrap_or_else(|| "N/A".to_owned())),
-                        ("tag", "0".to_owned()),
+                        ("tag", one.vlan.to_string()),
                     ]),
                 )
             });
@@ -125,6 +126,22 @@ fn elements(answer: &Answer) -> Vec<Element> {
             all.push(node("entries", entries.collect()));
             all
         }
+        Answer::DhcpClients(clients) => {
+            let entries = clients.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("interface", one.interface.clone()),
+                        ("state", one.state.to_owned()),
+                        ("ip", one.address.clone()),
+                        ("gateway", one.gateway.clone()),
+                        ("server", one.server.clone()),
+                        ("leased-until", one.leased_until_s.map_or_else(String::new, |s| s.to_string())),
+                    ]),
+                )
+            });
+            entries.collect()
+        }
         // It was parsed before it was enforced.
         Answer::Configuration(configuration) => parse(&configuration.xml).into_iter().collect(),
         Answer::System(system) => {
@@ -148,6 +165,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         }
         Answer::NatMatch(found) => vec![nat(found)],
         Answer::Fib(fib) => fib_fields(fib),
+        Answer::FirstUsable(found) => {
+            leaves(&[("network", found.network.clone()), ("first-usable", found.address.clone())])
+        }
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
