@@ -101,7 +101,9 @@ impl Engine {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         }
         let ours = self.answers_for(port, mac, IpAddr::V4(arp.target));
-        if !probe && ours {
+        // Without an address of its own the interface asks from none, and answers are for that.
+        let asked = arp.operation == Operation::Reply && self.neighbors.knows(port, sender);
+        if !probe && (ours || asked) {
             self.learn_and_tell(port, sender, arp.sender_mac, arp.operation == Operation::Reply);
         }
         if arp.operation == Operation::Request && ours {

@@ -45,9 +45,9 @@ impl Sweep {
 }
 
 /// The addresses of all interfaces, with their routers.
-fn own_addresses(tables: &Compiled) -> HashSet<(u16, IpAddr)> {
+fn own_addresses(tables: &Compiled) -> impl Iterator<Item = (u16, IpAddr)> {
     let interfaces = tables.interfaces().filter_map(|(_, interface)| Some((interface.router?.0, interface)));
-    interfaces.flat_map(|(router, interface)| interface.addresses.iter().map(move |own| (router, own.addr()))).collect()
+    interfaces.flat_map(|(router, interface)| interface.addresses.iter().map(move |own| (router, own.addr())))
 }
 
 impl Engine {
@@ -74,9 +74,10 @@ impl Engine {
     /// Notes which own addresses the new tables take away.
     pub(crate) fn lose_addresses(&mut self, new: &Compiled) {
         let Some(old) = &self.tables else { return };
-        let kept = own_addresses(new);
+        // One that moves to another router still leads here.
+        let kept: HashSet<IpAddr> = own_addresses(new).map(|(_, address)| address).collect();
         self.lost_addresses.extend(own_addresses(old));
-        self.lost_addresses.retain(|address| !kept.contains(address));
+        self.lost_addresses.retain(|(_, address)| !kept.contains(address));
         self.lost_addresses.sort_unstable();
         self.lost_addresses.dedup();
     }

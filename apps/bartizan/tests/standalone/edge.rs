@@ -6,7 +6,7 @@ use std::time::Duration;
 use bartizan_lab::process::eventually;
 use bartizan_lab::{Finished, Lab, Namespace, Process};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The lab with a running firewall.

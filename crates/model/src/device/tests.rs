@@ -313,11 +313,11 @@ fn mistakes_in_several_places_have_their_codes() {
     assert_eq!(with(&[(&format!("{eth3}/layer3/dhcp-client"), hostname)]), "invalid-name");
     let units = "<entry name='eth1/3.1'><tag>7</tag></entry><entry name='ethernet1/3.2'><tag>7</tag></entry>";
     let found = with(&[(&format!("{eth3}/layer3/units"), units)]);
-    assert!(found.starts_with("duplicate-tag"), "{found}");
+    assert!(found.contains("duplicate-tag"), "{found}");
     let found = with(&[(&format!("{eth3}/layer3/units"), "<entry name='ethernet1/3.1'><tag>4095</tag></entry>")]);
-    assert!(found.starts_with("invalid-number"), "{found}");
+    assert!(found.contains("invalid-number"), "{found}");
     let found = with(&[(&format!("{eth3}/layer3/units"), "<entry name='ethernet1/3.1'/>")]);
-    assert!(found.starts_with("missing-member"), "{found}");
+    assert!(found.contains("missing-member"), "{found}");
     assert_eq!(
         with(&[
             ("NET/interface/ethernet", "<entry name='ethernet1/4'><layer2/></entry>"),

@@ -187,9 +187,11 @@ impl<'a> Context<'_, 'a> {
                     }
                     let message = format!("NAT rule `{}`: {message}", rule.name);
                     self.diagnostics.push(Diagnostic::warning(NAT_WITHOUT_ADDRESS, rule.origin.clone(), message));
-                    return Ok((SourceAction::Dynamic { v4, v6 }, Families { v4: true, v6: false }));
+                    let families = Families { v4: holder.dhcp || !holder.autoconf, v6: holder.autoconf };
+                    return Ok((SourceAction::Dynamic { v4, v6 }, families));
                 }
-                let families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
+                // Flows of a family whose address is yet to be learned are dropped until it is.
+                let families = Families { v4: !v4.is_empty() || holder.dhcp, v6: !v6.is_empty() || holder.autoconf };
                 Ok((SourceAction::Dynamic { v4, v6 }, families))
             }
             Some(SourceTranslation::Pool(names)) => {
