@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
-use bartizan_policy::tables::{Compiled, IfaceId};
+use bartizan_packet::oddity::Oddities;
+use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 
 use crate::counters::Counters;
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
+use crate::protection::{Protection, ProtectionView};
 use crate::rematch::Sweep;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -44,6 +46,7 @@ pub struct Engine {
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
+    pub(crate) protection: Protection,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -60,8 +63,10 @@ pub(crate) struct Link {
     /// Its MAC while it is attached.
     pub(crate) mac: Option<Mac>,
     pub(crate) configured: bool,
-    pub(crate) zoned: bool,
+    pub(crate) zone: Option<ZoneId>,
     pub(crate) router: Option<u16>,
+    /// What the protection profile of its zone refuses.
+    pub(crate) refused: Oddities,
     pub(crate) mtu_bytes: u16,
 }
 
@@ -87,6 +92,7 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
+            protection: Protection::default(),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -126,6 +132,7 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.protection.install(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -199,6 +206,11 @@ impl Engine {
         self.table.iter().find(|session| session.id == id).map(Session::view)
     }
 
+    /// What the protection of a zone has done; `None` for a zone that never was.
+    pub fn protection(&self, zone: ZoneId) -> Option<ProtectionView> {
+        self.protection.view(zone)
+    }
+
     /// Neighbours of all ports, without MAC while they are asked for or silent.
     pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
         self.neighbors.iter()
@@ -255,7 +267,8 @@ impl Engine {
         for (position, link) in self.links.iter_mut().enumerate() {
             let interface = tables.interface(IfaceId(position as u16));
             link.configured = interface.is_some();
-            link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
+            link.zone = interface.and_then(|interface| interface.zone);
+            link.refused = self.protection.refused(link.zone);
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
         }

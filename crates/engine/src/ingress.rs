@@ -51,15 +51,13 @@ impl Engine {
         if destination != mac && !to_group {
             return drop(DropReason::NotForUs);
         }
-        let router = match port {
-            Port::Local => LOCAL_ROUTER,
+        let (router, protected) = match port {
+            Port::Local => (LOCAL_ROUTER, None),
             Port::Data(iface) => {
                 let link = self.links.get(iface.index()).copied().unwrap_or_default();
-                if !link.configured || !link.zoned {
-                    return drop(DropReason::NoZone);
-                }
+                let Some(zone) = link.zone.filter(|_| link.configured) else { return drop(DropReason::NoZone) };
                 let Some(router) = link.router else { return drop(DropReason::NoRouter) };
-                router
+                (router, Some((zone, link.refused)))
             }
         };
         let packet = match parsed {
@@ -77,6 +75,11 @@ impl Engine {
         }
         if to_group {
             return drop(DropReason::NotForUs);
+        }
+        if let Some((zone, refused)) = protected
+            && let Some(oddity) = packet.oddities.of(refused).first()
+        {
+            return self.refuse_oddity(zone, oddity, wire.0);
         }
         if packet.fragment {
             return drop(DropReason::Fragment);

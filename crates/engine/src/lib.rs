@@ -22,6 +22,7 @@ mod nat;
 mod neighbor;
 mod outbox;
 pub mod pipeline;
+mod protection;
 mod reject;
 mod rematch;
 mod rewrite;
@@ -36,4 +37,5 @@ pub mod verdict;
 
 pub use counters::Counters;
 pub use engine::Engine;
+pub use protection::ProtectionView;
 pub use settings::{LocalLink, Settings};

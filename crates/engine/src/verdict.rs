@@ -268,6 +268,20 @@ drop_reasons! {
     Land = "land",
     /// The source is not a unicast address, or is one of the firewall's own.
     Spoofed = "spoofed-source",
+    /// No route of its zone leads back to the source, and the zone's protection profile wants one.
+    ZoneSpoofed = "zone-spoofed-source",
+    /// The zone's protection profile checks addresses strictly, and the source fails.
+    ZoneAddress = "zone-strict-ip",
+    /// The zone's protection profile discards fragments.
+    ZoneFragment = "zone-fragment",
+    /// The zone's protection profile discards an IPv4 option of the packet.
+    ZoneOption = "zone-ip-option",
+    /// The zone's protection profile discards payload in a SYN or SYN-ACK.
+    ZoneTcp = "zone-tcp-data",
+    /// The zone's protection profile discards such ICMP messages.
+    ZoneIcmp = "zone-icmp",
+    /// The zone's protection profile discards an IPv6 header or address of the packet.
+    ZoneIpv6 = "zone-ipv6-header",
     /// The destination is multicast or broadcast, which is not routed.
     Multicast = "multicast",
     /// The destination is not an address that packets are routed to (unspecified, loopback, reserved).

@@ -4,7 +4,8 @@
 //! crate. Nothing here panics on any input.
 //!
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
-//! packets a firewall sends on its own account; [`arp`] and [`ndp`] find neighbours.
+//! packets a firewall sends on its own account; [`arp`] and [`ndp`] find neighbours; [`oddity`] names what
+//! ordinary packets do not have.
 
 pub mod answer;
 pub mod arp;
@@ -13,5 +14,6 @@ pub mod checksum;
 pub mod ethernet;
 pub mod frame;
 pub mod ndp;
+pub mod oddity;
 pub mod parse;
 pub mod rewrite;
