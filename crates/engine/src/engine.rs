@@ -14,9 +14,9 @@ use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
+use crate::path::Paths;
 use crate::protection::{Protection, ProtectionView};
 use crate::rematch::Sweep;
-use crate::session::Session;
 use crate::settings::Settings;
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
@@ -39,6 +39,7 @@ pub struct Engine {
     pub(crate) wheel: Wheel,
     pub(crate) pools: Pools,
     pub(crate) neighbors: Neighbors,
+    pub(crate) paths: Paths,
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
@@ -82,9 +83,10 @@ impl Engine {
             links: Vec::new(),
             local_mac: None,
             table: Table::new(settings.sessions_max, seed),
-            wheel: Wheel::new(),
+            wheel: Wheel::new(settings.sessions_max),
             pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
             neighbors: Neighbors::new(limits, seed),
+            paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
@@ -198,12 +200,12 @@ impl Engine {
 
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
-        self.table.iter().map(Session::view)
+        self.table.views()
     }
 
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
-        self.table.iter().find(|session| session.id == id).map(Session::view)
+        self.table.slot_of(id).map(|slot| self.table.view(slot))
     }
 
     /// What the protection of a zone has done; `None` for a zone that never was.
@@ -221,7 +223,7 @@ impl Engine {
         self.advance(now);
         let mut cleared = 0;
         for slot in 0..self.table.slots() {
-            if self.table[slot].live && chosen(&self.table[slot].view()) {
+            if self.table[slot].live && chosen(&self.table.view(slot)) {
                 self.end(slot, EndReason::Cleared);
                 cleared += 1;
             }

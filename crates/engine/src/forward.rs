@@ -13,8 +13,9 @@ use bartizan_policy::tables::{Route, RouterId};
 
 use crate::engine::{Engine, LOCAL_HOST};
 use crate::neighbor::{Due, Found, NeighborRef, Waiting};
+use crate::path::{NextHop, Path, PathRef};
 use crate::pipeline::{Staged, drop};
-use crate::session::{Direction, Kind, NextHop};
+use crate::session::{Direction, Kind};
 use crate::table::Slot;
 use crate::verdict::{DropReason, EndReason, Port, Verdict};
 
@@ -25,17 +26,19 @@ impl Engine {
     /// Sends a rewritten frame of a session on its way.
     #[inline]
     pub(crate) fn forward(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>) -> Staged<Verdict> {
-        let session = &self.table[slot];
-        let side = &session.sides[direction.index()];
-        let port = side.port;
+        let reference = self.table[slot].sides[direction.index()].path;
+        // `hop` has found it before.
+        let Some(&Path { port, next_hop, neighbor, .. }) = self.paths.get(reference) else {
+            return drop(DropReason::NoRoute);
+        };
         let Some(own_mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
-        let station = match self.neighbors.mac(side.neighbor) {
+        let station = match self.neighbors.mac(neighbor) {
             Some(station) => station,
-            None => match session.next_hops[direction.index()] {
+            None => match next_hop {
                 NextHop::Station(station) => station,
                 NextHop::Address(address) => match self.find_neighbor(port, address) {
-                    Found::Known(reference, station) => {
-                        self.table[slot].sides[direction.index()].neighbor = reference;
+                    Found::Known(neighbor, station) => {
+                        self.paths.found(reference, neighbor);
                         station
                     }
                     Found::Asked(reference) | Found::Unasked(reference) => {
@@ -59,20 +62,17 @@ impl Engine {
             (Direction::ClientToServer, _) => self.way_to_server(slot)?,
             (Direction::ServerToClient, _) => self.way_to_client(slot)?,
         };
-        let mtu_bytes = match port {
-            Port::Data(iface) => self.mtu(iface),
-            Port::Local => 0,
-        };
-        let generation = self.generation;
-        let session = &mut self.table[slot];
-        let known_hop = &mut session.next_hops[direction.index()];
-        let side = &mut session.sides[direction.index()];
-        if (side.port, *known_hop) != (port, next_hop) {
-            side.neighbor = NeighborRef::NONE;
-        }
-        *known_hop = next_hop;
-        (side.port, side.mtu_bytes, side.generation) = (port, mtu_bytes, generation);
+        let path = self.paths.take(port, next_hop);
+        self.leave_path(slot, direction);
+        self.table[slot].sides[direction.index()].path = path;
         Ok(())
+    }
+
+    /// Forgets the way of one direction: its next packet looks it up.
+    pub(crate) fn leave_path(&mut self, slot: Slot, direction: Direction) {
+        let path = &mut self.table[slot].sides[direction.index()].path;
+        let left = std::mem::replace(path, PathRef::NONE);
+        self.paths.give_back(left);
     }
 
     /// The route of the server's (translated) address. A session whose server is now reached by another
@@ -84,7 +84,7 @@ impl Engine {
         if let Route::Via { iface, next_hop, .. } = route
             && self.links.get(iface.index()).and_then(|link| link.router) == Some(server.router())
         {
-            self.table[slot].egress = iface;
+            self.table.record_mut(slot).egress = iface;
             return Ok((Port::Data(iface), NextHop::Address(next_hop)));
         }
         self.end(slot, EndReason::ConfigurationChange);
@@ -94,13 +94,13 @@ impl Engine {
     /// Replies leave by the interface the client came in by. If no route leads back there, they go to the
     /// station the client's first packet came from.
     fn way_to_client(&mut self, slot: Slot) -> Staged<(Port, NextHop)> {
-        let session = &self.table[slot];
-        let ingress = session.ingress;
-        let client = session.client();
+        let record = self.table.record(slot);
+        let ingress = record.ingress;
+        let client = self.table[slot].client();
         let port = Port::Data(ingress);
         let next_hop = match self.route(client.router(), client.flow().source) {
             Route::Via { iface, next_hop, .. } if iface == ingress => NextHop::Address(next_hop),
-            _ => NextHop::Station(session.client_mac),
+            _ => NextHop::Station(record.client_mac),
         };
         Ok((port, next_hop))
     }

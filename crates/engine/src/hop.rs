@@ -9,6 +9,7 @@ use bartizan_packet::parse::Packet;
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
+use crate::path::PathRef;
 use crate::pipeline::{Staged, drop};
 use crate::session::{Direction, Kind};
 use crate::table::Slot;
@@ -25,11 +26,12 @@ impl Engine {
         frame: &Frame<'_>,
         packet: &Packet,
     ) -> Staged<()> {
-        if self.table[slot].sides[direction.index()].generation != self.generation {
+        if self.table[slot].sides[direction.index()].path == PathRef::NONE {
             self.find_path(slot, direction)?;
         }
         let session = &self.table[slot];
-        let mtu_bytes = session.sides[direction.index()].mtu_bytes;
+        let path = self.paths.get(session.sides[direction.index()].path);
+        let mtu_bytes = path.map_or(0, |path| self.mtu(path.port));
         if session.kind == Kind::Forward && packet.ttl <= 1 {
             self.report(arrival, frame.bytes, packet, Problem::TimeExceeded);
             return drop(DropReason::TtlExpired);

@@ -58,14 +58,14 @@ impl Engine {
     ) {
         let session = &self.table[slot];
         let old = session.sides[direction.index()].key.tuple();
-        let new = session.sides[direction.index()].rewrite.result();
+        let new = session.leaving(direction);
         let echo = matches!(quoted.protocol, 1 | 58);
         // A router on the way keeps its own address; if the server is hidden, so is the router.
         let source = if old.source == new.source { packet.source } else { new.source };
         let outer_old =
             Tuple { source: packet.source, destination: packet.destination, source_port: 0, destination_port: 0 };
         let outer_new = Tuple { source, destination: new.destination, source_port: 0, destination_port: 0 };
-        rewrite::Rewrite::new(outer_old, outer_new).apply_addresses(frame.bytes, packet);
+        rewrite::Change::new(&outer_old, &outer_new).apply_addresses(frame.bytes, packet, &outer_new);
         let quoted_new = Tuple {
             source: new.destination,
             destination: new.source,

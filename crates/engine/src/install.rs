@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bartizan_packet::frame::Frame;
 use bartizan_packet::parse::Packet;
-use bartizan_packet::rewrite::{Rewrite, Tuple};
+use bartizan_packet::rewrite::Tuple;
 use bartizan_policy::tables::{IfaceId, Route};
 
 use crate::decide::Ruled;
@@ -12,11 +12,10 @@ use crate::engine::{Engine, LOCAL_HOST};
 use crate::ingress::Arrival;
 use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
-use crate::neighbor::NeighborRef;
+use crate::path::{NextHop, PathRef};
 use crate::pipeline::{Staged, drop};
-use crate::session::{Direction, Kind, NextHop, Session, Side};
+use crate::session::{Direction, Kind, Record, Session};
 use crate::table::Slot;
-use crate::tcp::tracking::Tracking;
 use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionState, Verdict};
 
 /// One in so many sessions may be a refused one; further refused flows are asked about packet by packet.
@@ -90,30 +89,18 @@ impl Engine {
         ruled: &Ruled,
         plan: Plan,
     ) -> Slot {
-        let mut session = self.new_session(arrival, iface, packet, key, ruled);
-        let server = reverse(plan.server_router, key.protocol(), &plan.tuple);
+        let (mut session, mut record) = self.new_session(arrival, iface, packet, key, ruled);
         session.kind = plan.kind;
-        session.egress = plan.egress;
-        session.lease = plan.lease;
-        session.sides[1].key = server;
-        session.sides[0].rewrite = Rewrite::new(key.tuple(), plan.tuple);
-        session.sides[1].rewrite = Rewrite::new(server.tuple(), reverse(0, key.protocol(), &key.tuple()).tuple());
-        match plan.exit {
-            Exit::Neighbor(next_hop) => {
-                session.sides[0].port = Port::Data(plan.egress);
-                session.next_hops[0] = NextHop::Address(next_hop);
-                session.sides[0].generation = self.generation;
-                session.sides[0].mtu_bytes = self.mtu(plan.egress);
-            }
-            Exit::Local => {
-                session.sides[0].port = Port::Local;
-                session.next_hops[0] = NextHop::Address(LOCAL_HOST.into());
-                session.sides[0].generation = self.generation;
-            }
-            Exit::Nowhere => {}
-        }
-        let log_start = session.verdict.log_start;
-        let slot = self.insert(session);
+        session.set_server(reverse(plan.server_router, key.protocol(), &plan.tuple));
+        record.egress = plan.egress;
+        record.lease = plan.lease;
+        session.sides[0].path = match plan.exit {
+            Exit::Neighbor(next_hop) => self.paths.take(Port::Data(plan.egress), NextHop::Address(next_hop)),
+            Exit::Local => self.paths.take(Port::Local, NextHop::Address(LOCAL_HOST.into())),
+            Exit::Nowhere => PathRef::NONE,
+        };
+        let log_start = record.verdict.log_start;
+        let slot = self.insert(session, record);
         if log_start {
             self.log_session(slot, LogKind::Start, None);
         }
@@ -130,22 +117,22 @@ impl Engine {
         key: &Key,
         ruled: &Ruled,
     ) -> Staged<Verdict> {
-        let mut session = self.new_session(arrival, iface, packet, key, ruled);
+        let (mut session, mut record) = self.new_session(arrival, iface, packet, key, ruled);
         // Where the packet would have left; decisions with another route never get here.
         if let Route::Local { iface } | Route::Via { iface, .. } = ruled.0.route {
-            session.egress = iface;
+            record.egress = iface;
         }
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;
-        session.timeout = self.discard_timeout(packet.protocol);
+        session.set_timeout(self.discard_timeout(packet.protocol));
         // Whoever sends what is refused must not fill the table for those whose traffic is allowed.
         if self.table.is_full() || self.refused >= self.settings.sessions_max.div_ceil(REFUSED_SHARE) {
-            self.log_refusal_within_limit(&session, arrival.wire);
-            self.answer_refusal(&session.verdict, arrival, frame, packet);
+            self.log_refusal_within_limit(&session, &record, arrival.wire);
+            self.answer_refusal(&record.verdict, arrival, frame, packet);
             return drop(DropReason::Policy);
         }
-        self.log_refusal(&session, arrival.wire);
-        let slot = self.insert(session);
+        self.log_refusal(&session, &record, arrival.wire);
+        let slot = self.insert(session, record);
         self.refused += 1;
         self.counters.sessions_refused += 1;
         self.reject(slot, Direction::ClientToServer, arrival, frame, packet)
@@ -154,10 +141,11 @@ impl Engine {
     /// Takes a session out of the table and logs its end.
     pub(crate) fn end(&mut self, slot: Slot, reason: EndReason) {
         let session = &self.table[slot];
+        let record = self.table.record(slot);
         let server = session.server();
-        let (kind, lease, steered) = (session.kind, session.lease, session.steered);
-        let reason = session.end.unwrap_or(reason);
-        if kind != Kind::Refused && session.verdict.log_end {
+        let (kind, lease, steered) = (session.kind, record.lease, record.steered);
+        let reason = record.end.unwrap_or(reason);
+        if kind != Kind::Refused && record.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
         }
         if let Some(lease) = lease {
@@ -167,6 +155,8 @@ impl Engine {
             self.unsteer(&server);
         }
         self.refused -= usize::from(kind == Kind::Refused);
+        self.leave_path(slot, Direction::ClientToServer);
+        self.leave_path(slot, Direction::ServerToClient);
         self.wheel.cancel(slot);
         self.table.remove(slot);
         self.counters.sessions_closed += 1;
@@ -184,8 +174,12 @@ impl Engine {
         }
     }
 
-    pub(crate) fn mtu(&self, iface: IfaceId) -> u16 {
-        self.links.get(iface.index()).map_or(0, |link| link.mtu_bytes)
+    /// The largest IP packet a port takes; 0 without a limit.
+    pub(crate) fn mtu(&self, port: Port) -> u16 {
+        match port {
+            Port::Data(iface) => self.links.get(iface.index()).map_or(0, |link| link.mtu_bytes),
+            Port::Local => 0,
+        }
     }
 
     pub(crate) fn discard_timeout(&self, protocol: u8) -> u64 {
@@ -196,11 +190,10 @@ impl Engine {
         }
     }
 
-    fn insert(&mut self, mut session: Session) -> Slot {
+    fn insert(&mut self, session: Session, mut record: Record) -> Slot {
         let expires = session.expires();
-        let server = session.server();
-        session.steered = session.kind.has_server() && self.steer(&server);
-        let slot = self.table.insert(session);
+        record.steered = session.kind.has_server() && self.steer(&session.server());
+        let slot = self.table.insert(session, record);
         self.wheel.schedule(slot, expires);
         self.counters.sessions_created += 1;
         self.counters.sessions_active = self.table.len() as u64;
@@ -221,33 +214,17 @@ impl Engine {
         packet: &Packet,
         key: &Key,
         Ruled(forward): &Ruled,
-    ) -> Session {
-        let tuple = key.tuple();
-        let side = |key| Side {
-            key,
-            counts: (0, 0),
-            generation: 0,
-            port: arrival.port,
-            neighbor: NeighborRef::NONE,
-            mtu_bytes: 0,
-            rewrite: Rewrite::new(tuple, tuple),
-        };
+    ) -> (Session, Record) {
         let timeouts = &self.settings.timeouts;
-        Session {
-            live: true,
-            state: SessionState::Opening,
-            kind: Kind::Forward,
-            generation: self.generation,
-            last: self.now,
-            timeout: match packet.protocol {
-                6 => timeouts.tcp_init,
-                17 => timeouts.udp,
-                1 | 58 => timeouts.icmp,
-                _ => timeouts.other,
-            },
-            tcp: Tracking::default(),
-            sides: [side(*key), side(reverse(key.router(), key.protocol(), &tuple))],
-            next_hops: [NextHop::Station(arrival.station); 2],
+        let timeout = match packet.protocol {
+            6 => timeouts.tcp_init,
+            17 => timeouts.udp,
+            1 | 58 => timeouts.icmp,
+            _ => timeouts.other,
+        };
+        let server = reverse(key.router(), key.protocol(), &key.tuple());
+        let session = Session::new(*key, server, self.generation, self.now, timeout);
+        let record = Record {
             id: self.next_session_id(),
             start: self.now,
             ingress: iface,
@@ -261,6 +238,7 @@ impl Engine {
             lease: None,
             end: None,
             steered: false,
-        }
+        };
+        (session, record)
     }
 }

@@ -114,6 +114,12 @@ impl Key {
         }
     }
 
+    /// What packets say that this flow answers.
+    #[inline]
+    pub(crate) fn answered(&self) -> Tuple {
+        answer(self.protocol(), &self.tuple())
+    }
+
     pub(crate) fn router(&self) -> u16 {
         (self.meta >> 48) as u16
     }
@@ -145,20 +151,20 @@ fn v6_bits(address: IpAddr) -> u128 {
     }
 }
 
-/// The flow that answers one with this tuple. An echo keeps its identifier in the source port.
+/// The flow that answers one with this tuple.
 pub(crate) fn reverse(router: u16, protocol: u8, tuple: &Tuple) -> Key {
+    let Tuple { source, destination, source_port, destination_port } = answer(protocol, tuple);
+    let flow = FlowKey { router, source, destination, protocol, source_port, destination_port };
+    Key::new(&flow, matches!(protocol, 1 | 58))
+}
+
+/// The tuple of an answer. An echo keeps its identifier in the source port.
+#[inline]
+fn answer(protocol: u8, tuple: &Tuple) -> Tuple {
     let echo = matches!(protocol, 1 | 58);
     let (source_port, destination_port) =
         if echo { (tuple.source_port, 0) } else { (tuple.destination_port, tuple.source_port) };
-    let flow = FlowKey {
-        router,
-        source: tuple.destination,
-        destination: tuple.source,
-        protocol,
-        source_port,
-        destination_port,
-    };
-    Key::new(&flow, echo)
+    Tuple { source: tuple.destination, destination: tuple.source, source_port, destination_port }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod lookup;
 mod nat;
 mod neighbor;
 mod outbox;
+mod path;
 pub mod pipeline;
 mod protection;
 mod reject;

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::ingress::is_group;
 use crate::key::{Key, reverse};
 use crate::outbox::Allowance;
-use crate::session::Session;
+use crate::session::{Record, Session};
 use crate::table::Slot;
 use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionLog, SessionState, SessionView, Time};
 
@@ -31,18 +31,18 @@ impl DropLogs {
 
 impl Engine {
     pub(crate) fn log_session(&mut self, slot: Slot, kind: LogKind, end_reason: Option<EndReason>) {
-        let session = self.table[slot].view();
+        let session = self.table.view(slot);
         self.outbox.log(SessionLog { kind, session, end_reason, drop_reason: None }, &mut self.counters);
     }
 
     /// A flow that a rule refuses, before it enters the table: with the packets and bytes of its first frame.
-    pub(crate) fn log_refusal(&mut self, session: &Session, first: (u64, u64)) {
-        if !(session.verdict.log_start || session.verdict.log_end) {
+    pub(crate) fn log_refusal(&mut self, session: &Session, record: &Record, first: (u64, u64)) {
+        if !(record.verdict.log_start || record.verdict.log_end) {
             return;
         }
         let log = SessionLog {
             kind: LogKind::Deny,
-            session: SessionView { sent: first, ..session.view() },
+            session: SessionView { sent: first, ..session.view(record) },
             end_reason: Some(EndReason::PolicyDeny),
             drop_reason: None,
         };
@@ -50,9 +50,9 @@ impl Engine {
     }
 
     /// The same for a flow that finds no room in the table and would be logged with each packet.
-    pub(crate) fn log_refusal_within_limit(&mut self, session: &Session, first: (u64, u64)) {
+    pub(crate) fn log_refusal_within_limit(&mut self, session: &Session, record: &Record, first: (u64, u64)) {
         if self.drop_logs.take(DropReason::Policy, self.now, self.settings.limits.drop_logs_per_second) {
-            self.log_refusal(session, first);
+            self.log_refusal(session, record, first);
         } else {
             self.counters.drop_logs_suppressed += 1;
         }

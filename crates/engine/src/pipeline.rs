@@ -160,7 +160,7 @@ impl Engine {
         // A packet that ends here says nothing to the other side, so it does not move the connection.
         self.hop(slot, direction, arrival, frame, packet)?;
         if !self.follow(slot, direction, packet)? {
-            self.reopened = self.table[slot].lease;
+            self.reopened = self.table.record(slot).lease;
             self.end(slot, EndReason::TcpFin);
             let verdict = self.open(arrival, frame, packet, key);
             self.reopened = None;

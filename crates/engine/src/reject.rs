@@ -9,10 +9,11 @@ use bartizan_policy::tables::RuleVerdict;
 use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::neighbor::Found;
+use crate::path::NextHop;
 use crate::pipeline::{Staged, drop};
-use crate::session::{Direction, NextHop};
+use crate::session::Direction;
 use crate::table::Slot;
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::{DropReason, Port, Verdict};
 
 impl Engine {
     /// Drops a packet of a refused session, with the answer the rule asks for.
@@ -28,7 +29,7 @@ impl Engine {
         if direction == Direction::ServerToClient {
             return drop(DropReason::Policy);
         }
-        let verdict = self.table[slot].verdict;
+        let verdict = self.table.record(slot).verdict;
         self.answer_refusal(&verdict, arrival, frame, packet);
         drop(DropReason::Policy)
     }
@@ -62,11 +63,16 @@ impl Engine {
     /// Sends a reset as if it were the next segment of `direction`.
     fn reset_towards(&mut self, slot: Slot, direction: Direction) {
         let session = &self.table[slot];
-        let side = session.sides[direction.index()];
-        let next_hop = session.next_hops[direction.index()];
         let Some((sequence, acknowledgment)) = session.tcp.reset_towards(direction.other()) else { return };
-        let Some(mac) = self.mac_of(side.port) else { return };
-        let says = side.rewrite.result();
+        let says = session.leaving(direction);
+        // The path is that of the session's last packet, or the one its first came by.
+        let record = self.table.record(slot);
+        let (port, next_hop) = match (self.paths.get(session.sides[direction.index()].path), direction) {
+            (Some(path), _) => (path.port, path.next_hop),
+            (None, Direction::ServerToClient) => (Port::Data(record.ingress), NextHop::Station(record.client_mac)),
+            (None, Direction::ClientToServer) => return,
+        };
+        let Some(mac) = self.mac_of(port) else { return };
         let reset = Reset {
             source: says.source,
             destination: says.destination,
@@ -75,17 +81,17 @@ impl Engine {
             sequence,
             acknowledgment: Some(acknowledgment),
         };
-        // The path is that of the session's last packet; a neighbour that nobody knows gets none.
+        // A neighbour that nobody knows gets none.
         let station = match next_hop {
             NextHop::Station(station) => Some(station),
-            NextHop::Address(address) => match self.find_neighbor(side.port, address) {
+            NextHop::Address(address) => match self.find_neighbor(port, address) {
                 Found::Known(_, station) => Some(station),
                 Found::Asked(_) | Found::Unasked(_) | Found::Silent | Found::Full => None,
             },
         };
         if let Some(destination) = station {
             self.counters.rejections += 1;
-            self.send(side.port, reset.frame(Link { source: mac, destination }));
+            self.send(port, reset.frame(Link { source: mac, destination }));
         }
     }
 

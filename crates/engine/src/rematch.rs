@@ -65,7 +65,7 @@ impl Engine {
         let session = &self.table[slot];
         let client = session.client().flow();
         let flow = Flow {
-            ingress: session.ingress,
+            ingress: self.table.record(slot).ingress,
             source: client.source,
             destination: client.destination,
             protocol: client.protocol,
@@ -86,6 +86,8 @@ impl Engine {
             Decision::Ruled(forward) => {
                 if !refused {
                     self.refuse_session(slot, &forward);
+                    self.leave_path(slot, Direction::ClientToServer);
+                    self.leave_path(slot, Direction::ServerToClient);
                 }
                 self.adopt(slot, &forward);
                 Rematch::Kept
@@ -118,6 +120,8 @@ impl Engine {
         if !survives {
             return self.gone(slot);
         }
+        // Looked up again when the server next speaks.
+        self.leave_path(slot, Direction::ServerToClient);
         self.adopt(slot, forward);
         Rematch::Kept
     }
@@ -125,7 +129,7 @@ impl Engine {
     /// The session ends for the log, and stays in the table to refuse what is still on its way.
     fn refuse_session(&mut self, slot: Slot, forward: &Forward) {
         self.reset_session(slot, forward.verdict.action);
-        if self.table[slot].verdict.log_end {
+        if self.table.record(slot).verdict.log_end {
             self.log_session(slot, LogKind::End, Some(EndReason::PolicyDeny));
         }
         let timeout = self.discard_timeout(self.table[slot].client().protocol());
@@ -133,7 +137,7 @@ impl Engine {
         let session = &mut self.table[slot];
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;
-        session.timeout = timeout;
+        session.set_timeout(timeout);
         session.last = self.now;
         let expires = session.expires();
         self.wheel.schedule(slot, expires);
@@ -141,21 +145,20 @@ impl Engine {
 
     /// The session is the new rule's from now on.
     fn adopt(&mut self, slot: Slot, forward: &Forward) {
-        let session = &mut self.table[slot];
-        session.generation = self.generation;
-        session.from = Some(forward.from);
-        session.to = Some(forward.to);
-        session.rule = Some(forward.rule);
-        session.verdict = forward.verdict;
+        self.table[slot].generation = self.generation;
+        let record = self.table.record_mut(slot);
+        record.from = Some(forward.from);
+        record.to = Some(forward.to);
+        record.rule = Some(forward.rule);
+        record.verdict = forward.verdict;
     }
 
     fn same_router(&self, slot: Slot) -> bool {
-        let session = &self.table[slot];
-        let router = self.links.get(session.ingress.index()).and_then(|link| link.router);
-        router == Some(session.client().router())
+        let router = self.links.get(self.table.record(slot).ingress.index()).and_then(|link| link.router);
+        router == Some(self.table[slot].client().router())
     }
 
     fn zone_of_egress(&self, slot: Slot) -> Option<bartizan_policy::tables::ZoneId> {
-        self.tables.as_ref()?.interface(self.table[slot].egress)?.zone
+        self.tables.as_ref()?.interface(self.table.record(slot).egress)?.zone
     }
 }

@@ -13,7 +13,9 @@ impl Engine {
     #[inline]
     pub(crate) fn rewrite(&mut self, slot: Slot, direction: Direction, frame: &mut Frame<'_>, packet: &Packet) {
         let session = &self.table[slot];
-        session.sides[direction.index()].rewrite.apply(frame.bytes, packet);
+        if session.translated {
+            session.sides[direction.index()].change.apply(frame.bytes, packet, &session.leaving(direction));
+        }
         // Between a client and the host's own TCP the firewall is the end, not a hop.
         if session.kind == Kind::Forward {
             rewrite::hop(frame.bytes, packet);

@@ -1,17 +1,18 @@
 //! What does the engine remember of a conversation?
+//!
+//! What a packet needs is a [`Session`]: three cache lines, of which one that is not translated touches
+//! two. What is only asked when it begins, ends, is shown or is judged anew is its [`Record`], elsewhere:
+//! a million sessions do not fit a cache, and should fit a small machine.
 
-use std::net::IpAddr;
-
-use bartizan_model::device::Action;
 use bartizan_packet::ethernet::Mac;
-use bartizan_packet::rewrite::Rewrite;
+use bartizan_packet::rewrite::{Change, Tuple};
 use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, RuleVerdict, ZoneId};
 
 use crate::key::Key;
 use crate::nat::pool::Lease;
-use crate::neighbor::NeighborRef;
+use crate::path::PathRef;
 use crate::tcp::tracking::Tracking;
-use crate::verdict::{EndReason, Port, SessionState, SessionView, Time};
+use crate::verdict::{EndReason, SessionState, SessionView, Time};
 
 /// One of the two directions of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,48 +69,41 @@ impl Kind {
     }
 }
 
-/// One direction on the wire: two cache lines, the first to find it, the second to send it on.
+/// One direction on the wire, a cache line.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Side {
     /// The flow as it arrives.
     pub(crate) key: Key,
     /// Packets and bytes.
     pub(crate) counts: (u64, u64),
-    /// Generation of the tables that `port` and the next hop come from.
-    pub(crate) generation: u32,
-    /// Where it leaves.
-    pub(crate) port: Port,
-    pub(crate) neighbor: NeighborRef,
-    pub(crate) mtu_bytes: u16,
-    pub(crate) rewrite: Rewrite,
+    /// The way on; [`PathRef::NONE`] until it is looked up in the tables of the session's generation.
+    pub(crate) path: PathRef,
+    /// What translation does to checksums.
+    pub(crate) change: Change,
 }
 
-/// Whom a frame is sent to on its link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextHop {
-    /// Whoever has this address.
-    Address(IpAddr),
-    /// This station: where the client's own packets came from, when no route leads back there.
-    Station(Mac),
-}
-
-/// Both directions of a conversation. What each packet needs comes first, a cache line for the session
-/// and two for the packet's direction; a million sessions do not fit a cache.
+/// Both directions of a conversation, as far as packets need them.
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Session {
-    /// Unused slots keep their last content with this off.
-    pub(crate) live: bool,
-    pub(crate) state: SessionState,
-    pub(crate) kind: Kind,
+    pub(crate) sides: [Side; 2],
+    pub(crate) last: Time,
+    timeout_ms: u32,
     /// Generation of the tables its rule comes from.
     pub(crate) generation: u32,
-    pub(crate) last: Time,
-    pub(crate) timeout: u64,
+    /// Unused slots keep their last content with this off.
+    pub(crate) live: bool,
+    /// Whether packets leave with other addresses or ports than they came with.
+    pub(crate) translated: bool,
+    pub(crate) state: SessionState,
+    pub(crate) kind: Kind,
     pub(crate) tcp: Tracking,
-    pub(crate) sides: [Side; 2],
-    pub(crate) next_hops: [NextHop; 2],
+}
+
+/// What the engine knows of a conversation beyond what its packets need.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
     pub(crate) id: u64,
     pub(crate) start: Time,
     pub(crate) ingress: IfaceId,
@@ -127,7 +121,28 @@ pub(crate) struct Session {
     pub(crate) steered: bool,
 }
 
+/// Nanoseconds in the unit timeouts are kept in.
+const MILLISECOND: u64 = 1_000_000;
+
 impl Session {
+    /// One that begins now; the keys say what packets of each direction look like when they arrive.
+    pub(crate) fn new(client: Key, server: Key, generation: u32, now: Time, timeout: u64) -> Self {
+        let side = |key| Side { key, counts: (0, 0), path: PathRef::NONE, change: Change::default() };
+        let mut session = Self {
+            sides: [side(client), side(server)],
+            last: now,
+            timeout_ms: 0,
+            generation,
+            live: true,
+            translated: false,
+            state: SessionState::Opening,
+            kind: Kind::Forward,
+            tcp: Tracking::default(),
+        };
+        session.set_timeout(timeout);
+        session
+    }
+
     pub(crate) fn client(&self) -> Key {
         self.sides[0].key
     }
@@ -136,30 +151,55 @@ impl Session {
         self.sides[1].key
     }
 
+    /// The server's packets look like this; what translation changes follows from it.
+    pub(crate) fn set_server(&mut self, server: Key) {
+        self.sides[1].key = server;
+        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+            let (old, new) = (self.sides[direction.index()].key.tuple(), self.leaving(direction));
+            self.sides[direction.index()].change = Change::new(&old, &new);
+            self.translated = old != new;
+        }
+    }
+
+    /// What packets of a direction say when they leave: they are answered by those of the other one.
+    #[inline]
+    pub(crate) fn leaving(&self, direction: Direction) -> Tuple {
+        self.sides[direction.other().index()].key.answered()
+    }
+
+    /// Nanoseconds the session may be silent, to the millisecond.
+    #[inline]
+    pub(crate) fn timeout(&self) -> u64 {
+        u64::from(self.timeout_ms) * MILLISECOND
+    }
+
+    /// Up to 49 days.
+    #[inline]
+    pub(crate) fn set_timeout(&mut self, nanoseconds: u64) {
+        self.timeout_ms = u32::try_from(nanoseconds / MILLISECOND).unwrap_or(u32::MAX);
+    }
+
+    #[inline]
     pub(crate) fn expires(&self) -> Time {
-        self.last.after(self.timeout)
+        self.last.after(self.timeout())
     }
 
-    /// The rule's action; what a rematch made of it, for a session refused later.
-    pub(crate) fn action(&self) -> Action {
-        self.verdict.action
-    }
-
-    pub(crate) fn view(&self) -> SessionView {
+    pub(crate) fn view(&self, record: &Record) -> SessionView {
         let [client, server] = &self.sides;
         SessionView {
-            id: self.id,
+            id: record.id,
             state: self.state,
             client: client.key.flow(),
             server: server.key.flow(),
-            ingress: self.ingress,
-            egress: Some(self.egress),
-            from: self.from,
-            to: self.to,
-            rule: self.rule,
-            nat_rule: self.nat_rule,
-            action: self.action(),
-            start: self.start,
+            ingress: record.ingress,
+            egress: Some(record.egress),
+            from: record.from,
+            to: record.to,
+            rule: record.rule,
+            nat_rule: record.nat_rule,
+            // What a rematch made of it, for a session refused later.
+            action: record.verdict.action,
+            start: record.start,
             last: self.last,
             expires: self.expires(),
             sent: client.counts,
@@ -174,8 +214,9 @@ mod tests {
 
     #[test]
     fn what_packets_need_is_where_the_cache_wants_it() {
-        assert_eq!(std::mem::offset_of!(Session, sides), 64);
-        assert_eq!(size_of::<Side>(), 128);
-        assert!(size_of::<Session>() <= 512, "{} bytes a session", size_of::<Session>());
+        assert_eq!(size_of::<Side>(), 64);
+        assert_eq!(std::mem::offset_of!(Session, last), 128);
+        assert_eq!(size_of::<Session>(), 192, "three cache lines");
+        assert!(size_of::<Record>() <= 104, "{} bytes of record a session", size_of::<Record>());
     }
 }

@@ -1,7 +1,9 @@
 //! Which session does this flow belong to?
 //!
-//! Sessions live in a slab of fixed capacity; an index of keyed hashes finds them by either direction.
-//! Index entries carry half of the hash, so that a probe touches the slab only for the session it wants.
+//! Sessions and their records live in two slabs of the same positions; an index of keyed hashes finds
+//! them by either direction. Index entries carry half of the hash, so that a probe touches the slab only
+//! for the session it wants. All three have their room from the start: the kernel gives memory when it
+//! is first used, and no growth ever copies a table while packets wait.
 
 use std::ops::{Index, IndexMut};
 
@@ -9,16 +11,14 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use crate::key::Key;
-use crate::session::{Direction, Session};
+use crate::session::{Direction, Record, Session};
+use crate::verdict::SessionView;
 
 /// Position of a session in the slab.
 pub(crate) type Slot = u32;
 
 /// Slots are 31 bits, because an index entry keeps the direction beside them.
 const SLOTS_MAX: usize = 1 << 31;
-
-/// Sessions room is reserved for at the start; beyond that the tables grow in steps.
-const RESERVED_MAX: usize = 1 << 20;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -41,6 +41,7 @@ impl Entry {
 pub(crate) struct Table {
     index: HashTable<Entry>,
     slots: Vec<Session>,
+    records: Vec<Record>,
     free: Vec<Slot>,
     hasher: RandomState,
     max: usize,
@@ -49,10 +50,10 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new(max: usize, seed: u64) -> Self {
         let max = max.min(SLOTS_MAX);
-        let reserved = max.min(RESERVED_MAX);
         Self {
-            index: HashTable::with_capacity(reserved * 2),
-            slots: Vec::with_capacity(reserved),
+            index: HashTable::with_capacity(max * 2),
+            slots: Vec::with_capacity(max),
+            records: Vec::with_capacity(max),
             free: Vec::new(),
             hasher: RandomState::with_seeds(seed, !seed, seed.rotate_left(17), seed.rotate_left(41)),
             max,
@@ -85,14 +86,16 @@ impl Table {
     }
 
     /// Takes a session in; the caller has checked that there is room and that its keys are new.
-    pub(crate) fn insert(&mut self, session: Session) -> Slot {
+    pub(crate) fn insert(&mut self, session: Session, record: Record) -> Slot {
         let slot = match self.free.pop() {
             Some(slot) => {
                 self[slot] = session;
+                *self.record_mut(slot) = record;
                 slot
             }
             None => {
                 self.slots.push(session);
+                self.records.push(record);
                 (self.slots.len() - 1) as Slot
             }
         };
@@ -116,8 +119,28 @@ impl Table {
         self.free.push(slot);
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.slots.iter().filter(|session| session.live)
+    /// All sessions as they are shown.
+    pub(crate) fn views(&self) -> impl Iterator<Item = SessionView> {
+        let live = self.slots.iter().zip(&self.records).filter(|(session, _)| session.live);
+        live.map(|(session, record)| session.view(record))
+    }
+
+    pub(crate) fn view(&self, slot: Slot) -> SessionView {
+        self[slot].view(self.record(slot))
+    }
+
+    pub(crate) fn record(&self, slot: Slot) -> &Record {
+        &self.records[slot as usize]
+    }
+
+    pub(crate) fn record_mut(&mut self, slot: Slot) -> &mut Record {
+        &mut self.records[slot as usize]
+    }
+
+    /// The id of a live session's record.
+    pub(crate) fn slot_of(&self, id: u64) -> Option<Slot> {
+        let found = self.records.iter().zip(&self.slots).position(|(record, session)| record.id == id && session.live);
+        found.map(|slot| slot as Slot)
     }
 
     #[inline]

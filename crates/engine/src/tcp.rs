@@ -27,14 +27,15 @@ impl Engine {
         match session.tcp.follow(direction, &tcp) {
             Judgement::Pass => {}
             Judgement::Refuse => return drop(DropReason::TcpState),
-            Judgement::Reset(reason) => session.end = Some(reason),
-            Judgement::Finished => session.end = Some(EndReason::TcpFin),
+            Judgement::Reset(reason) => self.table.record_mut(slot).end = Some(reason),
+            Judgement::Finished => self.table.record_mut(slot).end = Some(EndReason::TcpFin),
             Judgement::Reopen => return Ok(false),
         }
+        let session = &mut self.table[slot];
         session.state = session.tcp.state();
         let timeout = session.tcp.timeout(&self.settings.timeouts);
-        if timeout != session.timeout {
-            session.timeout = timeout;
+        if timeout != session.timeout() {
+            session.set_timeout(timeout);
             session.last = self.now;
             let expires = session.expires();
             self.wheel.schedule(slot, expires);

@@ -33,11 +33,12 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Self {
+    /// One for up to so many sessions.
+    pub(crate) fn new(max: usize) -> Self {
         Self {
             heads: vec![NONE; TICKS as usize],
             occupied: vec![0; (TICKS / 64) as usize],
-            links: Vec::new(),
+            links: Vec::with_capacity(max),
             current: 0,
             len: 0,
         }
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn sessions_come_up_after_their_time_and_within_a_tick() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::new(100);
         for slot in 0..100 {
             wheel.schedule(slot, Time(u64::from(slot) * SECOND));
         }
@@ -158,9 +159,9 @@ mod tests {
 
     #[test]
     fn next_due_is_when_something_is_due() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::new(100);
         for start in [0, 77, 5000, 9999] {
-            let mut wheel_at = Wheel::new();
+            let mut wheel_at = Wheel::new(100);
             assert_eq!(due(&mut wheel_at, start), []);
             wheel_at.schedule(7, Time((start + 3600) * SECOND));
             let next = wheel_at.next_due().unwrap();
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_time_beyond_the_wheel_is_asked_once_per_turn() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::new(100);
         wheel.schedule(1, Time(100_000 * SECOND));
         let first = wheel.next_due().unwrap();
         assert!(first.0 > 4000 * SECOND && first.0 < 5000 * SECOND);

@@ -1,11 +1,11 @@
 //! How do addresses, ports and TTL change in place, with every checksum kept right?
 //!
-//! A [`Rewrite`] is computed once for a direction of a session: applying it is a few stores and at most
+//! A [`Change`] is computed once for a direction of a session: applying it is a few stores and at most
 //! two additions. Checksums that were wrong stay wrong, so that corruption is never hidden.
 
 use std::net::IpAddr;
 
-use crate::bytes::{put, put_u16, u16_at};
+use crate::bytes::{put_address, put_u16, u16_at};
 use crate::checksum::{self, Delta};
 use crate::parse::{Embedded, ICMP, ICMPV6, Packet, TCP, UDP, checksum_field};
 
@@ -23,99 +23,58 @@ pub struct Tuple {
     pub destination_port: u16,
 }
 
-/// What changes in each packet of one direction. Small, because there are two for each session.
-#[derive(Clone, Copy, Debug)]
-pub struct Rewrite {
-    /// IPv4 addresses in their first four bytes.
-    source: [u8; 16],
-    destination: [u8; 16],
-    source_port: u16,
-    destination_port: u16,
+/// What the checksums of each packet of one direction gain. Four bytes, because there are two for each
+/// session; the addresses and ports themselves stand in the key of the other direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
     addresses: Delta,
     ports: Delta,
-    changes: u8,
 }
 
-const V4: u8 = 1;
-const ADDRESSES_CHANGE: u8 = 2;
-const PORTS_CHANGE: u8 = 4;
-
-impl Rewrite {
+impl Change {
     /// From what arrives to what leaves; both of one family.
-    pub fn new(old: Tuple, new: Tuple) -> Self {
-        let mut changes = if new.source.is_ipv4() { V4 } else { 0 };
+    pub fn new(old: &Tuple, new: &Tuple) -> Self {
+        let (mut addresses, mut ports) = (Delta::default(), Delta::default());
         if (old.source, old.destination) != (new.source, new.destination) {
-            changes |= ADDRESSES_CHANGE;
+            addresses = Delta::address(old.source, new.source).and(Delta::address(old.destination, new.destination));
         }
         if (old.source_port, old.destination_port) != (new.source_port, new.destination_port) {
-            changes |= PORTS_CHANGE;
+            ports = Delta::word(old.source_port, new.source_port)
+                .and(Delta::word(old.destination_port, new.destination_port));
         }
-        Self {
-            source: octets(new.source),
-            destination: octets(new.destination),
-            source_port: new.source_port,
-            destination_port: new.destination_port,
-            addresses: Delta::address(old.source, new.source).and(Delta::address(old.destination, new.destination)),
-            ports: Delta::word(old.source_port, new.source_port)
-                .and(Delta::word(old.destination_port, new.destination_port)),
-            changes,
-        }
+        Self { addresses, ports }
     }
 
-    /// Whether packets leave as they came.
-    pub fn is_identity(&self) -> bool {
-        self.changes & (ADDRESSES_CHANGE | PORTS_CHANGE) == 0
-    }
-
-    /// What packets say afterwards.
-    pub fn result(&self) -> Tuple {
-        let address = |octets: [u8; 16]| {
-            let [a, b, c, d, ..] = octets;
-            if self.changes & V4 != 0 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(octets) }
-        };
-        Tuple {
-            source: address(self.source),
-            destination: address(self.destination),
-            source_port: self.source_port,
-            destination_port: self.destination_port,
-        }
-    }
-
-    /// Rewrites a packet whose addresses and ports are the old tuple's.
+    /// Rewrites a packet whose addresses and ports are the old tuple's to say the new one.
     #[inline]
-    pub fn apply(&self, frame: &mut [u8], packet: &Packet) {
-        if self.is_identity() {
-            return;
-        }
-        if self.changes & ADDRESSES_CHANGE != 0 {
-            self.apply_addresses(frame, packet);
-        }
+    pub fn apply(self, frame: &mut [u8], packet: &Packet, new: &Tuple) {
+        self.apply_addresses(frame, packet, new);
         let at = packet.transport;
         match packet.protocol {
             TCP | UDP => {
-                put_u16(frame, at, self.source_port);
-                put_u16(frame, at + 2, self.destination_port);
+                put_u16(frame, at, new.source_port);
+                put_u16(frame, at + 2, new.destination_port);
             }
-            ICMP | ICMPV6 => put_u16(frame, at + 4, self.source_port),
+            ICMP | ICMPV6 => put_u16(frame, at + 4, new.source_port),
             _ => return,
         }
         self.fix_transport(frame, packet);
     }
 
     /// Rewrites only the addresses: for packets without ports, such as ICMP errors.
-    pub fn apply_addresses(&self, frame: &mut [u8], packet: &Packet) {
+    #[inline]
+    pub fn apply_addresses(self, frame: &mut [u8], packet: &Packet, new: &Tuple) {
         if packet.is_v4() {
-            let (source, destination) = (self.source.first_chunk::<4>(), self.destination.first_chunk::<4>());
-            put(frame, packet.network + 12, source.map_or(&[], |octets| octets));
-            put(frame, packet.network + 16, destination.map_or(&[], |octets| octets));
+            put_address(frame, packet.network + 12, new.source);
+            put_address(frame, packet.network + 16, new.destination);
             self.addresses.apply(frame, packet.network + 10);
         } else {
-            put(frame, packet.network + 8, &self.source);
-            put(frame, packet.network + 24, &self.destination);
+            put_address(frame, packet.network + 8, new.source);
+            put_address(frame, packet.network + 24, new.destination);
         }
     }
 
-    fn fix_transport(&self, frame: &mut [u8], packet: &Packet) {
+    fn fix_transport(self, frame: &mut [u8], packet: &Packet) {
         let Some(field) = checksum_field(packet.protocol) else { return };
         let at = packet.transport + field;
         let old = u16_at(frame, at);
@@ -152,8 +111,8 @@ pub fn embedded(frame: &mut [u8], packet: &Packet, quoted: &Embedded, new: &Tupl
         source_port: quoted.source_port,
         destination_port: quoted.destination_port,
     };
-    let change = Rewrite::new(old, *new);
-    change.apply_addresses(frame, &Packet { network: quoted.network, ..*packet });
+    let change = Change::new(&old, new);
+    change.apply_addresses(frame, &Packet { network: quoted.network, ..*packet }, new);
     let at = quoted.transport;
     match quoted.protocol {
         TCP | UDP => {
@@ -197,17 +156,6 @@ fn icmp_checksum(frame: &[u8], packet: &Packet) -> u16 {
     let source = crate::bytes::ipv6_at(frame, packet.network + 8);
     let destination = crate::bytes::ipv6_at(frame, packet.network + 24);
     checksum::transport(source.into(), destination.into(), ICMPV6, message)
-}
-
-/// The bytes of an address; IPv4 in the first four.
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        }
-        IpAddr::V6(v6) => v6.octets(),
-    }
 }
 
 /// A UDP checksum of 0 over IPv4 means none was made; a computed 0 is sent as 0xffff (RFC 768).

@@ -9,7 +9,7 @@ use bartizan_packet::checksum;
 use bartizan_packet::frame::{Checksum, Meta, Segmentation};
 use bartizan_packet::ndp::Message;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, checksum_field, parse};
-use bartizan_packet::rewrite::{self, Rewrite, Tuple};
+use bartizan_packet::rewrite::{self, Change, Tuple};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 
@@ -136,7 +136,7 @@ proptest! {
     fn a_rewritten_packet_is_the_one_built_anew((flow, new) in flow()) {
         let mut bytes = build(&flow);
         let packet = read(&bytes, Meta::default());
-        Rewrite::new(flow.tuple, new).apply(&mut bytes, &packet);
+        Change::new(&flow.tuple, &new).apply(&mut bytes, &packet, &new);
         rewrite::hop(&mut bytes, &packet);
         let expected = rebuilt(&Flow { ttl: flow.ttl - 1, ..flow.clone() }, new);
         prop_assert_eq!(bytes, expected);
@@ -151,7 +151,7 @@ proptest! {
         let meta = make_partial(&mut bytes, &packet);
         let packet = read(&bytes, meta);
         prop_assert!(packet.partial);
-        Rewrite::new(flow.tuple, new).apply(&mut bytes, &packet);
+        Change::new(&flow.tuple, &new).apply(&mut bytes, &packet, &new);
         let mut expected = rebuilt(&flow, new);
         let there = read(&expected, Meta::default());
         make_partial(&mut expected, &there);
@@ -163,9 +163,9 @@ proptest! {
         let original = build(&flow);
         let mut bytes = original.clone();
         let packet = read(&bytes, Meta::default());
-        Rewrite::new(flow.tuple, new).apply(&mut bytes, &packet);
+        Change::new(&flow.tuple, &new).apply(&mut bytes, &packet, &new);
         let packet = read(&bytes, Meta::default());
-        Rewrite::new(new, flow.tuple).apply(&mut bytes, &packet);
+        Change::new(&new, &flow.tuple).apply(&mut bytes, &packet, &flow.tuple);
         prop_assert_eq!(bytes, original);
     }
 
