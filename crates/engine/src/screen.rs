@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_packet::parse::{Layer4, Packet};
-use bartizan_policy::tables::{IfaceId, Route, RouterId};
+use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
@@ -34,7 +34,8 @@ impl Engine {
         if is_link_local(packet.source) || is_link_local(packet.destination) {
             return self.screen_link_local(arrival, iface, packet);
         }
-        let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source));
+        let among = Among::Interface(iface);
+        let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &among));
         let Some(back) = back else { return drop(DropReason::NoRoute) };
         if matches!(back, Route::Local { .. }) {
             return drop(DropReason::Spoofed);
