@@ -283,6 +283,8 @@ impl Core {
         let Some(mut slot) = Slot::new(bytes) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
+        // A reassembled datagram; the offload header has no place for this.
+        frame.meta.fragment_bytes = meta.fragment_bytes;
         match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
             Verdict::Transmit(to) => {
                 let meta = frame.meta;
@@ -341,6 +343,7 @@ impl Core {
                         self.logs.lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
+                Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
                 }

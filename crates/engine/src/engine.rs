@@ -10,6 +10,7 @@ use bartizan_packet::oddity::Oddities;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 
 use crate::counters::Counters;
+use crate::fragments::reassembly::Reassembly;
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -39,6 +40,7 @@ pub struct Engine {
     pub(crate) wheel: Wheel,
     pub(crate) pools: Pools,
     pub(crate) neighbors: Neighbors,
+    pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
@@ -55,6 +57,8 @@ pub struct Engine {
     /// the server sees what it would see without translation.
     pub(crate) reopened: Option<Lease>,
     pub(crate) random: u64,
+    /// Identifications given to datagrams so far.
+    pub(crate) identifications: u16,
     shutting_down: Option<Slot>,
 }
 
@@ -86,6 +90,7 @@ impl Engine {
             wheel: Wheel::new(settings.sessions_max),
             pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
             neighbors: Neighbors::new(limits, seed),
+            reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
@@ -99,6 +104,7 @@ impl Engine {
             session_serial: 0,
             reopened: None,
             random: seed,
+            identifications: seed as u16,
             shutting_down: None,
             settings,
         }
@@ -169,6 +175,7 @@ impl Engine {
         self.advance(now);
         self.expire_sessions();
         self.expire_neighbors();
+        self.reassembly.expire(self.now, &mut self.counters);
         self.sweep_sessions();
     }
 
@@ -177,7 +184,8 @@ impl Engine {
         let sweep = self.sweep.is_pending().then_some((self.now, "sessions to ask again"));
         let sessions = self.wheel.next_due().map(|due| (due, "sessions to age out"));
         let neighbors = self.neighbors.next_due().map(|due| (due, "neighbours to ask"));
-        [sweep, sessions, neighbors].into_iter().flatten().min()
+        let fragments = self.reassembly.next_due().map(|due| (due, "fragments to give up"));
+        [sweep, sessions, neighbors, fragments].into_iter().flatten().min()
     }
 
     /// A frame the engine made, or kept until a neighbour was known.

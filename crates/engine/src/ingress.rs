@@ -8,6 +8,7 @@ use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::ethernet::{self, Mac};
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::ndp;
+use bartizan_packet::oddity::{Oddities, Oddity};
 use bartizan_packet::parse::{ICMPV6, Layer4, Malformed, Packet, Parsed};
 use bartizan_policy::tables::IfaceId;
 
@@ -34,6 +35,16 @@ pub(crate) fn malformed(malformed: Malformed) -> DropReason {
         Malformed::Checksum => DropReason::BadChecksum,
         Malformed::Truncated | Malformed::Header | Malformed::Extensions | Malformed::Offload => DropReason::Malformed,
     }
+}
+
+/// What of a packet is refused. A datagram that was put together still has the fragment header it needed.
+#[inline]
+fn refused_oddity(frame: &Frame<'_>, packet: &Packet, refused: Oddities) -> Option<Oddity> {
+    let mut found = packet.oddities.of(refused);
+    if frame.meta.fragment_bytes != 0 {
+        found.remove(Oddity::NeedlessFragmentHeader);
+    }
+    found.first()
 }
 
 impl Engine {
@@ -68,6 +79,10 @@ impl Engine {
         let discovery = Layer4::IcmpOther { kind: ndp::SOLICITATION };
         let advertisement = Layer4::IcmpOther { kind: ndp::ADVERTISEMENT };
         if packet.protocol == ICMPV6 && (packet.layer4 == discovery || packet.layer4 == advertisement) {
+            // RFC 6980: never in fragments.
+            if frame.meta.fragment_bytes != 0 {
+                return drop(DropReason::BadNeighborMessage);
+            }
             return Err(self.handle_ndp(port, mac, frame.bytes, packet));
         }
         if is_group(packet.destination) {
@@ -77,12 +92,9 @@ impl Engine {
             return drop(DropReason::NotForUs);
         }
         if let Some((zone, refused)) = protected
-            && let Some(oddity) = packet.oddities.of(refused).first()
+            && let Some(oddity) = refused_oddity(frame, packet, refused)
         {
             return self.refuse_oddity(zone, oddity, wire.0);
-        }
-        if packet.fragment {
-            return drop(DropReason::Fragment);
         }
         if packet.source_routed {
             return drop(DropReason::SourceRoute);

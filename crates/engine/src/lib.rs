@@ -10,6 +10,7 @@ pub mod counters;
 mod decide;
 pub mod engine;
 mod forward;
+mod fragments;
 mod hop;
 mod host;
 mod icmp;

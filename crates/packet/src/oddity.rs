@@ -94,6 +94,11 @@ impl Oddities {
         self.0 |= 1 << oddity as u8;
     }
 
+    /// Takes one away.
+    pub fn remove(&mut self, oddity: Oddity) {
+        self.0 &= !(1 << oddity as u8);
+    }
+
     /// Adds one on a condition.
     pub(crate) fn insert_if(&mut self, condition: bool, oddity: Oddity) {
         self.0 |= u32::from(condition) << oddity as u8;
