@@ -16,7 +16,7 @@ use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
-use crate::protection::{Protection, ProtectionView};
+use crate::protection::{BlockView, Protection, ProtectionView};
 use crate::rematch::Sweep;
 use crate::settings::Settings;
 use crate::steer::Steering;
@@ -99,7 +99,7 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
-            protection: Protection::default(),
+            protection: Protection::new(seed),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -140,7 +140,7 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
-        self.protection.install(&tables);
+        self.protection.install(&tables, &self.settings.limits);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -167,6 +167,7 @@ impl Engine {
             }
             PeerMessage::Steer { .. } => {}
             PeerMessage::Unsteer { flow, owner } => self.steering.remove(&flow, owner),
+            PeerMessage::Block(block) => self.block(&block),
         }
     }
 
@@ -217,8 +218,19 @@ impl Engine {
     }
 
     /// What the protection of a zone has done; `None` for a zone that never was.
-    pub fn protection(&self, zone: ZoneId) -> Option<ProtectionView> {
-        self.protection.view(zone)
+    pub fn protection(&self, zone: ZoneId, now: Time) -> Option<ProtectionView> {
+        self.protection.view(zone, self.now.max(now))
+    }
+
+    /// Sources that are blocked for a scan.
+    pub fn blocks(&self, now: Time) -> impl Iterator<Item = BlockView> {
+        self.protection.blocks(self.now.max(now))
+    }
+
+    /// Ends the blocks that `chosen` picks; gives back how many.
+    pub fn unblock(&mut self, chosen: impl FnMut(&BlockView) -> bool, now: Time) -> usize {
+        self.advance(now);
+        self.protection.unblock(chosen, self.now)
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.

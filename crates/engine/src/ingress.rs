@@ -91,10 +91,13 @@ impl Engine {
         if to_group {
             return drop(DropReason::NotForUs);
         }
-        if let Some((zone, refused)) = protected
-            && let Some(oddity) = refused_oddity(frame, packet, refused)
-        {
-            return self.refuse_oddity(zone, oddity, wire.0);
+        if let Some((zone, refused)) = protected {
+            if let Some(oddity) = refused_oddity(frame, packet, refused) {
+                return self.refuse_oddity(zone, oddity, wire.0);
+            }
+            if self.protection.is_blocked(zone, packet, self.now) {
+                return self.refuse_blocked(zone, wire.0);
+            }
         }
         if packet.source_routed {
             return drop(DropReason::SourceRoute);

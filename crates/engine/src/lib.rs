@@ -24,7 +24,7 @@ mod neighbor;
 mod outbox;
 mod path;
 pub mod pipeline;
-mod protection;
+pub mod protection;
 mod reject;
 mod rematch;
 mod rewrite;
@@ -39,5 +39,4 @@ pub mod verdict;
 
 pub use counters::Counters;
 pub use engine::Engine;
-pub use protection::ProtectionView;
 pub use settings::{LocalLink, Settings};

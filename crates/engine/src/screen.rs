@@ -34,6 +34,7 @@ impl Engine {
         if is_link_local(packet.source) || is_link_local(packet.destination) {
             return self.screen_link_local(arrival, iface, packet);
         }
+        self.admit(iface, packet)?;
         let among = Among::Interface(iface);
         let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &among));
         let Some(back) = back else { return drop(DropReason::NoRoute) };

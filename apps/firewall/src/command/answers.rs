@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod protection;
 mod sessions;
 mod values;
 
@@ -32,6 +33,9 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
+        ["show", "zone-protection", ..] => protection::zones(command, firewall).await,
+        ["show", "dos-block-table", ..] => protection::blocks(firewall).await,
+        ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {

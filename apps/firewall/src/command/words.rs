@@ -72,6 +72,9 @@ const FILTER: &[Node] = &[node(
 const SESSION: &[Node] =
     &[node("all", "all sessions", Then::Words(FILTER, true)), node("id", "one session", Then::Value("ID"))];
 
+const UNBLOCK: &[Node] =
+    &[node("all", "of everybody", Then::End), node("source", "of one address or network", Then::Value("ADDRESS"))];
+
 const SHOW: &[Node] = &[
     node(
         "session",
@@ -89,6 +92,12 @@ const SHOW: &[Node] = &[
     node("routing", "routing", Then::Words(ROUTING, false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
+    node(
+        "zone-protection",
+        "what zone protection has done",
+        Then::Words(&[node("zone", "in one zone", Then::Value("ZONE"))], true),
+    ),
+    node("dos-block-table", "blocked sources", Then::Words(&[node("all", "all of them", Then::End)], true)),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
@@ -166,7 +175,13 @@ const ROOT: &[Node] = &[
     node(
         "clear",
         "remove something",
-        Then::Words(&[node("session", "end sessions", Then::Words(SESSION, false))], false),
+        Then::Words(
+            &[
+                node("session", "end sessions", Then::Words(SESSION, false)),
+                node("dos-block-table", "end blocks", Then::Words(UNBLOCK, false)),
+            ],
+            false,
+        ),
     ),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
 ];

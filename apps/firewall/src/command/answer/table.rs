@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, NatMatch, Session, Sessions};
+use super::{Answer, Direction, Fib, NatMatch, Session, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -89,6 +89,9 @@ pub(super) fn render(answer: &Answer) -> String {
         }
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
+        Answer::ZoneProtection(zones) => protection::zones_text(zones),
+        Answer::Blocks(blocks) => protection::blocks_text(blocks),
+        Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
         Answer::Explained(explained) => {
             let mut text = table(
@@ -224,7 +227,7 @@ fn pairs(pairs: &[(&str, String)]) -> String {
     })
 }
 
-fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut widths: Vec<usize> = header.iter().map(|name| name.len()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
