@@ -28,6 +28,7 @@ use crate::port::claim::Claim;
 use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
+use crate::worker::Line;
 use crate::{hex, responder, snippet};
 
 /// How long the last logs may take to reach the manager.

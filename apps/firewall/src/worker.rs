@@ -162,7 +162,8 @@ impl Worker {
 
     /// Runs until told to stop; sessions that are still open then are logged as ended.
     pub fn run(mut self) {
-        let mut poll = PollSet::new(self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
+        let mut poll =
+            PollSet::new(self.receivers.iter().filter_map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
         let mut last_work = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
@@ -239,7 +240,7 @@ impl Worker {
         bell.clear();
         while let Some(fd) = poll.take_failed() {
             for (receiver, port) in self.receivers.iter_mut().zip(&self.core.ports) {
-                if receiver.fd() == fd
+                if receiver.fd() == Some(fd)
                     && let Some(error) = receiver.take_error()
                 {
                     warn!("{port:?}: {error}");

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
 use bartizan_packet::oddity::Oddities;
+use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
+use crate::hits::{Hits, RuleBase};
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -46,6 +48,7 @@ pub struct Engine {
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
+    pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
@@ -96,6 +99,7 @@ impl Engine {
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             counters: Counters::default(),
+            hits: Hits::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
@@ -141,6 +145,7 @@ impl Engine {
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
         self.protection.install(&tables, &self.settings.limits);
+        self.hits.cover(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -207,6 +212,17 @@ impl Engine {
         &self.counters
     }
 
+    /// How often each rule decided.
+    pub fn hits(&self) -> &Hits {
+        &self.hits
+    }
+
+    /// Forgets how often the rules decided that `chosen` picks by id.
+    pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
+        self.advance(now);
+        self.hits.clear(base, chosen, self.now);
+    }
+
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.table.views()
@@ -231,6 +247,16 @@ impl Engine {
     pub fn unblock(&mut self, chosen: impl FnMut(&BlockView) -> bool, now: Time) -> usize {
         self.advance(now);
         self.protection.unblock(chosen, self.now)
+    }
+
+    /// The session that a packet of this port belongs to.
+    pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
+        let router = match port {
+            Port::Data(iface) => self.links.get(iface.index())?.router?,
+            Port::Local => crate::key::LOCAL_ROUTER,
+        };
+        let (slot, _) = self.table.find(&crate::key::Key::of(packet, router))?;
+        Some(self.table.view(slot))
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.

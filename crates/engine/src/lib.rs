@@ -11,6 +11,7 @@ mod decide;
 pub mod engine;
 mod forward;
 mod fragments;
+pub mod hits;
 mod hop;
 mod host;
 mod icmp;

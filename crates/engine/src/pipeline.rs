@@ -135,6 +135,7 @@ impl Engine {
             return self.reply_to_echo(arrival, frame, packet);
         }
         let decision = self.decide(iface, packet)?;
+        self.hits.count(&decision.0, self.now);
         if decision.refuses() {
             return self.refuse(arrival, iface, frame, packet, key, &decision);
         }

@@ -1,6 +1,7 @@
 //! What is the answer to a command?
 
 mod protection;
+mod rules;
 mod sessions;
 mod values;
 
@@ -37,6 +38,8 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "dos-block-table", ..] => protection::blocks(firewall).await,
         ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
+        ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
+        ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;
