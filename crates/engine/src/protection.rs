@@ -243,21 +243,24 @@ impl Engine {
         let (now, workers) = (self.now, self.settings.workers);
         let found = self.protection.scans.watch(zone, scans, packet, workers, now);
         self.counters.scan_evictions = self.protection.scans.evicted;
-        let Some(Found { kind, targets, action, news, block }) = found else { return Ok(()) };
-        if news {
-            if let Some(state) = self.protection.zones.get_mut(zone.index()) {
-                state.counts.scans[kind as usize] += 1;
+        let mut blocked = false;
+        for Found { kind, targets, action, news, block } in found.into_iter().flatten() {
+            if news {
+                if let Some(state) = self.protection.zones.get_mut(zone.index()) {
+                    state.counts.scans[kind as usize] += 1;
+                }
+                let (source, destination) = (packet.source, packet.destination);
+                self.alarm(zone, Threat::Scan { kind, source, destination, targets, action });
             }
-            let (source, destination) = (packet.source, packet.destination);
-            self.alarm(zone, Threat::Scan { kind, source, destination, targets, action });
+            let Some((source, destination, until)) = block else { continue };
+            let view = BlockView { zone, source, destination, kind, until };
+            self.block(&view);
+            if workers > 1 {
+                self.outbox.tell(None, PeerMessage::Block(view), &mut self.counters);
+            }
+            blocked = true;
         }
-        let Some((source, destination, until)) = block else { return Ok(()) };
-        let view = BlockView { zone, source, destination, kind, until };
-        self.block(&view);
-        if workers > 1 {
-            self.outbox.tell(None, PeerMessage::Block(view), &mut self.counters);
-        }
-        self.refuse_blocked(zone, 1)
+        if blocked { self.refuse_blocked(zone, 1) } else { Ok(()) }
     }
 
     /// Drops what a source sends from now on.

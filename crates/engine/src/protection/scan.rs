@@ -101,8 +101,8 @@ impl Scans {
         self.blocks.reserve(limits.blocked_sources);
     }
 
-    /// Counts the first packet of a flow; what it completes, if it completes a scan. One of `workers` sees
-    /// only its share of the targets.
+    /// Counts the first packet of a flow; the scans that it completes, of ports and of hosts. One of `workers`
+    /// sees only its share of the targets.
     pub(crate) fn watch(
         &mut self,
         zone: ZoneId,
@@ -110,23 +110,22 @@ impl Scans {
         packet: &Packet,
         workers: u16,
         now: Time,
-    ) -> Option<Found> {
+    ) -> [Option<Found>; 2] {
         let ports = match packet.layer4 {
             Layer4::Tcp(_) => Some(ScanKind::TcpPorts),
             Layer4::Ports { .. } if packet.protocol == UDP => Some(ScanKind::UdpPorts),
             _ => None,
         };
         let (_, port) = packet.ports();
-        let mut found = None;
-        for (kind, destination, port) in [(ports, Some(packet.destination), port), (Some(ScanKind::Hosts), None, 0)] {
-            let Some(kind) = kind else { continue };
-            let Some(scan) = scans[kind as usize] else { continue };
+        let watched = [(ports, Some(packet.destination), port), (Some(ScanKind::Hosts), None, 0)];
+        watched.map(|(kind, destination, port)| {
+            let kind = kind?;
+            let scan = scans[kind as usize]?;
             let scanner = Scanner { zone, kind, source: packet.source, destination };
             let target = Target { scanner, host: packet.destination, port };
-            let completed = self.count(&scan, target, workers, now);
-            found = found.or(completed.filter(|found| found.action != ScanAction::Allow));
-        }
-        found
+            let found = self.count(&scan, target, workers, now);
+            found.filter(|found| found.action != ScanAction::Allow)
+        })
     }
 
     /// Whether packets of somebody are dropped at all.
