@@ -68,7 +68,7 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     let router = ingress.router.ok_or(DropCause::NoRouter)?;
     trace.ingress(from, router);
 
-    let original = tables.route(router, flow.destination);
+    let original = tables.way(ingress, router, flow.destination);
     let egress = interface_of(original);
     let original_zone = zone_of(tables, egress);
     trace.original_route(router, flow.destination, original, original_zone);
@@ -88,7 +88,7 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     let destination_nat = translated.as_ref().and_then(|translated| translated.destination);
     let route = match destination_nat {
         Some(nat) if nat.address != flow.destination => {
-            let route = tables.route(router, nat.address);
+            let route = tables.way(ingress, router, nat.address);
             trace.route(router, nat.address, route);
             route
         }
