@@ -120,7 +120,8 @@ impl Tunnels {
     /// The client's packets come behind other headers now: a load balancer moved the flow.
     fn refresh(&mut self, reference: ReturnRef) {
         let Some(Current { lower, capsule }) = self.current else { return };
-        let known = self.get(reference).is_some_and(|entry| entry.lower == lower && entry.prefix.answers(&self.head, &capsule));
+        let known =
+            self.get(reference).is_some_and(|entry| entry.lower == lower && entry.prefix.answers(&self.head, &capsule));
         if !known && reference != ReturnRef::NONE {
             let entry = self.answer();
             self.set(reference, entry);
@@ -323,10 +324,12 @@ impl Engine {
             return self.drop_leaving(DropReason::PortDown);
         }
         let outer = frame.bytes.get_mut(start..start + end).unwrap_or_default();
-        complete(outer.get_mut(base..).unwrap_or_default(), &mut meta);
+        complete(outer.get_mut(base..base + packet.end).unwrap_or_default(), &mut meta);
         capsule.turn(outer, end, Turn { other: self.leaves_as(port), inner_addresses: port == arrived });
         frame.meta = Meta { headroom: start as u16, ..Meta::default() };
-        self.count_leaving(port, packet.wire(Meta::default()));
+        let wire = packet.wire(Meta::default());
+        self.count_leaving(port, wire);
+        self.count_sent(wire);
         Verdict::Transmit(Port::Data(lower))
     }
 
@@ -334,42 +337,48 @@ impl Engine {
     /// checksum that a network card was to finish is finished here, and what it was to cut is cut: no card
     /// does either behind these headers.
     pub(crate) fn enter_tunnel(&mut self, port: Port, frame: &mut Frame<'_>, network: usize, end: usize) -> Verdict {
-        let entry = match self.tunnels.into {
+        let reference = std::mem::replace(&mut self.tunnels.into, ReturnRef::NONE);
+        // Taken out while it is in use, and put back: a copy would be memory for each packet.
+        let entry = match reference {
             ReturnRef::NONE => self.tunnels.answer(),
-            reference => self.tunnels.get(reference).cloned(),
+            reference => self.tunnels.returns.get_mut(reference.0 as usize).and_then(Option::take),
         };
-        self.tunnels.into = ReturnRef::NONE;
         let Some(entry) = entry else { return self.drop_leaving(DropReason::TunnelHeader) };
+        let verdict = self.enter_by(&entry, port, frame, network, end);
+        if reference != ReturnRef::NONE {
+            self.tunnels.set(reference, Some(entry));
+        }
+        verdict
+    }
+
+    fn enter_by(&mut self, entry: &Return, port: Port, frame: &mut Frame<'_>, network: usize, end: usize) -> Verdict {
         let out = Port::Data(entry.lower);
         if self.mac_of(out).is_none() {
             return self.drop_leaving(DropReason::PortDown);
         }
         let other = self.leaves_as(port);
         let at = network - ethernet::HEADER_BYTES;
-        set_kind(frame.bytes.get_mut(at..).unwrap_or_default());
         let mut meta = Meta { headroom: 0, ..frame.meta };
         let Some(inner) = frame.bytes.get_mut(at..end) else { return self.drop_leaving(DropReason::TunnelHeader) };
+        set_kind(inner);
         if meta.segmentation != Segmentation::None {
-            return self.enter_in_segments(port, &entry, inner, meta);
+            return self.enter_in_segments(port, entry, inner, meta);
         }
         complete(inner, &mut meta);
         let length = (end - network) as u64;
-        match entry.prefix.write(frame.bytes, network, end, other) {
-            Some(start) => {
-                frame.meta = Meta { headroom: start as u16, ..Meta::default() };
-                self.count_leaving(port, (1, length));
-                Verdict::Transmit(out)
-            }
-            None => {
-                let copy = frame.bytes.get(network..end).unwrap_or_default();
-                let Some(bytes) = in_front(&entry.prefix, copy, other) else {
-                    return self.drop_leaving(DropReason::TooBig);
-                };
-                self.count_leaving(port, (1, length));
-                self.outbox.transmit(out, bytes, Meta::default(), &mut self.counters);
-                Verdict::Consumed
-            }
+        if let Some(start) = entry.prefix.write(frame.bytes, network, end, other) {
+            frame.meta = Meta { headroom: start as u16, ..Meta::default() };
+            self.count_leaving(port, (1, length));
+            self.count_sent((1, length));
+            return Verdict::Transmit(out);
         }
+        let copy = frame.bytes.get(network..end).unwrap_or_default();
+        let Some(bytes) = in_front(&entry.prefix, copy, other) else {
+            return self.drop_leaving(DropReason::TooBig);
+        };
+        self.count_leaving(port, (1, length));
+        self.outbox.transmit(out, bytes, Meta::default(), &mut self.counters);
+        Verdict::Consumed
     }
 
     fn enter_in_segments(&mut self, port: Port, entry: &Return, inner: &[u8], meta: Meta) -> Verdict {
@@ -413,9 +422,10 @@ impl Engine {
         }
     }
 
-    /// The packet in hand goes into the tunnel of a session's client.
-    pub(crate) fn into_tunnel_of(&mut self, slot: Slot) {
+    /// The packet in hand goes into the tunnel of a session's client; whether that is known.
+    pub(crate) fn into_tunnel_of(&mut self, slot: Slot) -> bool {
         self.tunnels.into = self.table.record(slot).tunnel;
+        self.tunnels.into != ReturnRef::NONE
     }
 
     /// A client's packet says how to answer it.
@@ -498,6 +508,11 @@ impl Engine {
         }
     }
 
+    fn count_sent(&mut self, (packets, bytes): (u64, u64)) {
+        self.counters.tx_packets += packets;
+        self.counters.tx_bytes += bytes;
+    }
+
     /// A packet of which the stages thought it would leave.
     fn drop_leaving(&mut self, reason: DropReason) -> Verdict {
         self.counters.drop_packets(reason, 1);
@@ -544,12 +559,8 @@ fn nested(frame: &[u8], meta: Meta, capsule: &Capsule) -> Option<Packet> {
     let Carries::Ip(kind) = capsule.carries else { return None };
     let base = capsule.inner_network() - ethernet::HEADER_BYTES;
     let Ok(Parsed::Ip(packet)) = parse_as(frame.get(base..)?, kind, inner_meta(meta, base)) else { return None };
-    let found = Packet {
-        network: packet.network + base,
-        transport: packet.transport + base,
-        end: packet.end + base,
-        ..packet
-    };
+    let found =
+        Packet { network: packet.network + base, transport: packet.transport + base, end: packet.end + base, ..packet };
     (packet.protocol == UDP && !packet.fragment).then_some(found)
 }
 

@@ -316,6 +316,22 @@ impl Prefix {
         ends.all(|same| same) && alike(capsule.first.header(), capsule.first.header(), options) && station && nested
     }
 
+    /// A whole inner Ethernet frame behind the headers, as a frame of its own; `None` when the tunnel carries
+    /// no Ethernet.
+    pub fn around(&self, inner: &[u8]) -> Option<Vec<u8>> {
+        if self.capsule.carries != Carries::Ethernet {
+            return None;
+        }
+        let mut bytes = self.bytes.get(..self.capsule.inner)?.to_vec();
+        bytes.extend_from_slice(inner);
+        let end = bytes.len();
+        for layer in self.capsule.layers().rev() {
+            layer.set_lengths(&mut bytes, end);
+            layer.finish(&mut bytes, end);
+        }
+        Some(bytes)
+    }
+
     /// Writes the headers in front of the IP packet at `network..end` of a buffer, for the tunnel it was made
     /// for or the peer's other one. Gives back where the frame starts, or `None` when there is no room in
     /// front, or a length would not fit its field.

@@ -221,6 +221,7 @@ proptest! {
             segment_bytes,
             checksum: Checksum::Partial { start, offset },
             header_bytes: 54,
+            headroom: 0,
         };
         for meta in [plain, offloaded] {
             let _ = Arp::read(&bytes);

@@ -38,13 +38,28 @@ pub(crate) fn compile_device(
     generation: u64,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    intern(("interfaces", IDS_MAX), &mut ids.interfaces, config.interfaces.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern(
+        ("interfaces", IDS_MAX),
+        &mut ids.interfaces,
+        config.interfaces.iter().map(|entry| &entry.name),
+        &mut diagnostics,
+    );
     intern(("zones", IDS_MAX), &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);
-    intern(("routers", ROUTERS_MAX), &mut ids.routers, config.routers.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern(
+        ("routers", ROUTERS_MAX),
+        &mut ids.routers,
+        config.routers.iter().map(|entry| &entry.name),
+        &mut diagnostics,
+    );
     let objects = &config.traffic_objects;
     let sides: Vec<String> = objects.iter().flat_map(|object| tunnels::interface_names(&object.name)).collect();
     intern(("interfaces", IDS_MAX), &mut ids.interfaces, sides.iter(), &mut diagnostics);
-    intern(("traffic objects", tunnels::OBJECTS_MAX), &mut ids.traffic_objects, objects.iter().map(|object| &object.name), &mut diagnostics);
+    intern(
+        ("traffic objects", tunnels::OBJECTS_MAX),
+        &mut ids.traffic_objects,
+        objects.iter().map(|object| &object.name),
+        &mut diagnostics,
+    );
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
@@ -88,7 +103,16 @@ pub(crate) fn compile_device(
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Compiled { generation, interfaces, warnings: diagnostics, ids: Arc::new(ids.clone()), tunnels, routers, nat, security })
+    Ok(Compiled {
+        generation,
+        interfaces,
+        warnings: diagnostics,
+        ids: Arc::new(ids.clone()),
+        tunnels,
+        routers,
+        nat,
+        security,
+    })
 }
 
 /// Gives ids to names.

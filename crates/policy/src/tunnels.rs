@@ -181,8 +181,7 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
         };
         let ends = [(ingress, egress, &written.zone_ingress), (egress, ingress, &written.zone_egress)];
         for ((id, other, zone_name), leaves_as) in ends.into_iter().zip(sides) {
-            let tunnel =
-                Tunnel { way, other, realm: FIRST_REALM + realm as u16, lower: Arc::clone(&lower), leaves_as };
+            let tunnel = Tunnel { way, other, realm: FIRST_REALM + realm as u16, lower: Arc::clone(&lower), leaves_as };
             let interface = Interface {
                 name: ids.interfaces.name(id.index()).into(),
                 loopback: true,

@@ -1,6 +1,7 @@
 //! What is the answer to a command?
 
 mod sessions;
+mod tunnels;
 mod values;
 
 use bartizan_engine::verdict::Port;
@@ -10,6 +11,7 @@ use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Among, Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
 use self::sessions::{Filter, clear, session, session_info, sessions};
+use self::tunnels::traffic_objects;
 use self::values::{address, interface_id, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
 use super::answer::{
@@ -32,6 +34,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
+        ["show", "traffic-objects"] => traffic_objects(firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {

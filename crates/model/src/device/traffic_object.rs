@@ -270,9 +270,10 @@ fn warn_anywhere(context: &mut Context, config: &DeviceConfig, node: &Node<'_>, 
         return;
     }
     let Some(router) = config.router(&object.router) else { return };
-    let ethernet = router.interfaces.iter().filter(|name| {
-        config.interface(name).is_some_and(|interface| interface.kind != InterfaceKind::Loopback)
-    });
+    let ethernet = router
+        .interfaces
+        .iter()
+        .filter(|name| config.interface(name).is_some_and(|interface| interface.kind != InterfaceKind::Loopback));
     let mut zones: Vec<_> = ethernet.filter_map(|name| config.zone_of(name)).map(|zone| &zone.name).collect();
     zones.sort();
     zones.dedup();
