@@ -71,6 +71,16 @@ counters! {
     steer_overflow = "steer-overflow",
     /// Packets that an offloaded frame was cut into on its way into a tunnel.
     tunnel_segments = "tunnel-segments",
+    /// Fragments that came in.
+    fragments_received = "fragments-received",
+    /// Fragments that came twice.
+    fragments_repeated = "fragments-repeated",
+    /// Datagrams put together from their fragments.
+    datagrams_reassembled = "datagrams-reassembled",
+    /// Packets and datagrams that left in fragments.
+    datagrams_fragmented = "datagrams-fragmented",
+    /// Fragments that left.
+    fragments_sent = "fragments-sent",
     /// Neighbour questions asked.
     neighbor_requests = "neighbor-requests",
     /// ARP and NDP questions answered.

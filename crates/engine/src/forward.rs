@@ -38,6 +38,9 @@ impl Engine {
             if self.table[slot].kind != Kind::Wire && !self.into_tunnel_of(slot) {
                 return drop(DropReason::TunnelTableFull);
             }
+            if self.tunnels.is_inside() && self.table[slot].kind != Kind::Wire {
+                set_kind(frame.bytes);
+            }
             return Ok(Verdict::Transmit(port));
         }
         let Some(own_mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
@@ -185,7 +188,7 @@ impl Engine {
             let mut bytes = frame.bytes;
             let Some(own_mac) = self.mac_of(port) else { continue };
             ethernet::address(&mut bytes, mac, own_mac);
-            self.outbox.transmit(port, bytes, frame.meta, &mut self.counters);
+            self.transmit(port, bytes, frame.meta);
         }
         true
     }

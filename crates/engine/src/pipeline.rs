@@ -21,6 +21,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
     ("tunnel", "packet", "VXLAN and GENEVE for us: the packet inside goes on, by a side of its traffic object"),
     ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
+    ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
     ("icmp", "packet", "errors belong to the session of the packet they quote"),
     ("screen", "first", "LAND, spoofed sources, groups, TCP that opens nothing"),
@@ -30,7 +31,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("install", "first", "both directions enter the session table; refused flows enter as such"),
     ("rematch", "packet", "a session older than the tables is asked again"),
     ("reject", "packet", "refused: drop, and answer with a reset or ICMP error if the rule says so"),
-    ("hop", "packet", "TTL and MTU"),
+    ("hop", "packet", "TTL and MTU; what is too big leaves in fragments, if it may"),
     ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
@@ -84,6 +85,8 @@ impl Engine {
 
     /// A frame without headroom, from the stages to the counters.
     pub(crate) fn run_parsed(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed) -> Verdict {
+        // The fragments of a datagram were counted when they came in.
+        let reassembled = frame.meta.fragment_bytes != 0;
         let wire = match parsed {
             Parsed::Ip(packet) => packet.wire(frame.meta),
             Parsed::Arp | Parsed::Other(_) => (1, 0),
@@ -94,9 +97,16 @@ impl Engine {
             self.counters.handoffs += 1;
             return verdict;
         }
-        self.counters.rx_packets += wire.0;
-        self.counters.rx_bytes += wire.1;
+        if !reassembled {
+            self.counters.rx_packets += wire.0;
+            self.counters.rx_bytes += wire.1;
+        }
         match verdict {
+            Verdict::Transmit(port) if frame.meta.fragment_bytes != 0 => {
+                self.send_fragments(port, frame.bytes, frame.meta);
+                self.tunnels.forget_way();
+                return Verdict::Consumed;
+            }
             // What goes into a tunnel is counted there.
             Verdict::Transmit(port) if self.is_tunnel(port) => {}
             Verdict::Transmit(_) => {
@@ -107,13 +117,21 @@ impl Engine {
                 self.counters.drop_packets(reason, wire.0);
                 self.log_drop(reason, port, parsed, wire);
             }
-            Verdict::Consumed | Verdict::Handoff(_) => {}
+            Verdict::Consumed => {
+                if let Some(whole) = self.reassembly.take_whole() {
+                    return self.run_whole(port, whole);
+                }
+            }
+            Verdict::Handoff(_) => {}
         }
         verdict
     }
 
     fn stages(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed, wire: (u64, u64)) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
+        if packet.fragment {
+            return self.collect(&arrival, frame, packet);
+        }
         if packet.layer4 == Layer4::IcmpError {
             return self.icmp_error(&arrival, frame, packet);
         }
@@ -138,6 +156,7 @@ impl Engine {
             return self.reply_to_echo(arrival, frame, packet);
         }
         let decision = self.decide(iface, packet)?;
+        self.hits.count(&decision.0, self.now);
         if decision.refuses() {
             return self.refuse(arrival, iface, frame, packet, key, &decision);
         }

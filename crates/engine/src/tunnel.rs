@@ -41,6 +41,8 @@ struct Return {
 #[derive(Clone, Copy, Debug)]
 struct Current {
     lower: IfaceId,
+    /// The side of its traffic object.
+    iface: IfaceId,
     capsule: Capsule,
 }
 
@@ -95,7 +97,7 @@ impl Tunnels {
 
     /// Remembers the headers of the packet in hand.
     pub(crate) fn keep(&mut self) -> ReturnRef {
-        let Some(entry) = self.answer() else { return ReturnRef::NONE };
+        let Some(entry) = self.answer(true) else { return ReturnRef::NONE };
         match self.free.pop() {
             Some(position) => {
                 self.set(ReturnRef(position), Some(entry));
@@ -119,18 +121,31 @@ impl Tunnels {
 
     /// The client's packets come behind other headers now: a load balancer moved the flow.
     fn refresh(&mut self, reference: ReturnRef) {
-        let Some(Current { lower, capsule }) = self.current else { return };
+        let Some(Current { lower, capsule, .. }) = self.current else { return };
         let known =
             self.get(reference).is_some_and(|entry| entry.lower == lower && entry.prefix.answers(&self.head, &capsule));
         if !known && reference != ReturnRef::NONE {
-            let entry = self.answer();
+            let entry = self.answer(true);
             self.set(reference, entry);
         }
     }
 
-    fn answer(&self) -> Option<Return> {
-        let Current { lower, capsule } = self.current?;
-        Some(Return { lower, prefix: Prefix::answering(&self.head, &capsule) })
+    /// The packet in hand's headers, turned; with the inner addresses, if it goes to the inner sender.
+    fn answer(&self, inner_addresses: bool) -> Option<Return> {
+        let Current { lower, capsule, .. } = self.current?;
+        Some(Return { lower, prefix: Prefix::answering(&self.head, &capsule, inner_addresses) })
+    }
+
+    /// The packet in hand has left.
+    pub(crate) fn forget_way(&mut self) {
+        self.into = ReturnRef::NONE;
+    }
+
+    /// The frame of an IP packet put back behind the headers in hand, and the port it came by.
+    pub(crate) fn put_back(&self, frame: &[u8]) -> Option<(Port, Vec<u8>)> {
+        let Current { lower, capsule, .. } = self.current?;
+        let bytes = capsule.around(&self.head, frame.get(ethernet::HEADER_BYTES..)?)?;
+        Some((Port::Data(lower), bytes))
     }
 
     fn get(&self, reference: ReturnRef) -> Option<&Return> {
@@ -215,7 +230,7 @@ impl Engine {
         };
         let geneve = self.tables.as_ref()?.tunnels().port(udp_port)?;
         let link = self.links.get(iface.index())?;
-        if packet.fragment || packet.source_routed || link.mac != Some(ethernet::destination(frame)) {
+        if link.tunnel || packet.fragment || packet.source_routed || link.mac != Some(ethernet::destination(frame)) {
             return None;
         }
         let own = Some((self.generation, iface, packet.destination));
@@ -253,11 +268,20 @@ impl Engine {
         let Opened { capsule, iface } = opened;
         self.tunnels.head.clear();
         self.tunnels.head.extend_from_slice(bytes.get(..capsule.inner_network()).unwrap_or_default());
-        self.tunnels.current = Some(Current { lower, capsule });
+        self.tunnels.current = Some(Current { lower, iface, capsule });
+        let reassembled = frame.meta.fragment_bytes != 0;
         let verdict = self.run_inside(iface, frame, start, packet.end, &capsule);
         self.tunnels.current = None;
-        self.tunnels.into = ReturnRef::NONE;
-        verdict
+        self.tunnels.forget_way();
+        match verdict {
+            // The frame that came in was only the last fragment of this one.
+            Verdict::Transmit(port) if reassembled => {
+                let bytes = frame.bytes.get(usize::from(frame.meta.headroom)..).unwrap_or_default().to_vec();
+                self.transmit(port, bytes, Meta { headroom: 0, ..frame.meta });
+                Verdict::Consumed
+            }
+            verdict => verdict,
+        }
     }
 
     /// The inner packet through the stages, and what becomes of the frame around it.
@@ -317,7 +341,7 @@ impl Engine {
         packet: &Packet,
         (base, mut meta): (usize, Meta),
     ) -> Verdict {
-        let Some(Current { lower, capsule }) = self.tunnels.current else {
+        let Some(Current { lower, capsule, .. }) = self.tunnels.current else {
             return Verdict::Drop(DropReason::TunnelHeader);
         };
         if self.mac_of(Port::Data(lower)).is_none() {
@@ -326,7 +350,8 @@ impl Engine {
         let outer = frame.bytes.get_mut(start..start + end).unwrap_or_default();
         complete(outer.get_mut(base..base + packet.end).unwrap_or_default(), &mut meta);
         capsule.turn(outer, end, Turn { other: self.leaves_as(port), inner_addresses: port == arrived });
-        frame.meta = Meta { headroom: start as u16, ..Meta::default() };
+        let fragment_bytes = frame.meta.fragment_bytes;
+        frame.meta = Meta { headroom: start as u16, fragment_bytes, ..Meta::default() };
         let wire = packet.wire(Meta::default());
         self.count_leaving(port, wire);
         self.count_sent(wire);
@@ -340,7 +365,7 @@ impl Engine {
         let reference = std::mem::replace(&mut self.tunnels.into, ReturnRef::NONE);
         // Taken out while it is in use, and put back: a copy would be memory for each packet.
         let entry = match reference {
-            ReturnRef::NONE => self.tunnels.answer(),
+            ReturnRef::NONE => self.tunnels.answer(self.is_arrival(port)),
             reference => self.tunnels.returns.get_mut(reference.0 as usize).and_then(Option::take),
         };
         let Some(entry) = entry else { return self.drop_leaving(DropReason::TunnelHeader) };
@@ -403,11 +428,36 @@ impl Engine {
         Verdict::Consumed
     }
 
+    /// Whether the packet in hand came by this side of its traffic object.
+    fn is_arrival(&self, port: Port) -> bool {
+        self.tunnels.current.is_some_and(|current| Port::Data(current.iface) == port)
+    }
+
+    /// A packet on its way through, in a buffer of its own, into the tunnel of the session in hand or back
+    /// into that of the packet in hand.
+    pub(crate) fn pass_into_tunnel(&mut self, port: Port, bytes: &[u8]) {
+        let entry = match self.tunnels.into {
+            ReturnRef::NONE => self.tunnels.answer(self.is_arrival(port)),
+            reference => self.tunnels.get(reference).cloned(),
+        };
+        if let Some(entry) = entry {
+            self.send_behind(&entry, port, bytes);
+        }
+    }
+
+    fn send_behind(&mut self, entry: &Return, port: Port, bytes: &[u8]) {
+        let packet = bytes.get(ethernet::HEADER_BYTES..).unwrap_or_default();
+        if let Some(bytes) = in_front(&entry.prefix, packet, self.leaves_as(port)) {
+            self.count_leaving(port, (1, packet.len() as u64));
+            self.outbox.transmit(Port::Data(entry.lower), bytes, Meta::default(), &mut self.counters);
+        }
+    }
+
     /// A frame of our own into the tunnel of a session, or of the packet in hand.
     pub(crate) fn send_into_tunnel(&mut self, port: Port, session: Option<Slot>, bytes: &[u8]) {
         let entry = match session.map(|slot| self.table.record(slot).tunnel) {
             Some(reference) => self.tunnels.get(reference).cloned(),
-            None => self.tunnels.answer(),
+            None => self.tunnels.answer(true),
         };
         let Some(entry) = entry else { return };
         if ethernet::kind(bytes) == ethernet::ARP {
@@ -415,11 +465,7 @@ impl Engine {
             self.outbox.transmit(Port::Data(entry.lower), bytes, Meta::default(), &mut self.counters);
             return;
         }
-        let packet = bytes.get(ethernet::HEADER_BYTES..).unwrap_or_default();
-        if let Some(bytes) = in_front(&entry.prefix, packet, self.leaves_as(port)) {
-            self.count_leaving(port, (1, packet.len() as u64));
-            self.outbox.transmit(Port::Data(entry.lower), bytes, Meta::default(), &mut self.counters);
-        }
+        self.send_behind(&entry, port, bytes);
     }
 
     /// The packet in hand goes into the tunnel of a session's client; whether that is known.
@@ -543,7 +589,13 @@ fn inner_meta(meta: Meta, base: usize) -> Meta {
         Checksum::Partial { start, offset } => Checksum::Partial { start: start - base as u16, offset },
         Checksum::Complete => Checksum::Complete,
     };
-    Meta { checksum, header_bytes: meta.header_bytes.saturating_sub(base as u16), headroom: 0, ..meta }
+    Meta {
+        checksum,
+        header_bytes: meta.header_bytes.saturating_sub(base as u16),
+        headroom: 0,
+        fragment_bytes: 0,
+        ..meta
+    }
 }
 
 /// The Ethernet type of what a capsule carries.

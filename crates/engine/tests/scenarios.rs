@@ -4,6 +4,8 @@
 mod azure;
 #[path = "scenarios/drops.rs"]
 mod drops;
+#[path = "scenarios/fragments.rs"]
+mod fragments;
 #[path = "scenarios/house.rs"]
 mod house;
 #[path = "scenarios/lab.rs"]

@@ -48,6 +48,9 @@ pub struct Meta {
     /// Bytes of the buffer in front of the frame, free for headers to be put there. Whoever handles a frame
     /// may move its start.
     pub headroom: u16,
+    /// The longest IP packet among the fragments that a datagram came in or is to leave in; 0 for what is
+    /// whole.
+    pub fragment_bytes: u16,
 }
 
 /// One Ethernet frame, borrowed from the backend's ring, rewritten in place.

@@ -9,6 +9,7 @@ use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::bytes::{put_u16, u16_at};
 use bartizan_packet::ethernet;
+use bartizan_packet::fragment;
 use bartizan_packet::frame::Meta;
 use bartizan_packet::geneve::{self, AWS, GOOGLE};
 use bartizan_packet::parse::{Layer4, Packet, Parsed, UDP, parse, parse_as};
@@ -473,4 +474,35 @@ fn rules_see_the_zones_of_the_object() {
     assert!(lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 198.51.100.9:2").starts_with("e2 udp"));
     assert_eq!(lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 10.3.0.9:2"), "drop policy-deny");
     assert_eq!(lab.logs()[0], "start 10.244.1.7 > 198.51.100.9 pods>untrust allow pods-out -");
+}
+
+#[test]
+fn fragments_inside_and_outside_of_tunnels_pass() {
+    let nat = dynamic("pods", "untrust", "192.0.2.77");
+    let mut lab = Lab::new(&cloud(&(vpc(false) + &cluster("red", 1)), &nat, &everything()));
+    // Inside: each fragment comes behind its own header, and leaves behind one.
+    let header = aws(ENDPOINT, [1; 4], [0, 1, 2], ethernet::IPV4);
+    let (_, bytes, meta) = lab.packet("e1 udp 10.1.0.50:5353 > 198.51.100.9:53 len=2000 nodf");
+    let Ok(Parsed::Ip(packet)) = parse(&bytes, meta) else { panic!("not IP") };
+    lab.known_ports.extend([50_001, 6081, 33_000, 6080]);
+    let mut out = Vec::new();
+    for piece in fragment::cut(&bytes, &packet, 1200, 7) {
+        let payload = [header.as_slice(), &piece[14..]].concat();
+        out.push(lab.inject("e1", outer(BALANCER, (50_001, 6081), &payload), Meta::default()));
+    }
+    let twice = "e1 udp 10.1.0.1:50001 > 10.1.0.9:6081";
+    assert_eq!(out, ["".to_owned(), format!("{twice}\n{twice}")]);
+    assert_eq!(lab.inside(Encapsulation::Geneve).1, header);
+    assert_eq!(lab.counters().fragments_sent, 2);
+    // Outside: the tunnel packet itself came in two.
+    let payload = lab.vxlan_frame(1, "udp 10.244.1.7:4000 > 198.51.100.9:53 len=1400");
+    let mut whole = outer("10.1.0.21", (33_000, 6080), &payload);
+    whole[20] = 0;
+    whole[24..26].fill(0);
+    let value = bartizan_packet::checksum::checksum(&whole[14..34]);
+    put_u16(&mut whole, 24, value);
+    let Ok(Parsed::Ip(packet)) = parse(&whole, Meta::default()) else { panic!("not IP") };
+    let pieces: Vec<_> = fragment::cut(&whole, &packet, 1000, 9).collect();
+    let out: Vec<_> = pieces.into_iter().map(|piece| lab.inject("e1", piece, Meta::default())).collect();
+    assert_eq!(out, ["", "e2 udp 192.0.2.77:* > 198.51.100.9:53"]);
 }
