@@ -35,7 +35,7 @@ impl Engine {
             return drop(DropReason::NoRoute);
         };
         if self.is_tunnel(port) {
-            if self.table[slot].kind != Kind::Wire && !self.into_tunnel_of(slot) {
+            if self.table[slot].kind != Kind::Wire && !self.choose_tunnel_of(slot) {
                 return drop(DropReason::TunnelTableFull);
             }
             if self.tunnels.is_inside() && self.table[slot].kind != Kind::Wire {

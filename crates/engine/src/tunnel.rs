@@ -469,7 +469,7 @@ impl Engine {
     }
 
     /// The packet in hand goes into the tunnel of a session's client; whether that is known.
-    pub(crate) fn into_tunnel_of(&mut self, slot: Slot) -> bool {
+    pub(crate) fn choose_tunnel_of(&mut self, slot: Slot) -> bool {
         self.tunnels.into = self.table.record(slot).tunnel;
         self.tunnels.into != ReturnRef::NONE
     }

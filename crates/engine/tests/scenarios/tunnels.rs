@@ -1,6 +1,8 @@
 //! Cloud load balancers and the CNI plugin: what comes out of a tunnel is judged like any packet, and goes
 //! back with the headers it came with.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot build its packet fails")]
+
 use std::net::IpAddr;
 
 use bartizan_engine::settings::{Limits, Settings};

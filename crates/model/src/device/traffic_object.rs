@@ -288,3 +288,103 @@ fn warn_anywhere(context: &mut Context, config: &DeviceConfig, node: &Node<'_>, 
         context.help("name the interface the tunnel comes in by below `network/interface`");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::read;
+    use crate::xml::parse;
+
+    const AZURE: &str = include_str!("../../tests/fixtures/azure-firewall.xml");
+
+    /// The reference configuration with these traffic objects; the codes of what is wrong, or the objects.
+    fn with(objects: &str) -> Result<Vec<TrafficObject>, Vec<&'static str>> {
+        assert_eq!(AZURE.matches("<rulebase>").count(), 1);
+        let text = AZURE.replace("<rulebase>", &format!("<traffic-object>{objects}</traffic-object><rulebase>"));
+        let report = read(&parse(&text).unwrap(), Scope::Device);
+        let codes: Vec<_> = report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+        if codes.is_empty() { Ok(report.config.unwrap().traffic_objects.clone()) } else { Err(codes) }
+    }
+
+    fn entry(name: &str, tunnel: &str) -> String {
+        let network = "<network><logical-router>vr-private</logical-router><zone-ingress>trust</zone-ingress>\
+                       <zone-egress>untrust</zone-egress></network>";
+        let close = tunnel.rfind("</").unwrap_or_default();
+        let (settings, end) = tunnel.split_at(close);
+        format!("<entry name='{name}'>{settings}{network}{end}</entry>")
+    }
+
+    #[test]
+    fn the_four_tunnels_are_read_with_their_defaults() {
+        let text = [
+            entry("pods", "<k8s-cluster><cluster-id>7</cluster-id></k8s-cluster>"),
+            entry("vpc", "<vpc><vpce-id>vpce-00a1b2c3d4e5f6071</vpce-id><overlay-routing>yes</overlay-routing></vpc>"),
+            entry("rest", "<vpc><vpce-id>any</vpce-id></vpc>"),
+            entry("gcp", "<gcp-nsi><network-id>4660</network-id></gcp-nsi>"),
+            entry("gwlb", "<azure-gwlb><internal-port>10800</internal-port></azure-gwlb>"),
+        ];
+        let objects = with(&text.concat()).unwrap();
+        let kinds: Vec<_> = objects.iter().map(|object| object.kind.describe()).collect();
+        let expected = [
+            "cluster-id 7",
+            "vpce-00a1b2c3d4e5f6071",
+            "any vpc endpoint",
+            "network-id 4660",
+            "vni 800/801 ports 10800/2001",
+        ];
+        assert_eq!(kinds, expected);
+        assert!(matches!(objects[1].kind, TrafficKind::Vpc { overlay_routing: true, .. }));
+        assert_eq!((objects[0].zone_ingress.as_str(), objects[0].zone_egress.as_str()), ("trust", "untrust"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let code = |text: &str| with(text).unwrap_err();
+        let cluster = "<k8s-cluster><cluster-id>7</cluster-id></k8s-cluster>";
+        assert_eq!(code(&(entry("a", cluster) + &entry("b", cluster))), [codes::DUPLICATE_TUNNEL]);
+        let too_high = cluster.replace('7', "2049");
+        assert_eq!(code(&entry("a", &too_high)), [codes::INVALID_NUMBER]);
+        assert_eq!(code(&entry("a", "<vpc><vpce-id>vpce-1234</vpce-id></vpc>")), [codes::INVALID_NAME]);
+        assert_eq!(code(&entry("a", "<vpc></vpc>")), [codes::MISSING_MEMBER]);
+        assert_eq!(
+            code("<entry name='a'><k8s-cluster><cluster-id>7</cluster-id></k8s-cluster></entry>"),
+            [codes::MISSING_MEMBER]
+        );
+        assert_eq!(code("<entry name='a'/>"), [codes::MISSING_MEMBER]);
+        assert_eq!(code(&entry("a", cluster).replace("vr-private", "vr-privat")), [codes::UNKNOWN_ROUTER]);
+        assert_eq!(code(&entry("a", cluster).replace("untrust", "untrusted")), [codes::UNKNOWN_ZONE]);
+        let named =
+            entry("a", cluster).replace("</network>", "<interface><member>ethernet1/9</member></interface></network>");
+        assert_eq!(code(&named), [codes::UNKNOWN_INTERFACE]);
+        let geneve = "<azure-gwlb><external-port>6081</external-port></azure-gwlb>";
+        assert_eq!(code(&entry("a", geneve)), [codes::INVALID_PORT]);
+    }
+
+    #[test]
+    fn a_tunnel_that_any_zone_could_forge_is_a_warning() {
+        let network = "<interface><ethernet><entry name='ethernet1/1'><layer3><ip><entry name='10.0.1.4/24'/></ip>\
+             </layer3></entry><entry name='ethernet1/2'><layer3><ip><entry name='10.0.2.4/24'/></ip></layer3></entry>\
+             </ethernet></interface><logical-router><entry name='lr'><vrf><entry name='default'><interface>\
+             <member>ethernet1/1</member><member>ethernet1/2</member></interface></entry></vrf></entry></logical-router>";
+        let zone = |name: &str, member: &str| {
+            format!("<entry name='{name}'><network><layer3><member>{member}</member></layer3></network></entry>")
+        };
+        let object = |interface: &str| {
+            format!(
+                "<config><devices><entry name='localhost.localdomain'><network>{network}</network><vsys>\
+                 <entry name='vsys1'><zone>{}{}</zone><traffic-object><entry name='a'><k8s-cluster>\
+                 <cluster-id>7</cluster-id><network><logical-router>lr</logical-router>\
+                 <zone-ingress>in</zone-ingress>{interface}</network></k8s-cluster></entry></traffic-object>\
+                 </entry></vsys></entry></devices></config>",
+                zone("in", "ethernet1/1"),
+                zone("out", "ethernet1/2")
+            )
+        };
+        let codes = |text: String| {
+            let report = read(&parse(&text).unwrap(), Scope::Device);
+            report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(object("")), [codes::TUNNEL_ANYWHERE]);
+        assert!(codes(object("<interface><member>ethernet1/1</member></interface>")).is_empty());
+    }
+}
