@@ -284,6 +284,10 @@ impl Engine {
         let Some(zone) = self.zone_of(iface) else { return Ok(()) };
         let Some(profile) = self.protection.profile(zone) else { return Ok(()) };
         let checks = profile.checks;
+        // What passes a traffic object goes back by it, whatever the routes say.
+        if self.links.get(iface.index()).is_some_and(|link| link.tunnel && !link.routed) {
+            return Ok(());
+        }
         let exit = match back {
             Route::Via { iface, .. } => Some(iface),
             Route::Local { .. } | Route::Discard | Route::None | Route::Loop => None,

@@ -16,3 +16,5 @@ mod links;
 mod protection;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/tunnels.rs"]
+mod tunnels;

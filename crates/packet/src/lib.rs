@@ -20,5 +20,6 @@ pub mod ndp;
 pub mod oddity;
 pub mod parse;
 pub mod rewrite;
+pub mod segment;
 pub mod tunnel;
 pub mod vxlan;

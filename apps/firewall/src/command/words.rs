@@ -123,6 +123,7 @@ const SHOW: &[Node] = &[
         Then::Words(&[node("zone", "in one zone", Then::Value("ZONE"))], true),
     ),
     node("dos-block-table", "blocked sources", Then::Words(&[node("all", "all of them", Then::End)], true)),
+    node("traffic-objects", "tunnels with what went through them, and those that no object is for", Then::End),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
