@@ -27,6 +27,7 @@ mod notice;
 mod outbox;
 mod path;
 pub mod pipeline;
+pub mod protection;
 mod reject;
 mod rematch;
 mod rewrite;
@@ -37,6 +38,7 @@ pub mod steer;
 mod table;
 mod tcp;
 mod timer;
+mod tunnel;
 pub mod verdict;
 mod vlan;
 

@@ -131,12 +131,24 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Addresses of NAT pools with ports in use, per protocol.
     pub nat_addresses: usize,
+    /// Sessions of which the headers of their tunnel are remembered.
+    pub tunnel_sessions: usize,
+    /// Tunnels without a traffic object that are remembered.
+    pub unmapped_tunnels: usize,
     /// Log lines per second and drop reason for packets that no rule saw.
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
     pub answers_per_second: u32,
     /// DHCP replies and router advertisements taken in per second.
     pub notices_per_second: u32,
+    /// Possible scanners counted at a time.
+    pub scan_sources: usize,
+    /// Ports and hosts of all possible scanners.
+    pub scan_targets: usize,
+    /// Sources that are blocked at a time.
+    pub blocked_sources: usize,
+    /// Alarms raised per second.
+    pub alarms_per_second: u32,
 }
 
 impl Default for Limits {
@@ -154,9 +166,15 @@ impl Default for Limits {
             fragments_per_datagram: 64,
             fragment_bytes: 4 << 20,
             nat_addresses: 4096,
+            tunnel_sessions: 262_144,
+            unmapped_tunnels: 64,
             drop_logs_per_second: 10,
             answers_per_second: 1000,
             notices_per_second: 100,
+            scan_sources: 16_384,
+            scan_targets: 65_536,
+            blocked_sources: 16_384,
+            alarms_per_second: 10,
         }
     }
 }

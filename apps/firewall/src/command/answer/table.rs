@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, Interface, NatMatch, Session, Sessions};
+use super::{Answer, Direction, Fib, Interface, NatMatch, Session, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -91,6 +91,7 @@ pub(super) fn render(answer: &Answer) -> String {
                 })
                 .collect(),
         ),
+        Answer::TrafficObjects(found) => traffic_objects(found),
         Answer::Configuration(configuration) => with_newline(configuration.xml.clone()),
         Answer::System(system) => pairs(&[
             ("hostname", system.hostname.clone()),
@@ -106,6 +107,9 @@ pub(super) fn render(answer: &Answer) -> String {
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
         Answer::FirstUsable(found) => format!("{}\n", found.address),
+        Answer::ZoneProtection(zones) => protection::zones_text(zones),
+        Answer::Blocks(blocks) => protection::blocks_text(blocks),
+        Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
         Answer::RuleHits(hits) => table(
             &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
@@ -270,7 +274,25 @@ fn pairs(pairs: &[(&str, String)]) -> String {
     })
 }
 
-fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+fn traffic_objects(found: &super::TrafficObjects) -> String {
+    let head = ["NAME", "TUNNEL", "FROM", "TO", "ROUTER", "PACKETS IN", "BYTES IN", "PACKETS OUT", "BYTES OUT"];
+    let rows = found.objects.iter().map(|one| {
+        let texts = [&one.name, &one.tunnel, &one.zone_ingress, &one.zone_egress, &one.router].map(Clone::clone);
+        let numbers = [one.received_packets, one.received_bytes, one.sent_packets, one.sent_bytes];
+        texts.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+    });
+    let objects = table(&head, rows.collect());
+    if found.unmapped.is_empty() {
+        return objects;
+    }
+    let rows = found.unmapped.iter().map(|one| {
+        let last = format!("{} s ago", one.last_s);
+        vec![one.tunnel.clone(), one.interface.clone(), one.peer.clone(), one.packets.to_string(), last]
+    });
+    objects + "\n" + &table(&["NO OBJECT FOR", "INTERFACE", "FROM", "PACKETS", "LAST"], rows.collect())
+}
+
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut widths: Vec<usize> = header.iter().map(|name| name.len()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
