@@ -88,7 +88,7 @@ impl Engine {
         let session = &self.table[slot];
         [session.client(), session.server()]
             .iter()
-            .any(|side| self.lost_addresses.contains(&(side.router(), side.flow().destination)))
+            .any(|side| self.lost_addresses.contains(&(side.realm(), side.flow().destination)))
     }
 
     /// Asks the rules about a session again.
