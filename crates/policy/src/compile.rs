@@ -79,7 +79,16 @@ pub(crate) fn compile_device(
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Compiled { generation, interfaces, warnings: diagnostics, ids: Arc::new(ids.clone()), routers, nat, security })
+    Ok(Compiled {
+        generation,
+        interfaces,
+        warnings: diagnostics,
+        session: config.session.clone(),
+        ids: Arc::new(ids.clone()),
+        routers,
+        nat,
+        security,
+    })
 }
 
 /// Gives ids to names; they are 16 bits wide for what packets carry along.

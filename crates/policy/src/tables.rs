@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::Action;
+use bartizan_model::device::{Action, SessionSettings};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -324,6 +324,8 @@ pub struct Compiled {
     pub interfaces: Vec<Option<Interface>>,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
     pub(crate) ids: Arc<Ids>,
     pub(crate) routers: Routers,
     pub(crate) nat: NatTable,
