@@ -23,7 +23,22 @@ const MTU_DEFAULT_BYTES: u16 = 1500;
 /// Everything that is wrong with the configuration, with the warnings among it; the caller keeps what it
 /// had. What is accepted but not in force is in [`Compiled::warnings`].
 pub fn compile(config: &Validated, facts: &Facts, ids: &mut Ids, generation: u64) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_device(config, facts, ids, generation)
+    compile_device(config, facts, ids, generation, None)
+}
+
+/// [`compile`] in the life of a firewall: what the change leaves as it is keeps its tables. Gives what
+/// [`compile`] gives.
+///
+/// # Errors
+/// As [`compile`].
+pub fn recompile(
+    config: &Validated,
+    facts: &Facts,
+    ids: &mut Ids,
+    previous: &Compiled,
+    generation: u64,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_device(config, facts, ids, generation, Some(previous))
 }
 
 /// [`compile`] for what is not known to be validated: tests of this crate build their configurations.
@@ -32,6 +47,7 @@ pub(crate) fn compile_device(
     facts: &Facts,
     ids: &mut Ids,
     generation: u64,
+    previous: Option<&Compiled>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     intern("interfaces", &mut ids.interfaces, config.interfaces.iter().map(|entry| &entry.name), &mut diagnostics);
@@ -66,6 +82,7 @@ pub(crate) fn compile_device(
         &mut objects,
         &mut ids.rules,
         &mut diagnostics,
+        previous.map(|previous| &previous.security),
     );
     let too_large = |rules: &str| {
         let message = format!("the {rules} rules with their addresses need more than 1 GiB of tables");

@@ -428,6 +428,11 @@ impl Compiled {
         self.nat.info(id)
     }
 
+    /// Memory of the security rules' look-up tables, in bytes.
+    pub fn rule_bytes(&self) -> usize {
+        self.security.bytes()
+    }
+
     /// Where a packet for this address goes from this router.
     pub fn route(&self, router: RouterId, destination: IpAddr, among: &Among) -> Route {
         self.routers.route(router, destination, among)
