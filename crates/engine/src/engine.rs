@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
+use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
-use bartizan_policy::tables::{Compiled, IfaceId};
+use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 
 use crate::counters::Counters;
@@ -18,6 +19,7 @@ use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
+use crate::protection::{BlockView, Protection, ProtectionView};
 use crate::rematch::Sweep;
 use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
@@ -55,6 +57,7 @@ pub struct Engine {
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
+    pub(crate) protection: Protection,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -73,8 +76,10 @@ pub(crate) struct Link {
     /// Its MAC while it is attached.
     pub(crate) mac: Option<Mac>,
     pub(crate) configured: bool,
-    pub(crate) zoned: bool,
+    pub(crate) zone: Option<ZoneId>,
     pub(crate) router: Option<u16>,
+    /// What the protection profile of its zone refuses.
+    pub(crate) refused: Oddities,
     /// Within what addresses that come by it are unique: its router, or the traffic object it is a side of.
     pub(crate) realm: Option<u16>,
     /// It is a side of a traffic object.
@@ -111,6 +116,7 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
+            protection: Protection::new(seed),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -151,6 +157,7 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
         self.timeouts = self.settings.timeouts.configured(&tables.session.timeouts);
         self.tables = Some(tables);
@@ -179,6 +186,7 @@ impl Engine {
             }
             PeerMessage::Steer { .. } => {}
             PeerMessage::Unsteer { flow, owner } => self.steering.remove(&flow, owner),
+            PeerMessage::Block(block) => self.block(&block),
         }
     }
 
@@ -242,6 +250,22 @@ impl Engine {
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
         self.table.slot_of(id).map(|slot| self.table.view(slot))
+    }
+
+    /// What the protection of a zone has done; `None` for a zone that never was.
+    pub fn protection(&self, zone: ZoneId, now: Time) -> Option<ProtectionView> {
+        self.protection.view(zone, self.now.max(now))
+    }
+
+    /// Sources that are blocked for a scan.
+    pub fn blocks(&self, now: Time) -> impl Iterator<Item = BlockView> {
+        self.protection.blocks(self.now.max(now))
+    }
+
+    /// Ends the blocks that `chosen` picks; gives back how many.
+    pub fn unblock(&mut self, chosen: impl FnMut(&BlockView) -> bool, now: Time) -> usize {
+        self.advance(now);
+        self.protection.unblock(chosen, self.now)
     }
 
     /// The session that a packet of this port belongs to.
@@ -310,7 +334,8 @@ impl Engine {
         for (position, link) in self.links.iter_mut().enumerate() {
             let interface = tables.interface(IfaceId(position as u16));
             link.configured = interface.is_some();
-            link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
+            link.zone = interface.and_then(|interface| interface.zone);
+            link.refused = self.protection.refused(link.zone);
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
             let tunnel = interface.and_then(|interface| interface.tunnel.as_ref());

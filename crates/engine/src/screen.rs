@@ -13,7 +13,7 @@ use crate::verdict::{DropReason, Port};
 
 impl Engine {
     /// The interface the packet came by, if the packet may open a session.
-    pub(crate) fn screen(&self, arrival: &Arrival, packet: &Packet) -> Staged<IfaceId> {
+    pub(crate) fn screen(&mut self, arrival: &Arrival, packet: &Packet) -> Staged<IfaceId> {
         let Port::Data(iface) = arrival.port else { return drop(DropReason::LocalUnrelated) };
         match packet.layer4 {
             Layer4::Tcp(tcp) if !flags_are_sane(&tcp) => return drop(DropReason::TcpState),
@@ -34,11 +34,14 @@ impl Engine {
         if is_link_local(packet.source) || is_link_local(packet.destination) {
             return self.screen_link_local(arrival, iface, packet);
         }
-        let ours =
-            self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &Among::First));
-        if matches!(ours, Some(Route::Local { .. })) {
+        self.admit(iface, packet)?;
+        let among = Among::Interface(iface);
+        let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &among));
+        let Some(back) = back else { return drop(DropReason::NoRoute) };
+        if matches!(back, Route::Local { .. }) {
             return drop(DropReason::Spoofed);
         }
+        self.check_source(iface, packet, back)?;
         Ok(iface)
     }
 

@@ -161,6 +161,14 @@ pub struct Limits {
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
     pub answers_per_second: u32,
+    /// Possible scanners counted at a time.
+    pub scan_sources: usize,
+    /// Ports and hosts of all possible scanners.
+    pub scan_targets: usize,
+    /// Sources that are blocked at a time.
+    pub blocked_sources: usize,
+    /// Alarms raised per second.
+    pub alarms_per_second: u32,
 }
 
 impl Default for Limits {
@@ -182,6 +190,10 @@ impl Default for Limits {
             unmapped_tunnels: 64,
             drop_logs_per_second: 10,
             answers_per_second: 1000,
+            scan_sources: 16_384,
+            scan_targets: 65_536,
+            blocked_sources: 16_384,
+            alarms_per_second: 10,
         }
     }
 }

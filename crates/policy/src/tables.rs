@@ -7,7 +7,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+<<<<<<< HEAD
 use bartizan_model::device::{Action, SessionSettings};
+=======
+use bartizan_model::device::{Action, ZoneProtection};
+>>>>>>> main
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -327,8 +331,13 @@ pub struct Compiled {
     pub interfaces: Vec<Option<Interface>>,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
+<<<<<<< HEAD
     /// What holds for all sessions.
     pub session: SessionSettings,
+=======
+    /// Zone protection profiles by [`ZoneId`]; `None` for a zone without one.
+    pub(crate) protections: Vec<Option<Arc<ZoneProtection>>>,
+>>>>>>> main
     pub(crate) ids: Arc<Ids>,
     pub(crate) tunnels: Tunnels,
     pub(crate) routers: Routers,
@@ -375,6 +384,11 @@ impl Compiled {
     pub fn interfaces(&self) -> impl Iterator<Item = (IfaceId, &Interface)> {
         let slots = self.interfaces.iter().enumerate();
         slots.filter_map(|(at, interface)| Some((IfaceId(at as u16), interface.as_ref()?)))
+    }
+
+    /// The protection profile of a zone.
+    pub fn protection(&self, zone: ZoneId) -> Option<&Arc<ZoneProtection>> {
+        self.protections.get(zone.index())?.as_ref()
     }
 
     /// Names as of this generation.

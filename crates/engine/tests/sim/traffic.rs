@@ -84,7 +84,7 @@ impl Conversation {
                 tcp(ports, flags, 7, 7)
             }
             10..=14 => Body::Udp { source: ports.0, destination: ports.1, summed: v6 || random.percent(80) },
-            15..=17 => Body::Echo { reply: false, identifier: 1 + random.below(4) as u16, sequence: 9 },
+            15..=17 => Body::Echo { reply: false, identifier: random.below(5) as u16, sequence: 9 },
             18 => Body::Echo { reply: true, identifier: 1 + random.below(4) as u16, sequence: 9 },
             _ => Body::Other(*random.pick(&[47, 50, 132])),
         };

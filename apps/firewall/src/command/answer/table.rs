@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
+<<<<<<< HEAD
 use super::{Answer, Direction, Fib, NatMatch, Session, SessionInfo, Sessions};
+=======
+use super::{Answer, Direction, Fib, NatMatch, Session, Sessions, protection};
+>>>>>>> main
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -82,6 +86,9 @@ pub(super) fn render(answer: &Answer) -> String {
         }
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
+        Answer::ZoneProtection(zones) => protection::zones_text(zones),
+        Answer::Blocks(blocks) => protection::blocks_text(blocks),
+        Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
         Answer::RuleHits(hits) => table(
             &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
@@ -267,7 +274,7 @@ fn traffic_objects(found: &super::TrafficObjects) -> String {
     objects + "\n" + &table(&["NO OBJECT FOR", "INTERFACE", "FROM", "PACKETS", "LAST"], rows.collect())
 }
 
-fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut widths: Vec<usize> = header.iter().map(|name| name.len()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -3,7 +3,11 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
+<<<<<<< HEAD
 use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo};
+=======
+use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, protection};
+>>>>>>> main
 
 pub(super) fn render(answer: &Answer) -> String {
     elements(answer).iter().map(write).collect()
@@ -150,6 +154,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         }
         Answer::NatMatch(found) => vec![nat(found)],
         Answer::Fib(fib) => fib_fields(fib),
+        Answer::ZoneProtection(zones) => protection::zones_xml(zones),
+        Answer::Blocks(blocks) => vec![node("dos-block-table", protection::blocks_xml(blocks))],
+        Answer::Unblocked(_) => vec![Element::leaf("member", "dos block table cleared")],
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
@@ -304,13 +311,13 @@ fn fib_fields(fib: &Fib) -> Vec<Element> {
     ])
 }
 
-fn node(name: &str, children: Vec<Element>) -> Element {
+pub(super) fn node(name: &str, children: Vec<Element>) -> Element {
     let mut element = Element::new(name);
     element.children = children.into_iter().map(child).collect();
     element
 }
 
-fn leaves(fields: &[(&str, String)]) -> Vec<Element> {
+pub(super) fn leaves(fields: &[(&str, String)]) -> Vec<Element> {
     fields
         .iter()
         .map(|(name, value)| if value.is_empty() { Element::new(name) } else { Element::leaf(name, value) })
