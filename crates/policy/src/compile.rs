@@ -125,11 +125,8 @@ pub(crate) fn compile_device(
         generation,
         interfaces,
         warnings: diagnostics,
-<<<<<<< HEAD
         session: config.session.clone(),
-=======
         protections,
->>>>>>> main
         ids: Arc::new(ids.clone()),
         tunnels,
         routers,

@@ -7,11 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-<<<<<<< HEAD
-use bartizan_model::device::{Action, SessionSettings};
-=======
-use bartizan_model::device::{Action, ZoneProtection};
->>>>>>> main
+use bartizan_model::device::{Action, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -331,13 +327,10 @@ pub struct Compiled {
     pub interfaces: Vec<Option<Interface>>,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
-<<<<<<< HEAD
     /// What holds for all sessions.
     pub session: SessionSettings,
-=======
     /// Zone protection profiles by [`ZoneId`]; `None` for a zone without one.
     pub(crate) protections: Vec<Option<Arc<ZoneProtection>>>,
->>>>>>> main
     pub(crate) ids: Arc<Ids>,
     pub(crate) tunnels: Tunnels,
     pub(crate) routers: Routers,

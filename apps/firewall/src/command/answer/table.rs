@@ -2,11 +2,7 @@
 
 use std::fmt::Write;
 
-<<<<<<< HEAD
-use super::{Answer, Direction, Fib, NatMatch, Session, SessionInfo, Sessions};
-=======
-use super::{Answer, Direction, Fib, NatMatch, Session, Sessions, protection};
->>>>>>> main
+use super::{Answer, Direction, Fib, NatMatch, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {

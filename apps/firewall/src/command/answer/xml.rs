@@ -3,11 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-<<<<<<< HEAD
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo};
-=======
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, protection};
->>>>>>> main
+use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     elements(answer).iter().map(write).collect()
