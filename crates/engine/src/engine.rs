@@ -22,7 +22,7 @@ use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
 use crate::protection::{BlockView, Protection, ProtectionView};
 use crate::rematch::Sweep;
-use crate::settings::Settings;
+use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
@@ -43,6 +43,8 @@ pub(crate) fn local_host(like: IpAddr) -> IpAddr {
 /// One worker's flow engine.
 pub struct Engine {
     pub(crate) settings: Settings,
+    /// How long silent sessions live, by the configuration.
+    pub(crate) timeouts: Timeouts,
     pub(crate) now: Time,
     pub(crate) tables: Option<Arc<Compiled>>,
     /// Counts the installed tables, from 1.
@@ -112,6 +114,7 @@ impl Engine {
         let seed = settings.seed;
         let limits = settings.limits;
         Self {
+            timeouts: settings.timeouts,
             now: Time(0),
             tables: None,
             generation: 0,
@@ -189,6 +192,7 @@ impl Engine {
         self.lose_addresses(&tables);
         self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
+        self.timeouts = self.settings.timeouts.configured(&tables.session.timeouts);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -290,6 +294,11 @@ impl Engine {
     pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
         self.advance(now);
         self.hits.clear(base, chosen, self.now);
+    }
+
+    /// How long silent sessions live.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// All sessions, the refused and the closed among them.
