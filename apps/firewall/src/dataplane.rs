@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bartizan_engine::Engine;
 use bartizan_engine::settings::{LocalLink, Settings as EngineSettings};
-use bartizan_engine::verdict::{Notice, Port, SessionLog};
+use bartizan_engine::verdict::{Notice, Port};
 use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,7 +19,7 @@ use crate::port::fanout::Program;
 use crate::port::netdev::Device;
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, LogSink, NoticeSink, OpenPort, Parts, Worker};
+use crate::worker::{Inside, Job, Line, LogSink, NoticeSink, OpenPort, Parts, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
@@ -78,7 +78,7 @@ struct Handle {
 /// What comes out of the workers. The channels end when the workers have ended.
 pub struct Outlets {
     /// Log lines.
-    pub lines: mpsc::Receiver<SessionLog>,
+    pub lines: mpsc::Receiver<Line>,
     /// DHCP replies.
     pub dhcp: mpsc::Receiver<Notice>,
     /// Router advertisements.

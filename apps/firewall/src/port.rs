@@ -73,7 +73,7 @@ impl Losses {
 }
 
 /// Length of an 802.1Q tag.
-const TAG_BYTES: usize = 4;
+pub const TAG_BYTES: usize = 4;
 /// Length of the two MAC addresses, behind which a tag stands.
 const ADDRESSES_BYTES: usize = 12;
 /// Ethernet type of an 802.1Q tag.
@@ -83,50 +83,74 @@ const VLAN_MASK: u16 = 0x0fff;
 /// What stands in front of a frame in memory: room for a VLAN tag, and the offload header.
 pub const HEADROOM: usize = TAG_BYTES + HEADER_BYTES;
 
-/// A received frame in its ring slot, with [`HEADROOM`] in front of it.
+/// A received frame in its ring slot, with the offload header in front of it.
 #[derive(Debug)]
 pub struct Slot<'a> {
     bytes: &'a mut [u8],
+    /// Bytes in front of the offload header, free for the engine's headers.
+    room: usize,
+    /// The VLAN whose tag was taken off the frame.
     vlan: u16,
 }
 
 impl<'a> Slot<'a> {
-    /// A slot whose first bytes are the headroom, with the VLAN that the kernel took off the frame; `None` when
-    /// it is not even that long.
-    pub fn new(bytes: &'a mut [u8], vlan: u16) -> Option<Self> {
-        (bytes.len() >= HEADROOM).then_some(Self { bytes, vlan })
+    /// A slot whose first bytes are the offload header; `None` when it is not even that long.
+    pub fn new(bytes: &'a mut [u8]) -> Option<Self> {
+        Self::with_room(bytes, 0)
     }
 
-    /// A slot whose frame may have its 802.1Q tag among its bytes, where it is taken off.
+    /// A slot with `room` bytes in front of the offload header.
+    pub fn with_room(bytes: &'a mut [u8], room: usize) -> Option<Self> {
+        (bytes.len() >= room + HEADER_BYTES).then_some(Self { bytes, room, vlan: 0 })
+    }
+
+    /// The same, with the VLAN that the kernel took off the frame.
+    #[must_use]
+    pub fn in_vlan(self, vlan: u16) -> Self {
+        Self { vlan, ..self }
+    }
+
+    /// A slot whose frame may have its 802.1Q tag among its bytes, where it is taken out.
     pub fn with_tag(bytes: &'a mut [u8]) -> Option<Self> {
-        let at = HEADROOM + ADDRESSES_BYTES;
-        match bytes.get(at..at + TAG_BYTES) {
-            Some([0x81, 0x00, high, low]) => {
-                let vlan = u16::from_be_bytes([*high, *low]) & VLAN_MASK;
-                // Offload header and addresses move over the tag.
-                bytes.copy_within(TAG_BYTES..at, 2 * TAG_BYTES);
-                Self::new(&mut bytes[TAG_BYTES..], vlan)
-            }
-            _ => Self::new(bytes, 0),
-        }
+        let at = HEADER_BYTES + ADDRESSES_BYTES;
+        let Some([0x81, 0x00, high, low]) = bytes.get(at..at + TAG_BYTES) else { return Self::new(bytes) };
+        let vlan = u16::from_be_bytes([*high, *low]) & VLAN_MASK;
+        let end = bytes.len() - TAG_BYTES;
+        bytes.copy_within(at + TAG_BYTES.., at);
+        Self::new(&mut bytes[..end]).map(|slot| slot.in_vlan(vlan))
     }
 
     /// The frame for the engine; `None` when the offload header is of an unknown kind.
     pub fn frame(&mut self) -> Option<Frame<'_>> {
-        let (headroom, bytes) = self.bytes.split_at_mut(HEADROOM);
-        let meta = decode(&headroom[TAG_BYTES..])?;
-        Some(Frame { bytes, meta: Meta { vlan: self.vlan, ..meta } })
+        let meta = decode(self.bytes.get(self.room..self.room + HEADER_BYTES)?)?;
+        // The offload header was read, so its place is room for the engine, too; what the first of its kind
+        // takes is written again by `into_sendable`.
+        let bytes = self.bytes.get_mut(HEADER_BYTES..)?;
+        Some(Frame { bytes, meta: Meta { headroom: self.room as u16, vlan: self.vlan, ..meta } })
     }
 
     /// Sets the offload state of a frame that did not come from a ring.
     pub fn set_meta(&mut self, meta: &Meta) {
-        encode(meta, &mut self.bytes[TAG_BYTES..HEADROOM]);
+        encode(meta, &mut self.bytes[self.room..self.room + HEADER_BYTES]);
         self.vlan = meta.vlan;
     }
 
     /// Writes the frame's offload state and tag back in front of it and yields what a [`Sender`] wants.
     pub fn into_sendable(self, meta: &Meta) -> &'a [u8] {
-        seal(self.bytes, meta)
+        let start = usize::from(meta.headroom);
+        let Self { bytes, room, .. } = self;
+        // A frame that lost headers keeps what `encode` keeps; one that got some was never an offloaded one.
+        let kind = if start >= room { bytes[room + 1] } else { 0 };
+        bytes[start + 1] = kind;
+        match start.checked_sub(TAG_BYTES) {
+            Some(front) => seal(&mut bytes[front..], meta),
+            None if meta.vlan == 0 => {
+                encode(meta, &mut bytes[start..start + HEADER_BYTES]);
+                &bytes[start..]
+            }
+            // Without its tag the frame is none of this link's: the sender refuses what is empty.
+            None => &[],
+        }
     }
 }
 
@@ -248,43 +272,50 @@ mod tests {
     #[test]
     fn a_tag_is_put_behind_the_addresses_and_offsets_move_with_it() {
         let frame: Vec<u8> = (0..60).collect();
-        let mut bytes = [vec![0; HEADROOM], frame.clone()].concat();
         let meta = Meta {
             checksum: Checksum::Partial { start: 34, offset: 16 },
             segmentation: Segmentation::TcpV4,
             segment_bytes: 1400,
             header_bytes: 54,
-            fragment_bytes: 0,
-            vlan: 0,
+            ..Meta::default()
         };
-        let untagged = Slot::new(&mut bytes, 0).unwrap().into_sendable(&meta).to_vec();
-        assert_eq!((decode(&untagged), &untagged[HEADER_BYTES..]), (Some(meta), &frame[..]));
-
-        let tagged = Slot::new(&mut bytes, 0).unwrap().into_sendable(&Meta { vlan: 0x123, ..meta }).to_vec();
-        let expected = Meta { checksum: Checksum::Partial { start: 38, offset: 16 }, header_bytes: 58, ..meta };
-        assert_eq!(decode(&tagged), Some(expected));
-        assert_eq!(&tagged[HEADER_BYTES..], [&frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
+        let sendable = |room: usize, vlan: u16| {
+            let mut bytes = [vec![0; room + HEADER_BYTES], frame.clone()].concat();
+            let meta = Meta { headroom: room as u16, vlan, ..meta };
+            Slot::with_room(&mut bytes, room).unwrap().into_sendable(&meta).to_vec()
+        };
+        for room in [0, 4, 50] {
+            let untagged = sendable(room, 0);
+            assert_eq!((decode(&untagged), &untagged[HEADER_BYTES..]), (Some(meta), &frame[..]), "{room}");
+        }
+        for room in [4, 50] {
+            let tagged = sendable(room, 0x123);
+            let expected = Meta { checksum: Checksum::Partial { start: 38, offset: 16 }, header_bytes: 58, ..meta };
+            assert_eq!(decode(&tagged), Some(expected));
+            assert_eq!(&tagged[HEADER_BYTES..], [&frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
+        }
+        assert!(sendable(0, 0x123).is_empty(), "never without its tag");
     }
 
     #[test]
-    fn a_tag_among_the_bytes_is_taken_off() {
+    fn a_tag_among_the_bytes_is_taken_out() {
         let frame: Vec<u8> = (0..60).collect();
         let tagged = [&frame[..12], &[0x81, 0, 0xa1, 0x23], &frame[12..]].concat();
-        let mut bytes = [vec![0; HEADROOM], tagged].concat();
+        let mut bytes = [vec![0; HEADER_BYTES], tagged].concat();
         let mut slot = Slot::with_tag(&mut bytes).unwrap();
         let found = slot.frame().unwrap();
         assert_eq!((&*found.bytes, found.meta), (&frame[..], Meta { vlan: 0x123, ..Meta::default() }));
-        let mut bytes = [vec![0; HEADROOM], frame.clone()].concat();
+        let mut bytes = [vec![0; HEADER_BYTES], frame.clone()].concat();
         assert_eq!(Slot::with_tag(&mut bytes).unwrap().frame().unwrap().meta.vlan, 0);
     }
 
     #[test]
     fn the_vlan_of_a_slot_reaches_the_engine() {
-        let mut bytes = vec![0; HEADROOM + 60];
-        let mut slot = Slot::new(&mut bytes, 7).unwrap();
+        let mut bytes = vec![0; HEADER_BYTES + 60];
+        let mut slot = Slot::new(&mut bytes).unwrap().in_vlan(7);
         assert_eq!(slot.frame().unwrap().meta.vlan, 7);
         slot.set_meta(&Meta { vlan: 9, ..Meta::default() });
         assert_eq!(slot.frame().unwrap().meta.vlan, 9);
-        assert!(Slot::new(&mut bytes[..HEADROOM - 1], 0).is_none());
+        assert!(Slot::new(&mut bytes[..HEADER_BYTES - 1]).is_none());
     }
 }

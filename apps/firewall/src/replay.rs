@@ -24,7 +24,7 @@ use self::line::describe;
 pub use self::line::{DropSummary, Line, Sent, Summary};
 use self::link::{Neighbors, station};
 use crate::port::pcap::{Capture, Record, Recorder};
-use crate::port::{Batch, HEADROOM, Receiver as _, Sender as _, Slot};
+use crate::port::{Batch, HEADROOM, Receiver as _, Sender as _, Slot, seal};
 use crate::settings::SESSIONS_DEFAULT;
 
 /// MAC of the engine's end of the local link in a replay.
@@ -209,7 +209,9 @@ impl<'a> Replay<'a> {
         let verdict = self.engine.handle_frame(port, &mut frame, now);
         let meta = frame.meta;
         if let Verdict::Transmit(to) = verdict {
-            line.sent.extend(self.leave(to, slot.into_sendable(&meta), meta));
+            let mut bytes = vec![0; HEADROOM];
+            bytes.extend_from_slice(frame.bytes.get(usize::from(meta.headroom)..).unwrap_or_default());
+            line.sent.extend(self.leave(to, seal(&mut bytes, &meta), meta));
         }
         line.sent.extend(self.drain(now));
         self.conclude(&mut line, verdict, (port, vlan), packet.as_ref());
@@ -257,8 +259,7 @@ impl<'a> Replay<'a> {
             bytes.extend_from_slice(&transmit.bytes);
             let answer = self.neighbors.answer(transmit.port, &transmit.bytes);
             let vlan = transmit.meta.vlan;
-            let Some(slot) = Slot::new(&mut bytes, vlan) else { continue };
-            let left = self.leave(transmit.port, slot.into_sendable(&transmit.meta), transmit.meta);
+            let left = self.leave(transmit.port, seal(&mut bytes, &transmit.meta), transmit.meta);
             match answer {
                 Some(mut answer) => {
                     let mut frame = Frame { bytes: &mut answer, meta: Meta { vlan, ..Meta::default() } };
@@ -276,9 +277,8 @@ impl<'a> Replay<'a> {
         if let Some(recorder) = &mut outlet.recorder {
             recorder.send(&mut std::iter::once(sendable));
         }
-        let frame = sendable.get(crate::port::virtio::HEADER_BYTES..).unwrap_or_default();
         // The tag is the interface's, not the packet's.
-        let mut untagged = [&[0; HEADROOM], frame].concat();
+        let mut untagged = sendable.to_vec();
         let packet = Slot::with_tag(&mut untagged).and_then(|mut slot| Some(describe(slot.frame()?.bytes, meta)));
         Some(Sent { interface: outlet.name.clone(), packet: packet.unwrap_or_default() })
     }

@@ -12,13 +12,13 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Event, Notice, NoticeKind, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{Alarm, Event, Notice, NoticeKind, Port, SessionLog, Time, Verdict};
 use bartizan_packet::frame::Meta;
 use tracing::warn;
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
-use crate::port::{Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, seal};
+use crate::port::{Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, TAG_BYTES, seal};
 use crate::wake::{Bell, PollSet};
 
 /// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
@@ -86,13 +86,30 @@ pub struct Parts {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What workers have to say.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// A line for the traffic log.
+    Session(SessionLog),
+    /// An alarm.
+    Alarm(Alarm),
+}
+
 /// The bounded way of log lines out of the workers.
 #[derive(Clone, Debug)]
 pub struct LogSink {
     /// The queue.
-    pub lines: tokio::sync::mpsc::Sender<SessionLog>,
+    pub lines: tokio::sync::mpsc::Sender<Line>,
     /// Lines that found it full.
     pub lost: Arc<AtomicU64>,
+}
+
+impl LogSink {
+    fn write(&self, line: Line) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The bounded ways of messages from the network to whoever configures the interfaces.
@@ -297,7 +314,7 @@ impl Core {
 
     /// A frame that another worker received.
     fn handle_copy(&mut self, port: Port, meta: Meta, bytes: &mut [u8]) {
-        let Some(mut slot) = Slot::new(bytes, meta.vlan) else { return };
+        let Some(mut slot) = Slot::with_room(bytes, usize::from(meta.headroom)) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
         // A reassembled datagram; the offload header has no place for this.
@@ -319,6 +336,8 @@ impl Core {
         let mut bytes = Vec::with_capacity(HEADROOM + frame.len());
         bytes.resize(HEADROOM, 0);
         bytes.extend_from_slice(frame);
+        // The room for a tag is in front of what the frame has.
+        let meta = Meta { headroom: meta.headroom + TAG_BYTES as u16, ..meta };
         if self.peers.tell(owner, Item::Frame { port, meta, bytes }) {
             self.io.handed_over += 1;
         } else {
@@ -354,11 +373,8 @@ impl Core {
     fn tell(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             match event {
-                Event::Log(line) => {
-                    if self.logs.lines.try_send(line).is_err() {
-                        self.logs.lost.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                Event::Log(line) => self.logs.write(Line::Session(line)),
+                Event::Alarm(alarm) => self.logs.write(Line::Alarm(alarm)),
                 Event::Notice(notice) => {
                     let queue = match notice.kind {
                         NoticeKind::Dhcp => &self.notices.dhcp,

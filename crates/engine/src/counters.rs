@@ -71,6 +71,8 @@ counters! {
     steered = "steered",
     /// Flows that could not be steered because the table for it was full.
     steer_overflow = "steer-overflow",
+    /// Packets that an offloaded frame was cut into on its way into a tunnel.
+    tunnel_segments = "tunnel-segments",
     /// Fragments that came in.
     fragments_received = "fragments-received",
     /// Fragments that came twice.
@@ -105,6 +107,14 @@ counters! {
     message_overflow = "message-overflow",
     /// Log lines for drops held back because there were too many.
     drop_logs_suppressed = "drop-logs-suppressed",
+    /// Floods and scans that were told about.
+    alarms = "alarms",
+    /// Floods and scans not told about because there were too many.
+    alarms_suppressed = "alarms-suppressed",
+    /// Counts of a possible scanner that had to make way for others.
+    scan_evictions = "scan-evictions",
+    /// Blocked sources that had to make way for others.
+    block_evictions = "block-evictions",
 }
 
 impl Counters {

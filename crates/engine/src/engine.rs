@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
-use bartizan_policy::tables::{Compiled, IfaceId};
+use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
+use bartizan_policy::tunnels::Way;
 
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
@@ -19,11 +21,13 @@ use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
+use crate::protection::{BlockView, Protection, ProtectionView};
 use crate::rematch::Sweep;
-use crate::settings::Settings;
+use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
+use crate::tunnel::Tunnels;
 use crate::verdict::{DropReason, EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
 use crate::vlan::Tagged;
 
@@ -40,6 +44,8 @@ pub(crate) fn local_host(like: IpAddr) -> IpAddr {
 /// One worker's flow engine.
 pub struct Engine {
     pub(crate) settings: Settings,
+    /// How long silent sessions live, by the configuration.
+    pub(crate) timeouts: Timeouts,
     pub(crate) now: Time,
     pub(crate) tables: Option<Arc<Compiled>>,
     /// Counts the installed tables, from 1.
@@ -55,6 +61,7 @@ pub struct Engine {
     pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
     pub(crate) steering: Steering,
+    pub(crate) tunnels: Tunnels,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     /// Echo replies that the caller waits for: identifier and sender.
@@ -68,6 +75,7 @@ pub struct Engine {
     pub(crate) notices: Allowance,
     /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
     pub(crate) lost_addresses: Vec<(u16, IpAddr)>,
+    pub(crate) protection: Protection,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -86,8 +94,16 @@ pub(crate) struct Link {
     /// Its MAC while it is attached.
     pub(crate) mac: Option<Mac>,
     pub(crate) configured: bool,
-    pub(crate) zoned: bool,
+    pub(crate) zone: Option<ZoneId>,
     pub(crate) router: Option<u16>,
+    /// What the protection profile of its zone refuses.
+    pub(crate) refused: Oddities,
+    /// Within what addresses that come by it are unique: its router, or the traffic object it is a side of.
+    pub(crate) realm: Option<u16>,
+    /// It is a side of a traffic object.
+    pub(crate) tunnel: bool,
+    /// It is one whose packets are routed: their answers may come by other ports.
+    pub(crate) routed: bool,
     pub(crate) mtu_bytes: u16,
     /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
     pub(crate) mss_bytes: Option<(u16, u16)>,
@@ -101,6 +117,7 @@ impl Engine {
         let seed = settings.seed;
         let limits = settings.limits;
         Self {
+            timeouts: settings.timeouts,
             now: Time(0),
             tables: None,
             generation: 0,
@@ -114,6 +131,7 @@ impl Engine {
             reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
+            tunnels: Tunnels::new(limits.tunnel_sessions, limits.unmapped_tunnels),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             watched: Arc::default(),
@@ -124,6 +142,7 @@ impl Engine {
             unsteers: Allowance::default(),
             notices: Allowance::default(),
             lost_addresses: Vec::new(),
+            protection: Protection::new(seed),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -175,7 +194,9 @@ impl Engine {
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
         self.lose_addresses(&tables);
+        self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
+        self.timeouts = self.settings.timeouts.configured(&tables.session.timeouts);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -191,13 +212,17 @@ impl Engine {
             self.counters.drop_packets(DropReason::UnknownVlan, 1);
             return Verdict::Drop(DropReason::UnknownVlan);
         };
+        let vlan = frame.meta.vlan;
         match self.run(arrival, frame) {
             Verdict::Transmit(exit) => {
                 let (wire, tag) = self.tag(exit);
                 frame.meta.vlan = tag;
                 Verdict::Transmit(wire)
             }
-            verdict => verdict,
+            verdict => {
+                frame.meta.vlan = vlan;
+                verdict
+            }
         }
     }
 
@@ -215,6 +240,7 @@ impl Engine {
             }
             PeerMessage::Steer { .. } => {}
             PeerMessage::Unsteer { flow, owner } => self.steering.remove(&flow, owner),
+            PeerMessage::Block(block) => self.block(&block),
         }
     }
 
@@ -274,6 +300,11 @@ impl Engine {
         self.hits.clear(base, chosen, self.now);
     }
 
+    /// How long silent sessions live.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.table.views()
@@ -284,13 +315,29 @@ impl Engine {
         self.table.slot_of(id).map(|slot| self.table.view(slot))
     }
 
+    /// What the protection of a zone has done; `None` for a zone that never was.
+    pub fn protection(&self, zone: ZoneId, now: Time) -> Option<ProtectionView> {
+        self.protection.view(zone, self.now.max(now))
+    }
+
+    /// Sources that are blocked for a scan.
+    pub fn blocks(&self, now: Time) -> impl Iterator<Item = BlockView> {
+        self.protection.blocks(self.now.max(now))
+    }
+
+    /// Ends the blocks that `chosen` picks; gives back how many.
+    pub fn unblock(&mut self, chosen: impl FnMut(&BlockView) -> bool, now: Time) -> usize {
+        self.advance(now);
+        self.protection.unblock(chosen, self.now)
+    }
+
     /// The session that a packet of this port and VLAN belongs to.
     pub fn session_of(&self, port: Port, vlan: u16, packet: &Packet) -> Option<SessionView> {
-        let router = match self.untag(port, Meta { vlan, ..Meta::default() })? {
-            Port::Data(iface) => self.links.get(iface.index())?.router?,
-            Port::Local => crate::key::LOCAL_ROUTER,
+        let realm = match self.untag(port, Meta { vlan, ..Meta::default() })? {
+            Port::Data(iface) => self.links.get(iface.index())?.realm?,
+            Port::Local => crate::key::LOCAL_REALM,
         };
-        let (slot, _) = self.table.find(&crate::key::Key::of(packet, router))?;
+        let (slot, _) = self.table.find(&crate::key::Key::of(packet, realm))?;
         Some(self.table.view(slot))
     }
 
@@ -350,9 +397,18 @@ impl Engine {
         for (position, link) in self.links.iter_mut().enumerate() {
             let interface = tables.interface(IfaceId(position as u16));
             link.configured = interface.is_some();
-            link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
+            link.zone = interface.and_then(|interface| interface.zone);
+            link.refused = self.protection.refused(link.zone);
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
+            let tunnel = interface.and_then(|interface| interface.tunnel.as_ref());
+            link.realm = tunnel.map(|tunnel| tunnel.realm).or(link.router);
+            link.routed = tunnel.is_some_and(|tunnel| tunnel.way == Way::Routed);
+            if link.tunnel || tunnel.is_some() {
+                // No port is behind it: it is always up.
+                link.tunnel = tunnel.is_some();
+                link.mac = tunnel.map(|_| [2, 0x62, 0x7a, 0, (position >> 8) as u8, position as u8]);
+            }
             link.mss_bytes = interface.and_then(|interface| interface.mss_bytes);
             link.vlan = interface.and_then(|interface| interface.vlan);
         }

@@ -8,11 +8,12 @@ use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::ethernet::{self, Mac};
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::ndp;
+use bartizan_packet::oddity::{Oddities, Oddity};
 use bartizan_packet::parse::{ICMPV6, Layer4, Malformed, Packet, Parsed};
 use bartizan_policy::tables::IfaceId;
 
 use crate::engine::{Engine, local_host};
-use crate::key::LOCAL_ROUTER;
+use crate::key::LOCAL_REALM;
 use crate::pipeline::{Staged, drop};
 use crate::verdict::{DropReason, PeerMessage, Port, Verdict};
 
@@ -20,8 +21,10 @@ use crate::verdict::{DropReason, PeerMessage, Port, Verdict};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) port: Port,
-    /// Router of its interface; [`LOCAL_ROUTER`] on the local link.
+    /// Router of its interface; [`LOCAL_REALM`] on the local link.
     pub(crate) router: u16,
+    /// Within what its addresses are unique.
+    pub(crate) realm: u16,
     /// The station that sent it.
     pub(crate) station: Mac,
     /// Packets and IP bytes it is on a wire.
@@ -36,6 +39,16 @@ pub(crate) fn malformed(malformed: Malformed) -> DropReason {
     }
 }
 
+/// What of a packet is refused. A datagram that was put together still has the fragment header it needed.
+#[inline]
+fn refused_oddity(frame: &Frame<'_>, packet: &Packet, refused: Oddities) -> Option<Oddity> {
+    let mut found = packet.oddities.of(refused);
+    if frame.meta.fragment_bytes != 0 {
+        found.remove(Oddity::NeedlessFragmentHeader);
+    }
+    found.first()
+}
+
 impl Engine {
     /// The packet with how it came in.
     pub(crate) fn ingress<'p>(
@@ -48,21 +61,21 @@ impl Engine {
         let Some(mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
         let destination = ethernet::destination(frame.bytes);
         let to_group = ethernet::is_group(destination);
-        if destination != mac && !to_group {
+        let inside = self.tunnels.is_inside();
+        if !inside && destination != mac && !to_group {
             return drop(DropReason::NotForUs);
         }
-        let router = match port {
-            Port::Local => LOCAL_ROUTER,
+        let (router, realm, protected) = match port {
+            Port::Local => (LOCAL_REALM, LOCAL_REALM, None),
             Port::Data(iface) => {
                 let link = self.links.get(iface.index()).copied().unwrap_or_default();
-                if !link.configured || !link.zoned {
-                    return drop(DropReason::NoZone);
-                }
-                let Some(router) = link.router else { return drop(DropReason::NoRouter) };
-                router
+                let Some(zone) = link.zone.filter(|_| link.configured) else { return drop(DropReason::NoZone) };
+                let (Some(router), Some(realm)) = (link.router, link.realm) else { return drop(DropReason::NoRouter) };
+                (router, realm, Some((zone, link.refused)))
             }
         };
         let packet = match parsed {
+            Parsed::Arp if inside => return Err(self.answer_arp_inside(port, mac, frame.bytes)),
             Parsed::Arp => return Err(self.handle_arp(port, mac, frame.bytes)),
             Parsed::Other(_) => return drop(DropReason::UnsupportedProtocol),
             Parsed::Ip(packet) => packet,
@@ -82,14 +95,32 @@ impl Engine {
         if is_group(packet.destination) {
             return drop(DropReason::Multicast);
         }
-        if to_group {
+        if to_group && !inside {
             return drop(DropReason::NotForUs);
+        }
+        if let Some((zone, refused)) = protected {
+            if let Some(oddity) = refused_oddity(frame, packet, refused) {
+                return self.refuse_oddity(zone, oddity, wire.0);
+            }
+            if self.protection.is_blocked(zone, packet, self.now) {
+                return self.refuse_blocked(zone, wire.0);
+            }
         }
         if packet.source_routed {
             return drop(DropReason::SourceRoute);
         }
         let station = ethernet::source(frame.bytes);
-        Ok((Arrival { port, router, station, wire }, packet))
+        Ok((Arrival { port, router, realm, station, wire }, packet))
+    }
+
+    /// Behind a tunnel the firewall is the next station to everywhere.
+    fn answer_arp_inside(&mut self, port: Port, mac: Mac, frame: &[u8]) -> Verdict {
+        let Some(arp) = Arp::read(frame) else { return Verdict::Drop(DropReason::BadNeighborMessage) };
+        if arp.operation == Operation::Request && !arp.sender.is_unspecified() && arp.sender != arp.target {
+            self.counters.neighbor_answers += 1;
+            self.send(port, arp.reply(mac));
+        }
+        Verdict::Consumed
     }
 
     fn handle_arp(&mut self, port: Port, mac: Mac, frame: &[u8]) -> Verdict {
@@ -101,7 +132,9 @@ impl Engine {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         }
         let ours = self.answers_for(port, mac, IpAddr::V4(arp.target));
-        if !probe && ours {
+        // Without an address of its own the interface asks from none, and answers are for that.
+        let asked = arp.operation == Operation::Reply && self.neighbors.knows(port, sender);
+        if !probe && (ours || asked) {
             self.learn_and_tell(port, sender, arp.sender_mac, arp.operation == Operation::Reply);
         }
         if arp.operation == Operation::Request && ours {
@@ -116,21 +149,23 @@ impl Engine {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         };
         let IpAddr::V6(asker) = packet.source else { return Verdict::Drop(DropReason::BadNeighborMessage) };
-        if self.answers_for(port, mac, packet.source) {
+        let inside = self.tunnels.is_inside();
+        if !inside && self.answers_for(port, mac, packet.source) {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         }
         match message {
             ndp::Message::Solicitation { target, mac: asker_mac } => {
-                if !self.answers_for(port, mac, IpAddr::V6(target)) {
+                if !inside && !self.answers_for(port, mac, IpAddr::V6(target)) {
                     return Verdict::Consumed;
                 }
-                if let Some(asker_mac) = asker_mac {
+                if let Some(asker_mac) = asker_mac.filter(|_| !inside) {
                     self.learn_and_tell(port, packet.source, asker_mac, false);
                 }
                 self.counters.neighbor_answers += 1;
                 let to = asker_mac.unwrap_or_else(|| ethernet::source(frame));
                 self.send(port, ndp::advertise(mac, to, asker, target));
             }
+            ndp::Message::Advertisement { .. } if inside => {}
             ndp::Message::Advertisement { target, mac: Some(target_mac), solicited } => {
                 let target = IpAddr::V6(target);
                 if self.answers_for(port, mac, target) || ethernet::is_group(target_mac) {
@@ -185,6 +220,9 @@ impl Engine {
     }
 
     pub(crate) fn send(&mut self, port: Port, bytes: Vec<u8>) {
+        if self.is_tunnel(port) {
+            return self.send_into_tunnel(port, None, &bytes);
+        }
         self.outbox.transmit(port, bytes, Meta::default(), &mut self.counters);
     }
 }

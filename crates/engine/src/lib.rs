@@ -28,6 +28,7 @@ mod outbox;
 mod path;
 pub mod pipeline;
 pub mod probe;
+pub mod protection;
 mod reject;
 mod rematch;
 mod rewrite;
@@ -38,6 +39,7 @@ pub mod steer;
 mod table;
 mod tcp;
 mod timer;
+mod tunnel;
 pub mod verdict;
 mod vlan;
 

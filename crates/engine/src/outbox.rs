@@ -8,7 +8,7 @@ use bartizan_packet::frame::Meta;
 
 use crate::counters::Counters;
 use crate::settings::{Limits, SECOND};
-use crate::verdict::{Event, Notice, PeerMessage, Port, SessionLog, Time, Transmit};
+use crate::verdict::{Alarm, Event, Notice, PeerMessage, Port, SessionLog, Time, Transmit};
 
 /// Frames and events of one engine.
 pub(crate) struct Outbox {
@@ -53,6 +53,14 @@ impl Outbox {
             self.events.push_back(Event::Notice(notice));
         }
         room
+    }
+
+    pub(crate) fn alarm(&mut self, alarm: Alarm, counters: &mut Counters) {
+        if self.events.len() >= self.events_max {
+            counters.log_overflow += 1;
+            return;
+        }
+        self.events.push_back(Event::Alarm(alarm));
     }
 
     pub(crate) fn tell(&mut self, to: Option<u16>, message: PeerMessage, counters: &mut Counters) {

@@ -45,9 +45,9 @@ impl Sweep {
 }
 
 /// The addresses of all interfaces, with their routers.
-fn own_addresses(tables: &Compiled) -> HashSet<(u16, IpAddr)> {
+fn own_addresses(tables: &Compiled) -> impl Iterator<Item = (u16, IpAddr)> {
     let interfaces = tables.interfaces().filter_map(|(_, interface)| Some((interface.router?.0, interface)));
-    interfaces.flat_map(|(router, interface)| interface.addresses.iter().map(move |own| (router, own.addr()))).collect()
+    interfaces.flat_map(|(router, interface)| interface.addresses.iter().map(move |own| (router, own.addr())))
 }
 
 impl Engine {
@@ -74,9 +74,10 @@ impl Engine {
     /// Notes which own addresses the new tables take away.
     pub(crate) fn lose_addresses(&mut self, new: &Compiled) {
         let Some(old) = &self.tables else { return };
-        let kept = own_addresses(new);
+        // One that moves to another router still leads here.
+        let kept: HashSet<IpAddr> = own_addresses(new).map(|(_, address)| address).collect();
         self.lost_addresses.extend(own_addresses(old));
-        self.lost_addresses.retain(|address| !kept.contains(address));
+        self.lost_addresses.retain(|(_, address)| !kept.contains(address));
         self.lost_addresses.sort_unstable();
         self.lost_addresses.dedup();
     }
@@ -87,7 +88,7 @@ impl Engine {
         let session = &self.table[slot];
         [session.client(), session.server()]
             .iter()
-            .any(|side| self.lost_addresses.contains(&(side.router(), side.flow().destination)))
+            .any(|side| self.lost_addresses.contains(&(side.realm(), side.flow().destination)))
     }
 
     /// Asks the rules about a session again.
@@ -110,7 +111,7 @@ impl Engine {
             return Rematch::Gone;
         }
         let decision = match &self.tables {
-            Some(tables) if self.same_router(slot) => decide(tables, &flow),
+            Some(tables) if self.same_realm(slot) => decide(tables, &flow),
             _ => return self.gone(slot),
         };
         match decision {
@@ -140,7 +141,7 @@ impl Engine {
     fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
         let session = &self.table[slot];
         let survives = match session.kind {
-            Kind::Forward => {
+            Kind::Forward | Kind::Wire => {
                 matches!(forward.route, Route::Via { .. })
                     && match self.find_path(slot, Direction::ClientToServer) {
                         Ok(()) => self.zone_of_egress(slot) == Some(forward.to),
@@ -189,9 +190,9 @@ impl Engine {
         record.verdict = forward.verdict;
     }
 
-    fn same_router(&self, slot: Slot) -> bool {
-        let router = self.links.get(self.table.record(slot).ingress.index()).and_then(|link| link.router);
-        router == Some(self.table[slot].client().router())
+    fn same_realm(&self, slot: Slot) -> bool {
+        let realm = self.links.get(self.table.record(slot).ingress.index()).and_then(|link| link.realm);
+        realm == Some(self.table[slot].client().realm())
     }
 
     fn zone_of_egress(&self, slot: Slot) -> Option<bartizan_policy::tables::ZoneId> {

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 
-use bartizan_model::device::Action;
+use bartizan_model::device::{Action, FloodKind, ScanAction, ScanKind};
 use bartizan_packet::frame::Meta;
 use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
+use bartizan_policy::tunnels::Unmapped;
+
+use crate::protection::BlockView;
 
 /// Monotonic time in nanoseconds since a start the caller chose (not the wall clock).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +55,8 @@ pub enum Event {
     Log(SessionLog),
     /// A message for whoever configures an interface.
     Notice(Notice),
+    /// Something an administrator should know at once.
+    Alarm(Alarm),
     /// For the other workers: `to` one of them, or all when `None`.
     Tell {
         /// The one worker that has to know.
@@ -122,14 +127,53 @@ pub enum PeerMessage {
         /// Who had the session.
         owner: u16,
     },
+    /// A source is blocked.
+    Block(BlockView),
 }
 
-/// One direction of a session on the wire, as the session table looks it up. Router-scoped, so that
-/// overlapping networks in two routers do not meet.
+/// Something an administrator should know at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// When it was seen.
+    pub time: Time,
+    /// The zone it comes by.
+    pub zone: ZoneId,
+    /// What it is.
+    pub threat: Threat,
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threat {
+    /// More new flows a second than the alarm rate.
+    Flood {
+        /// Of which kind.
+        kind: FloodKind,
+        /// How many in the last second.
+        rate: u32,
+    },
+    /// A scan.
+    Scan {
+        /// Of what.
+        kind: ScanKind,
+        /// Who scans.
+        source: IpAddr,
+        /// The host whose packet completed it.
+        destination: IpAddr,
+        /// Different ports or hosts so far.
+        targets: u32,
+        /// What follows.
+        action: ScanAction,
+    },
+}
+
+/// One direction of a session on the wire, as the session table looks it up. Within a realm, so that
+/// overlapping networks in two routers, or behind two tunnels, do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
-    /// Router of the ingress interface; `u16::MAX` on the local link.
-    pub router: u16,
+    /// Router of the ingress interface, or from 0x8000 on the traffic object whose tunnel the packet came out
+    /// of; `u16::MAX` on the local link.
+    pub realm: u16,
     /// Source.
     pub source: IpAddr,
     /// Destination.
@@ -262,6 +306,30 @@ pub struct SessionView {
     pub received: (u64, u64),
 }
 
+/// Packets and bytes that went through a side of a traffic object, by the inner packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunnelTraffic {
+    /// Out of the tunnel.
+    pub received: (u64, u64),
+    /// Into the tunnel.
+    pub sent: (u64, u64),
+}
+
+/// A tunnel that no traffic object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmappedTunnel {
+    /// What it said of itself.
+    pub tunnel: Unmapped,
+    /// Who sent its last packet.
+    pub peer: IpAddr,
+    /// The interface it came by.
+    pub lower: IfaceId,
+    /// When its last packet came.
+    pub last: Time,
+    /// Packets so far.
+    pub packets: u64,
+}
+
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
         /// Why a packet was dropped. Each has a counter of the same name and a row in
@@ -322,6 +390,32 @@ drop_reasons! {
     Land = "land",
     /// The source is not a unicast address, or is one of the firewall's own.
     Spoofed = "spoofed-source",
+    /// No route of its zone leads back to the source, and the zone's protection profile wants one.
+    ZoneSpoofed = "zone-spoofed-source",
+    /// The zone's protection profile checks addresses strictly, and the source fails.
+    ZoneAddress = "zone-strict-ip",
+    /// The zone's protection profile discards fragments.
+    ZoneFragment = "zone-fragment",
+    /// The zone's protection profile discards an IPv4 option of the packet.
+    ZoneOption = "zone-ip-option",
+    /// The zone's protection profile discards payload in a SYN or SYN-ACK.
+    ZoneTcp = "zone-tcp-data",
+    /// The zone's protection profile discards such ICMP messages.
+    ZoneIcmp = "zone-icmp",
+    /// The zone's protection profile discards an IPv6 header or address of the packet.
+    ZoneIpv6 = "zone-ipv6-header",
+    /// More new TCP connections a second than the zone's protection profile lets in.
+    FloodTcpSyn = "flood-tcp-syn",
+    /// More new UDP flows a second than the zone's protection profile lets in.
+    FloodUdp = "flood-udp",
+    /// More new ICMP flows a second than the zone's protection profile lets in.
+    FloodIcmp = "flood-icmp",
+    /// More new ICMPv6 flows a second than the zone's protection profile lets in.
+    FloodIcmpv6 = "flood-icmpv6",
+    /// More new flows of other protocols a second than the zone's protection profile lets in.
+    FloodOtherIp = "flood-other-ip",
+    /// The source is blocked for a scan.
+    ZoneBlocked = "zone-blocked-source",
     /// The destination is multicast or broadcast, which is not routed.
     Multicast = "multicast",
     /// The destination is not an address that packets are routed to (unspecified, loopback, reserved).
@@ -344,6 +438,9 @@ drop_reasons! {
     TcpNotSyn = "tcp-not-syn",
     /// The TCP flags make no sense together, or not in the session's state.
     TcpState = "tcp-state",
+    /// A TCP segment beyond what its receiver offered, older than what it can still want, or one that
+    /// acknowledges what was never sent.
+    TcpOutOfWindow = "tcp-out-of-window",
     /// An ICMP error or echo reply that belongs to no session.
     IcmpUnrelated = "icmp-unrelated",
     /// An ICMP message that is neither echo nor an error.
@@ -366,6 +463,16 @@ drop_reasons! {
     PortDown = "port-down",
     /// An ARP or NDP message that breaks its protocol.
     BadNeighborMessage = "bad-neighbor-message",
+    /// A tunnel packet whose VXLAN or GENEVE header or options cannot be read.
+    TunnelHeader = "tunnel-header",
+    /// A tunnel packet by an interface that its traffic object does not accept it by.
+    TunnelForeign = "tunnel-foreign",
+    /// The headers of another session's tunnel could not be remembered because the table for them is full.
+    TunnelTableFull = "tunnel-table-full",
+    /// VXLAN with a network identifier that no traffic object is for.
+    UnmappedVni = "unmapped-vni",
+    /// GENEVE of an endpoint or network that no traffic object is for.
+    UnmappedEndpoint = "unmapped-endpoint",
     /// An internal queue was full.
     QueueFull = "queue-full",
 }

@@ -20,12 +20,20 @@ pub const NEXT_HOP: &[&str] = &["ip-address", "ipv6-address", "next-vr", "next-l
 pub const ECMP_ALGORITHM: &[&str] = &["ip-modulo", "ip-hash", "weighted-round-robin", "balanced-round-robin"];
 /// Types of a zone.
 pub const ZONE: &[&str] = &["layer3", "layer2", "tap", "virtual-wire", "external", "tunnel"];
+/// Tunnels of a traffic object.
+pub const TRAFFIC_OBJECT: &[&str] = &["k8s-cluster", "vpc", "gcp-nsi", "azure-gwlb"];
+/// The router of a traffic object.
+pub const ANY_ROUTER: &[&str] = &["logical-router", "virtual-router"];
 /// Kinds of source translation.
 pub const SOURCE_TRANSLATION: &[&str] = &["dynamic-ip-and-port", "dynamic-ip", "static-ip"];
 /// Where a source pool gets its addresses.
 pub const SOURCE_POOL: &[&str] = &["interface-address", "translated-address"];
 /// Kinds of destination translation.
 pub const DESTINATION_TRANSLATION: &[&str] = &["destination-translation", "dynamic-destination-translation"];
+/// What happens to SYNs above a rate.
+pub const SYN_FLOOD: &[&str] = &["red", "syn-cookies"];
+/// What follows a scan.
+pub const SCAN_ACTION: &[&str] = &["allow", "alert", "block", "block-ip"];
 /// Types of a template variable.
 pub const VARIABLE: &[&str] = &[
     "ip-netmask",
@@ -54,6 +62,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("static-route/entry/nexthop", NEXT_HOP),
     ("ecmp/algorithm", ECMP_ALGORITHM),
     ("zone/entry/network", ZONE),
+    ("traffic-object/entry", TRAFFIC_OBJECT),
+    ("k8s-cluster/network", ANY_ROUTER),
+    ("vpc/network", ANY_ROUTER),
+    ("gcp-nsi/network", ANY_ROUTER),
+    ("azure-gwlb/network", ANY_ROUTER),
     ("source-translation", SOURCE_TRANSLATION),
     ("dynamic-ip-and-port", SOURCE_POOL),
     ("dynamic-ip/fallback", SOURCE_POOL),
@@ -62,6 +75,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("decryption/rules/entry/type", &["ssl-forward-proxy", "ssh-proxy", "ssl-inbound-inspection"]),
     ("rules/entry/profile-setting", &["group", "profiles"]),
     ("qos/marking", &["ip-dscp", "ip-precedence", "follow-c2s-flow"]),
+    ("flood/tcp-syn", SYN_FLOOD),
+    ("scan/entry/action", SCAN_ACTION),
     ("variable/entry/type", VARIABLE),
     ("external-list/entry/type", &["ip", "domain", "url", "imei", "imsi", "predefined-ip", "predefined-url"]),
     ("schedule/entry/schedule-type", &["recurring", "non-recurring"]),

@@ -27,6 +27,8 @@ codes! {
     DUPLICATE_NAME = "duplicate-name";
     /// Two subinterfaces of one port have the same VLAN tag.
     DUPLICATE_TAG = "duplicate-tag";
+    /// Two traffic objects are for one tunnel.
+    DUPLICATE_TUNNEL = "duplicate-tunnel";
     /// A group contains itself.
     GROUP_CYCLE = "group-cycle";
     /// A network is written with host bits, which are ignored.
@@ -79,6 +81,8 @@ codes! {
     ROUTE_WITHOUT_INTERFACE = "route-without-interface";
     /// A router forwards to itself.
     ROUTER_SELF = "router-self";
+    /// A traffic object accepts its tunnel in several zones.
+    TUNNEL_ANYWHERE = "tunnel-anywhere";
     /// An interface in two routers.
     TWO_ROUTERS = "two-routers";
     /// An interface in two zones.
@@ -89,7 +93,7 @@ codes! {
     UNKNOWN_DEVICE_GROUP = "unknown-device-group";
     /// A name of no interface.
     UNKNOWN_INTERFACE = "unknown-interface";
-    /// A name of no interface management profile.
+    /// A name of no interface management or zone protection profile.
     UNKNOWN_PROFILE = "unknown-profile";
     /// A name of no router.
     UNKNOWN_ROUTER = "unknown-router";
@@ -124,10 +128,12 @@ mod tests {
         include_str!("device/interface.rs"),
         include_str!("device/nat.rs"),
         include_str!("device/objects.rs"),
+        include_str!("device/protection.rs"),
         include_str!("device/path_monitor.rs"),
         include_str!("device/router.rs"),
         include_str!("device/rules.rs"),
         include_str!("device/security.rs"),
+        include_str!("device/traffic_object.rs"),
         include_str!("device/zone.rs"),
         include_str!("render.rs"),
         include_str!("render/variables.rs"),

@@ -11,12 +11,15 @@ mod nat;
 mod node;
 mod objects;
 mod path_monitor;
+mod protection;
 mod references;
 mod router;
 mod rules;
 mod security;
+mod session;
 #[cfg(test)]
 mod tests;
+pub mod traffic_object;
 mod value;
 mod zone;
 
@@ -32,7 +35,10 @@ pub use ecmp::{Ecmp, EcmpAlgorithm};
 use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
 pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MONITOR_DESTINATIONS_TOTAL_MAX, MonitorDestination, PathMonitor};
+pub use protection::{Check, Checks, Flood, FloodKind, Scan, ScanAction, ScanKind, ZoneProtection};
 pub use references::Names;
+pub use session::{SessionSettings, SessionTimeouts};
+pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
 
 /// Reads a firewall-shaped configuration, whose root is `<config>`.
@@ -49,6 +55,9 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     }
     let device = devices.into_iter().next();
     let network = device.as_ref().and_then(|device| device.child("network"));
+    if let Some(settings) = device.as_ref().and_then(|device| device.child("deviceconfig")) {
+        config.session = session::read(&mut context, &settings);
+    }
     let vsys = device.as_ref().and_then(|device| vsys1(device));
     let pushed = root.child("panorama").and_then(|panorama| vsys1(&panorama));
 
@@ -56,12 +65,18 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     let objects = objects::read(&mut context, &mut config, &scopes);
     let others =
         network.as_ref().map(|network| interface::read(&mut context, &mut config, network)).unwrap_or_default();
+    if let Some(network) = &network {
+        protection::read(&mut context, &mut config, network);
+    }
     if let Some(vsys) = &vsys {
         zone::read(&mut context, &mut config, vsys, &others);
     }
     if let Some(network) = &network {
         router::read(&mut context, &mut config, network, &others);
         interface::check_shared_addresses(&mut context, &config);
+    }
+    if let Some(vsys) = &vsys {
+        traffic_object::read(&mut context, &mut config, vsys);
     }
 
     let local = vsys.and_then(|vsys| vsys.child("rulebase"));
@@ -140,10 +155,14 @@ pub struct DeviceConfig {
     pub interfaces: Vec<Interface>,
     /// Interface management profiles.
     pub management_profiles: Vec<ManagementProfile>,
+    /// Zone protection profiles.
+    pub zone_protections: Vec<ZoneProtection>,
     /// Zones of vsys1.
     pub zones: Vec<Zone>,
     /// Logical routers and virtual routers, one model.
     pub routers: Vec<Router>,
+    /// Traffic objects of vsys1.
+    pub traffic_objects: Vec<TrafficObject>,
     /// Address objects, nearest scope first; a name may appear again in a farther scope (shadowed).
     pub addresses: Vec<Address>,
     /// Address groups, nearest scope first.
@@ -162,6 +181,8 @@ pub struct DeviceConfig {
     pub intrazone_default: DefaultRule,
     /// What `interzone-default` does.
     pub interzone_default: DefaultRule,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
 }
 
 /// A layer-3 interface.
@@ -271,6 +292,8 @@ pub struct Zone {
     pub origin: Origin,
     /// Layer-3 interfaces in it.
     pub interfaces: Vec<String>,
+    /// Name of a zone protection profile.
+    pub protection: Option<String>,
 }
 
 /// A logical router (its `default` VRF) or a virtual router.

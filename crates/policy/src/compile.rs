@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated};
+use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
 use ipnet::IpNet;
 
@@ -13,8 +13,12 @@ use crate::names::{Ids, Names};
 use crate::objects::Objects;
 use crate::security::Zones;
 use crate::tables::{Compiled, IfaceId, Interface, RouterId, ZoneId};
-use crate::{nat, proxy, routing, security};
+use crate::{nat, proxy, routing, security, tunnels};
 
+/// Ids are 16 bits wide for what packets carry along.
+const IDS_MAX: usize = u16::MAX as usize;
+/// Realms of packets are routers or traffic objects.
+const ROUTERS_MAX: usize = tunnels::FIRST_REALM as usize;
 /// Largest IP packet when the configuration does not say.
 const MTU_DEFAULT_BYTES: u16 = 1500;
 
@@ -51,13 +55,33 @@ pub(crate) fn compile_device(
     previous: Option<&Compiled>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    intern("interfaces", &mut ids.interfaces, config.interfaces.iter().map(|entry| &entry.name), &mut diagnostics);
-    intern("zones", &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);
-    intern("routers", &mut ids.routers, config.routers.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern(
+        ("interfaces", IDS_MAX),
+        &mut ids.interfaces,
+        config.interfaces.iter().map(|entry| &entry.name),
+        &mut diagnostics,
+    );
+    intern(("zones", IDS_MAX), &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern(
+        ("routers", ROUTERS_MAX),
+        &mut ids.routers,
+        config.routers.iter().map(|entry| &entry.name),
+        &mut diagnostics,
+    );
+    let objects = &config.traffic_objects;
+    let sides: Vec<String> = objects.iter().flat_map(|object| tunnels::interface_names(&object.name)).collect();
+    intern(("interfaces", IDS_MAX), &mut ids.interfaces, sides.iter(), &mut diagnostics);
+    intern(
+        ("traffic objects", tunnels::OBJECTS_MAX),
+        &mut ids.traffic_objects,
+        objects.iter().map(|object| &object.name),
+        &mut diagnostics,
+    );
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
     let mut interfaces = interfaces(config, facts, ids);
+    let tunnels = tunnels::compile(config, ids, &mut interfaces);
     let known: HashSet<&str> = config.interfaces.iter().map(|entry| &*entry.name).collect();
     let interface_ids =
         |name: &str| ids.interfaces.position(name).filter(|_| known.contains(name)).map(|at| IfaceId(at as u16));
@@ -97,24 +121,50 @@ pub(crate) fn compile_device(
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Compiled { generation, interfaces, warnings: diagnostics, ids: Arc::new(ids.clone()), routers, nat, security })
+    let protections = protections(config, ids);
+    Ok(Compiled {
+        generation,
+        interfaces,
+        warnings: diagnostics,
+        session: config.session.clone(),
+        protections,
+        ids: Arc::new(ids.clone()),
+        tunnels,
+        routers,
+        nat,
+        security,
+    })
 }
 
-/// Gives ids to names; they are 16 bits wide for what packets carry along.
+/// Gives ids to names.
 fn intern<'a>(
-    kind: &str,
+    (kind, max): (&str, usize),
     names: &mut Names,
     configured: impl Iterator<Item = &'a String>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     for name in configured {
-        if names.intern(name) >= usize::from(u16::MAX) {
-            let message = format!("more than {} different {kind} were configured since the firewall started", u16::MAX);
+        if names.intern(name) >= max {
+            let message = format!("more than {max} different {kind} were configured since the firewall started");
             let error = Diagnostic::error(codes::TOO_MANY_NAMES, Origin::default(), message);
             diagnostics.push(error.with_help("restart the firewall to forget names that are gone"));
             return;
         }
     }
+}
+
+/// Zone protection profiles by the zone that has them.
+fn protections(config: &DeviceConfig, ids: &Ids) -> Vec<Option<Arc<ZoneProtection>>> {
+    let profiles: HashMap<&str, Arc<ZoneProtection>> =
+        config.zone_protections.iter().map(|profile| (&*profile.name, Arc::new(profile.clone()))).collect();
+    let mut slots = vec![None; ids.zones.len()];
+    for zone in &config.zones {
+        let profile = zone.protection.as_deref().and_then(|name| profiles.get(name));
+        if let Some(slot) = ids.zones.position(&zone.name).and_then(|at| slots.get_mut(at)) {
+            *slot = profile.cloned();
+        }
+    }
+    slots
 }
 
 /// Interfaces by id.
@@ -153,6 +203,7 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
             ping: profile.is_some_and(|profile| profile.ping),
             http: profile.is_some_and(|profile| profile.http),
             https: profile.is_some_and(|profile| profile.https),
+            tunnel: None,
             permitted: profile.map(|profile| profile.permitted.clone()).unwrap_or_default(),
             dhcp: written.dhcp.is_some(),
             autoconf: written.autoconf.is_some(),

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::Action;
+use bartizan_model::device::{Action, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -15,6 +15,7 @@ pub use crate::names::{Ids, Names};
 use crate::nat::NatTable;
 use crate::routing::{Entry, Hop, Routers, Source, State};
 use crate::security::SecurityTable;
+use crate::tunnels::{Tunnel, Tunnels};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
@@ -55,12 +56,14 @@ pub struct Flow {
 }
 
 /// An interface that exists in this generation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Interface {
     /// `ethernet1/1`, `loopback.1`.
     pub name: Arc<str>,
-    /// Holds addresses only.
+    /// No port: it holds addresses only, or is a side of a traffic object.
     pub loopback: bool,
+    /// The traffic object it is a side of.
+    pub tunnel: Option<Tunnel>,
     /// Its zone; packets of an interface without one are dropped.
     pub zone: Option<ZoneId>,
     /// Its router; packets of an interface without one are dropped.
@@ -326,7 +329,12 @@ pub struct Compiled {
     pub interfaces: Vec<Option<Interface>>,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
+    /// Zone protection profiles by [`ZoneId`]; `None` for a zone without one.
+    pub(crate) protections: Vec<Option<Arc<ZoneProtection>>>,
     pub(crate) ids: Arc<Ids>,
+    pub(crate) tunnels: Tunnels,
     pub(crate) routers: Routers,
     pub(crate) nat: NatTable,
     pub(crate) security: SecurityTable,
@@ -372,6 +380,11 @@ impl Compiled {
     pub fn interfaces(&self) -> impl Iterator<Item = (IfaceId, &Interface)> {
         let slots = self.interfaces.iter().enumerate();
         slots.filter_map(|(at, interface)| Some((IfaceId(at as u16), interface.as_ref()?)))
+    }
+
+    /// The protection profile of a zone.
+    pub fn protection(&self, zone: ZoneId) -> Option<&Arc<ZoneProtection>> {
+        self.protections.get(zone.index())?.as_ref()
     }
 
     /// Names as of this generation.
@@ -451,6 +464,11 @@ impl Compiled {
             Hop::Gateway(iface, gateway) => Some((iface, Some(gateway))),
             Hop::Local(_) | Hop::Router(_) | Hop::Discard => None,
         }
+    }
+
+    /// Where a packet that came by `ingress` goes: by the router's table, or back into its tunnel.
+    pub fn way(&self, ingress: &Interface, router: RouterId, destination: IpAddr, among: &Among) -> Route {
+        crate::tunnels::way(ingress, router, destination, || self.route(router, destination, among))
     }
 
     /// Every route of every router, those that are not in force included.

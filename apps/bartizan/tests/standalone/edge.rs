@@ -6,7 +6,7 @@ use std::time::Duration;
 use bartizan_lab::process::eventually;
 use bartizan_lab::{Finished, Lab, Namespace, Process};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The lab with a running firewall.
@@ -53,6 +53,8 @@ impl Edge {
     /// Starts the firewall again, after it was ended.
     pub(crate) fn start_again(&mut self) {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        // What an earlier start said is not what this one says; there may be none.
+        let _ = std::fs::remove_file(self.dir.join("firewall-again.log"));
         self.process = self.firewall.spawn(&words, &[], &self.dir.join("firewall-again.log")).unwrap();
         self.process.wait_for("the firewall is up", LIMIT).unwrap();
     }

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_lab::process::eventually;
+use bartizan_lab::{Lab, Namespace, Process};
 
-use crate::edge::{Edge, LIMIT, configuration};
+use crate::edge::{BINARY, Edge, LIMIT, configuration};
 
 /// The edge with its outside on VLAN 200 of the second port; TCP segments stay 140 bytes below the MTU.
 fn tagged() -> String {
@@ -18,44 +19,98 @@ fn tagged() -> String {
         .replace("<interface>ethernet1/2</interface>", "<interface>ethernet1/2.7</interface>")
 }
 
+/// The firewall at the other end of the trunk; no kernel is asked for VLANs.
+const FAR: &str = r#"<config version="11.2.0"><devices><entry name="localhost.localdomain">
+<network>
+ <profiles><interface-management-profile><entry name="ping"><ping>yes</ping></entry></interface-management-profile></profiles>
+ <interface><ethernet>
+  <entry name="ethernet1/1"><layer3><units><entry name="ethernet1/1.9"><tag>200</tag>
+   <ip><entry name="203.0.113.2/24"/></ip>
+   <ipv6><enabled>yes</enabled><address><entry name="2001:db8:2::2/64"/></address></ipv6>
+   <interface-management-profile>ping</interface-management-profile></entry></units></layer3></entry>
+  <entry name="ethernet1/2"><layer3><ip><entry name="198.51.100.1/24"/></ip></layer3></entry>
+ </ethernet></interface>
+ <virtual-router><entry name="default">
+  <interface><member>ethernet1/1.9</member><member>ethernet1/2</member></interface>
+  <routing-table><ipv6><static-route><entry name="back"><destination>2001:db8:1::/64</destination>
+   <nexthop><ipv6-address>2001:db8:2::1</ipv6-address></nexthop></entry></static-route></ipv6></routing-table>
+ </entry></virtual-router>
+</network>
+<vsys><entry name="vsys1">
+ <import><network><interface><member>ethernet1/1.9</member><member>ethernet1/2</member></interface></network></import>
+ <zone><entry name="all"><network><layer3><member>ethernet1/1.9</member><member>ethernet1/2</member></layer3></network></entry></zone>
+</entry></vsys></entry></devices></config>"#;
+
+/// A firewall on a host, by its configuration.
+fn firewall(lab: &Lab, host: &Namespace, configuration: &str) -> Process {
+    let dir = lab.dir().join(host.name());
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = |name: &str| dir.join(name).display().to_string();
+    std::fs::write(dir.join("edge.xml"), configuration).unwrap();
+    let (config, state) = (path("edge.xml"), path("state"));
+    let words = [BINARY, "firewall", "--config", &config, "--state-dir", &state, "--ring-mib", "8", "--workers", "2"];
+    let mut process = host.spawn(&words, &[], &dir.join("firewall.log")).unwrap();
+    process.wait_for("the firewall is up", LIMIT).unwrap();
+    process
+}
+
+/// A command's answer as JSON.
+fn ask(lab: &Lab, host: &Namespace, words: &str) -> serde_json::Value {
+    let socket = lab.dir().join(host.name()).join("state/control.sock").display().to_string();
+    let mut all = vec![BINARY];
+    all.extend(words.split_whitespace());
+    all.extend(["--json", "--socket", &socket]);
+    serde_json::from_str(&host.run(&all).unwrap()).unwrap()
+}
+
+fn counter(lab: &Lab, host: &Namespace, name: &str) -> u64 {
+    let counters = ask(lab, host, "show counter global");
+    let found = counters.as_array().unwrap().iter().find(|counter| counter["name"] == name);
+    found.unwrap_or_else(|| panic!("no counter `{name}`"))["value"].as_u64().unwrap()
+}
+
+/// `client 10.0.1.10 - near - VLAN 200 - far - 198.51.100.2 server`
 #[test]
 fn a_vlan_carries_what_people_do_with_a_link() {
-    let mut edge = Edge::start(&tagged(), &["--workers", "2"]);
-    edge.server
-        .sh("ip address flush dev eth0; ip link add link eth0 name eth0.200 type vlan id 200; ip link set eth0.200 up")
-        .unwrap();
-    edge.server.address("eth0.200", "203.0.113.2/24").unwrap();
-    edge.server.address("eth0.200", "2001:db8:2::2/64").unwrap();
-    edge.server.route("2001:db8:1::/64 via 2001:db8:2::1").unwrap();
-    let shown = edge.json("show interface ethernet1/2.7");
+    let lab = Lab::new().unwrap();
+    let [client, near, far, server] = ["client", "near", "far", "server"].map(|name| lab.namespace(name).unwrap());
+    lab.link((&client, "eth0"), (&near, "eth1")).unwrap();
+    lab.link((&near, "eth2"), (&far, "eth1")).unwrap();
+    lab.link((&far, "eth2"), (&server, "eth0")).unwrap();
+    client.address("eth0", "10.0.1.10/24").unwrap();
+    client.address("eth0", "2001:db8:1::10/64").unwrap();
+    client.route("default via 10.0.1.1").unwrap();
+    client.route("default via 2001:db8:1::1").unwrap();
+    server.address("eth0", "198.51.100.2/24").unwrap();
+    server.route("default via 198.51.100.1").unwrap();
+    let _near = firewall(&lab, &near, &tagged());
+    let _far = firewall(&lab, &far, FAR);
+    let shown = ask(&lab, &near, "show interface ethernet1/2.7");
     assert_eq!(
         (&shown[0]["vlan"], &shown[0]["state"], &shown[0]["device"]),
         (&200.into(), &"up".into(), &"eth2".into())
     );
 
-    let capture = edge.dir.join("tcpdump.log");
-    let mut tcpdump = edge
-        .server
-        .spawn(&["tcpdump", "-enl", "-i", "eth0", "-c", "4", "vlan", "200", "and", "icmp"], &[], &capture)
-        .unwrap();
-    tcpdump.wait_for("listening on eth0", LIMIT).unwrap();
-    for address in ["203.0.113.2", "2001:db8:2::2"] {
-        let answer = edge.client.run(&["ping", "-c", "2", "-i", "0.2", "-W", "3", address]);
+    let capture = lab.dir().join("tcpdump.log");
+    let words = ["tcpdump", "-enl", "-i", "eth1", "-c", "4", "vlan", "200", "and", "icmp"];
+    let mut tcpdump = far.spawn(&words, &[], &capture).unwrap();
+    tcpdump.wait_for("listening on eth1", LIMIT).unwrap();
+    for address in ["203.0.113.2", "198.51.100.2", "2001:db8:2::2"] {
+        let answer = client.run(&["ping", "-c", "2", "-i", "0.2", "-W", "3", address]);
         assert!(answer.is_ok(), "{address}: {answer:?}");
     }
     assert_eq!(tcpdump.wait(LIMIT).unwrap(), Some(0));
     let seen = std::fs::read_to_string(&capture).unwrap();
     assert!(seen.contains("vlan 200") && seen.contains("203.0.113.1 > 203.0.113.2: ICMP echo request"), "{seen}");
 
-    edge.serve_http();
-    for url in ["http://203.0.113.2/index.html", "http://[2001:db8:2::2]/index.html"] {
-        assert_eq!(edge.fetch(url).unwrap(), "behind the firewall\n");
-    }
     // Bulk in frames of 64 KiB with their tag; both ends agree on segments that leave 140 bytes free.
-    edge.serve(&["iperf3", "-s"], 5201);
+    let _iperf3 = server.spawn(&["iperf3", "-s"], &[], &lab.dir().join("iperf3.log")).unwrap();
     for direction in [&["-P", "2"][..], &["-R"], &["-u", "-b", "10M"]] {
-        let words = [&["iperf3", "-J", "-t", "1", "-c", "203.0.113.2"][..], direction].concat();
-        let report: serde_json::Value = serde_json::from_str(&edge.client.run(&words).unwrap()).unwrap();
+        let words = [&["iperf3", "-J", "-t", "1", "-c", "198.51.100.2"][..], direction].concat();
+        let report = eventually("iperf3", LIMIT, || -> Result<serde_json::Value> {
+            Ok(serde_json::from_str(&client.run(&words)?)?)
+        })
+        .unwrap();
         let end = &report["end"];
         let sum = if end["sum_received"].is_object() { &end["sum_received"] } else { &end["sum"] };
         assert!(sum["bytes"].as_u64().unwrap() > 500_000, "{direction:?}: {end}");
@@ -64,20 +119,22 @@ fn a_vlan_carries_what_people_do_with_a_link() {
             assert!((1000..=1360).contains(&mss), "{direction:?}: {mss}");
         }
     }
-    assert!(edge.counter("mss-lowered") > 0);
-    // The firewall is a hop, and the server the next one.
-    let path = edge.client.run(&["traceroute", "-n", "-q", "1", "-w", "2", "203.0.113.2"]).unwrap();
+    assert!(counter(&lab, &near, "mss-lowered") > 0);
+    let page = lab.dir().join("page");
+    std::fs::create_dir_all(&page).unwrap();
+    std::fs::write(page.join("index.html"), "beyond the trunk\n").unwrap();
+    let words = ["python3", "-m", "http.server", "80", "--bind", "198.51.100.2", "-d", page.to_str().unwrap()];
+    let _web = server.spawn(&words, &[], &lab.dir().join("web.log")).unwrap();
+    let fetched =
+        eventually("the page", LIMIT, || client.run(&["curl", "-sS", "-m", "5", "http://198.51.100.2/index.html"]));
+    assert_eq!(fetched.unwrap(), "beyond the trunk\n");
+    // Each firewall is a hop, and the server the last one.
+    let path = client.run(&["traceroute", "-n", "-q", "1", "-w", "2", "198.51.100.2"]).unwrap();
     let hops: Vec<_> = path.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap_or_default()).collect();
-    assert_eq!(hops, ["10.0.1.1", "203.0.113.2"], "{path}");
-
-    // A frame of another VLAN is nobody's.
-    edge.server
-        .sh("ip link add link eth0 name eth0.201 type vlan id 201; ip link set eth0.201 up; \
-             ip address add 203.0.113.9/24 dev eth0.201; ping -c 1 -W 1 -I eth0.201 203.0.113.1 || true")
-        .unwrap();
-    assert!(edge.counter("unknown-vlan") > 0);
-    assert_eq!((edge.counter("io-send-refused"), edge.counter("io-vlan-tagged")), (0, 0));
-    assert_eq!(edge.end(), Some(0));
+    assert_eq!(hops, ["10.0.1.1", "203.0.113.2", "198.51.100.2"], "{path}");
+    for host in [&near, &far] {
+        assert_eq!((counter(&lab, host, "io-send-refused"), counter(&lab, host, "io-vlan-tagged")), (0, 0));
+    }
 }
 
 /// The edge with the outside's IPv6 address by router advertisement.

@@ -1,5 +1,6 @@
 //! Answers to commands, and their three forms: text, JSON, and the inner XML of a PAN-OS `<result>`.
 
+pub mod protection;
 mod table;
 mod xml;
 
@@ -39,6 +40,8 @@ pub enum Answer {
     Neighbors(Vec<Neighbor>),
     /// `show dhcp client state`, `request dhcp client`
     DhcpClients(Vec<DhcpClient>),
+    /// `show traffic-objects`
+    TrafficObjects(TrafficObjects),
     /// `show config running`
     Configuration(Configuration),
     /// `show system info`
@@ -53,6 +56,12 @@ pub enum Answer {
     FirstUsable(FirstUsable),
     /// `clear session`
     Cleared(Cleared),
+    /// `show zone-protection`
+    ZoneProtection(Vec<protection::ZoneProtection>),
+    /// `show dos-block-table`
+    Blocks(Vec<protection::Block>),
+    /// `clear dos-block-table`
+    Unblocked(Cleared),
     /// `show rule-hit-count`
     RuleHits(RuleHits),
     /// `clear rule-hit-count`: so many rules.
@@ -154,6 +163,10 @@ pub struct SessionInfo {
     pub icmp: u64,
     /// Refused, kept so that they are logged once.
     pub discard: u64,
+    /// Idle times in seconds, by the names of PAN-OS.
+    pub timeouts_s: Vec<(&'static str, u64)>,
+    /// TCP sessions begin with a SYN only.
+    pub reject_non_syn: bool,
 }
 
 /// A counter.
@@ -281,6 +294,53 @@ pub struct DhcpClient {
     pub renewed_in_s: Option<u64>,
 }
 
+/// Traffic objects, and tunnels that belong to none.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrafficObjects {
+    /// Those of the configuration.
+    pub objects: Vec<TrafficObject>,
+    /// Tunnels lately seen that none of them is for.
+    pub unmapped: Vec<UnmappedRow>,
+}
+
+/// A traffic object; packets and bytes by what was inside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrafficObject {
+    /// Name.
+    pub name: String,
+    /// Which tunnel it is for.
+    pub tunnel: String,
+    /// Zone of what comes out of the tunnel.
+    pub zone_ingress: String,
+    /// Zone of what goes into it.
+    pub zone_egress: String,
+    /// Router.
+    pub router: String,
+    /// Packets out of the tunnel.
+    pub received_packets: u64,
+    /// Bytes out of the tunnel.
+    pub received_bytes: u64,
+    /// Packets into the tunnel.
+    pub sent_packets: u64,
+    /// Bytes into the tunnel.
+    pub sent_bytes: u64,
+}
+
+/// A tunnel that no traffic object is for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnmappedRow {
+    /// What it says of itself.
+    pub tunnel: String,
+    /// Interface it came by.
+    pub interface: String,
+    /// Who sent its last packet.
+    pub peer: String,
+    /// Packets so far.
+    pub packets: u64,
+    /// Seconds since its last packet.
+    pub last_s: u64,
+}
+
 /// A configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Configuration {
@@ -357,7 +417,7 @@ pub struct FirstUsable {
     pub address: String,
 }
 
-/// Sessions were ended.
+/// Sessions or blocks were ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Cleared {
     /// How many.

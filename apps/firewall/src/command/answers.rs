@@ -2,8 +2,10 @@
 
 mod dhcp;
 mod paths;
+mod protection;
 mod rules;
 mod sessions;
+mod tunnels;
 mod values;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,6 +18,7 @@ use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Among, Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
 use self::sessions::{Filter, clear, session, session_info, sessions};
+use self::tunnels::traffic_objects;
 use self::values::{address, interface_id, network, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
 use super::answer::{
@@ -44,6 +47,10 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "dhcp", ..] => dhcp::state(command, firewall),
         ["request", "dhcp", "client", "renew"] => dhcp::order(command, firewall, Order::Renew).await,
         ["request", "dhcp", "client", "release"] => dhcp::order(command, firewall, Order::Release).await,
+        ["show", "zone-protection", ..] => protection::zones(command, firewall).await,
+        ["show", "dos-block-table", ..] => protection::blocks(firewall).await,
+        ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,
+        ["show", "traffic-objects"] => traffic_objects(firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
         ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,

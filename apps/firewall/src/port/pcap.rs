@@ -15,7 +15,7 @@ use pcap_parser::traits::{PcapNGPacketBlock as _, PcapReaderIterator};
 use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, PcapNGReader};
 
 use super::virtio::HEADER_BYTES;
-use super::{Batch, HEADROOM, Losses, Receiver, Sender, Slot};
+use super::{Batch, Losses, Receiver, Sender, Slot};
 
 /// First bytes of a pcapng file.
 const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -193,13 +193,13 @@ fn record(at_ns: u64, data: &[u8], original: u32) -> Record {
     Record { at_ns, captured_bytes: data.len(), original_bytes: (original as usize).max(data.len()) }
 }
 
-/// The frame behind its headroom, with zeroes for what the capture cut off.
+/// The frame behind room for an offload header, with zeroes for what the capture cut off.
 fn fill(buffer: &mut Vec<u8>, data: &[u8], original: u32) {
     buffer.clear();
-    buffer.resize(HEADROOM, 0);
+    buffer.resize(HEADER_BYTES, 0);
     buffer.extend_from_slice(data);
     let whole = (original as usize).clamp(data.len(), FRAME_BYTES_MAX.max(data.len()));
-    buffer.resize(HEADROOM + whole, 0);
+    buffer.resize(HEADER_BYTES + whole, 0);
 }
 
 fn ethernet(kind: Linktype) -> Result<()> {

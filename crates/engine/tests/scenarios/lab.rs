@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_engine::settings::{LocalLink, Settings};
-use bartizan_engine::verdict::{DropReason, Event, LogKind, Port, SessionLog, SessionView, Time, Verdict};
+use bartizan_engine::verdict::{Alarm, DropReason, Event, LogKind, Port, SessionLog, SessionView, Time, Verdict};
 use bartizan_engine::{Counters, Engine};
 use bartizan_model::{device, xml};
 use bartizan_packet::answer::{Link, ip_frame};
@@ -22,7 +22,7 @@ use bartizan_packet::bytes::{put_u16, u8_at, u16_at};
 use bartizan_packet::checksum;
 use bartizan_packet::ethernet;
 use bartizan_packet::fragment::{self, Piece};
-use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
+use bartizan_packet::frame::{Checksum, Frame, HEADROOM_BYTES, Meta, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, parse};
 use bartizan_policy::compile::compile;
@@ -39,13 +39,14 @@ pub(crate) struct Lab {
     pub(crate) tables: Arc<Compiled>,
     ids: Ids,
     generation: u64,
-    known_ports: BTreeSet<u16>,
+    pub(crate) known_ports: BTreeSet<u16>,
     /// Neighbours that do not answer ARP or NDP.
     pub(crate) silent: BTreeSet<IpAddr>,
     last: Option<(String, Vec<u8>, Meta)>,
     /// IP frames that left, in order.
     pub(crate) left: Vec<Vec<u8>>,
     pub(crate) messages: Vec<Event>,
+    pub(crate) alarms: Vec<Alarm>,
     logs: Vec<SessionLog>,
 }
 
@@ -101,6 +102,7 @@ impl Lab {
             last: None,
             left: Vec::new(),
             messages: Vec::new(),
+            alarms: Vec::new(),
             logs: Vec::new(),
         }
     }
@@ -205,11 +207,14 @@ impl Lab {
     }
 
     /// Frames in, lines out; the neighbourhood answers ARP and NDP.
-    pub(crate) fn inject(&mut self, port: &str, mut bytes: Vec<u8>, meta: Meta) -> String {
+    pub(crate) fn inject(&mut self, port: &str, bytes: Vec<u8>, meta: Meta) -> String {
         let (id, vlan) = self.wire(port);
-        let mut frame = Frame { bytes: &mut bytes, meta: Meta { vlan, ..meta } };
+        let mut buffer = vec![0xee; HEADROOM_BYTES];
+        buffer.extend(bytes);
+        let mut frame = Frame { bytes: &mut buffer, meta: Meta { headroom: HEADROOM_BYTES as u16, vlan, ..meta } };
         let verdict = self.engine.handle_frame(id, &mut frame, self.now);
-        let meta = frame.meta;
+        let bytes = frame.bytes[usize::from(frame.meta.headroom)..].to_vec();
+        let meta = Meta { headroom: 0, ..frame.meta };
         let mut lines = Vec::new();
         match verdict {
             Verdict::Transmit(port) => {
@@ -244,6 +249,7 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(log) => self.logs.push(log),
+                Event::Alarm(alarm) => self.alarms.push(alarm),
                 Event::Tell { .. } | Event::Notice(_) | Event::HandOver { .. } => self.messages.push(event),
             }
         }
@@ -374,7 +380,7 @@ impl Lab {
         line
     }
 
-    fn describe(&self, bytes: &[u8], meta: Meta) -> String {
+    pub(crate) fn describe(&self, bytes: &[u8], meta: Meta) -> String {
         let packet = match parse(bytes, meta) {
             Ok(Parsed::Ip(packet)) => packet,
             Ok(Parsed::Arp) => {

@@ -171,6 +171,7 @@ impl<'a> Context<'_, 'a> {
             None => Ok((SourceAction::Keep, Families::BOTH)),
             Some(SourceTranslation::InterfaceAddress { interface, address }) => {
                 let (_, holder) = self.interface(interface, rule)?;
+                let (dhcp, autoconf) = (holder.dhcp, holder.autoconf);
                 let wanted = |own: &IpAddr| address.is_none_or(|address| address.addr() == *own) && !link_local(*own);
                 let own = || holder.addresses.iter().map(|own| own.addr()).filter(wanted);
                 let one = |ip: Option<IpAddr>| ip.map(|ip| (ip, ip)).into_iter().collect::<Pool>();
@@ -187,9 +188,11 @@ impl<'a> Context<'_, 'a> {
                     }
                     let message = format!("NAT rule `{}`: {message}", rule.name);
                     self.diagnostics.push(Diagnostic::warning(NAT_WITHOUT_ADDRESS, rule.origin.clone(), message));
-                    return Ok((SourceAction::Dynamic { v4, v6 }, Families { v4: true, v6: false }));
+                    let families = Families { v4: dhcp || !autoconf, v6: autoconf };
+                    return Ok((SourceAction::Dynamic { v4, v6 }, families));
                 }
-                let families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
+                // Flows of a family whose address is yet to be learned are dropped until it is.
+                let families = Families { v4: !v4.is_empty() || dhcp, v6: !v6.is_empty() || autoconf };
                 Ok((SourceAction::Dynamic { v4, v6 }, families))
             }
             Some(SourceTranslation::Pool(names)) => {

@@ -2,21 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, Interface, NatMatch, Session, Sessions};
+use super::{Answer, Direction, Fib, Interface, NatMatch, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
         Answer::Sessions(sessions) => sessions_text(sessions),
         Answer::Session(session) => session_text(session),
-        Answer::SessionInfo(info) => pairs(&[
-            ("active sessions", info.active.to_string()),
-            ("limit", info.max.to_string()),
-            ("installed since start", info.installed.to_string()),
-            ("TCP", info.tcp.to_string()),
-            ("UDP", info.udp.to_string()),
-            ("ICMP", info.icmp.to_string()),
-            ("refused (discard)", info.discard.to_string()),
-        ]),
+        Answer::SessionInfo(info) => session_info(info),
         Answer::Counters(counters) => table(
             &["NAME", "VALUE", "SEVERITY", "CATEGORY", "DESCRIPTION"],
             counters
@@ -111,6 +103,7 @@ pub(super) fn render(answer: &Answer) -> String {
                 })
                 .collect(),
         ),
+        Answer::TrafficObjects(found) => traffic_objects(found),
         Answer::Configuration(configuration) => with_newline(configuration.xml.clone()),
         Answer::System(system) => pairs(&[
             ("hostname", system.hostname.clone()),
@@ -126,6 +119,9 @@ pub(super) fn render(answer: &Answer) -> String {
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
         Answer::FirstUsable(found) => format!("{}\n", found.address),
+        Answer::ZoneProtection(zones) => protection::zones_text(zones),
+        Answer::Blocks(blocks) => protection::blocks_text(blocks),
+        Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
         Answer::RuleHits(hits) => table(
             &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
@@ -216,6 +212,21 @@ fn sessions_text(sessions: &Sessions) -> String {
     text
 }
 
+fn session_info(info: &SessionInfo) -> String {
+    let mut lines = vec![
+        ("active sessions", info.active.to_string()),
+        ("limit", info.max.to_string()),
+        ("installed since start", info.installed.to_string()),
+        ("TCP", info.tcp.to_string()),
+        ("UDP", info.udp.to_string()),
+        ("ICMP", info.icmp.to_string()),
+        ("refused (discard)", info.discard.to_string()),
+        ("TCP begins with a SYN", if info.reject_non_syn { "yes" } else { "no" }.to_owned()),
+    ];
+    lines.extend(info.timeouts_s.iter().map(|(name, seconds)| (*name, format!("{seconds} s"))));
+    pairs(&lines)
+}
+
 fn session_text(session: &Session) -> String {
     let direction =
         |one: &Direction, zone: &str| format!("{} [{zone}], {} packets, {} bytes", ends(one), one.packets, one.bytes);
@@ -290,7 +301,25 @@ fn pairs(pairs: &[(&str, String)]) -> String {
     })
 }
 
-fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+fn traffic_objects(found: &super::TrafficObjects) -> String {
+    let head = ["NAME", "TUNNEL", "FROM", "TO", "ROUTER", "PACKETS IN", "BYTES IN", "PACKETS OUT", "BYTES OUT"];
+    let rows = found.objects.iter().map(|one| {
+        let texts = [&one.name, &one.tunnel, &one.zone_ingress, &one.zone_egress, &one.router].map(Clone::clone);
+        let numbers = [one.received_packets, one.received_bytes, one.sent_packets, one.sent_bytes];
+        texts.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+    });
+    let objects = table(&head, rows.collect());
+    if found.unmapped.is_empty() {
+        return objects;
+    }
+    let rows = found.unmapped.iter().map(|one| {
+        let last = format!("{} s ago", one.last_s);
+        vec![one.tunnel.clone(), one.interface.clone(), one.peer.clone(), one.packets.to_string(), last]
+    });
+    objects + "\n" + &table(&["NO OBJECT FOR", "INTERFACE", "FROM", "PACKETS", "LAST"], rows.collect())
+}
+
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut widths: Vec<usize> = header.iter().map(|name| name.len()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -3,7 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session};
+use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     elements(answer).iter().map(write).collect()
@@ -13,15 +13,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
     match answer {
         Answer::Sessions(sessions) => sessions.sessions.iter().map(entry).collect(),
         Answer::Session(session) => detail(session),
-        Answer::SessionInfo(info) => leaves(&[
-            ("num-active", info.active.to_string()),
-            ("num-max", info.max.to_string()),
-            ("num-installed", info.installed.to_string()),
-            ("num-tcp", info.tcp.to_string()),
-            ("num-udp", info.udp.to_string()),
-            ("num-icmp", info.icmp.to_string()),
-            ("num-discard", info.discard.to_string()),
-        ]),
+        Answer::SessionInfo(info) => session_info(info),
         Answer::Counters(counters) => {
             let entries = counters.iter().map(|one| {
                 node(
@@ -142,6 +134,37 @@ fn elements(answer: &Answer) -> Vec<Element> {
             });
             entries.collect()
         }
+        Answer::TrafficObjects(found) => {
+            let objects = found.objects.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("name", one.name.clone()),
+                        ("tunnel", one.tunnel.clone()),
+                        ("zone-ingress", one.zone_ingress.clone()),
+                        ("zone-egress", one.zone_egress.clone()),
+                        ("logical-router", one.router.clone()),
+                        ("packets-in", one.received_packets.to_string()),
+                        ("bytes-in", one.received_bytes.to_string()),
+                        ("packets-out", one.sent_packets.to_string()),
+                        ("bytes-out", one.sent_bytes.to_string()),
+                    ]),
+                )
+            });
+            let unmapped = found.unmapped.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("tunnel", one.tunnel.clone()),
+                        ("interface", one.interface.clone()),
+                        ("peer", one.peer.clone()),
+                        ("packets", one.packets.to_string()),
+                        ("last", one.last_s.to_string()),
+                    ]),
+                )
+            });
+            vec![node("objects", objects.collect()), node("unmapped", unmapped.collect())]
+        }
         // It was parsed before it was enforced.
         Answer::Configuration(configuration) => parse(&configuration.xml).into_iter().collect(),
         Answer::System(system) => {
@@ -168,6 +191,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         Answer::FirstUsable(found) => {
             leaves(&[("network", found.network.clone()), ("first-usable", found.address.clone())])
         }
+        Answer::ZoneProtection(zones) => protection::zones_xml(zones),
+        Answer::Blocks(blocks) => vec![node("dos-block-table", protection::blocks_xml(blocks))],
+        Answer::Unblocked(_) => vec![Element::leaf("member", "dos block table cleared")],
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
@@ -182,6 +208,21 @@ fn elements(answer: &Answer) -> Vec<Element> {
             all
         }
     }
+}
+
+fn session_info(info: &SessionInfo) -> Vec<Element> {
+    let mut fields = vec![
+        ("num-active", info.active.to_string()),
+        ("num-max", info.max.to_string()),
+        ("num-installed", info.installed.to_string()),
+        ("num-tcp", info.tcp.to_string()),
+        ("num-udp", info.udp.to_string()),
+        ("num-icmp", info.icmp.to_string()),
+        ("num-discard", info.discard.to_string()),
+        ("tcp-nonsyn-rej", if info.reject_non_syn { "True" } else { "False" }.to_owned()),
+    ];
+    fields.extend(info.timeouts_s.iter().map(|(name, seconds)| (*name, seconds.to_string())));
+    leaves(&fields)
 }
 
 fn entry(one: &Session) -> Element {
@@ -307,13 +348,13 @@ fn fib_fields(fib: &Fib) -> Vec<Element> {
     ])
 }
 
-fn node(name: &str, children: Vec<Element>) -> Element {
+pub(super) fn node(name: &str, children: Vec<Element>) -> Element {
     let mut element = Element::new(name);
     element.children = children.into_iter().map(child).collect();
     element
 }
 
-fn leaves(fields: &[(&str, String)]) -> Vec<Element> {
+pub(super) fn leaves(fields: &[(&str, String)]) -> Vec<Element> {
     fields
         .iter()
         .map(|(name, value)| if value.is_empty() { Element::new(name) } else { Element::leaf(name, value) })
