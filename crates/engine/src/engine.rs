@@ -8,6 +8,7 @@ use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
+use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
@@ -41,6 +42,8 @@ pub struct Engine {
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
+    /// Room for a burst; empty in between.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) counters: Counters,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
@@ -85,6 +88,7 @@ impl Engine {
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
+            seen: Vec::with_capacity(BURST_MAX),
             counters: Counters::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
@@ -226,7 +230,7 @@ impl Engine {
     }
 
     /// Time never goes back, whatever the caller says.
-    fn advance(&mut self, now: Time) {
+    pub(crate) fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Start reading at `pipeline.rs`: the stages of a frame, in order, each a file of its name.
 
+mod ahead;
 pub mod counters;
 mod decide;
 pub mod engine;
@@ -13,6 +14,7 @@ mod forward;
 mod hop;
 mod host;
 mod icmp;
+mod index;
 mod ingress;
 mod install;
 mod key;

@@ -4,8 +4,9 @@
 //! is the order of the code in this file.
 
 use bartizan_packet::frame::Frame;
-use bartizan_packet::parse::{Layer4, Packet, Parsed, parse};
+use bartizan_packet::parse::{Layer4, Malformed, Packet, Parsed, parse};
 
+use crate::ahead::Guess;
 use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::key::Key;
@@ -52,7 +53,19 @@ pub(crate) enum Place {
 
 impl Engine {
     pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
-        let parsed = match parse(frame.bytes, frame.meta) {
+        let parsed = parse(frame.bytes, frame.meta);
+        self.run_seen(port, frame, parsed, None)
+    }
+
+    /// The same for a frame that was read ahead.
+    pub(crate) fn run_seen(
+        &mut self,
+        port: Port,
+        frame: &mut Frame<'_>,
+        parsed: Result<Parsed, Malformed>,
+        guess: Option<Guess>,
+    ) -> Verdict {
+        let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 self.counters.rx_packets += 1;
@@ -65,7 +78,7 @@ impl Engine {
             Parsed::Ip(packet) => packet.wire(frame.meta),
             Parsed::Arp | Parsed::Other(_) => (1, 0),
         };
-        let verdict = self.stages(port, frame, &parsed, wire).unwrap_or_else(|verdict| verdict);
+        let verdict = self.stages(port, frame, &parsed, wire, guess).unwrap_or_else(|verdict| verdict);
         if let Verdict::Handoff(_) = verdict {
             // It is received where it is handled.
             self.counters.handoffs += 1;
@@ -87,10 +100,23 @@ impl Engine {
         verdict
     }
 
-    fn stages(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed, wire: (u64, u64)) -> Staged<Verdict> {
+    fn stages(
+        &mut self,
+        port: Port,
+        frame: &mut Frame<'_>,
+        parsed: &Parsed,
+        wire: (u64, u64),
+        guess: Option<Guess>,
+    ) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
         if packet.layer4 == Layer4::IcmpError {
             return self.icmp_error(&arrival, frame, packet);
+        }
+        if let Some(Guess { key, slot, direction }) = guess
+            && key.router() == arrival.router
+            && self.is_still(slot, direction, &key)
+        {
+            return self.established(slot, direction, &arrival, frame, packet, &key);
         }
         let key = Key::of(packet, arrival.router);
         match self.lookup(&key) {

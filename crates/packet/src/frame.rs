@@ -43,6 +43,12 @@ pub struct Meta {
     pub header_bytes: u16,
 }
 
+impl Meta {
+    /// Nothing was left undone.
+    pub const NONE: Self =
+        Self { checksum: Checksum::Complete, segmentation: Segmentation::None, segment_bytes: 0, header_bytes: 0 };
+}
+
 /// One Ethernet frame, borrowed from the backend's ring, rewritten in place.
 #[derive(Debug)]
 pub struct Frame<'a> {
