@@ -16,6 +16,7 @@ FUZZ_SECONDS ?= 30
 fuzz: setup
 	fuzz/run.sh frame $(FUZZ_SECONDS)
 	fuzz/run.sh config_xml $(FUZZ_SECONDS)
+	fuzz/run.sh tunnel $(FUZZ_SECONDS)
 
 # Micro-benches and the namespace harness; figures also go to target/bench.json, a line each.
 bench: setup

@@ -9,7 +9,7 @@ use bartizan_packet::arp::Arp;
 use bartizan_packet::ethernet::{self, Mac};
 use bartizan_packet::frame::Frame;
 use bartizan_packet::ndp;
-use bartizan_policy::tables::{Route, RouterId};
+use bartizan_policy::tables::{Among, Route, RouterId};
 
 use crate::engine::{Engine, LOCAL_HOST};
 use crate::neighbor::{Due, Found, NeighborRef, Waiting};
@@ -80,7 +80,15 @@ impl Engine {
     fn way_to_server(&mut self, slot: Slot) -> Staged<(Port, NextHop)> {
         let session = &self.table[slot];
         let server = session.server();
-        let route = self.route(session.client().router(), server.flow().source);
+        let client = session.client();
+        let flow = client.flow();
+        let among = Among::Flow {
+            source: flow.source,
+            destination: flow.destination,
+            source_port: flow.source_port,
+            destination_port: flow.destination_port,
+        };
+        let route = self.route(client.router(), server.flow().source, &among);
         if let Route::Via { iface, next_hop, .. } = route
             && self.links.get(iface.index()).and_then(|link| link.router) == Some(server.router())
         {
@@ -98,15 +106,15 @@ impl Engine {
         let ingress = record.ingress;
         let client = self.table[slot].client();
         let port = Port::Data(ingress);
-        let next_hop = match self.route(client.router(), client.flow().source) {
+        let next_hop = match self.route(client.router(), client.flow().source, &Among::Interface(ingress)) {
             Route::Via { iface, next_hop, .. } if iface == ingress => NextHop::Address(next_hop),
             _ => NextHop::Station(record.client_mac),
         };
         Ok((port, next_hop))
     }
 
-    fn route(&self, router: u16, destination: IpAddr) -> Route {
-        self.tables.as_ref().map_or(Route::None, |tables| tables.route(RouterId(router), destination))
+    fn route(&self, router: u16, destination: IpAddr, among: &Among) -> Route {
+        self.tables.as_ref().map_or(Route::None, |tables| tables.route(RouterId(router), destination, among))
     }
 
     /// The neighbour with an address; one that nobody asked for is asked.

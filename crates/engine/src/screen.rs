@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_packet::parse::{Layer4, Packet};
-use bartizan_policy::tables::{IfaceId, Route, RouterId};
+use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
@@ -34,7 +34,8 @@ impl Engine {
         if is_link_local(packet.source) || is_link_local(packet.destination) {
             return self.screen_link_local(arrival, iface, packet);
         }
-        let ours = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source));
+        let ours =
+            self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &Among::First));
         if matches!(ours, Some(Route::Local { .. })) {
             return drop(DropReason::Spoofed);
         }

@@ -16,6 +16,8 @@ pub const INTERFACE: &[&str] =
 pub const INTERFACE_ADDRESS: &[&str] = &["ip", "dhcp-client", "pppoe"];
 /// Next hops of a static route.
 pub const NEXT_HOP: &[&str] = &["ip-address", "ipv6-address", "next-vr", "next-lr", "discard", "fqdn", "receive"];
+/// What spreads flows over equal routes.
+pub const ECMP_ALGORITHM: &[&str] = &["ip-modulo", "ip-hash", "weighted-round-robin", "balanced-round-robin"];
 /// Types of a zone.
 pub const ZONE: &[&str] = &["layer3", "layer2", "tap", "virtual-wire", "external", "tunnel"];
 /// Kinds of source translation.
@@ -50,6 +52,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("entry/layer3", INTERFACE_ADDRESS),
     ("layer3/units/entry", INTERFACE_ADDRESS),
     ("static-route/entry/nexthop", NEXT_HOP),
+    ("ecmp/algorithm", ECMP_ALGORITHM),
     ("zone/entry/network", ZONE),
     ("source-translation", SOURCE_TRANSLATION),
     ("dynamic-ip-and-port", SOURCE_POOL),

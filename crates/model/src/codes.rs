@@ -43,6 +43,8 @@ codes! {
     INVALID_NAME = "invalid-name";
     /// Text that is no number, or one out of range.
     INVALID_NUMBER = "invalid-number";
+    /// Path monitoring that cannot watch anything.
+    INVALID_PATH_MONITOR = "invalid-path-monitor";
     /// Text that is no list of ports.
     INVALID_PORT = "invalid-port";
     /// XML that cannot be read.
@@ -120,6 +122,7 @@ mod tests {
         include_str!("device/interface.rs"),
         include_str!("device/nat.rs"),
         include_str!("device/objects.rs"),
+        include_str!("device/path_monitor.rs"),
         include_str!("device/router.rs"),
         include_str!("device/rules.rs"),
         include_str!("device/security.rs"),

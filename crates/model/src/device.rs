@@ -5,10 +5,12 @@
 
 mod context;
 mod coverage;
+mod ecmp;
 mod interface;
 mod nat;
 mod node;
 mod objects;
+mod path_monitor;
 mod references;
 mod router;
 mod rules;
@@ -26,8 +28,10 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Origin, Severity};
 use crate::tree::Element;
 use context::Context;
+pub use ecmp::{Ecmp, EcmpAlgorithm};
 use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
+pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MonitorDestination, PathMonitor};
 pub use references::Names;
 pub use value::interface_name;
 
@@ -228,6 +232,8 @@ pub struct Router {
     pub interfaces: Vec<String>,
     /// Static routes, v4 and v6.
     pub routes: Vec<StaticRoute>,
+    /// Equal-cost multi-path, where it is on.
+    pub ecmp: Option<Ecmp>,
 }
 
 /// A static route.
@@ -247,6 +253,8 @@ pub struct StaticRoute {
     pub metric: u16,
     /// Administrative distance; lower wins before the metric.
     pub admin_distance: u8,
+    /// What says whether the route's path is alive.
+    pub path_monitor: Option<PathMonitor>,
 }
 
 /// Where a static route leads.

@@ -1,10 +1,11 @@
 //! Wire formats: what do these bytes say, and how are they changed without breaking a checksum?
 //!
-//! Views over borrowed bytes, Ethernet to TCP, UDP and ICMP. Network byte order never leaves this
+//! Views over borrowed bytes, Ethernet to TCP, UDP and ICMP, VXLAN and GENEVE. Network byte order never leaves this
 //! crate. Nothing here panics on any input.
 //!
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
-//! packets a firewall sends on its own account; [`arp`] and [`ndp`] find neighbours.
+//! packets a firewall sends on its own account; [`arp`] and [`ndp`] find neighbours; [`tunnel`] opens and turns
+//! VXLAN and GENEVE.
 
 pub mod answer;
 pub mod arp;
@@ -12,6 +13,9 @@ pub mod bytes;
 pub mod checksum;
 pub mod ethernet;
 pub mod frame;
+pub mod geneve;
 pub mod ndp;
 pub mod parse;
 pub mod rewrite;
+pub mod tunnel;
+pub mod vxlan;

@@ -231,7 +231,16 @@ pub fn parse(frame: &[u8], meta: Meta) -> Result<Parsed, Malformed> {
     if frame.len() < ethernet::HEADER_BYTES {
         return Err(Malformed::Truncated);
     }
-    match ethernet::kind(frame) {
+    parse_as(frame, ethernet::kind(frame), meta)
+}
+
+/// Reads a frame as if its Ethernet type were `kind`: its first 14 bytes are not looked at, so that an IP
+/// packet can be read in place behind whatever stands in front of it.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_as(frame: &[u8], kind: u16, meta: Meta) -> Result<Parsed, Malformed> {
+    match kind {
         ethernet::IPV4 => ipv4(frame, meta).map(Parsed::Ip),
         ethernet::IPV6 => ipv6(frame, meta).map(Parsed::Ip),
         ethernet::ARP => Ok(Parsed::Arp),

@@ -47,7 +47,7 @@ pub(crate) fn compile_device(
     let known_routers: HashSet<&str> = config.routers.iter().map(|entry| &*entry.name).collect();
     let router_ids =
         |name: &str| ids.routers.position(name).filter(|_| known_routers.contains(name)).map(|at| RouterId(at as u16));
-    let routers = routing::build::build(config, &interfaces, &interface_ids, &router_ids, &mut diagnostics);
+    let routers = routing::build::build((config, facts), &interfaces, &interface_ids, &router_ids, &mut diagnostics);
     let zones = Zones { names: &ids.zones, known: config.zones.iter().map(|entry| &*entry.name).collect() };
     let mut objects = Objects::new(config);
     let context = nat::build::Context {

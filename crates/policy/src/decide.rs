@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use crate::classifier::Query;
 use crate::tables::{
-    Compiled, Decision, DestinationNat, DropCause, Flow, Forward, IfaceId, Interface, NatRuleId, Route, RouterId,
-    RuleId, RuleVerdict, SourceNat, ZoneId,
+    Among, Compiled, Decision, DestinationNat, DropCause, Flow, Forward, IfaceId, Interface, NatRuleId, Route,
+    RouterId, RuleId, RuleVerdict, SourceNat, ZoneId,
 };
 
 /// Hears what each stage found. Every method may be left out.
@@ -68,7 +68,8 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     let router = ingress.router.ok_or(DropCause::NoRouter)?;
     trace.ingress(from, router);
 
-    let original = tables.route(router, flow.destination);
+    let among = Among::of(flow);
+    let original = tables.route(router, flow.destination, &among);
     let egress = interface_of(original);
     let original_zone = zone_of(tables, egress);
     trace.original_route(router, flow.destination, original, original_zone);
@@ -88,7 +89,7 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     let destination_nat = translated.as_ref().and_then(|translated| translated.destination);
     let route = match destination_nat {
         Some(nat) if nat.address != flow.destination => {
-            let route = tables.route(router, nat.address);
+            let route = tables.route(router, nat.address, &among);
             trace.route(router, nat.address, route);
             route
         }

@@ -11,11 +11,11 @@ use bartizan_model::diagnostic::Origin;
 use crate::classifier::{Field, Query};
 use crate::decide::{Trace, Translated, decide_traced};
 use crate::nat;
-use crate::routing::Hop;
+use crate::routing::{Hop, State};
 use crate::security::{Idle, Rule};
 use crate::tables::{
-    Compiled, Decision, DropCause, Flow, Forward, IfaceId, NoService, Route, RouterId, RuleId, RuleVerdict, Service,
-    SourceNat, Step, ZoneId,
+    Among, Compiled, Decision, DropCause, Flow, Forward, IfaceId, NoService, Route, RouterId, RuleId, RuleVerdict,
+    Service, SourceNat, Step, ZoneId,
 };
 
 /// Rules that did not match and are told one by one; the rest is counted.
@@ -156,7 +156,9 @@ impl<'a> Story<'a> {
     fn hops(&mut self, router: RouterId, destination: IpAddr, end: Route) {
         let tables = self.tables;
         let mut asked = Vec::new();
-        tables.routers.walk(router, destination, |router, position| asked.push((router, position)));
+        tables
+            .routers
+            .walk(router, destination, &Among::of(self.flow), |router, position| asked.push((router, position)));
         for (router, position) in asked {
             let name = tables.router_name(router);
             let Some(entry) = position.and_then(|position| tables.routers.entry(router, position)) else {
@@ -187,6 +189,10 @@ impl<'a> Story<'a> {
                     )
                 }
                 Some(Hop::Discard) | None => format!("route `{}` ({}) discards", entry.name, entry.destination),
+            };
+            let leads = match entry.state {
+                State::Equal => format!("{leads}, chosen for this flow among routes of equal cost"),
+                State::Active | State::Idle | State::Down => leads,
             };
             let origin = Some(&entry.origin).filter(|origin| **origin != Origin::default());
             self.say("route", format!("router `{name}`: {leads}"), origin);

@@ -4,6 +4,7 @@
 //! route to another router continues the look-up there.
 
 pub(crate) mod build;
+mod equal;
 mod loops;
 
 use std::net::IpAddr;
@@ -12,7 +13,8 @@ use bartizan_model::diagnostic::Origin;
 use ipnet::IpNet;
 
 use crate::ranges::Cuts;
-use crate::tables::{IfaceId, ROUTER_HOPS_MAX, Route, RouterId};
+use crate::tables::{Among, IfaceId, ROUTER_HOPS_MAX, Route, RouterId};
+use equal::Equal;
 
 /// Where one route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +51,21 @@ pub(crate) struct Entry {
     pub(crate) hop: Option<Hop>,
     pub(crate) metric: u16,
     pub(crate) admin_distance: u8,
-    /// Won among the routes of its prefix.
-    pub(crate) active: bool,
+    pub(crate) state: State,
+}
+
+/// Whether packets follow a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It won among the routes of its prefix.
+    Active,
+    /// It shares its prefix with others of equal cost.
+    Equal,
+    /// A better route has its prefix, or its next hop is out of reach.
+    #[default]
+    Idle,
+    /// Its monitored path is dead.
+    Down,
 }
 
 /// The routing table of one router.
@@ -58,6 +73,8 @@ pub(crate) struct Entry {
 pub(crate) struct Router {
     pub(crate) entries: Vec<Entry>,
     hops: Vec<Hop>,
+    /// Routes of equal cost: answers of the look-up at and beyond the number of hops.
+    equal: Vec<Equal>,
     v4: Cuts<u32>,
     v6: Cuts<u128>,
 }
@@ -68,18 +85,20 @@ pub(crate) struct Routers(pub(crate) Vec<Option<Router>>);
 
 impl Router {
     /// The position of the route for an address; positions beyond the table mean that there is none.
-    fn position(&self, destination: IpAddr) -> u32 {
-        match destination {
+    fn position(&self, destination: IpAddr, among: &Among) -> usize {
+        let found = match destination {
             IpAddr::V4(ip) => self.v4.find(ip.to_bits()),
             IpAddr::V6(ip) => self.v6.find(ip.to_bits()),
-        }
+        } as usize;
+        let equal = found.checked_sub(self.hops.len()).and_then(|at| self.equal.get(at));
+        equal.map_or(found, |equal| equal.choose(among))
     }
 }
 
 impl Routers {
     /// Follows the tables from one router to the end.
-    pub(crate) fn route(&self, router: RouterId, destination: IpAddr) -> Route {
-        self.walk(router, destination, |_, _| {})
+    pub(crate) fn route(&self, router: RouterId, destination: IpAddr, among: &Among) -> Route {
+        self.walk(router, destination, among, |_, _| {})
     }
 
     /// As [`route`](Self::route), telling each router asked with the position of its answer.
@@ -87,11 +106,12 @@ impl Routers {
         &self,
         mut router: RouterId,
         destination: IpAddr,
+        among: &Among,
         mut visit: impl FnMut(RouterId, Option<usize>),
     ) -> Route {
         for _ in 0..=ROUTER_HOPS_MAX {
             let table = self.0.get(router.index()).and_then(Option::as_ref);
-            let position = table.map(|table| table.position(destination) as usize);
+            let position = table.map(|table| table.position(destination, among));
             let hop = table.zip(position).and_then(|(table, position)| table.hops.get(position));
             visit(router, hop.and(position));
             match hop {

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 pub use crate::names::{Ids, Names};
 use crate::nat::NatTable;
-use crate::routing::{Hop, Routers, Source};
+use crate::routing::{Hop, Routers, Source, State};
 use crate::security::SecurityTable;
 
 macro_rules! id {
@@ -185,6 +185,38 @@ pub enum Route {
     Loop,
 }
 
+/// What chooses among routes of equal cost.
+#[derive(Clone, Copy, Debug)]
+pub enum Among {
+    /// The first of them: for questions that concern no flow.
+    First,
+    /// The one for this flow, addresses and ports as its first packet had them before NAT.
+    Flow {
+        /// Source address.
+        source: IpAddr,
+        /// Destination address.
+        destination: IpAddr,
+        /// Source port.
+        source_port: u16,
+        /// Destination port.
+        destination_port: u16,
+    },
+    /// The one that leaves by this interface, if there is one.
+    Interface(IfaceId),
+}
+
+impl Among {
+    /// For this flow.
+    pub fn of(flow: &Flow) -> Self {
+        Self::Flow {
+            source: flow.source,
+            destination: flow.destination,
+            source_port: flow.source_port,
+            destination_port: flow.destination_port,
+        }
+    }
+}
+
 /// Next-router hops that one look-up follows.
 pub const ROUTER_HOPS_MAX: usize = 8;
 
@@ -320,7 +352,8 @@ pub struct RouteRow {
     pub next_hop: String,
     /// Metric.
     pub metric: u16,
-    /// `A` when in force, then `S`tatic, `C`onnected or `H`ost.
+    /// `A` when in force, then `S`tatic, `C`onnected or `H`ost; `E` when it shares its prefix with routes of
+    /// equal cost, `D` when its monitored path is dead.
     pub flags: &'static str,
     /// Outgoing interface.
     pub interface: Option<IfaceId>,
@@ -394,8 +427,8 @@ impl Compiled {
     }
 
     /// Where a packet for this address goes from this router.
-    pub fn route(&self, router: RouterId, destination: IpAddr) -> Route {
-        self.routers.route(router, destination)
+    pub fn route(&self, router: RouterId, destination: IpAddr, among: &Among) -> Route {
+        self.routers.route(router, destination, among)
     }
 
     /// Every route of every router, those that are not in force included.
@@ -408,13 +441,15 @@ impl Compiled {
                 destination: entry.destination,
                 next_hop: entry.next_hop.clone(),
                 metric: entry.metric,
-                flags: match (entry.active, entry.source) {
-                    (true, Source::Static) => "A S",
-                    (true, Source::Connected) => "A C",
-                    (true, Source::Local) => "A H",
-                    (false, Source::Static) => "  S",
-                    (false, Source::Connected) => "  C",
-                    (false, Source::Local) => "  H",
+                flags: match (entry.state, entry.source) {
+                    (State::Active, Source::Static) => "A S",
+                    (State::Equal, _) => "A S E",
+                    (State::Active, Source::Connected) => "A C",
+                    (State::Active, Source::Local) => "A H",
+                    (State::Down, _) => "  S D",
+                    (State::Idle, Source::Static) => "  S",
+                    (State::Idle, Source::Connected) => "  C",
+                    (State::Idle, Source::Local) => "  H",
                 },
                 interface: match entry.hop {
                     Some(Hop::Local(id) | Hop::Attached(id) | Hop::Gateway(id, _)) => Some(id),

@@ -24,13 +24,18 @@ mod rules;
 
 /// Compiles a configuration; what is refused comes back as the operator reads it.
 fn compiled(text: &str) -> Result<Compiled, String> {
+    compiled_with(text, &Facts::default())
+}
+
+/// As [`compiled`], with what is known besides the configuration.
+fn compiled_with(text: &str, facts: &Facts) -> Result<Compiled, String> {
     let lines = |diagnostics: &[bartizan_model::diagnostic::Diagnostic]| {
         diagnostics.iter().map(|diagnostic| format!("{}\n", without_path(diagnostic))).collect::<String>()
     };
     let tree = xml::parse(text).map_err(|diagnostic| lines(&[diagnostic]))?;
     let report = device::read(&tree, Scope::Device);
     let config = report.config.ok_or_else(|| lines(&report.diagnostics))?;
-    compile(&config, &Facts::default(), &mut Ids::default(), 1).map_err(|diagnostics| lines(&diagnostics))
+    compile(&config, facts, &mut Ids::default(), 1).map_err(|diagnostics| lines(&diagnostics))
 }
 
 /// The diagnostic without the part of its place that is the same for all.

@@ -7,7 +7,7 @@ use bartizan_engine::verdict::Port;
 use bartizan_engine::{counters::Counters, verdict::DropReason};
 use bartizan_policy::decide::{ZoneFlow, nat_match, security_match};
 use bartizan_policy::explain::{Explanation, explain, no_service};
-use bartizan_policy::tables::{Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
+use bartizan_policy::tables::{Among, Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
 use self::sessions::{Filter, clear, session, session_info, sessions};
 use self::values::{address, interface_id, number, optional_number, protocol, router_id, zone_id};
@@ -266,11 +266,13 @@ fn system(firewall: &Firewall) -> System {
 }
 
 fn routes(command: &Command, tables: &Compiled) -> Result<Answer, String> {
-    let router = command.value("virtual-router");
+    let router = router_name(command)?;
     if let Some(name) = router {
         router_id(tables, name)?;
     }
-    let rows = tables.routes().filter(|row| router.is_none_or(|name| tables.router_name(row.router) == name));
+    let in_force = command.path.contains(&"fib");
+    let rows = tables.routes().filter(|row| !in_force || row.flags.starts_with('A'));
+    let rows = rows.filter(|row| router.is_none_or(|name| tables.router_name(row.router) == name));
     let rows = rows.map(|row| Route {
         router: tables.router_name(row.router).to_owned(),
         destination: row.destination.to_string(),
@@ -280,6 +282,14 @@ fn routes(command: &Command, tables: &Compiled) -> Result<Answer, String> {
         interface: row.interface.map_or_else(String::new, |id| tables.interface_name(id).to_owned()),
     });
     Ok(Answer::Routes(rows.collect()))
+}
+
+/// The router asked about, in either spelling.
+fn router_name(command: &Command) -> Result<Option<&str>, String> {
+    match (command.value("virtual-router"), command.value("logical-router")) {
+        (Some(_), Some(_)) => Err("give either `virtual-router` or `logical-router`, not both".to_owned()),
+        (one, other) => Ok(one.or(other)),
+    }
 }
 
 fn test_security(command: &Command, tables: &Compiled) -> Result<Answer, String> {
@@ -328,9 +338,20 @@ fn source_text(source: &SourceNat) -> String {
 }
 
 fn fib(command: &Command, tables: &Compiled) -> Result<Answer, String> {
-    let router = router_id(tables, command.value("virtual-router").unwrap_or_default())?;
+    let missing = || "give the router (`virtual-router` or `logical-router`)".to_owned();
+    let router = router_id(tables, router_name(command)?.ok_or_else(missing)?)?;
+    let destination = address(command, "ip")?;
+    let among = match command.value("source-ip") {
+        None => Among::First,
+        Some(_) => Among::Flow {
+            source: address(command, "source-ip")?,
+            destination,
+            source_port: optional_number(command, "source-port")?.unwrap_or(EPHEMERAL_PORT),
+            destination_port: optional_number(command, "destination-port")?.unwrap_or(0),
+        },
+    };
     let name = |id| tables.interface_name(id).to_owned();
-    Ok(Answer::Fib(match tables.route(router, address(command, "ip")?) {
+    Ok(Answer::Fib(match tables.route(router, destination, &among) {
         Lookup::Local { iface } => Fib { kind: "local", interface: name(iface), ..Fib::default() },
         Lookup::Via { iface, next_hop, router } => Fib {
             kind: "forward",

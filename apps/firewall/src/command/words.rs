@@ -86,14 +86,23 @@ const SHOW: &[Node] = &[
         ),
     ),
     node("counter", "counters", Then::Words(&[node("global", "all counters", Then::End)], false)),
-    node("routing", "routing", Then::Words(&[node("route", "the routing tables", Then::Words(ROUTE_OF, true))], false)),
+    node("routing", "routing", Then::Words(ROUTING, false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
 
-const ROUTE_OF: &[Node] = &[node("virtual-router", "of one router", Then::Value("ROUTER"))];
+const ROUTING: &[Node] = &[
+    node("route", "the routing tables", Then::Words(ROUTE_OF, true)),
+    node("fib", "the routes that packets follow", Then::Words(ROUTE_OF, true)),
+    node("path-monitor", "static routes whose path is watched", Then::Words(ROUTE_OF, true)),
+];
+
+const ROUTE_OF: &[Node] = &[
+    node("virtual-router", "of one router", Then::Value("ROUTER")),
+    node("logical-router", "of one router", Then::Value("ROUTER")),
+];
 
 const FLOW: &[Choice] = &[
     required("from", "ZONE"),
@@ -126,7 +135,14 @@ const TEST: &[Node] = &[
             &[node(
                 "fib-lookup",
                 "where packets for an address go",
-                Then::Options(&[required("ip", "ADDRESS"), required("virtual-router", "ROUTER")]),
+                Then::Options(&[
+                    required("ip", "ADDRESS"),
+                    optional("virtual-router", "ROUTER"),
+                    optional("logical-router", "ROUTER"),
+                    optional("source-ip", "ADDRESS"),
+                    optional("source-port", "PORT"),
+                    optional("destination-port", "PORT"),
+                ]),
             )],
             false,
         ),

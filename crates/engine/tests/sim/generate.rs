@@ -140,7 +140,11 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
             }
         }
         match random.below(10) {
-            0..=4 => entry(every, via(*random.pick(members)), ""),
+            0..=4 => {
+                for _ in 0..=random.below(2) {
+                    entry(every, via(*random.pick(members)), "");
+                }
+            }
             // Mostly towards the first router; that one rarely sends back.
             5..=7 if at > 0 || (routers > 1 && random.percent(20)) => {
                 entry(every, other(if at > 0 { at - 1 } else { 1 }), "<metric>20</metric>");
@@ -166,7 +170,7 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
             true => format!("fd01:0:0:{}::a/127", 1 + random.below(network.interfaces)),
         };
         // Several routes for one destination: distance, metric and order decide.
-        for _ in 0..random.below(4).saturating_sub(1) {
+        for _ in 0..random.below(6).saturating_sub(1) {
             let next_hop = match random.below(3) {
                 0 => "<nexthop><discard/></nexthop>".into(),
                 _ => via(*random.pick(members)),
@@ -177,7 +181,8 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
                 "<admin-dist>20</admin-dist>",
                 "<admin-dist>12</admin-dist><metric>1</metric>",
             ];
-            entry(&narrow, next_hop, more[random.below(4)]);
+            let monitored = if random.percent(30) { monitor(v6) } else { String::new() };
+            entry(&narrow, next_hop, &(more[random.below(4)].to_owned() + &monitored));
         }
     }
     let mut names: String = members.iter().map(|member| format!("<member>ethernet1/{member}</member>")).collect();
@@ -186,9 +191,38 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
     }
     let [v4, v6] = routes;
     format!(
-        "<entry name='vr{at}'><interface>{names}</interface><routing-table><ip><static-route>{v4}</static-route></ip>\
-         <ipv6><static-route>{v6}</static-route></ipv6></routing-table></entry>"
+        "<entry name='vr{at}'><interface>{names}</interface>{}<routing-table><ip><static-route>{v4}</static-route></ip>\
+         <ipv6><static-route>{v6}</static-route></ipv6></routing-table></entry>",
+        ecmp(random)
     )
+}
+
+/// Path monitoring; whether the path is dead is a matter of the moment.
+fn monitor(v6: bool) -> String {
+    let destination = if v6 { "fd09::9" } else { "172.31.0.9" };
+    format!(
+        "<path-monitor><enable>yes</enable><monitor-destinations><entry name='d'><enable>yes</enable>\
+         <destination>{destination}</destination></entry></monitor-destinations></path-monitor>"
+    )
+}
+
+fn ecmp(random: &mut Random) -> String {
+    if random.percent(40) {
+        return String::new();
+    }
+    let algorithm = match random.below(6) {
+        0 => "<ip-modulo/>",
+        1 => "<ip-hash><src-only>yes</src-only></ip-hash>",
+        2 => "<ip-hash><use-port>yes</use-port><hash-seed>9</hash-seed></ip-hash>",
+        3 => {
+            "<weighted-round-robin><interface><entry name='ethernet1/2'><weight>255</weight></entry></interface>\
+             </weighted-round-robin>"
+        }
+        4 => "<ip-hash/>",
+        _ => "<balanced-round-robin/>",
+    };
+    let paths = 2 + random.below(3);
+    format!("<ecmp><enable>yes</enable><max-path>{paths}</max-path><algorithm>{algorithm}</algorithm></ecmp>")
 }
 
 const ADDRESSES: usize = 8;

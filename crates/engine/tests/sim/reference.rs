@@ -6,6 +6,8 @@
 
 #[path = "reference/decision.rs"]
 pub(crate) mod decision;
+#[path = "reference/paths.rs"]
+mod paths;
 #[path = "reference/tags.rs"]
 mod tags;
 #[path = "reference/tcp.rs"]
@@ -14,8 +16,10 @@ pub(crate) mod tcp;
 use std::net::IpAddr;
 
 use bartizan_model::device::{Action, Validated};
+use bartizan_policy::facts::Facts;
 
-use self::decision::{NewSource, Ruling, Way, answers_ping, decide, route, router_of, zone_of};
+use self::decision::{NewSource, Now, Ruling, Way, answers_ping, decide, route, router_of, zone_of};
+use self::paths::Among;
 use self::tcp::Connection;
 use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
 
@@ -111,6 +115,7 @@ pub(crate) struct View {
 /// The firewall that is right.
 pub(crate) struct Reference {
     config: Validated,
+    facts: Facts,
     generation: usize,
     now: Time,
     sessions: Vec<Session>,
@@ -120,8 +125,8 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn new(config: Validated) -> Self {
-        Self { config, generation: 1, now: 0, sessions: Vec::new(), resets: Vec::new(), translations: [0; 3] }
+    pub(crate) fn new(config: Validated, facts: Facts) -> Self {
+        Self { config, facts, generation: 1, now: 0, sessions: Vec::new(), resets: Vec::new(), translations: [0; 3] }
     }
 
     /// Resets that the firewall may have sent, by which interface and of which tuple: both ends of a
@@ -131,8 +136,9 @@ impl Reference {
     }
 
     /// A commit. Sessions are asked again when they are next used or when time goes on.
-    pub(crate) fn install(&mut self, config: Validated) {
+    pub(crate) fn install(&mut self, config: Validated, facts: Facts) {
         self.config = config;
+        self.facts = facts;
         self.generation += 1;
     }
 
@@ -226,6 +232,10 @@ impl Reference {
         answers(&session.client) || self.sessions.iter().any(in_the_way)
     }
 
+    fn read(&self) -> Now<'_> {
+        Now { config: &self.config, facts: &self.facts }
+    }
+
     fn find(&self, router: &str, tuple: &Tuple) -> Option<usize> {
         self.sessions.iter().position(|session| session.is_client(router, tuple) || session.is_server(router, tuple))
     }
@@ -237,11 +247,11 @@ impl Reference {
             Body::Echo { reply: true, .. } => return DROP,
             _ => {}
         }
-        let forged = matches!(route(&self.config, router, tuple.source), Way::Own(_));
+        let forged = matches!(route(self.read(), router, tuple.source, Among::First), Way::Own(_));
         if tuple.source == tuple.destination || forged {
             return DROP;
         }
-        let Some(ruling) = decide(&self.config, ingress, &tuple) else { return DROP };
+        let Some(ruling) = decide(self.read(), ingress, &tuple) else { return DROP };
         let client = Side { router: router.into(), tuple };
         let mut session = Session {
             kind: Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable },
@@ -368,10 +378,11 @@ impl Reference {
             }
             _ => {
                 let client = session.client.tuple.source;
-                let station = match route(&self.config, &session.client.router, client) {
-                    Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
-                    _ => Station::Mac(session.station),
-                };
+                let station =
+                    match route(self.read(), &session.client.router, client, Among::Interface(&session.ingress)) {
+                        Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
+                        _ => Station::Mac(session.station),
+                    };
                 (session.client.tuple.reversed(), session.ingress.clone(), station)
             }
         }
@@ -420,7 +431,7 @@ impl Reference {
         if router_of(&self.config, &session.ingress) != Some(&session.client.router) {
             return false;
         }
-        let Some(ruling) = decide(&self.config, &session.ingress, &session.client.tuple) else { return false };
+        let Some(ruling) = decide(self.read(), &session.ingress, &session.client.tuple) else { return false };
         let generation = self.generation;
         if ruling.action != Action::Allow {
             let now = self.now;
@@ -437,7 +448,7 @@ impl Reference {
         let kind = match (&session.kind, &ruling.way) {
             (Kind::Forward { .. }, Way::Out(..)) => {
                 let server = session.server.tuple.source;
-                match route(&self.config, &session.client.router, server) {
+                match route(self.read(), &session.client.router, server, Among::Flow(&session.client.tuple)) {
                     Way::Out(exit, next_hop)
                         if router_of(&self.config, &exit) == Some(&session.server.router)
                             && zone_of(&self.config, &exit) == Some(&ruling.to) =>

@@ -110,11 +110,32 @@ struct Sent {
     packet: Packet,
 }
 
-fn load(text: &str, ids: &mut Ids, generation: u64) -> Option<(Validated, Arc<Compiled>)> {
+/// What is known at this moment besides the configuration.
+fn facts(config: &Validated, random: &mut Random) -> Facts {
+    let mut facts = Facts::default();
+    for router in &config.routers {
+        for route in router.routes.iter().filter(|route| route.path_monitor.is_some()) {
+            if random.percent(50) {
+                facts.routes_down.insert((router.name.clone(), route.name.clone()));
+            }
+        }
+    }
+    facts
+}
+
+/// An accepted configuration with what was known of the world.
+struct Loaded {
+    config: Validated,
+    facts: Facts,
+    tables: Arc<Compiled>,
+}
+
+fn load(text: &str, ids: &mut Ids, random: &mut Random, generation: u64) -> Option<Loaded> {
     let report = device::read(&xml::parse(text).expect("XML"), Scope::Device);
     let config = report.config?;
-    let tables = compile(&config, &Facts::default(), ids, generation).ok()?;
-    Some((config, Arc::new(tables)))
+    let facts = facts(&config, random);
+    let tables = compile(&config, &facts, ids, generation).ok()?;
+    Some(Loaded { config, facts, tables: Arc::new(tables) })
 }
 
 /// The MAC of whoever has an address.
@@ -140,7 +161,8 @@ impl World {
         let network = Network::new(&mut Random::new(seed, 1));
         let mut ids = Ids::default();
         let mut tally = Tally::default();
-        let (config, (validated, tables)) = new_config(seed, 0, &network, &mut ids, &mut tally);
+        let (config, loaded) = new_config(seed, 0, &network, &mut ids, &mut tally);
+        let Loaded { config: validated, facts, tables } = loaded;
         let now = 10 * SECOND;
         let mut engine = Engine::new(Settings { sessions_max: 4096, seed, ..Settings::default() });
         for at in 1..=network.interfaces {
@@ -155,7 +177,7 @@ impl World {
             tables,
             config,
             engine,
-            reference: Reference::new(validated),
+            reference: Reference::new(validated, facts),
             now,
             conversations: Vec::new(),
             commits: 0,
@@ -227,11 +249,11 @@ impl World {
     fn commit(&mut self) {
         self.commits += 1;
         self.tally.commits += 1;
-        let (text, (validated, tables)) =
-            new_config(self.seed, self.commits, &self.network, &mut self.ids, &mut self.tally);
+        let (text, loaded) = new_config(self.seed, self.commits, &self.network, &mut self.ids, &mut self.tally);
+        let Loaded { config: validated, facts, tables } = loaded;
         self.log.push(format!("{:9.3} commit {}", self.now as f64 / 1e9, self.commits));
         self.engine.install(Arc::clone(&tables), Time(self.now));
-        self.reference.install(validated);
+        self.reference.install(validated, facts);
         (self.tables, self.config) = (tables, text);
     }
 
@@ -479,20 +501,15 @@ fn tuple(flow: &FlowKey, reply: bool) -> Tuple {
     }
 }
 
-fn new_config(
-    seed: u64,
-    commit: u64,
-    network: &Network,
-    ids: &mut Ids,
-    tally: &mut Tally,
-) -> (String, (Validated, Arc<Compiled>)) {
+fn new_config(seed: u64, commit: u64, network: &Network, ids: &mut Ids, tally: &mut Tally) -> (String, Loaded) {
     let base = 1_000_000 + commit * CONFIG_TRIES * 2;
     // Every other commit changes the rules only.
     let plan = 1_000_000 + (commit / 2 * 2) * CONFIG_TRIES * 2;
     for attempt in 0..CONFIG_TRIES {
         let mut routing = Random::new(seed, plan + attempt);
         let text = config(&mut routing, &mut Random::new(seed, base + CONFIG_TRIES + attempt), network);
-        if let Some(loaded) = load(&text, ids, commit) {
+        let mut random = Random::new(seed, base + CONFIG_TRIES + attempt + 1_000_000_000);
+        if let Some(loaded) = load(&text, ids, &mut random, commit) {
             return (text, loaded);
         }
         tally.refused_configs += 1;

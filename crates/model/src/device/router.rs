@@ -12,6 +12,7 @@ use super::interface::{OtherInterfaces, network_value};
 use super::node::Node;
 use super::value::interface_name;
 use super::{DeviceConfig, InterfaceKind, NextHop, Router, Scope, StaticRoute};
+use super::{ecmp, path_monitor};
 use crate::diagnostic::Diagnostic;
 use crate::{choices, codes};
 
@@ -33,7 +34,8 @@ pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, network: &N
             context.help("virtual and logical routers share their names; rename one of the two");
         }
         let interfaces = interfaces(context, config, others, &table);
-        found.push((Router { name, origin: node.origin(), interfaces, routes: Vec::new() }, table));
+        let ecmp = ecmp::read(context, &table);
+        found.push((Router { name, origin: node.origin(), interfaces, routes: Vec::new(), ecmp }, table));
     }
     check_single(context, &found);
     let names: Vec<String> = found.iter().map(|(router, _)| router.name.clone()).collect();
@@ -132,6 +134,7 @@ impl RouteReader<'_> {
         let next_hop = self.next_hop(context, node, v6, interface.as_ref().ok().and_then(Option::as_deref));
         let metric = context.number(node, "metric", 1..=65535).unwrap_or(METRIC);
         let admin_distance = context.number(node, "admin-dist", 10..=240).unwrap_or(distance);
+        let path_monitor = path_monitor::read(context, self.config, node, v6);
         Some(StaticRoute {
             name: name?,
             origin: node.origin(),
@@ -140,6 +143,7 @@ impl RouteReader<'_> {
             next_hop: next_hop?,
             metric,
             admin_distance,
+            path_monitor,
         })
     }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bartizan_model::codes::NEXT_HOP_UNREACHABLE;
-use bartizan_model::device::{DeviceConfig, NextHop, StaticRoute};
+use bartizan_model::device::{DeviceConfig, Ecmp, EcmpAlgorithm, NextHop, StaticRoute};
 use bartizan_model::diagnostic::Diagnostic;
 use ipnet::IpNet;
 
-use super::{Entry, Hop, Router, Routers, Source, loops};
+use super::equal::{Equal, Input, Member, identity};
+use super::{Entry, Hop, Router, Routers, Source, State, loops};
+use crate::facts::Facts;
 use crate::ranges::{Address, ends, innermost};
 use crate::tables::{IfaceId, Interface, RouterId};
 
@@ -17,6 +19,7 @@ struct Surroundings<'a> {
     id: RouterId,
     name: &'a str,
     config: &'a DeviceConfig,
+    facts: &'a Facts,
     interfaces: &'a [Option<Interface>],
     interface_ids: &'a dyn Fn(&str) -> Option<IfaceId>,
     router_ids: &'a dyn Fn(&str) -> Option<RouterId>,
@@ -35,7 +38,7 @@ fn because(reason: impl Into<String>) -> Inactive {
 
 /// Builds the tables of all routers, and complains about routes that lead nowhere or in circles.
 pub(crate) fn build(
-    config: &DeviceConfig,
+    (config, facts): (&DeviceConfig, &Facts),
     interfaces: &[Option<Interface>],
     interface_ids: &dyn Fn(&str) -> Option<IfaceId>,
     router_ids: &dyn Fn(&str) -> Option<RouterId>,
@@ -44,31 +47,38 @@ pub(crate) fn build(
     let mut tables = Routers::default();
     for router in &config.routers {
         let Some(id) = router_ids(&router.name) else { continue };
-        let around = Surroundings { id, name: &router.name, config, interfaces, interface_ids, router_ids };
+        let around = Surroundings { id, name: &router.name, config, facts, interfaces, interface_ids, router_ids };
         let mut entries = around.own();
         entries.extend(router.routes.iter().map(|route| around.entry(route, diagnostics)));
         if tables.0.len() <= id.index() {
             tables.0.resize(id.index() + 1, None);
         }
-        tables.0[id.index()] = Some(table(entries));
+        let path = |hop: Hop| around.path(router.ecmp.as_ref(), hop);
+        tables.0[id.index()] = Some(table(entries, router.ecmp.as_ref(), &path));
     }
     loops::check(&tables, &config.routers, router_ids, diagnostics);
     tables
 }
 
-/// Chooses the best route of each prefix: source, then administrative distance, metric, and order.
-fn table(mut entries: Vec<Entry>) -> Router {
+/// Chooses the best route of each prefix: source, then administrative distance, metric, and order. With
+/// equal-cost multi-path, static routes that differ in nothing but order are in force together.
+fn table(mut entries: Vec<Entry>, ecmp: Option<&Ecmp>, path: &dyn Fn(Hop) -> Option<Member>) -> Router {
     let mut best: BTreeMap<IpNet, usize> = BTreeMap::new();
-    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.hop.is_some()) {
+    let usable = |entry: &Entry| entry.hop.is_some() && entry.state != State::Down;
+    for (at, _) in entries.iter().enumerate().filter(|(_, entry)| usable(entry)) {
         let rank = |at: usize| {
             let entry: &Entry = &entries[at];
             (entry.source, entry.admin_distance, entry.metric, at)
         };
-        let winner = best.entry(entry.destination).or_insert(at);
+        let winner = best.entry(entries[at].destination).or_insert(at);
         if rank(at) < rank(*winner) {
             *winner = at;
         }
     }
+    for at in best.values() {
+        entries[*at].state = State::Active;
+    }
+    let equal = ecmp.map(|ecmp| equals(&mut entries, ecmp, &mut best, path)).unwrap_or_default();
     fn family<K: Address>(best: &BTreeMap<IpNet, usize>) -> crate::ranges::Cuts<K> {
         let prefixes = best.iter().filter_map(|(prefix, at)| {
             let (first, last) = ends(*prefix);
@@ -76,12 +86,54 @@ fn table(mut entries: Vec<Entry>) -> Router {
         });
         innermost(prefixes.collect(), u32::MAX)
     }
-    for at in best.values() {
-        entries[*at].active = true;
-    }
     // An entry that is not in force is never the answer of a look-up; its hop only fills the place.
     let hops = entries.iter().map(|entry| entry.hop.unwrap_or(Hop::Discard)).collect();
-    Router { hops, v4: family(&best), v6: family(&best), entries }
+    Router { hops, equal, v4: family(&best), v6: family(&best), entries }
+}
+
+/// Gathers the routes of equal cost, and leads their prefixes to them. Only routes out of an interface
+/// share: a route to another router or into the void is one way for all.
+fn equals(
+    entries: &mut [Entry],
+    ecmp: &Ecmp,
+    best: &mut BTreeMap<IpNet, usize>,
+    path: &dyn Fn(Hop) -> Option<Member>,
+) -> Vec<Equal> {
+    let (input, seed) = match &ecmp.algorithm {
+        EcmpAlgorithm::IpModulo => (Input::Addresses, 0),
+        EcmpAlgorithm::IpHash { ports: true, seed, .. } => (Input::Flow, *seed),
+        EcmpAlgorithm::IpHash { source_only: true, seed, .. } => (Input::Source, *seed),
+        EcmpAlgorithm::IpHash { seed, .. } => (Input::Addresses, *seed),
+        EcmpAlgorithm::Weighted(_) | EcmpAlgorithm::Balanced => (Input::Flow, 0),
+    };
+    let mut candidates: BTreeMap<IpNet, Vec<Member>> = BTreeMap::new();
+    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.state != State::Down) {
+        let Some(winner) = best.get(&entry.destination).and_then(|winner| entries.get(*winner)) else { continue };
+        let cost = |entry: &Entry| (entry.source, entry.admin_distance, entry.metric);
+        if entry.source != Source::Static || cost(entry) != cost(winner) {
+            continue;
+        }
+        if let Some(member) = entry.hop.and_then(path) {
+            let paths = candidates.entry(entry.destination).or_default();
+            if paths.len() < usize::from(ecmp.paths_max) && paths.iter().all(|known| known.identity != member.identity)
+            {
+                paths.push(Member { position: at, ..member });
+            }
+        }
+    }
+    let mut sets = Vec::new();
+    for (prefix, members) in candidates {
+        let Some(winner) = best.get_mut(&prefix) else { continue };
+        if members.len() < 2 || members.first().is_none_or(|first| first.position != *winner) {
+            continue;
+        }
+        for member in &members {
+            entries[member.position].state = State::Equal;
+        }
+        *winner = entries.len() + sets.len();
+        sets.push(Equal { members, input, seed });
+    }
+    sets
 }
 
 /// Link-local addresses mean nothing without their link, so they are not routed.
@@ -93,6 +145,23 @@ pub(crate) fn link_local(ip: IpAddr) -> bool {
 }
 
 impl Surroundings<'_> {
+    /// What a route out of an interface is among routes of equal cost; nothing for any other.
+    fn path(&self, ecmp: Option<&Ecmp>, hop: Hop) -> Option<Member> {
+        const PLAIN: u8 = 100;
+        let (id, gateway) = match hop {
+            Hop::Attached(id) => (id, None),
+            Hop::Gateway(id, gateway) => (id, Some(gateway)),
+            Hop::Local(_) | Hop::Router(_) | Hop::Discard => return None,
+        };
+        let name = &self.interfaces.get(id.index())?.as_ref()?.name;
+        let weights = match ecmp.map(|ecmp| &ecmp.algorithm) {
+            Some(EcmpAlgorithm::Weighted(weights)) => weights.as_slice(),
+            _ => &[],
+        };
+        let weight = weights.iter().find(|(known, _)| **known == **name).map_or(PLAIN, |(_, weight)| *weight);
+        Some(Member { position: 0, interface: id, weight, identity: identity(name, gateway) })
+    }
+
     /// The interfaces of this router.
     fn members(&self) -> impl Iterator<Item = (IfaceId, &Interface)> {
         self.interfaces
@@ -113,7 +182,7 @@ impl Surroundings<'_> {
             hop: Some(hop),
             metric: 0,
             admin_distance: 0,
-            active: false,
+            state: State::Idle,
         };
         let mut entries = Vec::new();
         for (id, interface) in self.members() {
@@ -133,6 +202,8 @@ impl Surroundings<'_> {
             let message = format!("route `{}` of router `{}` is not in force: {reason}", route.name, self.name);
             diagnostics.push(Diagnostic::warning(NEXT_HOP_UNREACHABLE, route.origin.clone(), message));
         }
+        let down = route.path_monitor.is_some()
+            && self.facts.routes_down.contains(&(self.name.to_owned(), route.name.clone()));
         let next_hop = match &route.next_hop {
             NextHop::Address(gateway) => gateway.to_string(),
             NextHop::Router(name) => format!("router {name}"),
@@ -148,7 +219,7 @@ impl Surroundings<'_> {
             hop: hop.ok(),
             metric: route.metric,
             admin_distance: route.admin_distance,
-            active: false,
+            state: if down { State::Down } else { State::Idle },
         }
     }
 

@@ -12,7 +12,7 @@ use bartizan_model::diagnostic::Diagnostic;
 use super::{Router, Routers};
 use crate::codes;
 use crate::ranges::{Address, Cuts};
-use crate::tables::{ROUTER_HOPS_MAX, Route, RouterId};
+use crate::tables::{Among, ROUTER_HOPS_MAX, Route, RouterId};
 
 /// The routes of one circle (router, position in its table), in the order packets take.
 type Circle = Vec<(RouterId, usize)>;
@@ -30,7 +30,7 @@ pub(super) fn check(
     for destination in witnesses(tables, |table| &table.v4).into_iter().chain(witnesses(tables, |table| &table.v6)) {
         for (start, _) in &named {
             let mut path: Circle = Vec::new();
-            let route = tables.walk(*start, destination, |router, position| {
+            let route = tables.walk(*start, destination, &Among::First, |router, position| {
                 path.extend(position.map(|position| (router, position)));
             });
             if route == Route::Loop {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::compile::compile_device;
 use crate::facts::Facts;
-use crate::tables::{Compiled, Ids, IfaceId, ROUTER_HOPS_MAX, Route, RouterId};
+use crate::tables::{Among, Compiled, Ids, IfaceId, ROUTER_HOPS_MAX, Route, RouterId};
 
 const ROUTERS: usize = 4;
 /// Each router has two interfaces, each with one network of 16 addresses below 10.0.0.128.
@@ -44,6 +44,7 @@ fn route() -> impl Strategy<Value = StaticRoute> {
             next_hop,
             metric,
             admin_distance,
+            path_monitor: None,
         },
     )
 }
@@ -57,6 +58,7 @@ fn config() -> impl Strategy<Value = DeviceConfig> {
             origin: Origin::default(),
             interfaces: vec![format!("ethernet1/{}", at * 2), format!("ethernet1/{}", at * 2 + 1)],
             routes,
+            ecmp: None,
         };
         DeviceConfig {
             interfaces: (0..INTERFACES).map(interface).collect(),
@@ -162,7 +164,7 @@ proptest! {
                 let expected = naive(&config, router, destination);
                 circular |= expected == Route::Loop;
                 if let Some(tables) = &tables {
-                    let found = tables.route(RouterId(router as u16), destination);
+                    let found = tables.route(RouterId(router as u16), destination, &Among::First);
                     prop_assert_eq!(found, expected, "{} from r{}", destination, router);
                 }
             }

@@ -2,7 +2,11 @@
 
 use expect_test::{Expect, expect};
 
-use crate::{check, check_diagnostics, compiled, device, interface, next_router, router, via, zone};
+use bartizan_policy::facts::Facts;
+
+use crate::{
+    check, check_diagnostics, check_explained, compiled_with, device, interface, next_router, router, via, zone,
+};
 
 fn network(routers: &str) -> String {
     let interfaces = [
@@ -21,7 +25,11 @@ fn network(routers: &str) -> String {
 }
 
 fn check_routes(config: &str, expected: Expect) {
-    let tables = compiled(config).unwrap();
+    check_routes_with(config, &Facts::default(), expected);
+}
+
+fn check_routes_with(config: &str, facts: &Facts, expected: Expect) {
+    let tables = compiled_with(config, facts).unwrap();
     let rows = tables.routes().map(|row| {
         let interface = row.interface.map_or("-", |id| tables.interface_name(id));
         let router = tables.router_name(row.router);
@@ -168,5 +176,173 @@ fn routers_that_overlap_without_meeting_are_accepted() {
             ethernet1/2 10.2.0.9 -> 10.1.1.1: allow by `intrazone-default` (1), all -> all, to the firewall on ethernet1/1
             ethernet1/2 10.2.0.9 -> 10.50.0.1: dropped: NoRoute
         "#]],
+    );
+}
+
+const MONITORED: &str = "<path-monitor><enable>yes</enable><monitor-destinations><entry name='far'>\
+    <enable>yes</enable><destination>198.51.100.1</destination></entry></monitor-destinations></path-monitor>";
+
+fn two_ways(ecmp: &str, more: &str) -> String {
+    let first = via("10.1.0.254") + more;
+    let routes = [
+        ("first", "0.0.0.0/0", &*first),
+        ("second", "0.0.0.0/0", &via("10.2.0.254")),
+        ("again", "0.0.0.0/0", &via("10.2.0.254")),
+        ("worse", "0.0.0.0/0", &(via("10.1.1.254") + "<metric>20</metric>")),
+    ];
+    let plain = router("default", &["ethernet1/1", "ethernet1/2"], &routes);
+    network(&plain.replace("<routing-table>", &format!("{ecmp}<routing-table>")))
+}
+
+const ECMP: &str = "<ecmp><enable>yes</enable><algorithm><ip-modulo/></algorithm></ecmp>";
+
+#[test]
+fn equal_routes_share_only_where_the_router_says_so() {
+    check_routes(
+        &two_ways("", ""),
+        expect![[r#"
+            default A H 10.1.0.1/32 10.1.0.1 0 ethernet1/1
+            default A C 10.1.0.0/24 10.1.0.1 0 ethernet1/1
+            default A H 10.1.1.1/32 10.1.1.1 0 ethernet1/1
+            default A C 10.1.1.0/24 10.1.1.1 0 ethernet1/1
+            default A H 10.2.0.1/32 10.2.0.1 0 ethernet1/2
+            default A C 10.2.0.0/24 10.2.0.1 0 ethernet1/2
+            default A S 0.0.0.0/0 10.1.0.254 10 ethernet1/1
+            default   S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+            default   S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+            default   S 0.0.0.0/0 10.1.1.254 20 ethernet1/1
+        "#]],
+    );
+    check_diagnostics(&two_ways(ECMP, ""), expect![""]);
+    check_routes(
+        &two_ways(ECMP, ""),
+        expect![[r#"
+        default A H 10.1.0.1/32 10.1.0.1 0 ethernet1/1
+        default A C 10.1.0.0/24 10.1.0.1 0 ethernet1/1
+        default A H 10.1.1.1/32 10.1.1.1 0 ethernet1/1
+        default A C 10.1.1.0/24 10.1.1.1 0 ethernet1/1
+        default A H 10.2.0.1/32 10.2.0.1 0 ethernet1/2
+        default A C 10.2.0.0/24 10.2.0.1 0 ethernet1/2
+        default A S E 0.0.0.0/0 10.1.0.254 10 ethernet1/1
+        default A S E 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.1.1.254 20 ethernet1/1
+    "#]],
+    );
+    check_explained(
+        &two_ways(ECMP, ""),
+        "ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp",
+        expect![[r#"
+        ingress: `ethernet1/1` is in zone `all` and router `default`
+        route: router `default`: route `second` (0.0.0.0/0) leads to 10.2.0.254 on `ethernet1/2`, chosen for this flow among routes of equal cost
+        zone: NAT rules see destination zone `all`
+        nat: no NAT rule matches, addresses stay as they are
+        security: from zone `all` to zone `all`: default rule `intrazone-default` (1 of 2) decides: allow
+        result: forwarded out by `ethernet1/2` to 10.2.0.254
+    "#]],
+    );
+}
+
+#[test]
+fn a_dead_path_leaves_its_prefix_to_the_next_route() {
+    let down = Facts { routes_down: [("default".into(), "first".into())].into(), ..Facts::default() };
+    check_routes_with(
+        &two_ways("", MONITORED),
+        &down,
+        expect![[r#"
+        default A H 10.1.0.1/32 10.1.0.1 0 ethernet1/1
+        default A C 10.1.0.0/24 10.1.0.1 0 ethernet1/1
+        default A H 10.1.1.1/32 10.1.1.1 0 ethernet1/1
+        default A C 10.1.1.0/24 10.1.1.1 0 ethernet1/1
+        default A H 10.2.0.1/32 10.2.0.1 0 ethernet1/2
+        default A C 10.2.0.0/24 10.2.0.1 0 ethernet1/2
+        default   S D 0.0.0.0/0 10.1.0.254 10 ethernet1/1
+        default A S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.1.1.254 20 ethernet1/1
+    "#]],
+    );
+    check_routes_with(
+        &two_ways(ECMP, MONITORED),
+        &down,
+        expect![[r#"
+        default A H 10.1.0.1/32 10.1.0.1 0 ethernet1/1
+        default A C 10.1.0.0/24 10.1.0.1 0 ethernet1/1
+        default A H 10.1.1.1/32 10.1.1.1 0 ethernet1/1
+        default A C 10.1.1.0/24 10.1.1.1 0 ethernet1/1
+        default A H 10.2.0.1/32 10.2.0.1 0 ethernet1/2
+        default A C 10.2.0.0/24 10.2.0.1 0 ethernet1/2
+        default   S D 0.0.0.0/0 10.1.0.254 10 ethernet1/1
+        default A S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.1.1.254 20 ethernet1/1
+    "#]],
+    );
+    // What nobody watches any more is not dead.
+    check_routes_with(
+        &two_ways(ECMP, ""),
+        &down,
+        expect![[r#"
+        default A H 10.1.0.1/32 10.1.0.1 0 ethernet1/1
+        default A C 10.1.0.0/24 10.1.0.1 0 ethernet1/1
+        default A H 10.1.1.1/32 10.1.1.1 0 ethernet1/1
+        default A C 10.1.1.0/24 10.1.1.1 0 ethernet1/1
+        default A H 10.2.0.1/32 10.2.0.1 0 ethernet1/2
+        default A C 10.2.0.0/24 10.2.0.1 0 ethernet1/2
+        default A S E 0.0.0.0/0 10.1.0.254 10 ethernet1/1
+        default A S E 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.2.0.254 10 ethernet1/2
+        default   S 0.0.0.0/0 10.1.1.254 20 ethernet1/1
+    "#]],
+    );
+}
+
+#[test]
+fn path_monitoring_that_watches_nothing_is_refused() {
+    let nothing = "<path-monitor><enable>yes</enable></path-monitor>";
+    let wrong = "<path-monitor><enable>yes</enable><failure-condition>some</failure-condition>\
+        <monitor-destinations><entry name='six'><destination>2001:db8::1</destination><interval>0</interval></entry>\
+        <entry name='none'/></monitor-destinations></path-monitor>";
+    check_diagnostics(
+        &two_ways("", nothing),
+        expect![[r#"
+        warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
+          --> /network/interface/ethernet/entry[@name='ethernet1/3']
+          help: add it to `interface` of a logical or virtual router
+        error[invalid-path-monitor]: path monitoring of route `first` has no destination, so nothing is watched
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
+          help: add an entry below `monitor-destinations`, or set `enable` to `no`
+        warning[not-enforced]: `path-monitor` is stored but not enforced
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
+    "#]],
+    );
+    check_diagnostics(
+        &two_ways("", wrong),
+        expect![[r#"
+        warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
+          --> /network/interface/ethernet/entry[@name='ethernet1/3']
+          help: add it to `interface` of a logical or virtual router
+        warning[not-enforced]: `path-monitor` is stored but not enforced
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor
+        error[invalid-enum]: `some` is not one of `any`, `all`
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/failure-condition
+        error[invalid-path-monitor]: `2001:db8::1` is of another address family than the route
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='six']/destination
+          help: probe an address of the route's own family
+        error[invalid-number]: `0` is not a number from 1 to 60
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='six']/interval
+        error[invalid-name]: `none` is a reserved word
+          --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']/path-monitor/monitor-destinations/entry[@name='none']
+    "#]],
+    );
+    check_diagnostics(
+        &two_ways("<ecmp><enable>yes</enable><max-path>9</max-path></ecmp>", ""),
+        expect![[r#"
+        warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
+          --> /network/interface/ethernet/entry[@name='ethernet1/3']
+          help: add it to `interface` of a logical or virtual router
+        error[invalid-number]: `9` is not a number from 2 to 4
+          --> /network/virtual-router/entry[@name='default']/ecmp/max-path
+    "#]],
     );
 }

@@ -7,9 +7,11 @@ use bartizan_model::device::{
     Action, AddressValue, DeviceConfig, GroupMembers, InterfaceKind, NatRule, NextHop, RuleKind, SecurityRule,
     ServiceProtocol, SourceTranslation, StaticRoute,
 };
+use bartizan_policy::facts::Facts;
 use ipnet::IpNet;
 
 use super::super::frames::Tuple;
+use super::paths::{Among, Path, choose};
 
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +49,19 @@ pub(crate) struct Ruling {
     pub(crate) destination: NewDestination,
 }
 
+/// What is configured, and what is known besides.
+#[derive(Clone, Copy)]
+pub(crate) struct Now<'a> {
+    pub(crate) config: &'a DeviceConfig,
+    pub(crate) facts: &'a Facts,
+}
+
 /// Asks the rules; `None` when the flow ends before they are asked.
-pub(crate) fn decide(config: &DeviceConfig, ingress: &str, flow: &Tuple) -> Option<Ruling> {
+pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling> {
+    let config = now.config;
     let from = zone_of(config, ingress)?;
     let router = router_of(config, ingress)?;
-    let original = route(config, router, flow.destination);
+    let original = route(now, router, flow.destination, Among::Flow(flow));
     let original_exit = match &original {
         Way::Own(interface) | Way::Out(interface, _) => Some(interface.as_str()),
         Way::None => None,
@@ -59,7 +69,7 @@ pub(crate) fn decide(config: &DeviceConfig, ingress: &str, flow: &Tuple) -> Opti
     let original_to = original_exit.and_then(|exit| zone_of(config, exit));
     let (source, destination) = translate(config, from, original_to, original_exit, flow);
     let way = match destination {
-        Some((address, _)) => route(config, router, address),
+        Some((address, _)) => route(now, router, address, Among::Flow(flow)),
         None => original,
     };
     let exit = match &way {
@@ -102,10 +112,10 @@ pub(crate) fn answers_ping(config: &DeviceConfig, interface: &str, source: IpAdd
 }
 
 /// Looks a destination up, router after router.
-pub(crate) fn route(config: &DeviceConfig, router: &str, destination: IpAddr) -> Way {
+pub(crate) fn route(now: Now<'_>, router: &str, destination: IpAddr, among: Among<'_>) -> Way {
     let mut here = router;
     for _ in 0..9 {
-        match one_router(config, here, destination) {
+        match one_router(now, here, destination, among) {
             Next::End(way) => return way,
             Next::Router(next) => here = next,
         }
@@ -113,12 +123,17 @@ pub(crate) fn route(config: &DeviceConfig, router: &str, destination: IpAddr) ->
     Way::None
 }
 
+#[derive(Clone)]
 enum Next<'a> {
     End(Way),
     Router(&'a str),
 }
 
-fn one_router<'a>(config: &'a DeviceConfig, router: &str, destination: IpAddr) -> Next<'a> {
+/// Inverted prefix length, connected before static, distance, metric: the lowest wins.
+type Rank = (u8, u8, u8, u16);
+
+fn one_router<'a>(now: Now<'a>, router: &str, destination: IpAddr, among: Among<'_>) -> Next<'a> {
+    let config = now.config;
     let Some(router) = config.routers.iter().find(|known| known.name == router) else { return Next::End(Way::None) };
     let members = || config.interfaces.iter().filter(|interface| router.interfaces.contains(&interface.name));
     for interface in members() {
@@ -126,26 +141,33 @@ fn one_router<'a>(config: &'a DeviceConfig, router: &str, destination: IpAddr) -
             return Next::End(Way::Own(interface.name.clone()));
         }
     }
-    // Longer prefixes first; among equal ones the connected network, then the lower distance, then the
-    // lower metric, then the earlier route.
-    let mut best: Option<((u8, u8, u8, u16), Next<'a>)> = None;
-    let mut offer = |length: u8, class: u8, distance: u8, metric: u16, next: Next<'a>| {
-        let rank = (u8::MAX - length, class, distance, metric);
-        if best.as_ref().is_none_or(|(known, _)| rank < *known) {
-            best = Some((rank, next));
-        }
-    };
+    let mut offers: Vec<(Rank, Next<'a>, Option<Path>)> = Vec::new();
     for interface in members().filter(|interface| interface.kind == InterfaceKind::Ethernet) {
         for network in interface.addresses.iter().filter(|network| network.contains(&destination)) {
-            offer(network.prefix_len(), 0, 0, 0, Next::End(Way::Out(interface.name.clone(), destination)));
+            let next = Next::End(Way::Out(interface.name.clone(), destination));
+            offers.push(((u8::MAX - network.prefix_len(), 0, 0, 0), next, None));
         }
     }
     for written in router.routes.iter().filter(|written| written.destination.contains(&destination)) {
-        if let Some(next) = follow(config, &router.interfaces, written, destination) {
-            offer(written.destination.prefix_len(), 1, written.admin_distance, written.metric, next);
-        }
+        let down = now.facts.routes_down.contains(&(router.name.clone(), written.name.clone()));
+        let next = follow(config, &router.interfaces, written, destination);
+        let Some(next) = next.filter(|_| !down || written.path_monitor.is_none()) else { continue };
+        let path = match (&next, &written.next_hop) {
+            (Next::End(Way::Out(interface, _)), NextHop::Address(gateway)) => Some((interface.clone(), Some(*gateway))),
+            (Next::End(Way::Out(interface, _)), _) => Some((interface.clone(), None)),
+            _ => None,
+        };
+        let rank = (u8::MAX - written.destination.prefix_len(), 1, written.admin_distance, written.metric);
+        offers.push((rank, next, path));
     }
-    best.map_or(Next::End(Way::None), |(_, next)| next)
+    let Some(best) = offers.iter().map(|(rank, ..)| *rank).min() else { return Next::End(Way::None) };
+    offers.retain(|(rank, ..)| *rank == best);
+    // Without an exit, the first one is the way for all.
+    let (_, first, path) = &offers[0];
+    let (Some(ecmp), Some(_)) = (&router.ecmp, path) else { return first.clone() };
+    let equal: Vec<(Next<'a>, Path)> = offers.into_iter().filter_map(|(_, next, path)| Some((next, path?))).collect();
+    let paths: Vec<Path> = equal.iter().map(|(_, path)| path.clone()).collect();
+    equal[choose(ecmp, &paths, among)].0.clone()
 }
 
 /// Where one written route leads; `None` when its next hop cannot be reached.
