@@ -28,25 +28,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What a figure is held to: its ratio to the peer, or the value itself; a floor to reach and an aim.
+/// What a ratio is held to, the higher the better: a floor to reach and an aim.
 #[derive(Clone, Copy)]
-enum Goal {
-    /// The ratio, the higher the better.
-    RatioAtLeast { floor: f64, aim: f64 },
-    /// The value, the lower the better.
-    ValueAtMost { floor: f64, aim: f64 },
+struct Goal {
+    floor: f64,
+    aim: f64,
 }
 
 /// A figure for `target/bench.json`.
 fn figure(name: &str, (value, unit): (f64, &str), (peer_name, peer): (&str, f64), goal: Goal) -> Value {
     let ratio = value / peer;
-    let (floor, aim, meets) = match goal {
-        Goal::RatioAtLeast { floor, aim } => (floor, aim, ratio >= floor),
-        Goal::ValueAtMost { floor, aim } => (floor, aim, value <= floor),
-    };
+    let Goal { floor, aim } = goal;
     json!({
         "name": name, "value": round(value), "unit": unit, "peer": format!("{peer_name} = {} {unit}", round(peer)),
-        "ratio": round(ratio), "floor": floor, "aim": aim, "meets_floor": meets,
+        "ratio": round(ratio), "floor": floor, "aim": aim, "meets_floor": ratio >= floor,
     })
 }
 
@@ -64,7 +59,7 @@ fn network_figures(binary: &Path) -> Result<Vec<Value>> {
     let [rate_ours, rate_kernel, rate_many, rate_many_kernel] = rate[..] else {
         anyhow::bail!("four sides were measured")
     };
-    let at_least = |floor, aim| Goal::RatioAtLeast { floor, aim };
+    let at_least = |floor, aim| Goal { floor, aim };
     let kernel = "kernel conntrack + masquerade";
     Ok(vec![
         figure("tcp-1-stream-nat", (tcp_ours, "Gbit/s"), (kernel, tcp_kernel), at_least(0.75, 1.0)),
@@ -101,46 +96,26 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Reads the engine's micro-benches out of divan's table: the median rate stands in the line below each
-/// row. The peer is the bench that only moves the same frames through memory.
-fn engine_figures(table: &str) -> Vec<Value> {
-    let mut rows: Vec<(String, f64)> = Vec::new();
-    let (mut group, mut row) = (String::new(), String::new());
-    for line in table.lines() {
-        let columns: Vec<&str> = line.trim_end().rsplitn(6, '│').collect();
-        let [_, _, _, median, _, first] = columns[..] else { continue };
-        let name: String =
-            first.chars().skip_while(|c| "│├╰─ ".contains(*c)).take_while(|c| !c.is_whitespace()).collect();
-        match nanoseconds_per_item(median.trim()) {
-            Some(nanoseconds) => rows.push((format!("{group}/{row}"), nanoseconds)),
-            None if median.trim().is_empty() => group = name,
-            None => row = name,
-        }
-    }
-    let find = |name: &str| rows.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-    [("256", (60.0, 40.0)), ("1000000", (150.0, 80.0))]
-        .into_iter()
-        .filter_map(|(flows, (floor, aim))| {
-            let engine = find(&format!("established/{flows}"))?;
-            let memory = find(&format!("established_baseline/{flows}"))?;
-            let name = format!("engine-established-{flows}-flows");
-            let peer = ("moving the same frames through memory", memory);
-            Some(figure(&name, (engine, "ns/packet"), peer, Goal::ValueAtMost { floor, aim }))
-        })
-        .collect()
-}
-
-/// `15.15 Mitem/s` as nanoseconds for one.
-fn nanoseconds_per_item(cell: &str) -> Option<f64> {
-    let (number, unit) = cell.split_once(' ')?;
-    let scale = match unit {
-        "item/s" => 1.0,
-        "Kitem/s" => 1e3,
-        "Mitem/s" => 1e6,
-        "Gitem/s" => 1e9,
-        _ => return None,
-    };
-    Some(1e9 / (number.parse::<f64>().ok()? * scale))
+/// Reads the lines of the engine's micro-benches; those with a goal become figures.
+fn engine_figures(lines: &str) -> Vec<Value> {
+    let benches: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let find = |name: &str| benches.iter().find(|bench| bench["bench"] == name);
+    [
+        ("established/udp4/256", 60.0, 35.0),
+        ("established/udp4/1000000", 150.0, 70.0),
+        ("memory/1000000-sessions", 400.0, 256.0),
+    ]
+    .into_iter()
+    .filter_map(|(name, floor, aim)| {
+        let bench = find(name)?;
+        let value = bench["min"].as_f64()?;
+        let mut figure = bench.clone();
+        figure["floor"] = json!(floor);
+        figure["aim"] = json!(aim);
+        figure["meets_floor"] = json!(value <= floor);
+        Some(figure)
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -148,20 +123,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_rate_of_the_engine_is_read_from_the_table() {
-        let table = "\
-engine                   fastest       │ slowest       │ median        │ mean          │ samples │ iters
-├─ established                         │               │               │               │         │
-│  ╰─ 256                67.26 µs      │ 109.6 µs      │ 67.57 µs      │ 69.62 µs      │ 30      │ 30
-│                        15.22 Mitem/s │ 9.341 Mitem/s │ 20 Mitem/s    │ 14.7 Mitem/s  │         │
-╰─ established_baseline                │               │               │               │         │
-   ╰─ 256                1.526 µs      │ 1.541 µs      │ 1.532 µs      │ 1.531 µs      │ 30      │ 60
-                         670.7 Mitem/s │ 664.1 Mitem/s │ 500 Mitem/s   │ 668.5 Mitem/s │         │
+    fn the_engines_figures_are_held_to_their_goals() {
+        let lines = "\
+   Compiling nothing
+{\"bench\":\"established/udp4/256\",\"unit\":\"ns\",\"min\":50.00,\"median\":51.00,\"max\":80.00,\"allocations\":0}
+{\"bench\":\"parse/udp4\",\"unit\":\"ns\",\"min\":9.00,\"median\":9.10,\"max\":9.90,\"allocations\":0}
 ";
-        let figures = engine_figures(table);
+        let figures = engine_figures(lines);
         assert_eq!(figures.len(), 1, "{figures:?}");
-        assert_eq!(figures[0]["value"], 50.0);
-        assert_eq!(figures[0]["ratio"], 25.0);
         assert_eq!(figures[0]["meets_floor"], true);
+        assert_eq!(figures[0]["min"], 50.0);
     }
 }
