@@ -276,7 +276,7 @@ impl Core {
     /// What becomes of each frame of a burst; `None` for one that cannot be shown to the engine.
     fn decide(&mut self, position: usize, batch: &mut Batch<'_>) -> [Option<(Verdict, Meta)>; BURST] {
         let now = self.clock.now();
-        let mut frames = [const { Frame { bytes: &mut [], meta: Meta::NONE } }; BURST];
+        let mut frames: [Frame<'_>; BURST] = std::array::from_fn(|_| Frame::new(&mut []));
         let mut places = [0; BURST];
         let mut count = 0;
         for (place, slot) in batch.slots_mut().enumerate() {
