@@ -15,6 +15,7 @@ test: setup lint
 FUZZ_SECONDS ?= 30
 fuzz: setup
 	fuzz/run.sh frame $(FUZZ_SECONDS)
+	fuzz/run.sh fragments $(FUZZ_SECONDS)
 	fuzz/run.sh config_xml $(FUZZ_SECONDS)
 	fuzz/run.sh tunnel $(FUZZ_SECONDS)
 

@@ -37,6 +37,9 @@ pub(crate) enum Verb {
     /// Follow a flow through zones, routes, NAT and rules, step by step.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Question),
+    /// Run captured packets through a configuration: what would be sent, what dropped, and why?
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
 }
 
 const SHOW_EXAMPLES: &str = "\
@@ -60,6 +63,36 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   bartizan explain from trust source 10.0.0.5 destination 192.0.2.9 protocol tcp destination-port 443
   bartizan explain ingress ethernet1/2 source 10.0.0.5 destination 192.0.2.9 protocol icmp --config edge.xml";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  bartizan replay --config edge.xml --in ethernet1/1=inside.pcap
+  bartizan replay --config edge.xml --in ethernet1/1=in.pcap --in ethernet1/2=out.pcap --out left --json";
+
+/// Arguments of `bartizan replay`.
+#[derive(Args, Debug)]
+pub(crate) struct Replay {
+    /// The configuration to run the packets through.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// An interface and a capture of what it received, pcap or pcapng; may be repeated. Captures are merged by
+    /// their time.
+    #[arg(long = "in", value_name = "ethernet1/N=FILE", required = true, value_parser = capture)]
+    pub(crate) inputs: Vec<(String, PathBuf)>,
+
+    /// MAC of an interface, where the captures do not tell; may be repeated.
+    #[arg(long = "mac", value_name = "ethernet1/N=MAC", value_parser = interface_mac)]
+    pub(crate) macs: Vec<(String, [u8; 6])>,
+
+    /// Write what left to one pcap file per interface in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// One JSON object per packet, and a last one with the sums.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Arguments of `bartizan firewall`.
 #[derive(Args, Debug)]
@@ -164,6 +197,21 @@ fn port(text: &str) -> Result<PortName, String> {
     PortName::parse(text).map_err(|error| error.to_string())
 }
 
+fn capture(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((interface, file)) if !interface.is_empty() && !file.is_empty() => Ok((interface.to_owned(), file.into())),
+        _ => Err("write the interface and the file, as in `ethernet1/1=in.pcap`".to_owned()),
+    }
+}
+
+fn interface_mac(text: &str) -> Result<(String, [u8; 6]), String> {
+    let wrong = || "write the interface and its MAC, as in `ethernet1/1=02:00:00:00:00:01`".to_owned();
+    let (interface, mac) = text.split_once('=').ok_or_else(wrong)?;
+    let bytes: Result<Vec<u8>, _> = mac.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16)).collect();
+    let mac = bytes.ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+    Ok((interface.to_owned(), mac))
+}
+
 fn sessions(text: &str) -> Result<usize, String> {
     in_range(text, 64, 64 << 20)
 }
@@ -208,6 +256,17 @@ mod tests {
             assert!(refused.starts_with("the port is missing") && refused.ends_with(example), "{refused}");
         }
         assert!(listen("localhost:443").unwrap_err().starts_with("it takes an IP address and a port"));
+    }
+
+    #[test]
+    fn a_replay_names_interfaces_with_their_captures_and_macs() {
+        assert_eq!(capture("ethernet1/1=a=b.pcap"), Ok(("ethernet1/1".to_owned(), "a=b.pcap".into())));
+        assert!(capture("in.pcap").unwrap_err().contains("`ethernet1/1=in.pcap`"));
+        assert_eq!(interface_mac("ethernet1/1=02:00:00:00:0a:01"), Ok(("ethernet1/1".to_owned(), [2, 0, 0, 0, 10, 1])));
+        for wrong in ["ethernet1/1", "ethernet1/1=02:00:00:00:01", "ethernet1/1=02:00:00:00:00:01:02", "a=zz:0:0:0:0:0"]
+        {
+            assert!(interface_mac(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Test(question) => operate::ask("test", question),
         Verb::Clear(question) => operate::ask("clear", question),
         Verb::Explain(question) => operate::ask("explain", question),
+        Verb::Replay(replay) => operate::replay(replay),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The operator's verbs: one question, answered by a running firewall or from a configuration file.
+//! The operator's verbs: one question, answered by a running firewall or from files.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,8 +8,9 @@ use bartizan_firewall::command::answers::answer_offline;
 use bartizan_firewall::command::words::parse;
 use bartizan_firewall::control;
 use bartizan_firewall::offline::{Checked, check};
+use bartizan_firewall::replay;
 
-use crate::arguments::Question;
+use crate::arguments::{Question, Replay};
 use crate::{CONFIG, Failure, UNAVAILABLE, USAGE};
 
 pub(crate) fn ask(verb: &str, question: Question) -> Result<(), Failure> {
@@ -39,6 +40,40 @@ pub(crate) fn validate(path: &Path) -> Result<(), Failure> {
         Checked::Good(_, warnings) => print(&format!("{warnings}{}: accepted\n", path.display())),
         Checked::Bad(snippets) => Err(Failure::new(CONFIG, snippets)),
     }
+}
+
+pub(crate) fn replay(arguments: Replay) -> Result<(), Failure> {
+    let running = match check(&arguments.config)? {
+        Checked::Good(running, _) => running,
+        Checked::Bad(snippets) => return Err(Failure::new(CONFIG, snippets)),
+    };
+    let request = replay::Request { inputs: arguments.inputs, macs: arguments.macs, out: arguments.out };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let summary = replay::replay(&running.compiled, &request, &mut |line| {
+        match arguments.json {
+            true => writeln!(out, "{}", serde_json::to_string(line)?)?,
+            false => writeln!(out, "{line}")?,
+        }
+        Ok(())
+    });
+    let summary = match summary {
+        Ok(summary) => summary,
+        Err(error) => {
+            // What was said before the captures broke off is of use.
+            let _ = out.flush();
+            return match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+                Some(std::io::ErrorKind::BrokenPipe) => Ok(()),
+                _ => Err(error.into()),
+            };
+        }
+    };
+    out.flush().map_err(anyhow::Error::from)?;
+    drop(out);
+    if !arguments.json {
+        return print(&summary.to_string());
+    }
+    let text = serde_json::to_string(&summary).map_err(anyhow::Error::from)?;
+    print(&text)
 }
 
 fn print(text: &str) -> Result<(), Failure> {

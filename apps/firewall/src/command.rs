@@ -16,6 +16,8 @@ pub struct Command {
     pub path: Vec<&'static str>,
     /// Values by the word before them, e.g. `id` of 7.
     pub values: BTreeMap<&'static str, String>,
+    /// The list of values the command ends with, if it has one.
+    pub list: Vec<String>,
 }
 
 impl Command {

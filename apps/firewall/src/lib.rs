@@ -16,6 +16,7 @@ pub mod logs;
 pub mod manager;
 pub mod offline;
 pub mod port;
+pub mod replay;
 pub mod responder;
 pub mod run;
 pub mod settings;

@@ -1,12 +1,14 @@
 //! How do frames get from a network interface to the engine and out again?
 //!
 //! A port has two halves: a [`Receiver`] lends a burst of frames out of its ring, a [`Sender`] sends
-//! frames straight from there. Only [`afpacket`] exists so far; the worker knows just these traits.
+//! frames straight from there. The worker knows just these traits; behind them are packet sockets
+//! ([`afpacket`]) and capture files ([`pcap`]).
 
 pub mod afpacket;
 pub mod claim;
 pub mod fanout;
 pub mod netdev;
+pub mod pcap;
 pub mod virtio;
 
 use std::os::fd::RawFd;
@@ -26,8 +28,8 @@ pub trait Receiver: Send {
     /// Gives the frames of the last `receive` back to the kernel.
     fn release(&mut self);
 
-    /// Readable when frames wait.
-    fn fd(&self) -> RawFd;
+    /// Readable when frames wait; `None` where there is nothing to wait for.
+    fn fd(&self) -> Option<RawFd>;
 
     /// Takes the error that made [`Self::fd`] report one, e.g. that the device went down.
     fn take_error(&mut self) -> Option<std::io::Error>;

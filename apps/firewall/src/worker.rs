@@ -145,7 +145,8 @@ impl Worker {
 
     /// Runs until told to stop; sessions that are still open then are logged as ended.
     pub fn run(mut self) {
-        let mut poll = PollSet::new(self.receivers.iter().map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
+        let mut poll =
+            PollSet::new(self.receivers.iter().filter_map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
         let mut last_work = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
@@ -222,7 +223,7 @@ impl Worker {
         bell.clear();
         while let Some(fd) = poll.take_failed() {
             for (receiver, port) in self.receivers.iter_mut().zip(&self.core.ports) {
-                if receiver.fd() == fd
+                if receiver.fd() == Some(fd)
                     && let Some(error) = receiver.take_error()
                 {
                     warn!("{port:?}: {error}");
@@ -301,6 +302,8 @@ impl Core {
         let Some(mut slot) = Slot::new(bytes) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
+        // A reassembled datagram; the offload header has no place for this.
+        frame.meta.fragment_bytes = meta.fragment_bytes;
         match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
             Verdict::Transmit(to) => {
                 let meta = frame.meta;
@@ -359,6 +362,7 @@ impl Core {
                         self.logs.lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
+                Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
                 }

@@ -97,12 +97,12 @@ fn read(class: Class) {
     const PACKETS: usize = 1 << 16;
     let frames: Vec<Vec<u8>> = (0..256).map(|flow| class.frame(flow)).collect();
     let allocated = allocations(|| {
-        black_box(parse(&frames[0], Meta::NONE)).expect("it is well-formed");
+        black_box(parse(&frames[0], Meta::default())).expect("it is well-formed");
     });
     let rounds = (0..ROUNDS).map(|_| {
         let time = timed(|| {
             for at in 0..PACKETS {
-                black_box(parse(&frames[at % 256], Meta::NONE)).expect("it is well-formed");
+                black_box(parse(&frames[at % 256], Meta::default())).expect("it is well-formed");
             }
         });
         (PACKETS, time)

@@ -69,6 +69,16 @@ counters! {
     steered = "steered",
     /// Flows that could not be steered because the table for it was full.
     steer_overflow = "steer-overflow",
+    /// Fragments that came in.
+    fragments_received = "fragments-received",
+    /// Fragments that came twice.
+    fragments_repeated = "fragments-repeated",
+    /// Datagrams put together from their fragments.
+    datagrams_reassembled = "datagrams-reassembled",
+    /// Packets and datagrams that left in fragments.
+    datagrams_fragmented = "datagrams-fragmented",
+    /// Fragments that left.
+    fragments_sent = "fragments-sent",
     /// Neighbour questions asked.
     neighbor_requests = "neighbor-requests",
     /// ARP and NDP questions answered.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
+use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
+use crate::fragments::reassembly::Reassembly;
+use crate::hits::{Hits, RuleBase};
 use crate::log::DropLogs;
 use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
@@ -38,6 +41,7 @@ pub struct Engine {
     pub(crate) wheel: Wheel,
     pub(crate) pools: Pools,
     pub(crate) neighbors: Neighbors,
+    pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
     pub(crate) steering: Steering,
     pub(crate) sweep: Sweep,
@@ -45,6 +49,7 @@ pub struct Engine {
     /// Room for a burst; empty in between.
     pub(crate) seen: Vec<Seen>,
     pub(crate) counters: Counters,
+    pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
@@ -55,6 +60,8 @@ pub struct Engine {
     /// the server sees what it would see without translation.
     pub(crate) reopened: Option<Lease>,
     pub(crate) random: u64,
+    /// Identifications given to datagrams so far.
+    pub(crate) identifications: u16,
     shutting_down: Option<Slot>,
 }
 
@@ -84,12 +91,14 @@ impl Engine {
             wheel: Wheel::new(settings.sessions_max),
             pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
             neighbors: Neighbors::new(limits, seed),
+            reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             seen: Vec::with_capacity(BURST_MAX),
             counters: Counters::default(),
+            hits: Hits::default(),
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
@@ -97,6 +106,7 @@ impl Engine {
             session_serial: 0,
             reopened: None,
             random: seed,
+            identifications: seed as u16,
             shutting_down: None,
             settings,
         }
@@ -132,6 +142,7 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.hits.cover(&tables);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -166,6 +177,7 @@ impl Engine {
         self.advance(now);
         self.expire_sessions();
         self.expire_neighbors();
+        self.reassembly.expire(self.now, &mut self.counters);
         self.sweep_sessions();
     }
 
@@ -174,7 +186,8 @@ impl Engine {
         let sweep = self.sweep.is_pending().then_some((self.now, "sessions to ask again"));
         let sessions = self.wheel.next_due().map(|due| (due, "sessions to age out"));
         let neighbors = self.neighbors.next_due().map(|due| (due, "neighbours to ask"));
-        [sweep, sessions, neighbors].into_iter().flatten().min()
+        let fragments = self.reassembly.next_due().map(|due| (due, "fragments to give up"));
+        [sweep, sessions, neighbors, fragments].into_iter().flatten().min()
     }
 
     /// A frame the engine made, or kept until a neighbour was known.
@@ -195,6 +208,17 @@ impl Engine {
         &self.counters
     }
 
+    /// How often each rule decided.
+    pub fn hits(&self) -> &Hits {
+        &self.hits
+    }
+
+    /// Forgets how often the rules decided that `chosen` picks by id.
+    pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
+        self.advance(now);
+        self.hits.clear(base, chosen, self.now);
+    }
+
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.table.views()
@@ -203,6 +227,16 @@ impl Engine {
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
         self.table.slot_of(id).map(|slot| self.table.view(slot))
+    }
+
+    /// The session that a packet of this port belongs to.
+    pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
+        let router = match port {
+            Port::Data(iface) => self.links.get(iface.index())?.router?,
+            Port::Local => crate::key::LOCAL_ROUTER,
+        };
+        let (slot, _) = self.table.find(&crate::key::Key::of(packet, router))?;
+        Some(self.table.view(slot))
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.

@@ -162,7 +162,7 @@ impl Engine {
             let mut bytes = frame.bytes;
             let Some(own_mac) = self.mac_of(port) else { continue };
             ethernet::address(&mut bytes, mac, own_mac);
-            self.outbox.transmit(port, bytes, frame.meta, &mut self.counters);
+            self.transmit(port, bytes, frame.meta);
         }
         true
     }

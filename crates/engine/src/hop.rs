@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bartizan_packet::answer::{self, Link, Problem, icmp_error};
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::Packet;
 
@@ -23,7 +23,7 @@ impl Engine {
         slot: Slot,
         direction: Direction,
         arrival: &Arrival,
-        frame: &Frame<'_>,
+        frame: &mut Frame<'_>,
         packet: &Packet,
     ) -> Staged<()> {
         if self.table[slot].sides[direction.index()].path == PathRef::NONE {
@@ -37,10 +37,25 @@ impl Engine {
             return drop(DropReason::TtlExpired);
         }
         if mtu_bytes != 0 && packet.wire_packet_bytes(frame.meta) > usize::from(mtu_bytes) {
-            if packet.dont_fragment {
-                self.report(arrival, frame.bytes, packet, Problem::TooBig { mtu_bytes });
-            }
+            return self.shrink(arrival, frame, packet, mtu_bytes);
+        }
+        Ok(())
+    }
+
+    /// What is too big for its way leaves in fragments, or, offloaded, in smaller segments. Where the sender
+    /// forbids that, or the family does, it is told which size fits.
+    fn shrink(&mut self, arrival: &Arrival, frame: &mut Frame<'_>, packet: &Packet, mtu_bytes: u16) -> Staged<()> {
+        if packet.dont_fragment {
+            self.report(arrival, frame.bytes, packet, Problem::TooBig { mtu_bytes });
             return drop(DropReason::TooBig);
+        }
+        match frame.meta.segmentation {
+            Segmentation::None => frame.meta.fragment_bytes = mtu_bytes,
+            Segmentation::TcpV4 | Segmentation::TcpV6 => {
+                let room = usize::from(mtu_bytes).saturating_sub(packet.header_bytes());
+                frame.meta.segment_bytes = room.max(1) as u16;
+            }
+            Segmentation::Udp => return drop(DropReason::TooBig),
         }
         Ok(())
     }

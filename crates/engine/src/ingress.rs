@@ -70,6 +70,10 @@ impl Engine {
         let discovery = Layer4::IcmpOther { kind: ndp::SOLICITATION };
         let advertisement = Layer4::IcmpOther { kind: ndp::ADVERTISEMENT };
         if packet.protocol == ICMPV6 && (packet.layer4 == discovery || packet.layer4 == advertisement) {
+            // RFC 6980: never in fragments.
+            if frame.meta.fragment_bytes != 0 {
+                return drop(DropReason::BadNeighborMessage);
+            }
             return Err(self.handle_ndp(port, mac, frame.bytes, packet));
         }
         if is_group(packet.destination) {
@@ -77,9 +81,6 @@ impl Engine {
         }
         if to_group {
             return drop(DropReason::NotForUs);
-        }
-        if packet.fragment {
-            return drop(DropReason::Fragment);
         }
         if packet.source_routed {
             return drop(DropReason::SourceRoute);

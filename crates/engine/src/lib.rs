@@ -11,6 +11,8 @@ pub mod counters;
 mod decide;
 pub mod engine;
 mod forward;
+mod fragments;
+pub mod hits;
 mod hop;
 mod host;
 mod icmp;

@@ -54,6 +54,15 @@ impl Outbox {
         self.events.push_back(Event::Tell { to, message });
     }
 
+    /// A reassembled datagram for another worker.
+    pub(crate) fn hand_over(&mut self, to: u16, port: Port, bytes: Vec<u8>, meta: Meta, counters: &mut Counters) {
+        if self.events.len() >= self.events_max {
+            counters.message_overflow += 1;
+            return;
+        }
+        self.events.push_back(Event::HandOver { to, port, bytes, meta });
+    }
+
     pub(crate) fn has_room_for_events(&self) -> bool {
         self.events.len() < self.events_max
     }

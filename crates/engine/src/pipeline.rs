@@ -21,6 +21,7 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
     ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
+    ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
     ("icmp", "packet", "errors belong to the session of the packet they quote"),
     ("screen", "first", "LAND, spoofed sources, groups, TCP that opens nothing"),
@@ -30,7 +31,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("install", "first", "both directions enter the session table; refused flows enter as such"),
     ("rematch", "packet", "a session older than the tables is asked again"),
     ("reject", "packet", "refused: drop, and answer with a reset or ICMP error if the rule says so"),
-    ("hop", "packet", "TTL and MTU"),
+    ("hop", "packet", "TTL and MTU; what is too big leaves in fragments, if it may"),
     ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
@@ -65,6 +66,8 @@ impl Engine {
         parsed: Result<Parsed, Malformed>,
         guess: Option<Guess>,
     ) -> Verdict {
+        // The fragments of a datagram were counted when they came in.
+        let reassembled = frame.meta.fragment_bytes != 0;
         let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(malformed) => {
@@ -84,9 +87,15 @@ impl Engine {
             self.counters.handoffs += 1;
             return verdict;
         }
-        self.counters.rx_packets += wire.0;
-        self.counters.rx_bytes += wire.1;
+        if !reassembled {
+            self.counters.rx_packets += wire.0;
+            self.counters.rx_bytes += wire.1;
+        }
         match verdict {
+            Verdict::Transmit(port) if frame.meta.fragment_bytes != 0 => {
+                self.send_fragments(port, frame.bytes, frame.meta);
+                return Verdict::Consumed;
+            }
             Verdict::Transmit(_) => {
                 self.counters.tx_packets += wire.0;
                 self.counters.tx_bytes += wire.1;
@@ -95,7 +104,12 @@ impl Engine {
                 self.counters.drop_packets(reason, wire.0);
                 self.log_drop(reason, port, &parsed, wire);
             }
-            Verdict::Consumed | Verdict::Handoff(_) => {}
+            Verdict::Consumed => {
+                if let Some(whole) = self.reassembly.take_whole() {
+                    return self.run_whole(port, whole);
+                }
+            }
+            Verdict::Handoff(_) => {}
         }
         verdict
     }
@@ -109,6 +123,9 @@ impl Engine {
         guess: Option<Guess>,
     ) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
+        if packet.fragment {
+            return self.collect(&arrival, frame, packet);
+        }
         if packet.layer4 == Layer4::IcmpError {
             return self.icmp_error(&arrival, frame, packet);
         }
@@ -139,6 +156,7 @@ impl Engine {
             return self.reply_to_echo(arrival, frame, packet);
         }
         let decision = self.decide(iface, packet)?;
+        self.hits.count(&decision.0, self.now);
         if decision.refuses() {
             return self.refuse(arrival, iface, frame, packet, key, &decision);
         }

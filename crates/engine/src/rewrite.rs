@@ -15,7 +15,12 @@ impl Engine {
         let session = &self.table[slot];
         if session.translated {
             session.sides[direction.index()].change.apply(frame.bytes, packet, &session.leaving(direction));
+            // Hosts behind one address do not agree on identifications.
+            if frame.meta.fragment_bytes != 0 && session.leaving(direction).source != packet.source {
+                self.identify(frame, packet);
+            }
         }
+        let session = &self.table[slot];
         // Between a client and the host's own TCP the firewall is the end, not a hop.
         if session.kind == Kind::Forward {
             rewrite::hop(frame.bytes, packet);

@@ -71,6 +71,8 @@ pub struct Timeouts {
     pub icmp: u64,
     /// Other protocols.
     pub other: u64,
+    /// A datagram of which fragments are missing.
+    pub fragments: u64,
     /// Refused TCP.
     pub discard_tcp: u64,
     /// Refused UDP.
@@ -91,6 +93,9 @@ impl Default for Timeouts {
             udp: 30 * SECOND,
             icmp: 6 * SECOND,
             other: 30 * SECOND,
+            // RFC 791 starts with 15 s, RFC 8200 has hosts wait 60 s: who only passes on need not wait longer than
+            // the host that the datagram is for.
+            fragments: 30 * SECOND,
             discard_tcp: 90 * SECOND,
             discard_udp: 60 * SECOND,
             discard_other: 60 * SECOND,
@@ -113,6 +118,14 @@ pub struct Limits {
     pub waiting_bytes: usize,
     /// Flows that are handed to another worker although their hash says otherwise.
     pub steered: usize,
+    /// Datagrams of which fragments are missing.
+    pub fragment_datagrams: usize,
+    /// Those of one source.
+    pub fragment_datagrams_per_source: usize,
+    /// Fragments of one datagram.
+    pub fragments_per_datagram: usize,
+    /// Bytes of all fragments kept.
+    pub fragment_bytes: usize,
     /// Addresses of NAT pools with ports in use, per protocol.
     pub nat_addresses: usize,
     /// Log lines per second and drop reason for packets that no rule saw.
@@ -130,6 +143,11 @@ impl Default for Limits {
             waiting_per_neighbor: 16,
             waiting_bytes: 4 << 20,
             steered: 65_536,
+            fragment_datagrams: 1024,
+            fragment_datagrams_per_source: 64,
+            // 64 KiB over the smallest MTU of IPv6 are 54.
+            fragments_per_datagram: 64,
+            fragment_bytes: 4 << 20,
             nat_addresses: 4096,
             drop_logs_per_second: 10,
             answers_per_second: 1000,

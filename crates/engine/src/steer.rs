@@ -13,6 +13,8 @@
 //! worker = fold % workers
 //! ```
 //!
+//! Fragments have no ports but the first, so all of a datagram's go by their addresses alone.
+//!
 //! Everything else (ARP, NDP, ICMP errors) may go to any worker: the engine answers, or hands over.
 
 use std::net::IpAddr;
@@ -45,6 +47,12 @@ pub fn worker_for(
     fold ^= fold >> 8;
     fold ^= fold >> 4;
     (fold % u32::from(workers)) as u16
+}
+
+/// The worker that puts datagrams between these addresses together.
+pub fn fragment_worker_for(source: IpAddr, destination: IpAddr, workers: u16) -> u16 {
+    const FRAGMENT: u8 = 44;
+    worker_for(source, destination, FRAGMENT, 0, 0, workers)
 }
 
 /// Flows that arrive here and belong to another worker, because translation changed their hash.

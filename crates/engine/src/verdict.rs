@@ -57,6 +57,17 @@ pub enum Event {
         /// What it has to know.
         message: PeerMessage,
     },
+    /// A datagram put together here that belongs to another worker.
+    HandOver {
+        /// Whom it belongs to.
+        to: u16,
+        /// The port its fragments came by.
+        port: Port,
+        /// The whole frame.
+        bytes: Vec<u8>,
+        /// With the size of its fragments.
+        meta: Meta,
+    },
 }
 
 /// What workers tell one another.
@@ -254,8 +265,20 @@ drop_reasons! {
     UnsupportedProtocol = "unsupported-protocol",
     /// A checksum is wrong.
     BadChecksum = "bad-checksum",
-    /// IP fragments are not reassembled by this version.
-    Fragment = "fragment",
+    /// A first fragment that does not hold all headers, the transport's among them.
+    FragmentTiny = "fragment-tiny",
+    /// Fragments of one datagram overlap, or do not agree where it ends: none of it is forwarded.
+    FragmentOverlap = "fragment-overlap",
+    /// The rest of the datagram did not come in time.
+    FragmentTimeout = "fragment-timeout",
+    /// The datagram has more fragments than are kept for one.
+    FragmentCount = "fragment-count",
+    /// Too many datagrams of this source wait for their fragments.
+    FragmentSource = "fragment-source",
+    /// Too many datagrams wait for their fragments: the oldest made way.
+    FragmentTable = "fragment-table-full",
+    /// Too many bytes wait for missing fragments: the oldest datagram made way.
+    FragmentMemory = "fragment-memory",
     /// The frame was not for the interface's MAC address.
     NotForUs = "not-for-us",
     /// The interface is not configured, or has no zone.
@@ -298,8 +321,7 @@ drop_reasons! {
     LocalService = "local-service",
     /// A packet from the host's own TCP that belongs to no session.
     LocalUnrelated = "local-unrelated",
-    /// The packet is larger than the egress MTU. Those that may be fragmented are dropped as well, because
-    /// this version does not fragment.
+    /// The packet is larger than the egress MTU and must not be fragmented.
     TooBig = "too-big",
     /// The session table is full.
     SessionTableFull = "session-table-full",

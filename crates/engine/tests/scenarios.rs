@@ -6,6 +6,8 @@ mod azure;
 mod bursts;
 #[path = "scenarios/drops.rs"]
 mod drops;
+#[path = "scenarios/fragments.rs"]
+mod fragments;
 #[path = "scenarios/house.rs"]
 mod house;
 #[path = "scenarios/lab.rs"]

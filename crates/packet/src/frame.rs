@@ -41,12 +41,9 @@ pub struct Meta {
     pub segment_bytes: u16,
     /// Length of all headers up to the payload, for segmentation, as the kernel gave it.
     pub header_bytes: u16,
-}
-
-impl Meta {
-    /// Nothing was left undone.
-    pub const NONE: Self =
-        Self { checksum: Checksum::Complete, segmentation: Segmentation::None, segment_bytes: 0, header_bytes: 0 };
+    /// The longest IP packet among the fragments that a datagram came in or is to leave in; 0 for what is
+    /// whole.
+    pub fragment_bytes: u16,
 }
 
 /// One Ethernet frame, borrowed from the backend's ring, rewritten in place.

@@ -4,14 +4,15 @@
 //! crate. Nothing here panics on any input.
 //!
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
-//! packets a firewall sends on its own account; [`arp`] and [`ndp`] find neighbours; [`tunnel`] opens and turns
-//! VXLAN and GENEVE.
+//! packets a firewall sends on its own account; [`fragment`] puts datagrams together and cuts them; [`arp`]
+//! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE.
 
 pub mod answer;
 pub mod arp;
 pub mod bytes;
 pub mod checksum;
 pub mod ethernet;
+pub mod fragment;
 pub mod frame;
 pub mod geneve;
 pub mod ndp;

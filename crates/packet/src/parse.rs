@@ -24,10 +24,10 @@ pub const SCTP: u8 = 132;
 /// IPv6 extension headers that are walked before the packet is refused.
 pub const EXTENSION_HEADERS_MAX: usize = 8;
 
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const DESTINATION_OPTIONS: u8 = 60;
+pub(crate) const HOP_BY_HOP: u8 = 0;
+pub(crate) const ROUTING: u8 = 43;
+pub(crate) const FRAGMENT: u8 = 44;
+pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 
 /// Why a frame could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +219,9 @@ impl Packet {
 
     /// The largest IP packet it will be on a wire.
     pub fn wire_packet_bytes(&self, meta: Meta) -> usize {
+        if meta.fragment_bytes != 0 {
+            return self.ip_bytes().min(usize::from(meta.fragment_bytes));
+        }
         if meta.segmentation == Segmentation::None {
             return self.ip_bytes();
         }
@@ -351,15 +354,18 @@ fn total_length(claimed: usize, available: usize, meta: Meta) -> Result<usize, M
     }
 }
 
-struct Walk {
-    protocol: u8,
-    offset: usize,
+/// What stands behind IPv6 extension headers.
+pub(crate) struct Walk {
+    pub(crate) protocol: u8,
+    pub(crate) offset: usize,
     fragment: bool,
+    /// It is a fragment, and not the first.
+    later: bool,
     source_routed: bool,
 }
 
-fn walk_extensions(packet: &[u8], start: usize, first: u8) -> Result<Walk, Malformed> {
-    let mut walk = Walk { protocol: first, offset: start, fragment: false, source_routed: false };
+pub(crate) fn walk_extensions(packet: &[u8], start: usize, first: u8) -> Result<Walk, Malformed> {
+    let mut walk = Walk { protocol: first, offset: start, fragment: false, later: false, source_routed: false };
     for _ in 0..=EXTENSION_HEADERS_MAX {
         let length = match walk.protocol {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => 8 + usize::from(u8_at(packet, walk.offset + 1)) * 8,
@@ -371,6 +377,7 @@ fn walk_extensions(packet: &[u8], start: usize, first: u8) -> Result<Walk, Malfo
         if walk.protocol == FRAGMENT {
             // RFC 6946: offset 0 with no more fragments is a whole packet.
             walk.fragment |= u16_at(header, 2) & 0xfff9 != 0;
+            walk.later |= u16_at(header, 2) & 0xfff8 != 0;
         }
         walk.protocol = u8_at(header, 0);
         walk.offset += length;
@@ -532,7 +539,7 @@ impl Embedded {
                 return Err(Malformed::Header);
             }
             let walk = walk_extensions(quoted, 40, u8_at(quoted, 6))?;
-            if walk.fragment {
+            if walk.later {
                 return Err(Malformed::Header);
             }
             (ipv6_at(quoted, 8).into(), ipv6_at(quoted, 24).into(), walk.protocol, walk.offset)

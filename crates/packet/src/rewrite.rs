@@ -143,6 +143,16 @@ pub fn finish_icmp(frame: &mut [u8], packet: &Packet) {
     put_u16(frame, packet.transport + 2, value);
 }
 
+/// Finishes a checksum of which only the pseudo-header's part is there, over the packet that ends at `end`.
+pub fn finish_partial(frame: &mut [u8], start: usize, field: usize, end: usize) {
+    let value = match checksum::checksum(frame.get(start..end).unwrap_or_default()) {
+        // UDP's zero means that there is none (RFC 768); to the others both zeros are the same.
+        0 => 0xffff,
+        value => value,
+    };
+    put_u16(frame, start + field, value);
+}
+
 /// Whether the checksum of an ICMP or ICMPv6 packet, which is still as it was parsed, is right.
 pub fn icmp_is_intact(frame: &[u8], packet: &Packet) -> bool {
     icmp_checksum(frame, packet) == 0

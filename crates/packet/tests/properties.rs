@@ -6,6 +6,7 @@ use bartizan_packet::answer::{self, Link, Problem, Reset, icmp_error, ip_frame};
 use bartizan_packet::arp::Arp;
 use bartizan_packet::bytes::{put_u16, u16_at};
 use bartizan_packet::checksum;
+use bartizan_packet::fragment::{Piece, cut, finish_whole, identify};
 use bartizan_packet::frame::{Checksum, Meta, Segmentation};
 use bartizan_packet::ndp::Message;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, checksum_field, parse};
@@ -221,6 +222,7 @@ proptest! {
             segment_bytes,
             checksum: Checksum::Partial { start, offset },
             header_bytes: 54,
+            fragment_bytes: 0,
         };
         for meta in [plain, offloaded] {
             let _ = Arp::read(&bytes);
@@ -369,4 +371,111 @@ fn offload_data_must_fit_the_packet() {
     assert!(read(&frame(132), partial(34, 8)).partial, "SCTP is left to the card");
     let empty_segments = Meta { segmentation: Segmentation::TcpV4, ..Meta::default() };
     assert!(parse(&frame(6), empty_segments).is_err());
+}
+
+/// A frame with more payload than one fragment of 68 bytes has.
+fn long_flow() -> impl Strategy<Value = Flow> {
+    (flow(), prop::collection::vec(any::<u8>(), 100..3000)).prop_map(|((flow, _), payload)| Flow { payload, ..flow })
+}
+
+proptest! {
+    #[test]
+    fn what_is_cut_is_put_together_again(flow in long_flow(), limit in 120_usize..1500, identification: u16) {
+        let mut whole = build(&flow);
+        let packet = read(&whole, Meta::default());
+        if packet.is_v4() {
+            identify(&mut whole, &packet, identification);
+        }
+        prop_assume!(packet.ip_bytes() > limit);
+        let fragments: Vec<_> = cut(&whole, &packet, limit, identification.into()).collect();
+        let mut together = Vec::new();
+        for (at, bytes) in fragments.iter().enumerate() {
+            let sliced = SlicedPacket::from_ethernet(bytes).expect("etherparse reads every fragment");
+            let payload = sliced.ip_payload().expect("an IP packet");
+            prop_assert!(payload.fragmented);
+            let fragment = read(bytes, Meta::default());
+            prop_assert!(fragment.fragment && fragment.ip_bytes() <= limit);
+            let piece = Piece::read(bytes, &fragment).expect("a fragment");
+            prop_assert_eq!(piece.identification, u32::from(identification));
+            prop_assert_eq!(piece.more, at + 1 < fragments.len());
+            if at == 0 {
+                prop_assert!(piece.holds_headers(bytes, &fragment));
+                together = piece.head(bytes, &fragment);
+            }
+            prop_assert_eq!(together.len(), packet.transport + piece.offset);
+            together.extend(&bytes[piece.data..piece.end]);
+        }
+        finish_whole(&mut together);
+        prop_assert_eq!(together, whole);
+    }
+
+    #[test]
+    fn no_fragment_panics(mut bytes in prop::collection::vec(any::<u8>(), 14..200), limit in 0_usize..200, v6: bool) {
+        bytes[12..14].copy_from_slice(if v6 { &[0x86, 0xdd] } else { &[8, 0] });
+        if let Some(first) = bytes.get_mut(14) {
+            *first = if v6 { 0x60 } else { 0x45 };
+        }
+        if v6 && bytes.len() > 20 {
+            bytes[20] = 44;
+            let length = bytes.len().saturating_sub(54) as u16;
+            put_u16(&mut bytes, 18, length);
+        } else if bytes.len() >= 34 {
+            let length = (bytes.len() - 14) as u16;
+            put_u16(&mut bytes, 16, length);
+            put_u16(&mut bytes, 24, 0);
+            let value = checksum::checksum(&bytes[14..34]);
+            put_u16(&mut bytes, 24, value);
+        }
+        if let Ok(Parsed::Ip(packet)) = parse(&bytes, Meta::default()) {
+            if let Ok(piece) = Piece::read(&bytes, &packet) {
+                piece.holds_headers(&bytes, &packet);
+                prop_assert!(piece.head(&bytes, &packet).len() <= bytes.len());
+            }
+            prop_assert!(cut(&bytes, &packet, limit, 1).count() <= 200);
+        }
+    }
+}
+
+#[test]
+fn headers_before_the_fragment_header_are_repeated_and_those_after_are_not() {
+    let source: IpAddr = "2001:db8::1".parse().expect("an address");
+    // Hop-by-hop, destination options, routing (used up), destination options, UDP.
+    let mut message = vec![60, 0, 1, 4, 0, 0, 0, 0];
+    message.extend([43, 0, 1, 4, 0, 0, 0, 0]);
+    message.extend([60, 0, 9, 0, 0, 0, 0, 0]);
+    message.extend([17, 0, 1, 4, 0, 0, 0, 0]);
+    message.extend([0, 53, 0, 99, 1, 0x98, 0, 0]);
+    message.extend([7; 400]);
+    let whole = ip_frame(LINK, source, source, 0, 64, &message);
+    let packet = read(&whole, Meta::default());
+    let fragments: Vec<_> = cut(&whole, &packet, 272, 5).collect();
+    assert_eq!(fragments.len(), 3);
+    let mut together = Vec::new();
+    for bytes in &fragments {
+        let fragment = read(bytes, Meta::default());
+        let piece = Piece::read(bytes, &fragment).expect("a fragment");
+        assert_eq!(piece.data, 54 + 24 + 8, "up to the routing header");
+        if piece.offset == 0 {
+            assert!(piece.holds_headers(bytes, &fragment));
+            together = piece.head(bytes, &fragment);
+        }
+        together.extend(&bytes[piece.data..piece.end]);
+    }
+    finish_whole(&mut together);
+    assert_eq!(together, whole);
+}
+
+#[test]
+fn options_that_are_not_to_be_copied_stand_in_the_first_fragment_only() {
+    let udp = [[0, 53, 0, 99, 0, 208, 0, 0].as_slice(), &[9; 200]].concat();
+    let mut frame = ip_frame(LINK, [10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 17, 64, &udp);
+    // Router alert, which is to be copied, and a timestamp, which is not.
+    frame.splice(34..34, [148, 4, 0, 0, 68, 7, 5, 0, 1, 2, 3, 0]);
+    frame[14] = 0x48;
+    finish_whole(&mut frame);
+    let packet = read(&frame, Meta::default());
+    let fragments: Vec<_> = cut(&frame, &packet, 140, 0).collect();
+    assert_eq!(fragments[0][34..46], [148, 4, 0, 0, 68, 7, 5, 0, 1, 2, 3, 0]);
+    assert_eq!(fragments[1][34..46], [148, 4, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0]);
+    assert_eq!(fragments.iter().map(|bytes| read(bytes, Meta::default()).end - 46).sum::<usize>(), 208);
 }

@@ -47,6 +47,10 @@ pub enum Answer {
     Fib(Fib),
     /// `clear session`
     Cleared(Cleared),
+    /// `show rule-hit-count`
+    RuleHits(RuleHits),
+    /// `clear rule-hit-count`: so many rules.
+    RuleHitsCleared(usize),
     /// `explain`
     Explained(Explained),
 }
@@ -290,6 +294,32 @@ pub struct Fib {
 pub struct Cleared {
     /// How many.
     pub cleared: usize,
+}
+
+/// How often the rules of one rule base decided.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleHits {
+    /// Virtual system.
+    pub vsys: &'static str,
+    /// `security` or `nat`.
+    pub rule_base: &'static str,
+    /// The rules in the order of evaluation.
+    pub rules: Vec<RuleHit>,
+}
+
+/// How often a rule decided since the start of the firewall, or since it was cleared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleHit {
+    /// Its name.
+    pub name: String,
+    /// New flows it decided.
+    pub count: u64,
+    /// The first of them, in seconds of Unix time.
+    pub first_s: Option<i64>,
+    /// The last of them, in seconds of Unix time.
+    pub last_s: Option<i64>,
+    /// When it was cleared, in seconds of Unix time.
+    pub reset_s: Option<i64>,
 }
 
 /// What happens to a flow.

@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod rules;
 mod sessions;
 mod values;
 
@@ -33,6 +34,8 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
+        ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
+        ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
         ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;

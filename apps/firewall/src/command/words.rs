@@ -21,6 +21,10 @@ enum Then {
     End,
     /// One value.
     Value(&'static str),
+    /// One value, then one of these words.
+    Entry(&'static str, &'static [Node]),
+    /// Values to the end of the command, at least one.
+    Values(&'static str),
     /// One of these words; the flag says whether the command may end here too.
     Words(&'static [Node], bool),
     /// Any of these options, each at most once, the required ones among them.
@@ -72,6 +76,28 @@ const FILTER: &[Node] = &[node(
 const SESSION: &[Node] =
     &[node("all", "all sessions", Then::Words(FILTER, true)), node("id", "one session", Then::Value("ID"))];
 
+const RULES: &[Node] = &[node("all", "all rules", Then::End), node("list", "these rules", Then::Values("RULE"))];
+
+const RULE_HITS: &[Node] = &[node(
+    "vsys",
+    "of a virtual system",
+    Then::Words(
+        &[node(
+            "vsys-name",
+            "its name",
+            Then::Entry(
+                "vsys1",
+                &[node(
+                    "rule-base",
+                    "of a rule base",
+                    Then::Entry("security|nat", &[node("rules", "which rules", Then::Words(RULES, false))]),
+                )],
+            ),
+        )],
+        false,
+    ),
+)];
+
 const SHOW: &[Node] = &[
     node(
         "session",
@@ -90,6 +116,7 @@ const SHOW: &[Node] = &[
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
+    node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
 
@@ -166,7 +193,13 @@ const ROOT: &[Node] = &[
     node(
         "clear",
         "remove something",
-        Then::Words(&[node("session", "end sessions", Then::Words(SESSION, false))], false),
+        Then::Words(
+            &[
+                node("session", "end sessions", Then::Words(SESSION, false)),
+                node("rule-hit-count", "forget how often rules decided", Then::Words(RULE_HITS, false)),
+            ],
+            false,
+        ),
     ),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
 ];
@@ -221,6 +254,22 @@ fn follow(nodes: &'static [Node], may_end: bool, words: &[String], command: &mut
             };
             command.values.insert(node.word, value.clone());
             end(rest, command)
+        }
+        Then::Entry(hint, nodes) => {
+            let Some((value, rest)) = rest.split_first() else {
+                return Err(unfinished(command, vec![((*hint).to_owned(), node.help)]));
+            };
+            command.values.insert(node.word, value.clone());
+            follow(nodes, false, rest, command)
+        }
+        Then::Values(hint) => {
+            // Brackets around a list are the command line's, `member` is XML's.
+            let values = rest.iter().filter(|word| !matches!(word.as_str(), "[" | "]" | "member"));
+            command.list.extend(values.cloned());
+            if command.list.is_empty() {
+                return Err(unfinished(command, vec![((*hint).to_owned(), node.help)]));
+            }
+            Ok(())
         }
         Then::Words(nodes, may_end) => follow(nodes, *may_end, rest, command),
         Then::Options(choices) => options(choices, rest, command),
@@ -288,7 +337,9 @@ fn possible_words(nodes: &'static [Node]) -> Vec<(String, &'static str)> {
     nodes
         .iter()
         .map(|node| match node.then {
-            Then::Value(hint) => (format!("{} {hint}", node.word), node.help),
+            Then::Value(hint) | Then::Entry(hint, _) | Then::Values(hint) => {
+                (format!("{} {hint}", node.word), node.help)
+            }
             Then::End | Then::Words(..) | Then::Options(_) => (node.word.to_owned(), node.help),
         })
         .collect()
@@ -342,8 +393,15 @@ pub fn to_xml(command: &Command) -> String {
         Some(value) => Element::leaf(last, value),
         None => Element::new(last),
     };
-    element.children.extend(options.map(|option| Child::Element(option.into())));
+    let members = command.list.iter().map(|value| Element::leaf("member", value));
+    element.children.extend(options.chain(members).map(|child| Child::Element(child.into())));
     for word in path {
+        // A word with a value that more words follow: the value is an entry's name.
+        if let Some(value) = command.value(word) {
+            let mut entry = Element::entry(value);
+            entry.children.push(Child::Element(element.into()));
+            element = entry;
+        }
         let mut outer = Element::new(word);
         outer.children.push(Child::Element(element.into()));
         element = outer;
@@ -373,6 +431,17 @@ mod tests {
             (
                 "test routing fib-lookup ip 1.1.1.1 virtual-router vr1",
                 "<test><routing><fib-lookup><ip>1.1.1.1</ip><virtual-router>vr1</virtual-router></fib-lookup></routing></test>",
+            ),
+            (
+                "show rule-hit-count vsys vsys-name vsys1 rule-base nat rules all",
+                "<show><rule-hit-count><vsys><vsys-name><entry name=\"vsys1\"><rule-base><entry name=\"nat\">\
+                 <rules><all/></rules></entry></rule-base></entry></vsys-name></vsys></rule-hit-count></show>",
+            ),
+            (
+                "clear rule-hit-count vsys vsys-name vsys1 rule-base security rules list [ a b ]",
+                "<clear><rule-hit-count><vsys><vsys-name><entry name=\"vsys1\"><rule-base><entry name=\"security\">\
+                 <rules><list><member>a</member><member>b</member></list></rules></entry></rule-base></entry>\
+                 </vsys-name></vsys></rule-hit-count></clear>",
             ),
         ] {
             let command = parse(&words(line)).unwrap();

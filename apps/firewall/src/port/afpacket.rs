@@ -178,8 +178,8 @@ impl Receiver for AfPacketReceiver {
         self.taken = 0;
     }
 
-    fn fd(&self) -> RawFd {
-        self.ring.socket.as_raw_fd()
+    fn fd(&self) -> Option<RawFd> {
+        Some(self.ring.socket.as_raw_fd())
     }
 
     fn take_error(&mut self) -> Option<io::Error> {

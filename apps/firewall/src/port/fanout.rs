@@ -1,6 +1,6 @@
 //! Which worker's socket does the kernel give a frame to? `engine::steer::worker_for` as classic BPF.
 //!
-//! Fragments and everything that is not IP go to worker 0. Where the program cannot see the ports
+//! Everything that is not IP goes to worker 0; fragments go by their addresses alone. Where the program cannot see the ports
 //! (IPv6 extension headers, headers outside of the linear part) it may name another worker than
 //! `worker_for`; the engine there hands the frame over.
 
@@ -75,13 +75,7 @@ impl Program {
 
 /// Leaves the XOR of addresses and ports in memory word 0.
 fn ipv4() -> Vec<Instruction> {
-    let mut code = vec![
-        // More fragments, or an offset: the ports are not in every fragment.
-        load(LOAD_HALF, NETWORK + 6),
-        skip_unless(JUMP_ANY_BIT, 0x3fff, 1),
-        plain(RETURN_VALUE, 0),
-    ];
-    code.extend(xor_words(12, 2));
+    let mut code = xor_words(12, 2);
     let ports = [
         load(LOAD_BYTE, NETWORK),
         plain(AND, 0x0f),
@@ -96,7 +90,10 @@ fn ipv4() -> Vec<Instruction> {
         plain(XOR_X, 0),
         plain(STORE, 0),
     ];
-    code.extend(only_with_ports(9, ports));
+    let ports = only_with_ports(9, ports);
+    // More fragments, or an offset: the ports are not in every fragment.
+    code.extend([load(LOAD_HALF, NETWORK + 6), skip_if(JUMP_ANY_BIT, 0x3fff, ports.len())]);
+    code.extend(ports);
     code
 }
 
@@ -172,7 +169,7 @@ fn distance(count: usize) -> u8 {
 mod tests {
     use std::net::IpAddr;
 
-    use bartizan_engine::steer::worker_for;
+    use bartizan_engine::steer::{fragment_worker_for, worker_for};
     use proptest::prelude::*;
 
     use super::*;
@@ -258,13 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn fragments_and_other_protocols_go_to_worker_0() {
-        let (_, mut bytes) = packet("10.0.0.5".parse().unwrap(), "192.0.2.9".parse().unwrap(), 17, (40000, 53), 0);
-        let whole = interpret(&Program::steering(64), 0x0800, &bytes);
-        assert_ne!(whole, Some(0));
+    fn fragments_go_by_address_and_other_protocols_to_worker_0() {
+        let (source, destination) = ("10.0.0.5".parse().unwrap(), "192.0.2.9".parse().unwrap());
+        let (_, mut bytes) = packet(source, destination, 17, (40000, 53), 0);
+        let home = Some(u32::from(fragment_worker_for(source, destination, 64)));
+        assert_ne!(interpret(&Program::steering(64), 0x0800, &bytes), home);
         for flags_and_offset in [[0x20, 0], [0x00, 0x10], [0x20, 0x10]] {
             bytes[6..8].copy_from_slice(&flags_and_offset);
-            assert_eq!(interpret(&Program::steering(64), 0x0800, &bytes), Some(0));
+            assert_eq!(interpret(&Program::steering(64), 0x0800, &bytes), home);
         }
         assert_eq!(interpret(&Program::steering(64), 0x0806, &bytes), Some(0));
     }

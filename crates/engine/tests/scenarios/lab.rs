@@ -21,6 +21,7 @@ use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::bytes::{put_u16, u8_at, u16_at};
 use bartizan_packet::checksum;
 use bartizan_packet::ethernet;
+use bartizan_packet::fragment::{self, Piece};
 use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, parse};
@@ -42,6 +43,8 @@ pub(crate) struct Lab {
     /// Neighbours that do not answer ARP or NDP.
     pub(crate) silent: BTreeSet<IpAddr>,
     last: Option<(String, Vec<u8>, Meta)>,
+    /// IP frames that left, in order.
+    pub(crate) left: Vec<Vec<u8>>,
     pub(crate) messages: Vec<Event>,
     logs: Vec<SessionLog>,
 }
@@ -97,6 +100,7 @@ impl Lab {
             known_ports: BTreeSet::from([8080, 8443]),
             silent: BTreeSet::new(),
             last: None,
+            left: Vec::new(),
             messages: Vec::new(),
             logs: Vec::new(),
         }
@@ -171,6 +175,23 @@ impl Lab {
         built
     }
 
+    /// The frame of a line in IP packets of at most `size` bytes.
+    pub(crate) fn fragments(&mut self, line: &str, size: usize, identification: u16) -> Vec<Vec<u8>> {
+        let (_, mut bytes, _) = self.packet(line);
+        let Ok(Parsed::Ip(packet)) = parse(&bytes, Meta::default()) else { panic!("not IP") };
+        if packet.is_v4() {
+            fragment::identify(&mut bytes, &packet, identification);
+        }
+        fragment::cut(&bytes, &packet, size, identification.into()).collect()
+    }
+
+    /// Sends a line in fragments; what comes out after each.
+    pub(crate) fn send_fragments(&mut self, line: &str, size: usize, identification: u16) -> Vec<String> {
+        let port = line.split_whitespace().next().unwrap().to_owned();
+        let fragments = self.fragments(line, size, identification);
+        fragments.into_iter().map(|bytes| self.inject(&port, bytes, Meta::default())).collect()
+    }
+
     /// An ICMP error of `router` about the packet that left last, on the port where it left.
     pub(crate) fn error_about_last(&mut self, router: &str, kind: u8, code: u8, word: u32) -> (String, Vec<u8>) {
         let (port, bytes, _) = self.last.clone().expect("nothing left yet");
@@ -217,7 +238,7 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(log) => self.logs.push(log),
-                Event::Tell { .. } => self.messages.push(event),
+                Event::Tell { .. } | Event::HandOver { .. } => self.messages.push(event),
             }
         }
         lines
@@ -324,6 +345,7 @@ impl Lab {
     fn leave(&mut self, port: &str, bytes: Vec<u8>, meta: Meta) -> String {
         assert_eq!(ethernet::source(&bytes), port_mac(port), "frame leaves {port} with a foreign MAC");
         let line = format!("{port} {}", self.describe(&bytes, meta));
+        self.left.push(bytes.clone());
         self.last = Some((port.to_owned(), bytes, meta));
         line
     }
@@ -337,6 +359,16 @@ impl Lab {
             }
             other => return format!("{other:?}"),
         };
+        if packet.fragment {
+            let piece = Piece::read(bytes, &packet).unwrap();
+            let more = if piece.more { "+" } else { "" };
+            let (source, destination) = (packet.source, packet.destination);
+            return format!(
+                "fragment {source} > {destination} {}-{}{more}",
+                piece.offset,
+                piece.offset + piece.end - piece.data
+            );
+        }
         let bad = if is_intact(bytes, &packet) { "" } else { " BAD" };
         let masked = |address: IpAddr, port: u16| {
             if is_token(address) {

@@ -1,5 +1,6 @@
 //! How sessions open, live, are refused and end.
 
+use bartizan_engine::hits::RuleBase;
 use bartizan_engine::settings::{Limits, Settings};
 use bartizan_engine::verdict::{DropReason, EndReason, Event, PeerMessage, SessionState, Verdict};
 
@@ -389,4 +390,35 @@ fn session_ids_are_short_and_no_two_workers_give_out_the_same() {
         ids
     };
     assert_eq!([ids(0), ids(1), ids(2)], [[1, 4, 7], [2, 5, 8], [3, 6, 9]]);
+}
+
+#[test]
+fn rules_count_the_flows_they_decide_across_commits() {
+    let rules = rule("web", "trust", "untrust", "allow") + &rule("rest", "any", "any", "deny");
+    let text = house(&dynamic("trust", "untrust", "192.0.2.7"), &rules);
+    let mut lab = Lab::new(&text);
+    let count = |lab: &Lab, base, name: &str| {
+        let ids = lab.tables.ids();
+        let names = if base == RuleBase::Nat { &ids.nat_rules } else { &ids.rules };
+        lab.engine.hits().of(base, names.position(name).unwrap())
+    };
+    let start = lab.now;
+    handshake(&mut lab, "10.1.0.5:40000", "198.51.100.9:443");
+    lab.pass(3);
+    lab.send("e1 udp 10.1.0.5:40000 > 198.51.100.9:53");
+    lab.check("e3 udp 10.3.0.5:40000 > 198.51.100.9:53", "drop policy-deny");
+    let web = count(&lab, RuleBase::Security, "web");
+    assert_eq!((web.count, web.first, web.last), (2, Some(start), Some(lab.now)));
+    assert_eq!(count(&lab, RuleBase::Nat, "out"), web);
+    assert_eq!(count(&lab, RuleBase::Security, "rest").count, 1);
+    assert_eq!(count(&lab, RuleBase::Security, "interzone-default").count, 0);
+    lab.commit(&house(&dynamic("trust", "untrust", "192.0.2.7"), &(rule("new", "dmz", "dmz", "allow") + &rules)));
+    lab.send("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 A");
+    assert_eq!(count(&lab, RuleBase::Security, "web"), web, "the rule moved, its session was asked again");
+    let web_id = lab.tables.ids().rules.position("web").unwrap();
+    lab.engine.clear_hits(RuleBase::Security, |rule| rule == web_id, lab.now);
+    let web = count(&lab, RuleBase::Security, "web");
+    assert_eq!((web.count, web.first, web.reset), (0, None, Some(lab.now)));
+    assert_eq!(count(&lab, RuleBase::Security, "rest").count, 1);
+    assert_eq!(count(&lab, RuleBase::Nat, "out").count, 2);
 }

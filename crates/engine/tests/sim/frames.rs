@@ -17,6 +17,8 @@ pub(crate) struct Packet {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) ttl: u8,
+    /// Routers may cut it; never so in IPv6.
+    pub(crate) fragmentable: bool,
     pub(crate) body: Body,
     pub(crate) payload: Vec<u8>,
 }
@@ -27,7 +29,7 @@ pub(crate) enum Body {
     Tcp { source: u16, destination: u16, flags: u8, sequence: u32, acknowledgment: u32 },
     Udp { source: u16, destination: u16, summed: bool },
     Echo { reply: bool, identifier: u16, sequence: u16 },
-    Error { kind: u8, code: u8, quoted: Box<Packet> },
+    Error { kind: u8, code: u8, word: u32, quoted: Box<Packet> },
     Other(u8),
 }
 
@@ -104,7 +106,8 @@ impl Packet {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 bytes.extend([0x45, 0]);
                 bytes.extend((20 + message.len() as u16).to_be_bytes());
-                bytes.extend([0, 7, 0x40, 0, self.ttl, self.protocol(), 0, 0]);
+                let flags = if self.fragmentable { 0 } else { 0x40 };
+                bytes.extend([0, 7, flags, 0, self.ttl, self.protocol(), 0, 0]);
                 bytes.extend(source.octets());
                 bytes.extend(destination.octets());
                 let header = !sum(&bytes);
@@ -153,8 +156,9 @@ impl Packet {
                 bytes.extend(sequence.to_be_bytes());
                 Some(2)
             }
-            Body::Error { kind, code, quoted } => {
-                bytes.extend([*kind, *code, 0, 0, 0, 0, 0, 0]);
+            Body::Error { kind, code, word, quoted } => {
+                bytes.extend([*kind, *code, 0, 0]);
+                bytes.extend(word.to_be_bytes());
                 bytes.extend(quoted.bytes());
                 Some(2)
             }
@@ -173,12 +177,39 @@ impl Packet {
 
     /// Reads an IP packet; what is wrong with it if it is no packet this simulation makes.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
+        Self::read_with(bytes, None)
+    }
+
+    /// Reads a packet of which an error may quote only the beginning.
+    fn read_quoted(bytes: &[u8]) -> Result<Self, String> {
+        let length =
+            |at: usize| bytes.get(at..at + 2).map_or(0, |word| usize::from(word[0]) << 8 | usize::from(word[1]));
+        let total = if bytes.first().is_some_and(|first| first >> 4 == 6) { 40 + length(4) } else { length(2) };
+        let mut padded = bytes.to_vec();
+        padded.resize(total.max(bytes.len()), 0);
+        let mut packet = Self::read_with(&padded, Some(total > bytes.len()))?;
+        packet.payload.truncate(packet.payload.len().saturating_sub(total.saturating_sub(bytes.len())));
+        Ok(packet)
+    }
+
+    /// Whether this is a quotation of a packet, whole or cut.
+    pub(crate) fn quotes(&self, packet: &Self) -> bool {
+        let cut = Self { payload: self.payload.clone(), ..packet.clone() };
+        *self == cut && packet.payload.starts_with(&self.payload)
+    }
+
+    /// `quoted` says of a quotation whether it is cut. Its identification may be that of fragments.
+    fn read_with(bytes: &[u8], quoted: Option<bool>) -> Result<Self, String> {
         let short = || format!("only {} bytes", bytes.len());
+        let mut fragmentable = false;
         let (source, destination, protocol, ttl, message): (IpAddr, IpAddr, u8, u8, &[u8]);
         match bytes.first().ok_or_else(short)? >> 4 {
             4 => {
                 let header = bytes.get(..20).ok_or_else(short)?;
-                if header[0] != 0x45 || header[4..8] != [0, 7, 0x40, 0] && header[4..8] != [0, 0, 0x40, 0] {
+                fragmentable = header[6] == 0;
+                let usual = [[0, 7, 0x40, 0], [0, 7, 0, 0], [0, 0, 0x40, 0]];
+                let as_sent = quoted.is_some() || usual.contains(&[header[4], header[5], header[6], header[7]]);
+                if header[0] != 0x45 || !as_sent {
                     return Err("the IPv4 header is not as it was sent".into());
                 }
                 if sum(header) != 0xffff {
@@ -202,7 +233,8 @@ impl Packet {
             }
             version => return Err(format!("IP version {version}")),
         }
-        Self::read_message(source, destination, protocol, ttl, message)
+        let packet = Self::read_message(source, destination, protocol, ttl, message, quoted == Some(true))?;
+        Ok(Self { fragmentable, ..packet })
     }
 
     fn read_message(
@@ -211,6 +243,7 @@ impl Packet {
         protocol: u8,
         ttl: u8,
         message: &[u8],
+        unchecked: bool,
     ) -> Result<Self, String> {
         let word = |at: usize| -> Result<u16, String> {
             let bytes = message
@@ -220,7 +253,8 @@ impl Packet {
         };
         let long = |at: usize| Ok::<_, String>(u32::from(word(at)?) << 16 | u32::from(word(at + 2)?));
         let unsummed = protocol == 17 && word(6)? == 0;
-        if matches!(protocol, 1 | 6 | 17 | 58) && !unsummed && checksum(source, destination, protocol, message) != 0 {
+        let summed = matches!(protocol, 1 | 6 | 17 | 58) && !unsummed && !unchecked;
+        if summed && checksum(source, destination, protocol, message) != 0 {
             return Err(format!("wrong checksum of protocol {protocol}"));
         }
         let (body, header) = match protocol {
@@ -241,14 +275,14 @@ impl Packet {
                     (Body::Echo { reply, identifier: word(4)?, sequence: word(6)? }, 8)
                 }
                 (_, [kind, code]) => {
-                    let quoted = Box::new(Self::read(message.get(8..).unwrap_or_default())?);
-                    (Body::Error { kind, code, quoted }, message.len())
+                    let quoted = Box::new(Self::read_quoted(message.get(8..).unwrap_or_default())?);
+                    (Body::Error { kind, code, word: long(4)?, quoted }, message.len())
                 }
             },
             other => (Body::Other(other), 0),
         };
         let payload = message.get(header..).ok_or("shorter than its header")?.to_vec();
-        Ok(Self { source, destination, ttl, body, payload })
+        Ok(Self { source, destination, ttl, fragmentable: false, body, payload })
     }
 }
 
@@ -266,7 +300,7 @@ impl fmt::Debug for Packet {
                 let kind = if *reply { "echo reply" } else { "echo" };
                 write!(f, "{kind} {from} > {to} id {identifier}")?;
             }
-            Body::Error { kind, code, quoted } => {
+            Body::Error { kind, code, quoted, .. } => {
                 write!(f, "icmp error {kind}/{code} {from} > {to} about ({quoted:?})")?;
             }
             Body::Other(protocol) => write!(f, "protocol {protocol} {from} > {to}")?,
@@ -291,6 +325,110 @@ fn ethernet(destination: Mac, source: Mac, kind: u16, payload: &[u8]) -> Vec<u8>
     bytes.extend(kind.to_be_bytes());
     bytes.extend(payload);
     bytes
+}
+
+/// The frames of a packet in fragments with at most `size` bytes of IP packet each, in order.
+pub(crate) fn fragments(destination: Mac, source: Mac, packet: &Packet, size: usize, id: u16) -> Vec<Vec<u8>> {
+    let whole = packet.bytes();
+    let v4 = packet.source.is_ipv4();
+    let (header, data) = whole.split_at(if v4 { 20 } else { 40 });
+    let room = (size - header.len() - if v4 { 0 } else { 8 }) / 8 * 8;
+    let mut frames = Vec::new();
+    for (at, chunk) in data.chunks(room).enumerate() {
+        let more = (at + 1) * room < data.len();
+        let mut bytes = header.to_vec();
+        if v4 {
+            bytes[2..4].copy_from_slice(&(20 + chunk.len() as u16).to_be_bytes());
+            bytes[4..6].copy_from_slice(&id.to_be_bytes());
+            let field = u16::from(header[6]) << 8 | (at * room / 8) as u16 | if more { 0x2000 } else { 0 };
+            bytes[6..8].copy_from_slice(&field.to_be_bytes());
+            bytes[10..12].fill(0);
+            let value = !sum(&bytes);
+            bytes[10..12].copy_from_slice(&value.to_be_bytes());
+        } else {
+            bytes[4..6].copy_from_slice(&(8 + chunk.len() as u16).to_be_bytes());
+            bytes[6] = 44;
+            bytes.extend([header[6], 0]);
+            bytes.extend(((at * room) as u16 | u16::from(more)).to_be_bytes());
+            bytes.extend([0, 0]);
+            bytes.extend(id.to_be_bytes());
+        }
+        bytes.extend(chunk);
+        frames.push(ethernet(destination, source, if v4 { 0x0800 } else { 0x86dd }, &bytes));
+    }
+    frames
+}
+
+/// One frame or what its fragments make, and the longest IP packet among them.
+pub(crate) type Joined = (Vec<u8>, usize);
+
+/// Puts fragments that follow one another together again; all else stays as it is.
+///
+/// # Errors
+/// Fragments that do not belong together, or of which some are missing.
+pub(crate) fn join<P: Copy + PartialEq>(frames: Vec<(P, Vec<u8>)>) -> Result<Vec<(P, Joined)>, String> {
+    let mut joined: Vec<(P, Joined)> = Vec::new();
+    // The datagram that is being put together: its headers, identification, and how far it is.
+    let mut open: Option<(Vec<u8>, u32)> = None;
+    for (port, bytes) in frames {
+        let v4 = bytes[12..14] == [8, 0];
+        let word = |at: usize| u32::from(bytes[at]) << 8 | u32::from(bytes[at + 1]);
+        let (offset, more, id, headers, kept) = match (v4, bytes.get(20)) {
+            (true, Some(_)) if word(20) & 0x3fff != 0 => {
+                ((word(20) & 0x1fff) * 8, word(20) & 0x2000 != 0, word(18), 34, 34)
+            }
+            (false, Some(44)) => (word(56) & 0xfff8, word(56) & 1 != 0, word(58) << 16 | word(60), 62, 54),
+            _ => {
+                let length = bytes.len() - 14;
+                joined.push((port, (bytes, length)));
+                continue;
+            }
+        };
+        let mut head = bytes[..kept].to_vec();
+        let length = bytes.len() - 14;
+        if v4 {
+            head[16..18].fill(0);
+            head[18..20].copy_from_slice(&[0, 7]);
+            head[20..22].copy_from_slice(&[bytes[20] & 0x40, 0]);
+            head[24..26].fill(0);
+        } else {
+            head[18..20].fill(0);
+            head[20] = bytes[54];
+        }
+        match (&open, joined.last_mut()) {
+            (None, _) if offset == 0 => {
+                joined.push((port, ([head.clone(), bytes[headers..].to_vec()].concat(), length)))
+            }
+            (Some((known, known_id)), Some((known_port, (whole, longest))))
+                if *known == head
+                    && *known_id == id
+                    && *known_port == port
+                    && whole.len() == kept + offset as usize =>
+            {
+                whole.extend(&bytes[headers..]);
+                *longest = length.max(*longest);
+            }
+            _ => return Err(format!("a fragment at {offset} that follows nothing")),
+        }
+        open = more.then_some((head, id));
+        if let (false, Some((_, (whole, _)))) = (more, joined.last_mut()) {
+            finish(whole, v4);
+        }
+    }
+    if open.is_some() { Err("a datagram without its end".into()) } else { Ok(joined) }
+}
+
+/// Writes the lengths and the header checksum of a frame.
+fn finish(frame: &mut [u8], v4: bool) {
+    if v4 {
+        let total = (frame.len() - 14) as u16;
+        frame[16..18].copy_from_slice(&total.to_be_bytes());
+        let value = !sum(&frame[14..34]);
+        frame[24..26].copy_from_slice(&value.to_be_bytes());
+    } else {
+        let length = (frame.len() - 54) as u16;
+        frame[18..20].copy_from_slice(&length.to_be_bytes());
+    }
 }
 
 /// Who a frame asks for, if it asks for a neighbour, and the answer. `mac` says who lives where.

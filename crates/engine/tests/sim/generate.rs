@@ -68,8 +68,9 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     for at in 1..=network.interfaces {
         let profile =
             if random.percent(50) { "<interface-management-profile>ping</interface-management-profile>" } else { "" };
+        let mtu = ["", "", "<mtu>1280</mtu>", "<mtu>1400</mtu>"][random.below(4)];
         interfaces += &format!(
-            "<entry name='ethernet1/{at}'><layer3><ip><entry name='10.0.{at}.1/24'/></ip><ipv6><enabled>yes</enabled>\
+            "<entry name='ethernet1/{at}'><layer3>{mtu}<ip><entry name='10.0.{at}.1/24'/></ip><ipv6><enabled>yes</enabled>\
              <address><entry name='fd00:0:0:{at}::1/64'/></address></ipv6>{profile}</layer3></entry>"
         );
         if random.percent(97) {

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use bartizan_model::device::{Action, Validated};
 use bartizan_policy::facts::Facts;
 
-use self::decision::{NewSource, Now, Ruling, Way, answers_ping, decide, route, router_of, zone_of};
+use self::decision::{NewSource, Now, Ruling, Way, answers_ping, decide, mtu_of, route, router_of, zone_of};
 use self::paths::Among;
 use self::tcp::Connection;
 use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
@@ -46,6 +46,8 @@ pub(crate) enum Answer {
     Reset,
     Unreachable,
     TimeExceeded,
+    /// With the size that fits.
+    TooBig(u16),
 }
 
 /// How a packet goes on.
@@ -55,6 +57,8 @@ pub(crate) struct Forward {
     pub(crate) station: Station,
     /// As it should leave; its source is still the original one where `source` is not known yet.
     pub(crate) packet: Packet,
+    /// No IP packet it leaves in is longer than this.
+    pub(crate) longest: usize,
     /// The session is new and its source is to be one of these.
     pub(crate) source: Option<Vec<(IpAddr, IpAddr)>>,
     session: usize,
@@ -120,13 +124,24 @@ pub(crate) struct Reference {
     now: Time,
     sessions: Vec<Session>,
     resets: Vec<(String, Tuple)>,
+    /// The longest IP packet that the packet at hand came in.
+    longest: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination.
     pub(crate) translations: [usize; 3],
 }
 
 impl Reference {
     pub(crate) fn new(config: Validated, facts: Facts) -> Self {
-        Self { config, facts, generation: 1, now: 0, sessions: Vec::new(), resets: Vec::new(), translations: [0; 3] }
+        Self {
+            config,
+            facts,
+            generation: 1,
+            now: 0,
+            sessions: Vec::new(),
+            resets: Vec::new(),
+            longest: 0,
+            translations: [0; 3],
+        }
     }
 
     /// Resets that the firewall may have sent, by which interface and of which tuple: both ends of a
@@ -169,8 +184,9 @@ impl Reference {
         current.then(|| self.sessions.iter().map(view).collect())
     }
 
-    /// One packet from an interface, sent by `station`.
-    pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet) -> Expected {
+    /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
+    pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
+        self.longest = longest;
         let Some(router) = router_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         if zone_of(&self.config, ingress).is_none() {
             return DROP;
@@ -341,6 +357,11 @@ impl Reference {
         if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo {
             return Expected::Drop(Answer::TimeExceeded);
         }
+        if matches!(self.sessions[at].kind, Kind::Forward { .. })
+            && let Some(mtu) = self.too_big(&self.way(at, from_client).1, packet)
+        {
+            return Expected::Drop(Answer::TooBig(mtu));
+        }
         let mut idle = idle_timeout(packet.protocol());
         let mut closed = false;
         if let Some(connection) = &mut self.sessions[at].tcp {
@@ -366,7 +387,15 @@ impl Reference {
         let mut packet = packet.with_tuple(&tuple);
         packet.ttl -= 1;
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
-        Expected::Forward(Forward { interface, station, packet, source, session: at })
+        let longest = self.longest.min(usize::from(mtu_of(&self.config, &interface)));
+        Expected::Forward(Forward { interface, station, packet, longest, source, session: at })
+    }
+
+    /// The MTU of an interface that a packet does not fit and must not be cut for.
+    fn too_big(&self, exit: &str, packet: &Packet) -> Option<u16> {
+        let mtu = mtu_of(&self.config, exit);
+        let length = self.longest.min(packet.bytes().len());
+        (length > usize::from(mtu) && !packet.fragmentable).then_some(mtu)
     }
 
     /// How packets of one direction of a session leave, and what they say then.
@@ -408,18 +437,24 @@ impl Reference {
         }
         let from_client = session.is_client(router, &answering);
         let (tuple, interface, station) = self.way(at, from_client);
+        // Nobody is told about an error.
+        if self.too_big(&interface, packet).is_some() {
+            return DROP;
+        }
         // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
         let source = if answering.source == tuple.source { packet.source } else { tuple.source };
         let quoted = Box::new(quoted.with_tuple(&tuple.reversed()));
-        let Body::Error { kind, code, .. } = packet.body else { return DROP };
+        let Body::Error { kind, code, word, .. } = packet.body else { return DROP };
         let packet = Packet {
+            fragmentable: packet.fragmentable,
             source,
             destination: tuple.destination,
             ttl: packet.ttl - 1,
-            body: Body::Error { kind, code, quoted },
+            body: Body::Error { kind, code, word, quoted },
             payload: Vec::new(),
         };
-        Expected::Forward(Forward { interface, station, packet, source: None, session: at })
+        let longest = self.longest.min(usize::from(mtu_of(&self.config, &interface)));
+        Expected::Forward(Forward { interface, station, packet, longest, source: None, session: at })
     }
 
     /// Asks the rules again about a session older than the configuration; `false` when it is over.

@@ -86,14 +86,17 @@ impl Conversation {
             Body::Tcp { .. } => Vec::new(),
             // The ports of SCTP are its first words.
             Body::Other(_) => vec![0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+            // Now and then larger than some interface lets pass.
+            _ if random.percent(8) => payload(1200 + random.below(260)),
             _ => payload(random.below(20)),
         };
+        let fragmentable = !v6 && random.percent(50);
         let ttl = if random.percent(2) { 1 } else { 64 };
         let station = [2, 0xcc, 0, 0, u8::from(far), if far { GATEWAY as u8 } else { ingress as u8 }];
         Self {
             ingress,
             station,
-            first: Packet { source, destination, ttl, body, payload },
+            first: Packet { source, destination, ttl, fragmentable, body, payload },
             seen: None,
             answered: None,
             passed: [false; STEPS.len()],
@@ -169,6 +172,7 @@ impl Conversation {
         packet.ttl = 60;
         packet.payload = match packet.body {
             Body::Other(_) => packet.payload,
+            _ if random.percent(8) => payload(1200 + random.below(260)),
             _ => payload(random.below(30)),
         };
         if let Body::Echo { reply, .. } = &mut packet.body {
@@ -217,16 +221,17 @@ impl Conversation {
             _ => address(random, network, v6),
         };
         let destination = if random.percent(90) { quoted.source } else { address(random, network, v6) };
-        let (kind, code) = match (v6, random.below(3)) {
-            (false, 0) => (3, 1),
-            (false, 1) => (3, 4),
-            (false, _) => (11, 0),
-            (true, 0) => (1, 3),
-            (true, 1) => (2, 0),
-            (true, _) => (3, 0),
+        let (kind, code, word) = match (v6, random.below(3)) {
+            (false, 0) => (3, 1, 0),
+            (false, 1) => (3, 4, 1300),
+            (false, _) => (11, 0, 0),
+            (true, 0) => (1, 3, 0),
+            (true, 1) => (2, 0, 1300),
+            (true, _) => (3, 0, 0),
         };
-        let body = Body::Error { kind, code, quoted: Box::new(quoted) };
-        Some((from_client, Packet { source, destination, ttl: 64, body, payload: Vec::new() }))
+        let body = Body::Error { kind, code, word, quoted: Box::new(quoted) };
+        let fragmentable = !v6 && random.percent(50);
+        Some((from_client, Packet { source, destination, ttl: 64, fragmentable, body, payload: Vec::new() }))
     }
 }
 

@@ -11,10 +11,11 @@ use bartizan_model::xml;
 use bartizan_packet::frame::Frame;
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
-use bartizan_policy::tables::{Compiled, Ids};
+use bartizan_policy::tables::{Compiled, Ids, IfaceId};
 
-use super::frames::{Body, Mac, Packet, RST, Tuple, frame, neighbor_answer};
+use super::frames::{Body, Mac, Packet, RST, Tuple, frame, join, neighbor_answer};
 use super::generate::{Network, config, interface_name};
+use super::pieces::{Shape, cut};
 use super::random::Random;
 use super::reference::{Answer, Expected, Reference, Station, View};
 use super::traffic::{Conversation, Next};
@@ -31,6 +32,10 @@ pub(crate) struct Tally {
     pub(crate) forwarded: usize,
     pub(crate) answered: usize,
     pub(crate) errors: usize,
+    /// Packets that came in fragments, and those that left in them.
+    pub(crate) in_fragments: usize,
+    pub(crate) out_fragments: usize,
+    pub(crate) too_big: usize,
     pub(crate) commits: usize,
     pub(crate) refused_configs: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination.
@@ -46,6 +51,9 @@ impl Tally {
         self.forwarded += other.forwarded;
         self.answered += other.answered;
         self.errors += other.errors;
+        self.in_fragments += other.in_fragments;
+        self.out_fragments += other.out_fragments;
+        self.too_big += other.too_big;
         self.commits += other.commits;
         self.refused_configs += other.refused_configs;
         self.sources += other.sources;
@@ -108,6 +116,8 @@ struct Sent {
     interface: String,
     destination: Mac,
     packet: Packet,
+    /// The longest IP packet it left in.
+    longest: usize,
 }
 
 /// What is known at this moment besides the configuration.
@@ -195,7 +205,7 @@ impl World {
                 let conversation = Conversation::open(random, &self.network, &self.conversations);
                 let next = conversation.start();
                 self.conversations.push(conversation);
-                self.send(self.conversations.len() - 1, &next)
+                self.send(random, self.conversations.len() - 1, &next)
             }
             35..=79 => {
                 // Mostly the youngest go on.
@@ -205,7 +215,7 @@ impl World {
                     _ => youngest + random.below(self.conversations.len() - youngest),
                 };
                 let next = self.conversations.get(at).and_then(|conversation| conversation.next(random));
-                next.map_or(Ok(()), |next| self.send(at, &next))
+                next.map_or(Ok(()), |next| self.send(random, at, &next))
             }
             80..=87 => {
                 let at = random.below(self.conversations.len());
@@ -213,7 +223,7 @@ impl World {
                 let Some((from_client, packet)) = conversation.error(random, &self.network) else { return Ok(()) };
                 self.tally.errors += 1;
                 let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
-                self.inject(&interface, station, &packet).map(|_| ())
+                self.inject(random, &interface, station, &packet).map(|_| ())
             }
             88..=96 => {
                 let seconds = *random.pick(&[1, 1, 2, 4, 5, 6, 7, 9, 11, 14, 16, 25, 31, 61, 91, 119, 125, 3601]);
@@ -237,9 +247,9 @@ impl World {
         Some((interface.clone(), [2, 0xdd, 0, 0, 0, 1]))
     }
 
-    fn send(&mut self, at: usize, next: &Next) -> Result<(), String> {
+    fn send(&mut self, random: &mut Random, at: usize, next: &Next) -> Result<(), String> {
         let Some((interface, station)) = self.side(at, next.from_client) else { return Ok(()) };
-        let out = self.inject(&interface, station, &next.packet)?;
+        let out = self.inject(random, &interface, station, &next.packet)?;
         if let Some((interface, seen)) = out {
             self.conversations[at].passed(next, &interface, &seen);
         }
@@ -268,13 +278,31 @@ impl World {
         if idle { Ok(()) } else { Err(format!("{:?} is due although it was just handled", self.engine.poll_timeout())) }
     }
 
-    /// One packet through both firewalls. What left, if it was forwarded.
-    fn inject(&mut self, interface: &str, station: Mac, packet: &Packet) -> Result<Option<(String, Packet)>, String> {
+    /// One packet through both firewalls, whole or in fragments. What left, if it was forwarded.
+    fn inject(
+        &mut self,
+        random: &mut Random,
+        interface: &str,
+        station: Mac,
+        packet: &Packet,
+    ) -> Result<Option<(String, Packet)>, String> {
         self.tally.packets += 1;
         self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
-        let expected = self.reference.packet(interface, station, packet);
         let id = self.tables.interface_id(interface).expect("a configured interface");
-        let mut bytes = frame(own_mac(id.index() + 1), station, packet);
+        let own = own_mac(id.index() + 1);
+        let mut frames = vec![frame(own, station, packet)];
+        if let Some((shape, fragments)) = cut(random, own, station, packet, self.tally.in_fragments as u16) {
+            self.tally.in_fragments += 1;
+            self.log.push(format!("            in {} fragments, {shape:?}", fragments.len()));
+            frames = fragments;
+            if shape == Shape::Incomplete {
+                return frames.into_iter().try_for_each(|bytes| self.swallow(id, bytes)).map(|()| None);
+            }
+        }
+        let mut bytes = frames.pop().expect("a frame");
+        let longest = frames.iter().map(Vec::len).fold(bytes.len(), usize::max) - 14;
+        frames.into_iter().try_for_each(|bytes| self.swallow(id, bytes))?;
+        let expected = self.reference.packet(interface, station, packet, longest);
         let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));
         let context = |text: String| format!("{text}\n  verdict {verdict:?}\n  expected {expected:?}");
         let first = if let Verdict::Transmit(port) = verdict { Some((port, bytes)) } else { None };
@@ -285,6 +313,18 @@ impl World {
             return if may { Ok(None) } else { Err(context("no other session is in the way".into())) };
         }
         self.judge(interface, station, packet, &expected, sent).map_err(context)
+    }
+
+    /// A fragment that does not complete its datagram.
+    fn swallow(&mut self, id: IfaceId, mut bytes: Vec<u8>) -> Result<(), String> {
+        let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));
+        let sent = self.drain(None)?.len();
+        let ended = matches!(verdict, Verdict::Consumed | Verdict::Drop(_));
+        if ended && sent == 0 {
+            Ok(())
+        } else {
+            Err(format!("a fragment alone came to {verdict:?}, {sent} frames left"))
+        }
     }
 
     /// All frames the engine has for the world, questions to neighbours answered.
@@ -309,7 +349,7 @@ impl World {
             }
         }
         while self.engine.poll_event().is_some() {}
-        frames.into_iter().map(|(port, bytes)| self.read(port, &bytes)).collect()
+        join(frames)?.into_iter().map(|(port, (bytes, longest))| self.read(port, &bytes, longest)).collect()
     }
 
     fn is_deserted(&mut self, port: Port, address: IpAddr) -> bool {
@@ -323,14 +363,14 @@ impl World {
         self.deserted.contains(&address)
     }
 
-    fn read(&self, port: Port, bytes: &[u8]) -> Result<Sent, String> {
+    fn read(&self, port: Port, bytes: &[u8], longest: usize) -> Result<Sent, String> {
         let Port::Data(id) = port else { return Err("a frame for the host".into()) };
         if bytes[6..12] != own_mac(id.index() + 1) {
             return Err("a frame with somebody else's source MAC".into());
         }
         let packet = Packet::read(&bytes[14..])?;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface: self.tables.interface_name(id).to_owned(), destination, packet })
+        Ok(Sent { interface: self.tables.interface_name(id).to_owned(), destination, packet, longest })
     }
 
     fn judge(
@@ -343,6 +383,7 @@ impl World {
     ) -> Result<Option<(String, Packet)>, String> {
         match expected {
             Expected::Drop(answer) => {
+                self.tally.too_big += usize::from(matches!(answer, Answer::TooBig(_)));
                 self.check_answer(interface, station, packet, *answer, &mut sent)?;
                 self.check_resets(sent)?;
                 Ok(None)
@@ -372,6 +413,10 @@ impl World {
                     };
                     right = right.with_tuple(&tuple);
                 }
+                self.tally.out_fragments += usize::from(out.longest < out.packet.bytes().len());
+                if out.longest > forward.longest {
+                    return Err(format!("left in packets of {} bytes", out.longest));
+                }
                 if out.packet != right {
                     return Err("forwarded, but as another packet".into());
                 }
@@ -400,12 +445,16 @@ impl World {
     ) -> Result<(), String> {
         let wanted = |body: &Body| match (answer, body) {
             (Answer::Reset, Body::Tcp { flags, .. }) => flags & RST != 0,
-            (Answer::Unreachable, Body::Error { kind, code, quoted }) => {
-                matches!((kind, code), (3, 13) | (1, 1)) && **quoted == *packet
+            (Answer::Unreachable, Body::Error { kind, code, quoted, .. }) => {
+                matches!((kind, code), (3, 13) | (1, 1)) && quoted.quotes(packet)
             }
-            (Answer::TimeExceeded, Body::Error { kind, code, quoted }) => {
+            (Answer::TimeExceeded, Body::Error { kind, code, quoted, .. }) => {
                 let kinds = if packet.source.is_ipv4() { (11, 0) } else { (3, 0) };
-                (*kind, *code) == kinds && **quoted == *packet
+                (*kind, *code) == kinds && quoted.quotes(packet)
+            }
+            (Answer::TooBig(mtu), Body::Error { kind, code, word, quoted }) => {
+                let kinds = if packet.source.is_ipv4() { (3, 4) } else { (2, 0) };
+                ((*kind, *code), *word) == (kinds, u32::from(mtu)) && quoted.quotes(packet)
             }
             _ => false,
         };

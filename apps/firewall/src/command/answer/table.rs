@@ -90,6 +90,17 @@ pub(super) fn render(answer: &Answer) -> String {
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
+        Answer::RuleHits(hits) => table(
+            &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
+            hits.rules
+                .iter()
+                .map(|one| {
+                    let times = [one.first_s, one.last_s, one.reset_s].map(time);
+                    [one.name.clone(), one.count.to_string()].into_iter().chain(times).collect()
+                })
+                .collect(),
+        ),
+        Answer::RuleHitsCleared(rules) => format!("rules that count from nothing again: {rules}\n"),
         Answer::Explained(explained) => {
             let mut text = table(
                 &["STAGE", "FINDING"],
@@ -204,6 +215,12 @@ fn ends(one: &Direction) -> String {
         if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
     };
     format!("{} -> {}", end(&one.source, one.source_port), end(&one.destination, one.destination_port))
+}
+
+/// Seconds of Unix time as a date; `-` for never.
+fn time(seconds: Option<i64>) -> String {
+    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%a %b %e %H:%M:%S %Y").to_string())
 }
 
 fn protocol(number: u8) -> String {

@@ -3,7 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, NatMatch, Session};
+use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session};
 
 pub(super) fn render(answer: &Answer) -> String {
     elements(answer).iter().map(write).collect()
@@ -128,6 +128,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
         Answer::NatMatch(found) => vec![nat(found)],
         Answer::Fib(fib) => fib_fields(fib),
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
+        Answer::RuleHits(hits) => vec![rule_hits(hits)],
+        Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
         Answer::Explained(explained) => {
             let steps = explained.steps.iter().map(|step| {
                 let fields =
@@ -213,6 +215,29 @@ fn detail(one: &Session) -> Vec<Element> {
         ("egress-interface", one.egress.clone()),
     ]));
     all
+}
+
+/// Times are seconds of Unix time, 0 for never.
+fn rule_hits(hits: &RuleHits) -> Element {
+    let named = |name: &str, children: Vec<Element>| {
+        let mut entry = Element::entry(name);
+        entry.children = children.into_iter().map(child).collect();
+        entry
+    };
+    let time = |seconds: Option<i64>| seconds.unwrap_or(0).to_string();
+    let rules = hits.rules.iter().map(|rule| {
+        let fields = leaves(&[
+            ("latest", "yes".to_owned()),
+            ("hit-count", rule.count.to_string()),
+            ("last-hit-timestamp", time(rule.last_s)),
+            ("last-reset-timestamp", time(rule.reset_s)),
+            ("first-hit-timestamp", time(rule.first_s)),
+        ]);
+        named(&rule.name, fields)
+    });
+    let base = named(hits.rule_base, vec![node("rules", rules.collect())]);
+    let vsys = named(hits.vsys, vec![node("rule-base", vec![base])]);
+    node("rule-hit-count", vec![node("vsys", vec![vsys])])
 }
 
 fn nat(found: &NatMatch) -> Element {

@@ -102,6 +102,11 @@ pub(crate) fn router_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option
     Some(&router.name)
 }
 
+/// The longest IP packet that fits an interface.
+pub(crate) fn mtu_of(config: &DeviceConfig, interface: &str) -> u16 {
+    config.interfaces.iter().find(|known| known.name == interface).and_then(|known| known.mtu_bytes).unwrap_or(1500)
+}
+
 /// Whether the interface answers this source's ping.
 pub(crate) fn answers_ping(config: &DeviceConfig, interface: &str, source: IpAddr) -> bool {
     let Some(interface) = config.interfaces.iter().find(|known| known.name == interface) else { return false };
