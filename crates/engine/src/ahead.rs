@@ -50,10 +50,11 @@ impl Engine {
         let mut seen = std::mem::take(&mut self.seen);
         for (start, burst) in (0..).step_by(BURST_MAX).zip(frames.chunks_mut(BURST_MAX)) {
             self.look_ahead(port, burst, &mut seen);
-            for (position, (frame, seen)) in burst.iter_mut().zip(seen.drain(..)).enumerate() {
-                let verdict = self.run_seen(port, frame, seen.parsed, seen.guess);
+            for (position, (frame, seen)) in burst.iter_mut().zip(&seen).enumerate() {
+                let verdict = self.run_seen(port, frame, &seen.parsed, seen.guess.as_ref());
                 done(start + position, frame, verdict);
             }
+            seen.clear();
         }
         self.seen = seen;
     }

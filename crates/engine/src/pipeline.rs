@@ -55,7 +55,7 @@ pub(crate) enum Place {
 impl Engine {
     pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
         let parsed = parse(frame.bytes, frame.meta);
-        self.run_seen(port, frame, parsed, None)
+        self.run_seen(port, frame, &parsed, None)
     }
 
     /// The same for a frame that was read ahead.
@@ -63,8 +63,8 @@ impl Engine {
         &mut self,
         port: Port,
         frame: &mut Frame<'_>,
-        parsed: Result<Parsed, Malformed>,
-        guess: Option<Guess>,
+        parsed: &Result<Parsed, Malformed>,
+        guess: Option<&Guess>,
     ) -> Verdict {
         // The fragments of a datagram were counted when they came in.
         let reassembled = frame.meta.fragment_bytes != 0;
@@ -72,16 +72,16 @@ impl Engine {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 self.counters.rx_packets += 1;
-                let reason = crate::ingress::malformed(malformed);
+                let reason = crate::ingress::malformed(*malformed);
                 self.counters.drop_packets(reason, 1);
                 return Verdict::Drop(reason);
             }
         };
-        let wire = match &parsed {
+        let wire = match parsed {
             Parsed::Ip(packet) => packet.wire(frame.meta),
             Parsed::Arp | Parsed::Other(_) => (1, 0),
         };
-        let verdict = self.stages(port, frame, &parsed, wire, guess).unwrap_or_else(|verdict| verdict);
+        let verdict = self.stages(port, frame, parsed, wire, guess).unwrap_or_else(|verdict| verdict);
         if let Verdict::Handoff(_) = verdict {
             // It is received where it is handled.
             self.counters.handoffs += 1;
@@ -102,7 +102,7 @@ impl Engine {
             }
             Verdict::Drop(reason) => {
                 self.counters.drop_packets(reason, wire.0);
-                self.log_drop(reason, port, &parsed, wire);
+                self.log_drop(reason, port, parsed, wire);
             }
             Verdict::Consumed => {
                 if let Some(whole) = self.reassembly.take_whole() {
@@ -120,7 +120,7 @@ impl Engine {
         frame: &mut Frame<'_>,
         parsed: &Parsed,
         wire: (u64, u64),
-        guess: Option<Guess>,
+        guess: Option<&Guess>,
     ) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
         if packet.fragment {
@@ -131,9 +131,9 @@ impl Engine {
         }
         if let Some(Guess { key, slot, direction }) = guess
             && key.router() == arrival.router
-            && self.is_still(slot, direction, &key)
+            && self.is_still(*slot, *direction, key)
         {
-            return self.established(slot, direction, &arrival, frame, packet, &key);
+            return self.established(*slot, *direction, &arrival, frame, packet, key);
         }
         let key = Key::of(packet, arrival.router);
         match self.lookup(&key) {
