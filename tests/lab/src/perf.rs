@@ -10,6 +10,13 @@ use crate::process::eventually;
 use crate::{Lab, Namespace, Process};
 
 const SECONDS: &str = "4";
+/// Sent for the processor time of a packet: slow enough that nothing is lost, fast enough to be seen.
+const FLOOD_PER_SECOND: u32 = 100_000;
+const FLOOD_SECONDS: u32 = 3;
+/// The interface of the second link, which goes from client to server without a forwarder.
+const DIRECT: &str = "10.10.3.2:7001";
+/// Linux tells processor time in this unit (`USER_HZ`).
+const TICK_NS: f64 = 1e7;
 
 /// Client, forwarder and server.
 #[derive(Debug)]
@@ -25,6 +32,8 @@ pub struct Row {
 /// Who forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarder {
+    /// The kernel, forwarding and nothing else.
+    Plain,
     /// The kernel with conntrack, masquerade and that many rules that do not match, tried one by one.
     Kernel {
         /// Rules before the one that accepts.
@@ -40,7 +49,14 @@ pub enum Forwarder {
 /// A forwarder in place; gone when dropped.
 #[derive(Debug)]
 pub struct Running {
-    _firewall: Option<Process>,
+    firewall: Option<Process>,
+}
+
+impl Running {
+    /// The firewall's process, if it is one.
+    pub fn firewall(&self) -> Option<&Process> {
+        self.firewall.as_ref()
+    }
 }
 
 impl Row {
@@ -53,9 +69,13 @@ impl Row {
         let (client, forwarder, server) = (lab.namespace("client")?, lab.namespace("fw")?, lab.namespace("server")?);
         lab.link((&client, "c0"), (&forwarder, "f0"))?;
         lab.link((&server, "s0"), (&forwarder, "f1"))?;
+        lab.link((&client, "c1"), (&server, "s1"))?;
         client.address("c0", "10.10.1.2/24")?;
         server.address("s0", "10.10.2.2/24")?;
+        client.address("c1", "10.10.3.1/24")?;
+        server.address("s1", "10.10.3.2/24")?;
         client.route("default via 10.10.1.1")?;
+        server.route("10.10.1.0/24 via 10.10.2.1")?;
         client.sh("sysctl -qw net.ipv4.ip_local_port_range='1024 65000' net.ipv4.tcp_tw_reuse=1")?;
         server.sh("sysctl -qw net.core.somaxconn=8192")?;
         let servers = vec![
@@ -63,6 +83,17 @@ impl Row {
             server.spawn(&["iperf3", "--server"], &[], &lab.dir().join("iperf3.log"))?,
         ];
         let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
+        let probe = probe_program()?;
+        let servers = [
+            servers,
+            vec![
+                server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?,
+                server.spawn(&[&probe, "sink", "0.0.0.0:7001"], &[], &lab.dir().join("sink.log"))?,
+            ],
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         Ok(Self { client, forwarder, server, _servers: servers, binary, lab })
     }
 
@@ -78,23 +109,31 @@ impl Row {
             host.sh("ip neighbour flush all")?;
         }
         let firewall = match forwarder {
+            Forwarder::Plain => {
+                self.plain()?;
+                None
+            }
             Forwarder::Kernel { rules } => {
-                self.kernel(rules)?;
+                self.plain()?;
+                self.filter(rules)?;
                 None
             }
             Forwarder::Bartizan { rules } => Some(self.bartizan(rules)?),
         };
-        eventually("packets pass", Duration::from_secs(20), || {
+        eventually("packets pass", Duration::from_secs(60), || {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
         })
         .with_context(|| firewall.as_ref().map(Process::output).unwrap_or_default())?;
-        Ok(Running { _firewall: firewall })
+        Ok(Running { firewall })
     }
 
-    fn kernel(&self, rules: usize) -> Result<()> {
+    fn plain(&self) -> Result<()> {
         self.forwarder.address("f0", "10.10.1.1/24")?;
         self.forwarder.address("f1", "10.10.2.1/24")?;
-        self.forwarder.forwarding()?;
+        self.forwarder.forwarding()
+    }
+
+    fn filter(&self, rules: usize) -> Result<()> {
         let linear: String = (0..rules)
             .map(|rule| {
                 format!("ip saddr 172.{}.{}.0/24 tcp dport {} drop\n", 16 + rule / 256 % 16, rule % 256, 1024 + rule)
@@ -132,6 +171,36 @@ impl Row {
         )
     }
 
+    /// The client.
+    pub fn client(&self) -> &Namespace {
+        &self.client
+    }
+
+    /// The host in the middle.
+    pub fn forwarder(&self) -> &Namespace {
+        &self.forwarder
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Namespace {
+        &self.server
+    }
+
+    /// A folder that goes with the lab.
+    pub fn dir(&self) -> &Path {
+        self.lab.dir()
+    }
+
+    /// Asks the firewall an operator's question.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn ask(&self, words: &[&str]) -> Result<String> {
+        let socket = self.lab.dir().join("state").join("control.sock");
+        let (binary, socket) = (self.binary.to_string_lossy(), socket.to_string_lossy());
+        self.forwarder.run(&[&[&*binary], words, &["--socket", &*socket]].concat())
+    }
+
     /// One TCP stream, Gbit/s.
     ///
     /// # Errors
@@ -163,10 +232,75 @@ impl Row {
             .with_context(|| format!("wrk reported {report}"))?;
         Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
     }
+
+    /// Median round-trip time of a small datagram in microseconds, the next one `pause_us` after the
+    /// answer to the last.
+    ///
+    /// # Errors
+    /// When answers are missing.
+    pub fn round_trip_us(&self, pause_us: u32) -> Result<f64> {
+        let count = if pause_us == 0 { "20000" } else { "500" };
+        let said = self.client.run(&[&probe_program()?, "ping", "10.10.2.2:7002", count, &pause_us.to_string()])?;
+        Ok(said.trim().parse()?)
+    }
+
+    /// Processor time the forwarder takes for a 64-byte packet of an open flow, in nanoseconds: what the
+    /// whole machine is busy with while packets pass, less the same for packets that pass no forwarder.
+    ///
+    /// # Errors
+    /// When packets are lost, or the machine was busy with something else.
+    pub fn processor_ns(&self) -> Result<f64> {
+        let through = self.busy_ns_per_packet("10.10.2.2:7001")?;
+        let direct = self.busy_ns_per_packet(DIRECT)?;
+        Ok(through - direct)
+    }
+
+    fn busy_ns_per_packet(&self, to: &str) -> Result<f64> {
+        let probe = probe_program()?;
+        let (rate, seconds) = (FLOOD_PER_SECOND.to_string(), FLOOD_SECONDS.to_string());
+        let before = self.datagrams_received()?;
+        let idle = busy_ticks()?;
+        std::thread::sleep(Duration::from_secs(1));
+        let start = busy_ticks()?;
+        self.client.run(&[&probe, "flood", to, &rate, &seconds])?;
+        let busy = (busy_ticks()? - start) - (start - idle) * f64::from(FLOOD_SECONDS);
+        let received = self.datagrams_received()? - before;
+        anyhow::ensure!(received > 10_000.0, "only {received} packets came through");
+        Ok(busy * TICK_NS / received)
+    }
+
+    fn datagrams_received(&self) -> Result<f64> {
+        let counters = self.server.run(&["cat", "/proc/net/snmp"])?;
+        let values = counters.lines().filter(|line| line.starts_with("Udp:")).nth(1).context("no Udp line")?;
+        Ok(values.split_whitespace().nth(1).context("no InDatagrams")?.parse()?)
+    }
 }
 
+/// What all processors did so far but idling and waiting.
+fn busy_ticks() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+    let line = stat.lines().next().context("an empty /proc/stat")?;
+    let fields: Vec<f64> = line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+    // user nice system idle iowait irq softirq steal; guests are in user.
+    Ok(fields.iter().take(8).sum::<f64>() - fields[3] - fields[4])
+}
+
+/// The program of `probe.rs`, which lies beside this one.
+///
+/// # Errors
+/// When it was not built.
+pub fn probe_program() -> Result<String> {
+    let own = std::env::current_exe().context("the path of this program")?;
+    let path = own.with_file_name("probe");
+    anyhow::ensure!(path.exists(), "`{}` is missing: build the whole package `bartizan-lab`", path.display());
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Ports that rules are about.
+const PORTS: usize = 60_000;
+
 fn configuration(rules: usize) -> String {
-    let services: String = (0..rules)
+    let services: String = (0..rules.min(PORTS))
         .map(|rule| {
             format!("<entry name=\"s{rule}\"><protocol><tcp><port>{}</port></tcp></protocol></entry>", 1024 + rule)
         })
@@ -183,7 +317,7 @@ fn configuration(rules: usize) -> String {
             rule(
                 &format!("r{number}"),
                 &format!("172.{}.{}.0/24", 16 + number / 256 % 16, number % 256),
-                &format!("s{number}"),
+                &format!("s{}", number % PORTS),
                 "drop",
             )
         })
