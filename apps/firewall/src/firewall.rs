@@ -8,7 +8,7 @@ use anyhow::Result;
 use bartizan_engine::verdict::Port;
 use bartizan_model::device::Validated;
 use bartizan_model::diagnostic::{Diagnostic, Origin};
-use bartizan_policy::compile::compile;
+use bartizan_policy::compile::recompile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use bartizan_policy::tables::Compiled;
@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load, reload};
 use crate::port::Losses;
 use crate::store::{Enforced, Store};
 use crate::worker::IoCounters;
@@ -94,9 +94,10 @@ impl Firewall {
         let mut compiler = self.compiler.lock().await;
         compiler.generation += 1;
         let Compiler { ids, facts, generation } = &mut *compiler;
+        let before = self.running().map(|running| Arc::clone(&running.compiled));
         // Compiling a large rule base takes a while; the threads of this runtime are few.
         let Loaded { config, compiled, mut warnings } =
-            tokio::task::block_in_place(|| load(&enforced.text, facts, ids, *generation))?;
+            tokio::task::block_in_place(|| reload(&enforced.text, facts, ids, before.as_deref(), *generation))?;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         let swap = received.elapsed();
@@ -129,7 +130,8 @@ impl Firewall {
         let Some(running) = self.running() else { return Ok(true) };
         compiler.generation += 1;
         let Compiler { ids, facts, generation } = &mut *compiler;
-        let compiled = tokio::task::block_in_place(|| compile(&running.config, facts, ids, *generation))?;
+        let compiled =
+            tokio::task::block_in_place(|| recompile(&running.config, facts, ids, &running.compiled, *generation))?;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         self.running.send_replace(Some(Arc::new(Running { compiled, ..(*running).clone() })));

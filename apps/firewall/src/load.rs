@@ -3,7 +3,7 @@
 use bartizan_model::device::{self, Validated};
 use bartizan_model::diagnostic::Diagnostic;
 use bartizan_model::xml;
-use bartizan_policy::compile::compile;
+use bartizan_policy::compile::{compile, recompile};
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use bartizan_policy::tables::Compiled;
@@ -24,10 +24,28 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with it, warnings included.
 pub fn load(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Result<Loaded, Vec<Diagnostic>> {
+    reload(text, facts, ids, None, generation)
+}
+
+/// As [`load`]; tables of the generation before stay in use where nothing changed.
+///
+/// # Errors
+/// As [`load`].
+pub fn reload(
+    text: &str,
+    facts: &Facts,
+    ids: &mut Ids,
+    previous: Option<&Compiled>,
+    generation: u64,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let root = xml::parse(text).map_err(|diagnostic| vec![diagnostic])?;
     let device::Report { config, diagnostics: mut warnings } = device::read(&root, device::Scope::Device);
     let Some(config) = config else { return Err(warnings) };
-    match compile(&config, facts, ids, generation) {
+    let compiled = match previous {
+        Some(previous) => recompile(&config, facts, ids, previous, generation),
+        None => compile(&config, facts, ids, generation),
+    };
+    match compiled {
         Ok(compiled) => {
             warnings.extend(compiled.warnings.iter().cloned());
             Ok(Loaded { config, compiled, warnings })

@@ -5,10 +5,11 @@
 //! out are guesses, which the stages check: a frame may end the session of the next one.
 
 use bartizan_packet::frame::Frame;
-use bartizan_packet::parse::{Malformed, Parsed, parse};
+use bartizan_packet::parse::{Malformed, Parsed};
 
 use crate::engine::Engine;
-use crate::key::{Key, LOCAL_ROUTER};
+use crate::key::{Key, LOCAL_REALM};
+use crate::pipeline::parse_behind;
 use crate::session::Direction;
 use crate::table::Slot;
 use crate::verdict::{Port, Time, Verdict};
@@ -61,18 +62,18 @@ impl Engine {
 
     /// Three passes: read and hash; touch the index; touch the sessions.
     fn look_ahead(&self, port: Port, burst: &[Frame<'_>], seen: &mut Vec<Seen>) {
-        let router = match port {
-            Port::Local => LOCAL_ROUTER,
-            Port::Data(iface) => self.links.get(iface.index()).and_then(|link| link.router).unwrap_or(LOCAL_ROUTER),
+        let realm = match port {
+            Port::Local => LOCAL_REALM,
+            Port::Data(iface) => self.links.get(iface.index()).and_then(|link| link.realm).unwrap_or(LOCAL_REALM),
         };
         for frame in burst {
-            let parsed = parse(frame.bytes, frame.meta);
+            let parsed = parse_behind(frame);
             seen.push(Seen { parsed, hash: None, guess: None });
         }
         let mut touched = 0;
         for one in seen.iter_mut() {
             let Ok(Parsed::Ip(packet)) = &one.parsed else { continue };
-            let key = Key::of(packet, router);
+            let key = Key::of(packet, realm);
             let hash = self.table.hash(&key);
             one.hash = Some(hash);
             one.guess = Some(Guess { key, slot: 0, direction: Direction::ClientToServer });

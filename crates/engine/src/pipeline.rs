@@ -3,7 +3,7 @@
 //! Each stage is a file of its name and either goes on or ends the frame with a verdict. The order below
 //! is the order of the code in this file.
 
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::parse::{Layer4, Malformed, Packet, Parsed, parse};
 
 use crate::ahead::Guess;
@@ -20,6 +20,7 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 /// through, `first` what only the first packet of a session does.
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
+    ("tunnel", "packet", "VXLAN and GENEVE for us: the packet inside goes on, by a side of its traffic object"),
     ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
     ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
@@ -45,6 +46,12 @@ pub(crate) fn drop<T>(reason: DropReason) -> Staged<T> {
     Err(Verdict::Drop(reason))
 }
 
+/// Reads the frame behind the headroom.
+pub(crate) fn parse_behind(frame: &Frame<'_>) -> Result<Parsed, Malformed> {
+    let bytes = frame.bytes.get(usize::from(frame.meta.headroom)..).unwrap_or_default();
+    parse(bytes, Meta { headroom: 0, ..frame.meta })
+}
+
 /// Where a flow's session is.
 pub(crate) enum Place {
     Here(Slot, Direction),
@@ -54,7 +61,7 @@ pub(crate) enum Place {
 
 impl Engine {
     pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
-        let parsed = parse(frame.bytes, frame.meta);
+        let parsed = parse_behind(frame);
         self.run_seen(port, frame, &parsed, None)
     }
 
@@ -66,8 +73,9 @@ impl Engine {
         parsed: &Result<Parsed, Malformed>,
         guess: Option<&Guess>,
     ) -> Verdict {
-        // The fragments of a datagram were counted when they came in.
-        let reassembled = frame.meta.fragment_bytes != 0;
+        let headroom = frame.meta.headroom;
+        let meta = Meta { headroom: 0, ..frame.meta };
+        let bytes = frame.bytes.get_mut(usize::from(headroom)..).unwrap_or_default();
         let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(malformed) => {
@@ -77,6 +85,33 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
+        if let Parsed::Ip(packet) = parsed
+            && let Some(encapsulation) = self.tunnel_packet(port, bytes, packet)
+        {
+            return self.run_tunnel(port, frame, packet, encapsulation);
+        }
+        let mut view = Frame { bytes, meta };
+        let verdict = self.run_parsed(port, &mut view, parsed, guess);
+        frame.meta = Meta { headroom, ..view.meta };
+        match (verdict, parsed) {
+            (Verdict::Transmit(side), Parsed::Ip(packet)) if self.is_tunnel(side) => {
+                let start = usize::from(headroom);
+                self.enter_tunnel(side, frame, start + packet.network, start + packet.end)
+            }
+            _ => verdict,
+        }
+    }
+
+    /// A frame without headroom, from the stages to the counters.
+    pub(crate) fn run_parsed(
+        &mut self,
+        port: Port,
+        frame: &mut Frame<'_>,
+        parsed: &Parsed,
+        guess: Option<&Guess>,
+    ) -> Verdict {
+        // The fragments of a datagram were counted when they came in.
+        let reassembled = frame.meta.fragment_bytes != 0;
         let wire = match parsed {
             Parsed::Ip(packet) => packet.wire(frame.meta),
             Parsed::Arp | Parsed::Other(_) => (1, 0),
@@ -94,8 +129,11 @@ impl Engine {
         match verdict {
             Verdict::Transmit(port) if frame.meta.fragment_bytes != 0 => {
                 self.send_fragments(port, frame.bytes, frame.meta);
+                self.tunnels.forget_way();
                 return Verdict::Consumed;
             }
+            // What goes into a tunnel is counted there.
+            Verdict::Transmit(port) if self.is_tunnel(port) => {}
             Verdict::Transmit(_) => {
                 self.counters.tx_packets += wire.0;
                 self.counters.tx_bytes += wire.1;
@@ -130,13 +168,13 @@ impl Engine {
             return self.icmp_error(&arrival, frame, packet);
         }
         if let Some(Guess { key, slot, direction }) = guess
-            && key.router() == arrival.router
+            && key.realm() == arrival.realm
             && self.is_still(*slot, *direction, key)
         {
             return self.established(*slot, *direction, &arrival, frame, packet, key);
         }
-        let key = Key::of(packet, arrival.router);
-        match self.lookup(&key) {
+        let key = Key::of(packet, arrival.realm);
+        match self.lookup_arrived(&key, &arrival) {
             Place::Here(slot, direction) => self.established(slot, direction, &arrival, frame, packet, &key),
             Place::Elsewhere(worker) => Ok(Verdict::Handoff(worker)),
             Place::Nowhere => self.open(&arrival, frame, packet, &key),
@@ -210,6 +248,9 @@ impl Engine {
             return verdict;
         }
         self.touch(slot, direction, arrival.wire);
+        if direction == Direction::ClientToServer && kind != Kind::Wire {
+            self.refresh_tunnel(slot);
+        }
         self.rewrite(slot, direction, frame, packet);
         self.forward(slot, direction, frame)
     }

@@ -16,3 +16,5 @@ mod lab;
 mod links;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/tunnels.rs"]
+mod tunnels;

@@ -18,5 +18,6 @@ pub mod geneve;
 pub mod ndp;
 pub mod parse;
 pub mod rewrite;
+pub mod segment;
 pub mod tunnel;
 pub mod vxlan;

@@ -1,6 +1,7 @@
 //! What does a decision cost as rules are added, beside a plain scan of the same rules?
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
+#![expect(clippy::print_stdout, reason = "memory is a figure of this bench, and divan measures only time")]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -8,17 +9,21 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
-use bartizan_policy::compile::compile;
+use bartizan_policy::compile::{compile, recompile};
 use bartizan_policy::decide::decide;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Flow, Ids};
 use divan::Bencher;
 
 fn main() {
+    for count in RULES {
+        let bytes = tables(&rules(*count)).rule_bytes();
+        println!("{count} rules: {bytes} bytes of rule tables, {} a rule", bytes / count);
+    }
     divan::main();
 }
 
-const RULES: &[usize] = &[1, 100, 1000, 5000];
+const RULES: &[usize] = &[1, 100, 1000, 5000, 50_000];
 
 /// Flows decided per iteration, so that neither caches nor branch predictors learn one flow by heart.
 const FLOWS: usize = 1024;
@@ -179,4 +184,16 @@ fn compile_rules(bencher: Bencher<'_, '_>, count: usize) {
     let config = config(&rules(count));
     let mut ids = Ids::default();
     bencher.bench_local(|| compile(black_box(&config), &Facts::default(), &mut ids, 1).unwrap());
+}
+
+/// The same after the source of one rule changed, with the tables of before at hand.
+#[divan::bench(args = RULES)]
+fn recompile_one_rule_changed(bencher: Bencher<'_, '_>, count: usize) {
+    let mut rules = rules(count);
+    let mut ids = Ids::default();
+    let before = compile(&config(&rules), &Facts::default(), &mut ids, 1).unwrap();
+    let rule = rules.get_mut(count / 2).unwrap();
+    rule.source = (0x0b00_0000, 0x0b00_00ff);
+    let config = config(&rules);
+    bencher.bench_local(|| recompile(black_box(&config), &Facts::default(), &mut ids, &before, 2).unwrap());
 }

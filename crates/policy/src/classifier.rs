@@ -2,7 +2,10 @@
 //!
 //! Every field of a flow is mapped to an equivalence class, the set of rows that accept it; the sets
 //! are intersected and the first common row wins. A rule is one row, or several when its services differ
-//! in their source ports.
+//! in their source ports. Each field has its own tables, which the next generation takes over when no row
+//! changed there.
+
+mod build;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,9 +13,10 @@ use std::sync::Arc;
 
 use bartizan_model::device::RuleKind;
 
-use crate::bits::{POOL_BYTES_MAX, Pool, PoolBuilder, set};
+use self::build::{Build, groups};
+use crate::bits::{Order, POOL_BYTES_MAX, Pool, PoolBuilder};
 use crate::ports::{PROTOCOLS, Ports};
-use crate::ranges::{AddressSet, Cuts, Key, Ranges};
+use crate::ranges::{AddressSet, Cuts};
 use crate::tables::ZoneId;
 
 /// What rows are matched against.
@@ -126,181 +130,185 @@ impl PortTable {
         let page = self.pages.get(high).and_then(|page| self.classes.get(usize::from(*page)));
         page.and_then(|page| page.get(low)).copied().unwrap_or(u32::MAX)
     }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.pages) + size_of_val(&*self.classes)
+    }
+}
+
+/// A field of few values: one class for each.
+#[derive(Clone, Debug, Default)]
+struct Listed {
+    pool: Pool,
+    classes: Vec<u32>,
+}
+
+impl Listed {
+    fn new(pool: PoolBuilder, classes: Vec<u32>, room: &mut Room) -> Option<Arc<Self>> {
+        let pool = room.take(pool.finish()?, size_of_val(&*classes))?;
+        Some(Arc::new(Self { pool, classes }))
+    }
+
+    fn class(&self, at: usize) -> Option<(&Pool, u32)> {
+        Some((&self.pool, *self.classes.get(at)?))
+    }
+
+    fn bytes(&self) -> usize {
+        self.pool.bytes() + size_of_val(&*self.classes)
+    }
+}
+
+/// A field of addresses of one family.
+#[derive(Clone, Debug)]
+struct Ranged<K> {
+    pool: Pool,
+    cuts: Cuts<K>,
+}
+
+/// A field of ports.
+#[derive(Clone, Debug, Default)]
+struct Ported {
+    pool: Pool,
+    table: PortTable,
+}
+
+impl Ported {
+    fn class(&self, port: u16) -> (&Pool, u32) {
+        (&self.pool, self.table.find(port))
+    }
+
+    fn bytes(&self) -> usize {
+        self.pool.bytes() + self.table.bytes()
+    }
+}
+
+/// Memory that is left for the tables of a rule base.
+struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    /// The pool, if there is room for it and for what goes with it.
+    fn take(&mut self, pool: Pool, beside: usize) -> Option<Pool> {
+        self.bytes = self.bytes.checked_sub(pool.bytes() + beside)?;
+        Some(pool)
+    }
 }
 
 /// The rows in the form that is searched.
 #[derive(Clone, Debug)]
 pub(crate) struct Classifier {
-    pool: Pool,
+    rows: Vec<Row>,
     zones: usize,
-    /// Class of (from, to), row by row; the last column is for flows without a destination zone.
-    zone_pairs: Vec<u32>,
-    sources: (Cuts<u32>, Cuts<u128>),
-    destinations: (Cuts<u32>, Cuts<u128>),
-    services: [PortTable; PROTOCOLS.len()],
-    source_ports: PortTable,
-    /// Rows that accept protocols without ports.
-    other_protocols: u32,
+    order: Arc<Order>,
+    from: Arc<Listed>,
+    /// The last class is for flows without a destination zone.
+    to: Arc<Listed>,
+    /// For flows inside a zone, between zones, and without a destination zone.
+    kinds: Arc<Listed>,
+    sources: (Arc<Ranged<u32>>, Arc<Ranged<u128>>),
+    destinations: (Arc<Ranged<u32>>, Arc<Ranged<u128>>),
+    services: [Arc<Ported>; PROTOCOLS.len()],
+    source_ports: Arc<Ported>,
+    /// Rows that accept protocols without ports: one class.
+    portless: Arc<Listed>,
+    bytes: usize,
 }
 
+/// How many fields a flow has.
+const FIELDS: usize = 7;
+
 impl Classifier {
-    /// Builds the table for zones with ids below `zones`; `None` when it would outgrow its bound.
-    pub(crate) fn new(rows: &[&Row], zones: usize) -> Option<Self> {
-        let mut pool = PoolBuilder::new(rows.len(), POOL_BYTES_MAX);
-        let zone_pairs = zone_pairs(rows, zones, &mut pool);
-        let sources = (
-            field(rows.iter().map(|row| Some(&row.source.v4)), &mut pool),
-            field(rows.iter().map(|row| Some(&row.source.v6)), &mut pool),
-        );
-        let destinations = (
-            field(rows.iter().map(|row| Some(&row.destination.v4)), &mut pool),
-            field(rows.iter().map(|row| Some(&row.destination.v6)), &mut pool),
-        );
-        let services = std::array::from_fn(|place| {
-            PortTable::new(&field(
-                rows.iter().map(|row| match &*row.ports {
+    /// Builds the table for zones with ids below `zones`, taking over from the generation before what is
+    /// still right; `None` when it would outgrow its bound.
+    pub(crate) fn new(rows: &[&Row], zones: usize, previous: Option<&Self>) -> Option<Self> {
+        let order = Order::new(&groups(rows));
+        let previous = previous.filter(|previous| previous.rows.len() == rows.len() && *previous.order == order);
+        let order = previous.map_or_else(|| Arc::new(order), |previous| Arc::clone(&previous.order));
+        let build = Build { rows, zones, order: &order, previous };
+        let mut room = Room { bytes: POOL_BYTES_MAX };
+        let room = &mut room;
+        let [tcp, udp, sctp] = std::array::from_fn(|place| {
+            build.ports(
+                room,
+                |table| &table.services[place],
+                |row| match &*row.ports {
                     Ports::Any => None,
                     Ports::Of { destination, .. } => destination.get(place),
-                }),
-                &mut pool,
-            ))
+                },
+            )
         });
-        let source_ports = PortTable::new(&field(
-            rows.iter().map(|row| match &*row.ports {
-                Ports::Any => None,
-                Ports::Of { source, .. } => Some(source),
-            }),
-            &mut pool,
-        ));
-        let mut portless = pool.blank();
-        rows.iter().enumerate().filter(|(_, row)| *row.ports == Ports::Any).for_each(|(at, _)| set(&mut portless, at));
-        let other_protocols = pool.intern(&portless);
         Some(Self {
-            pool: pool.finish()?,
+            from: build.from(room)?,
+            to: build.to(room)?,
+            kinds: build.kinds(room)?,
+            sources: (
+                build.addresses(room, |table| &table.sources.0, |row| &row.source.v4)?,
+                build.addresses(room, |table| &table.sources.1, |row| &row.source.v6)?,
+            ),
+            destinations: (
+                build.addresses(room, |table| &table.destinations.0, |row| &row.destination.v4)?,
+                build.addresses(room, |table| &table.destinations.1, |row| &row.destination.v6)?,
+            ),
+            services: [tcp?, udp?, sctp?],
+            source_ports: build.ports(
+                room,
+                |table| &table.source_ports,
+                |row| match &*row.ports {
+                    Ports::Any => None,
+                    Ports::Of { source, .. } => Some(source),
+                },
+            )?,
+            portless: build.portless(room)?,
+            bytes: POOL_BYTES_MAX - room.bytes,
+            rows: rows.iter().map(|row| (*row).clone()).collect(),
             zones,
-            zone_pairs,
-            sources,
-            destinations,
-            services,
-            source_ports,
-            other_protocols,
+            order,
         })
     }
 
     /// The first row that matches and that `accept` agrees to.
-    pub(crate) fn first(&self, query: &Query, accept: impl FnMut(usize) -> bool) -> Option<usize> {
-        let column = query.to.map_or(self.zones, ZoneId::index).min(self.zones);
-        let pair = self.zone_pairs.get(query.from.index() * (self.zones + 1) + column).copied()?;
+    pub(crate) fn first(&self, query: &Query, accept: impl Fn(usize) -> bool) -> Option<usize> {
+        let to = query.to.map_or(self.zones, ZoneId::index).min(self.zones);
+        let kind = match query.to {
+            Some(to) if to == query.from => 0,
+            Some(_) => 1,
+            None => 2,
+        };
         let service = match PROTOCOLS.iter().position(|(number, _)| *number == query.protocol) {
-            Some(place) => self.services.get(place)?.find(query.destination_port),
-            None => self.other_protocols,
+            Some(place) => self.services.get(place)?.class(query.destination_port),
+            None => self.portless.class(0)?,
         };
-        let classes = [
-            pair,
+        let (pool, class) = find(&self.destinations, query.destination);
+        let mut sets = [pool.set(class)?; FIELDS];
+        let mut count = 1;
+        for (pool, class) in [
             find(&self.sources, query.source),
-            find(&self.destinations, query.destination),
             service,
-            self.source_ports.find(query.source_port),
-        ];
-        self.pool.first(classes, accept)
-    }
-}
-
-fn find((v4, v6): &(Cuts<u32>, Cuts<u128>), ip: IpAddr) -> u32 {
-    match ip {
-        IpAddr::V4(ip) => v4.find(ip.to_bits()),
-        IpAddr::V6(ip) => v6.find(ip.to_bits()),
-    }
-}
-
-fn zone_pairs(rows: &[&Row], zones: usize, pool: &mut PoolBuilder) -> Vec<u32> {
-    let member = |zones: &Option<Arc<[ZoneId]>>, zone: Option<ZoneId>| match zones {
-        None => true,
-        Some(zones) => zone.is_some_and(|zone| zones.contains(&zone)),
-    };
-    let ids = || (0..zones).map(|zone| ZoneId(zone as u16));
-    let collect = |pool: &PoolBuilder, keep: &dyn Fn(&Row) -> bool| {
-        let mut words = pool.blank();
-        rows.iter().enumerate().filter(|(_, row)| keep(row)).for_each(|(at, _)| set(&mut words, at));
-        words
-    };
-    let intrazone = |row: &Row| row.kind == RuleKind::Intrazone;
-    let same = collect(pool, &|row| row.kind != RuleKind::Interzone);
-    let different = collect(pool, &|row| !intrazone(row));
-    let unknown = collect(pool, &|row| row.kind == RuleKind::Universal);
-    let from: Vec<_> = ids().map(|zone| collect(pool, &|row| member(&row.from, Some(zone)))).collect();
-    let to: Vec<_> = ids()
-        .map(Some)
-        .chain([None])
-        .map(|zone| collect(pool, &|row| intrazone(row) || member(&row.to, zone)))
-        .collect();
-    let mut pairs = Vec::with_capacity(zones * (zones + 1));
-    for (at, from) in from.iter().enumerate() {
-        for (column, to) in to.iter().enumerate() {
-            let kind = if column == at {
-                &same
-            } else if column == zones {
-                &unknown
-            } else {
-                &different
-            };
-            let words: Vec<u64> = from.iter().zip(to).zip(kind).map(|((from, to), kind)| from & to & kind).collect();
-            pairs.push(pool.intern(&words));
-        }
-    }
-    pairs
-}
-
-/// The rows that share a set, as words of a bit set.
-struct Toggle<'a, K> {
-    ranges: &'a Ranges<K>,
-    words: Vec<(usize, u64)>,
-}
-
-/// The classes of one field: for each row the keys it accepts, `None` for all. Rows that share their set
-/// are toggled together.
-fn field<'a, K: Key + 'a>(accepted: impl Iterator<Item = Option<&'a Ranges<K>>>, pool: &mut PoolBuilder) -> Cuts<K> {
-    let mut current = pool.blank();
-    let mut groups: HashMap<*const Ranges<K>, usize> = HashMap::new();
-    let mut toggles: Vec<Toggle<'_, K>> = Vec::new();
-    for (row, ranges) in accepted.enumerate() {
-        let Some(ranges) = ranges.filter(|ranges| !ranges.is_all()) else {
-            set(&mut current, row);
-            continue;
-        };
-        let group = *groups.entry(std::ptr::from_ref(ranges)).or_insert_with(|| {
-            toggles.push(Toggle { ranges, words: Vec::new() });
-            toggles.len() - 1
-        });
-        let (word, bit) = (row / crate::bits::WORD, 1 << (row % crate::bits::WORD));
-        let words = &mut toggles[group].words;
-        match words.last_mut() {
-            Some(last) if last.0 == word => last.1 |= bit,
-            _ => words.push((word, bit)),
-        }
-    }
-    let mut events: Vec<(K, usize)> = Vec::new();
-    for (group, toggle) in toggles.iter().enumerate() {
-        for (first, last) in toggle.ranges.as_slice() {
-            events.push((*first, group));
-            events.extend(last.after().map(|after| (after, group)));
-        }
-    }
-    events.sort_unstable();
-    let mut intervals: Vec<(K, u32)> = Vec::new();
-    let mut events = events.into_iter().peekable();
-    let mut start = Some(K::MIN);
-    while let Some(key) = start {
-        // Ranges of one set never touch, so that every event flips its rows.
-        while let Some((_, group)) = events.next_if(|(at, _)| *at == key) {
-            for (word, bits) in &toggles[group].words {
-                current[*word] ^= bits;
+            self.from.class(query.from.index())?,
+            self.to.class(to)?,
+            self.source_ports.class(query.source_port),
+            self.kinds.class(kind)?,
+        ] {
+            if !pool.is_every(class) {
+                *sets.get_mut(count)? = pool.set(class)?;
+                count += 1;
             }
         }
-        intervals.push((key, pool.intern(&current)));
-        start = events.peek().map(|(at, _)| *at);
+        self.order.first(sets.get(..count)?, accept)
     }
-    Cuts::new(intervals)
+
+    /// Memory of the tables.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn find(tables: &(Arc<Ranged<u32>>, Arc<Ranged<u128>>), ip: IpAddr) -> (&Pool, u32) {
+    match ip {
+        IpAddr::V4(ip) => (&tables.0.pool, tables.0.cuts.find(ip.to_bits())),
+        IpAddr::V6(ip) => (&tables.1.pool, tables.1.cuts.find(ip.to_bits())),
+    }
 }
 
 #[cfg(test)]

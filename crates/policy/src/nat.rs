@@ -127,7 +127,7 @@ impl NatTable {
             rows.extend(&rule.rows);
             row_rules.resize(rows.len(), at as u32);
         }
-        let classifier = Classifier::new(&rows, zones)?;
+        let classifier = Classifier::new(&rows, zones, None)?;
         Some(Self { rules, row_rules, classifier })
     }
 

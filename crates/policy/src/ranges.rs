@@ -13,19 +13,15 @@ use ipnet::IpNet;
 pub(crate) trait Key: Copy + Ord + Debug {
     const MIN: Self;
     const MAX: Self;
-    /// Tables of this key get an index over the top 16 bits once they are large.
-    const INDEXED: bool;
     fn after(self) -> Option<Self>;
     fn before(self) -> Option<Self>;
-    fn top16(self) -> u16;
 }
 
 macro_rules! key {
-    ($int:ty, $indexed:expr) => {
+    ($int:ty) => {
         impl Key for $int {
             const MIN: Self = <$int>::MIN;
             const MAX: Self = <$int>::MAX;
-            const INDEXED: bool = $indexed;
 
             fn after(self) -> Option<Self> {
                 self.checked_add(1)
@@ -34,18 +30,13 @@ macro_rules! key {
             fn before(self) -> Option<Self> {
                 self.checked_sub(1)
             }
-
-            fn top16(self) -> u16 {
-                (self >> (<$int>::BITS - 16)) as u16
-            }
         }
     };
 }
 
-key!(u16, false);
-key!(u32, true);
-// Real IPv6 tables share their top bits, so an index over them would not narrow anything.
-key!(u128, false);
+key!(u16);
+key!(u32);
+key!(u128);
 
 /// A key that is an IP address.
 pub(crate) trait Address: Key {
@@ -207,18 +198,20 @@ pub(crate) fn ends(network: IpNet) -> (IpAddr, IpAddr) {
     (network.network(), network.broadcast())
 }
 
-/// A total map from keys to numbers, constant on intervals.
+/// Keys looked at in one step of a search: one cache line of IPv4 addresses.
+const FANOUT: usize = 16;
+
+/// A total map from keys to numbers, constant on intervals. It is searched as a tree of [`FANOUT`] keys a
+/// node, so that a hundred thousand intervals take five steps, each on neighbouring keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Cuts<K> {
     /// First key of each interval; the first is `K::MIN`.
     starts: Vec<K>,
     values: Vec<u32>,
-    /// For each value of the key's top 16 bits, the first interval that starts there or later.
-    index: Option<Box<[u32]>>,
+    /// The levels of the tree from the root down: the last has the starts, each other one the first key of
+    /// each node of the next. The last node of a level is filled up with `K::MAX`.
+    levels: Vec<Vec<[K; FANOUT]>>,
 }
-
-/// Tables with fewer intervals are searched without an index: they fit a few cache lines.
-const INDEX_FROM: usize = 64;
 
 impl<K: Key> Cuts<K> {
     /// From the start of each interval in rising order; the first must start at `K::MIN`. Neighbours of
@@ -231,23 +224,27 @@ impl<K: Key> Cuts<K> {
                 values.push(value);
             }
         }
-        let index = (K::INDEXED && starts.len() >= INDEX_FROM).then(|| index_of(&starts));
-        Self { starts, values, index }
+        starts.shrink_to_fit();
+        values.shrink_to_fit();
+        let mut levels = vec![nodes(&starts)];
+        while let Some(lowest) = levels.last().filter(|nodes| nodes.len() > 1) {
+            let firsts: Vec<K> = lowest.iter().map(|node| node[0]).collect();
+            levels.push(nodes(&firsts));
+        }
+        levels.reverse();
+        Self { starts, values, levels }
     }
 
     /// The value of the interval that holds the key.
     pub(crate) fn find(&self, key: K) -> u32 {
-        let (low, high) = match &self.index {
-            None => (0, self.starts.len()),
-            Some(index) => {
-                let top = usize::from(key.top16());
-                let bound = |at: usize| index.get(at).map_or(self.starts.len(), |at| *at as usize);
-                (bound(top), bound(top + 1))
-            }
-        };
-        let starts = self.starts.get(low..high).unwrap_or_default();
-        let after = low + starts.partition_point(|start| *start <= key);
-        after.checked_sub(1).and_then(|at| self.values.get(at)).copied().unwrap_or(u32::MAX)
+        let mut at = 0;
+        for level in &self.levels {
+            // Filling counts only for `K::MAX`, whose interval is the last.
+            let Some(node) = level.get(at).or_else(|| level.last()) else { return u32::MAX };
+            let reached: usize = node.iter().map(|start| usize::from(*start <= key)).sum();
+            at = at.min(level.len() - 1) * FANOUT + reached.saturating_sub(1);
+        }
+        self.values.get(at).or_else(|| self.values.last()).copied().unwrap_or(u32::MAX)
     }
 
     /// First key and value of each interval.
@@ -259,18 +256,17 @@ impl<K: Key> Cuts<K> {
     pub(crate) fn starts(&self) -> &[K] {
         &self.starts
     }
+
+    /// Memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let levels: usize = self.levels.iter().map(|level| size_of_val(&**level)).sum();
+        levels + size_of_val(&*self.starts) + size_of_val(&*self.values)
+    }
 }
 
-fn index_of<K: Key>(starts: &[K]) -> Box<[u32]> {
-    let mut index = Vec::with_capacity(1 << 16);
-    let mut at = 0;
-    for top in 0..=u16::MAX {
-        while starts.get(at).is_some_and(|start| start.top16() < top) {
-            at += 1;
-        }
-        index.push(at as u32);
-    }
-    index.into()
+fn nodes<K: Key>(keys: &[K]) -> Vec<[K; FANOUT]> {
+    let node = |keys: &[K]| std::array::from_fn(|at| keys.get(at).copied().unwrap_or(K::MAX));
+    keys.chunks(FANOUT).map(node).collect()
 }
 
 /// Longest prefix match: of the ranges that hold a key, the innermost one's value; `none` elsewhere.

@@ -79,7 +79,7 @@ impl Zones<'_> {
 }
 
 /// Resolves the rule base. Errors go to `diagnostics` and leave the rule out; `None` when the tables would
-/// outgrow their bound.
+/// outgrow their bound. Tables of the generation before stay in use where no rule changed.
 pub(crate) fn compile<'a>(
     rules: &'a [SecurityRule],
     (intrazone, interzone): (&DefaultRule, &DefaultRule),
@@ -87,6 +87,7 @@ pub(crate) fn compile<'a>(
     objects: &mut Objects<'a>,
     names: &mut Names,
     diagnostics: &mut Vec<Diagnostic>,
+    previous: Option<&SecurityTable>,
 ) -> Option<SecurityTable> {
     let mut compiled = Vec::with_capacity(rules.len());
     for rule in rules {
@@ -108,11 +109,17 @@ pub(crate) fn compile<'a>(
         rows: Vec::new(),
         idle: None,
     };
-    let (intrazone, interzone) = (default(INTRAZONE_DEFAULT, intrazone), default(INTERZONE_DEFAULT, interzone));
-    table(compiled, intrazone, interzone, zones.names.len(), names.len())
+    let defaults = (default(INTRAZONE_DEFAULT, intrazone), default(INTERZONE_DEFAULT, interzone));
+    table(compiled, defaults, zones.names.len(), names.len(), previous)
 }
 
-fn table(rules: Vec<Rule>, intrazone: Rule, interzone: Rule, zones: usize, ids: usize) -> Option<SecurityTable> {
+fn table(
+    rules: Vec<Rule>,
+    (intrazone, interzone): (Rule, Rule),
+    zones: usize,
+    ids: usize,
+    previous: Option<&SecurityTable>,
+) -> Option<SecurityTable> {
     let (mut rows, mut row_rules) = (Vec::new(), Vec::new());
     let mut positions = vec![u32::MAX; ids];
     for (at, rule) in rules.iter().enumerate() {
@@ -124,7 +131,7 @@ fn table(rules: Vec<Rule>, intrazone: Rule, interzone: Rule, zones: usize, ids: 
             row_rules.resize(rows.len(), at as u32);
         }
     }
-    let classifier = Classifier::new(&rows, zones)?;
+    let classifier = Classifier::new(&rows, zones, previous.map(|previous| &previous.classifier))?;
     Some(SecurityTable { rules, intrazone, interzone, row_rules, classifier, positions })
 }
 
@@ -233,6 +240,11 @@ impl SecurityTable {
             Some(_) => &self.interzone,
         };
         Some(RuleInfo { position, verdict: Some(rule.verdict), origin: &rule.origin })
+    }
+
+    /// Memory of the look-up tables.
+    pub(crate) fn bytes(&self) -> usize {
+        self.classifier.bytes()
     }
 
     /// How many rules there are, default rules included.

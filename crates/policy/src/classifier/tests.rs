@@ -9,6 +9,7 @@ use bartizan_model::device::ServiceProtocol;
 
 use super::*;
 use crate::ports::PortTerm;
+use crate::ranges::Ranges;
 
 const ZONES: u16 = 4;
 
@@ -86,22 +87,95 @@ fn query() -> impl Strategy<Value = Query> {
     )
 }
 
+/// Every query has the first matching row of those that are accepted.
+fn check(classifier: &Classifier, rows: &[Row], queries: &[Query], from: usize) {
+    for query in queries {
+        let scan = rows.iter().enumerate().find(|(at, row)| *at >= from && row.misses(query).next().is_none());
+        assert_eq!(classifier.first(query, |row| row >= from), scan.map(|(at, _)| at), "{query:?}");
+    }
+}
+
+fn build(rows: &[Row], previous: Option<&Classifier>) -> Classifier {
+    Classifier::new(&rows.iter().collect::<Vec<_>>(), usize::from(ZONES), previous).unwrap()
+}
+
 proptest! {
     #[test]
     fn classifier_equals_a_scan(
         rules in prop::collection::vec(rule(), 0..150),
         queries in prop::collection::vec(query(), 1..40),
-        skip in 0usize..2,
+        from in 0usize..80,
     ) {
         let rows: Vec<Row> = rules.into_iter().flatten().collect();
-        let classifier = Classifier::new(&rows.iter().collect::<Vec<_>>(), usize::from(ZONES)).unwrap();
-        for query in queries {
-            let scan = rows.iter().enumerate().filter(|(_, row)| row.misses(&query).next().is_none()).map(|(at, _)| at).nth(skip);
-            let mut seen = 0;
-            let found = classifier.first(&query, |_| { seen += 1; seen > skip });
-            prop_assert_eq!(found, scan, "{:?}", query);
+        check(&build(&rows, None), &rows, &queries, from);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_large_rule_base_in_groups_equals_a_scan(
+        rules in prop::collection::vec(rule(), 1..60),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 2000),
+        queries in prop::collection::vec(query(), 1..40),
+        from in 0usize..2000,
+    ) {
+        // Rows that share their sets by the hundred, as rules share objects.
+        let rows: Vec<Row> = picks.iter().flat_map(|pick| pick.get(&rules).clone()).collect();
+        check(&build(&rows, None), &rows, &queries, from);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_taken_over_from_the_generation_before_is_right(
+        rules in prop::collection::vec(rule(), 1..40),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), rule(), 0u8..8), 1..6),
+        queries in prop::collection::vec(query(), 1..40),
+    ) {
+        let mut rows: Vec<Row> = rules.into_iter().flatten().collect();
+        prop_assume!(!rows.is_empty());
+        let mut classifier = build(&rows, None);
+        for (at, new, part) in changes {
+            let Some(new) = new.into_iter().next() else { continue };
+            let at = at.index(rows.len());
+            match part {
+                0 => rows[at] = new,
+                1 => rows[at].source = new.source,
+                2 => rows[at].destination = new.destination,
+                3 => rows[at].ports = new.ports,
+                4 => (rows[at].from, rows[at].to) = (new.from, new.to),
+                5 => rows[at].kind = new.kind,
+                6 => rows.insert(at, new),
+                _ => drop((rows.len() > 1).then(|| rows.remove(at))),
+            }
+            classifier = build(&rows, Some(&classifier));
+            check(&classifier, &rows, &queries, 0);
         }
     }
+}
+
+#[test]
+fn a_field_that_no_row_changed_in_is_taken_over() {
+    let row = |source: &str, port| Row {
+        from: None,
+        to: None,
+        kind: RuleKind::Universal,
+        source: Arc::new(AddressSet::of(&[(source.parse().unwrap(), source.parse().unwrap())])),
+        destination: Arc::new(AddressSet::all()),
+        ports: Arc::new(Ports::Of {
+            source: Ranges::all(),
+            destination: std::array::from_fn(|_| Ranges::new(vec![(port, port)])),
+        }),
+    };
+    let before = build(&[row("10.0.0.1", 80), row("10.0.0.2", 443)], None);
+    let after = build(&[row("10.0.0.1", 80), row("10.0.0.3", 443)], Some(&before));
+    assert!(!Arc::ptr_eq(&before.sources.0, &after.sources.0));
+    assert!(Arc::ptr_eq(&before.sources.1, &after.sources.1));
+    assert!(Arc::ptr_eq(&before.destinations.0, &after.destinations.0));
+    assert!(Arc::ptr_eq(&before.services[0], &after.services[0]));
+    assert!(Arc::ptr_eq(&before.from, &after.from));
+    assert!(after.bytes() > 0);
 }
 
 #[test]
@@ -124,7 +198,7 @@ fn services_of_one_rule_keep_their_own_source_ports() {
             ports: Arc::new(ports),
         })
         .collect();
-    let classifier = Classifier::new(&rows.iter().collect::<Vec<_>>(), 1).unwrap();
+    let classifier = build(&rows, None);
     let found = |source_port, destination_port| {
         let query = Query {
             from: ZoneId(0),
