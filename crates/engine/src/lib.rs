@@ -27,6 +27,7 @@ mod neighbor;
 mod outbox;
 mod path;
 pub mod pipeline;
+pub mod protection;
 mod reject;
 mod rematch;
 mod rewrite;
