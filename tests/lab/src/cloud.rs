@@ -268,7 +268,7 @@ pub fn run(balancer: Balancer) -> Result<()> {
                     send(&mut out, &sent);
                 }
             });
-            println!("dropped: `{name}` ended: {ended:?}");
+            say(&format!("dropped: `{name}` ended: {ended:?}"));
         });
     }
     for _ in 0..2 {
@@ -276,7 +276,7 @@ pub fn run(balancer: Balancer) -> Result<()> {
     }
     let mut appliance = open("appliance")?;
     let mut sides = [(Side::Consumer, open("consumer")?, CONSUMER_MAC), (Side::Service, open("service")?, SERVICE_MAC)];
-    println!("ready");
+    say("ready");
     each_frame(&mut appliance, |frame| {
         let back = lock(&balancer).take_back(frame);
         match back {
@@ -289,9 +289,15 @@ pub fn run(balancer: Balancer) -> Result<()> {
                     }
                 }
             }
-            Err(why) => println!("dropped: {why}"),
+            Err(why) => say(&format!("dropped: {why}")),
         }
     })
+}
+
+/// A line on standard output. Who cannot read it is not there any more.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn lock(balancer: &Mutex<Balancer>) -> std::sync::MutexGuard<'_, Balancer> {
