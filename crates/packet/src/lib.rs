@@ -5,7 +5,8 @@
 //!
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
 //! packets a firewall sends on its own account; [`fragment`] puts datagrams together and cuts them; [`arp`]
-//! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE.
+//! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE; [`segment`] does what a network
+//! card would have done.
 
 pub mod answer;
 pub mod arp;
@@ -18,5 +19,6 @@ pub mod geneve;
 pub mod ndp;
 pub mod parse;
 pub mod rewrite;
+pub mod segment;
 pub mod tunnel;
 pub mod vxlan;

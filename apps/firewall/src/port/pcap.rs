@@ -2,7 +2,8 @@
 //!
 //! Reads pcap (micro- and nanoseconds, either byte order) and pcapng, writes pcap with nanoseconds. The
 //! clock is the capture's: each frame carries its time. A capture that was cut off at a snap length is
-//! filled up with zeroes, so that lengths fit; nothing in the engine depends on payload.
+//! filled up with zeroes, so that lengths fit; nothing in the engine depends on payload. What is written
+//! is what a wire would carry: offloaded frames are cut, unfinished checksums finished.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, Write as _};
@@ -11,10 +12,11 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bartizan_packet::segment::{Segments, complete};
 use pcap_parser::traits::{PcapNGPacketBlock as _, PcapReaderIterator};
 use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, PcapNGReader};
 
-use super::virtio::HEADER_BYTES;
+use super::virtio::{HEADER_BYTES, decode};
 use super::{Batch, Losses, Receiver, Sender, Slot};
 
 /// First bytes of a pcapng file.
@@ -299,16 +301,35 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    fn frame(&mut self, frame: &[u8]) {
+        let (seconds, rest) = (self.at_ns / NANOSECONDS, self.at_ns % NANOSECONDS);
+        let length = frame.len() as u32;
+        self.put(&[seconds as u32, rest as u32, length, length]);
+        self.write(frame);
+    }
+}
+
 impl Sender for Recorder {
-    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>) -> usize {
-        for frame in frames {
-            let frame = frame.get(HEADER_BYTES..).unwrap_or_default();
-            let (seconds, rest) = (self.at_ns / NANOSECONDS, self.at_ns % NANOSECONDS);
-            let length = frame.len() as u32;
-            self.put(&[seconds as u32, rest as u32, length, length]);
-            self.write(frame);
+    fn send(&mut self, frames: &mut dyn Iterator<Item = &mut [u8]>) -> usize {
+        let mut refused = 0;
+        for bytes in frames {
+            let Some((header, frame)) = bytes.split_at_mut_checked(HEADER_BYTES) else { continue };
+            let Some(mut meta) = decode(header) else {
+                refused += 1;
+                continue;
+            };
+            if let Some(mut segments) = Segments::of(frame, meta) {
+                let mut buffer = [0; FRAME_BYTES_MAX];
+                while let Some(length) = segments.write(&mut buffer) {
+                    self.frame(&buffer[..length]);
+                }
+            } else {
+                complete(frame, &mut meta);
+                self.frame(frame);
+            }
         }
-        0
+        refused
     }
 }
 
@@ -375,8 +396,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut recorder = Recorder::create(file.path()).unwrap();
         recorder.set_time(7_250_000_001);
-        let frames = [[0; HEADER_BYTES].as_slice(), &[1, 2, 3]].concat();
-        assert_eq!(recorder.send(&mut std::iter::once(frames.as_slice())), 0);
+        let mut frame = [[0; HEADER_BYTES].as_slice(), &[1, 2, 3]].concat();
+        assert_eq!(recorder.send(&mut std::iter::once(frame.as_mut_slice())), 0);
         recorder.finish().unwrap();
         let record = Record { at_ns: 7_250_000_001, captured_bytes: 3, original_bytes: 3 };
         assert_eq!(read(&std::fs::read(file.path()).unwrap()).unwrap(), [(record, vec![1, 2, 3])]);
