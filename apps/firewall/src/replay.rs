@@ -24,6 +24,7 @@ use self::line::describe;
 pub use self::line::{DropSummary, Line, Sent, Summary};
 use self::link::{Neighbors, station};
 use crate::port::pcap::{Capture, Record, Recorder};
+use crate::port::virtio::HEADER_BYTES;
 use crate::port::{Batch, Receiver as _, Sender as _, Slot};
 use crate::settings::SESSIONS_DEFAULT;
 
@@ -252,7 +253,7 @@ impl<'a> Replay<'a> {
         loop {
             while self.engine.poll_event().is_some() {}
             let Some(transmit) = self.engine.poll_transmit() else { return sent };
-            let mut bytes = vec![0; crate::port::virtio::HEADER_BYTES];
+            let mut bytes = vec![0; HEADER_BYTES];
             bytes.extend_from_slice(&transmit.bytes);
             let answer = self.neighbors.answer(transmit.port, &transmit.bytes);
             let Some(slot) = Slot::new(&mut bytes) else { continue };
@@ -268,13 +269,13 @@ impl<'a> Replay<'a> {
     }
 
     /// Writes a frame to the file of its interface.
-    fn leave(&mut self, to: Port, sendable: &[u8], meta: Meta) -> Option<Sent> {
+    fn leave(&mut self, to: Port, sendable: &mut [u8], meta: Meta) -> Option<Sent> {
         let outlet = self.outlets.iter_mut().find(|outlet| outlet.port == to)?;
+        let packet = describe(sendable.get(HEADER_BYTES..).unwrap_or_default(), meta);
         if let Some(recorder) = &mut outlet.recorder {
             recorder.send(&mut std::iter::once(sendable));
         }
-        let frame = sendable.get(crate::port::virtio::HEADER_BYTES..).unwrap_or_default();
-        Some(Sent { interface: outlet.name.clone(), packet: describe(frame, meta) })
+        Some(Sent { interface: outlet.name.clone(), packet })
     }
 
     /// A TCP packet beyond the interface's MTU was captured before a network card would have cut it (or
