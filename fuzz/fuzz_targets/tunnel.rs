@@ -61,7 +61,7 @@ fn check(frame: &[u8], packet: &Packet, capsule: &Capsule) {
     assert_eq!((back.source, back.destination), (packet.destination, packet.source));
     assert_eq!(back.ports(), packet.ports());
     assert!(checksum_is_right(&turned, &back));
-    let prefix = Prefix::answering(frame, capsule);
+    let prefix = Prefix::answering(frame, capsule, true);
     assert!(prefix.answers(frame, capsule));
     let mut buffer = vec![0; 2048];
     let network = 1500;

@@ -193,7 +193,7 @@ mod tests {
 
     fn flow(source: &str, source_port: u16, destination: &str, destination_port: u16) -> FlowKey {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-        FlowKey { router: 0, source, destination, protocol: 6, source_port, destination_port }
+        FlowKey { realm: 0, source, destination, protocol: 6, source_port, destination_port }
     }
 
     fn line(kind: LogKind) -> SessionLog {

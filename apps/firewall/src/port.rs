@@ -103,30 +103,44 @@ impl Losses {
 #[derive(Debug)]
 pub struct Slot<'a> {
     bytes: &'a mut [u8],
+    /// Bytes in front of the offload header, free for the engine's headers.
+    room: usize,
 }
 
 impl<'a> Slot<'a> {
     /// A slot whose first bytes are the offload header; `None` when it is not even that long.
     pub fn new(bytes: &'a mut [u8]) -> Option<Self> {
-        (bytes.len() >= HEADER_BYTES).then_some(Self { bytes })
+        Self::with_room(bytes, 0)
+    }
+
+    /// A slot with `room` bytes in front of the offload header.
+    pub fn with_room(bytes: &'a mut [u8], room: usize) -> Option<Self> {
+        (bytes.len() >= room + HEADER_BYTES).then_some(Self { bytes, room })
     }
 
     /// The frame for the engine; `None` when the offload header is of an unknown kind.
     pub fn frame(&mut self) -> Option<Frame<'_>> {
-        let (header, bytes) = self.bytes.split_at_mut(HEADER_BYTES);
-        let meta = decode(header)?;
-        Some(Frame { bytes, meta })
+        let meta = decode(self.bytes.get(self.room..self.room + HEADER_BYTES)?)?;
+        // The offload header was read, so its place is room for the engine, too; what the first of its kind
+        // takes is written again by `into_sendable`.
+        let bytes = self.bytes.get_mut(HEADER_BYTES..)?;
+        Some(Frame { bytes, meta: Meta { headroom: self.room as u16, ..meta } })
     }
 
     /// Sets the offload state of a frame that did not come from a ring.
     pub fn set_meta(&mut self, meta: &Meta) {
-        encode(meta, &mut self.bytes[..HEADER_BYTES]);
+        encode(meta, &mut self.bytes[self.room..self.room + HEADER_BYTES]);
     }
 
     /// Writes the frame's offload state back in front of it and yields what a [`Sender`] wants.
     pub fn into_sendable(self, meta: &Meta) -> &'a mut [u8] {
-        encode(meta, &mut self.bytes[..HEADER_BYTES]);
-        self.bytes
+        let start = usize::from(meta.headroom);
+        let Self { bytes, room } = self;
+        // A frame that lost headers keeps what `encode` keeps; one that got some was never an offloaded one.
+        let kind = if start >= room { bytes[room + 1] } else { 0 };
+        bytes[start + 1] = kind;
+        encode(meta, &mut bytes[start..start + HEADER_BYTES]);
+        &mut bytes[start..]
     }
 }
 

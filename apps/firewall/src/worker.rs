@@ -294,7 +294,7 @@ impl Core {
 
     /// A frame that another worker received.
     fn handle_copy(&mut self, port: Port, meta: Meta, bytes: &mut [u8]) {
-        let Some(mut slot) = Slot::new(bytes) else { return };
+        let Some(mut slot) = Slot::with_room(bytes, usize::from(meta.headroom)) else { return };
         slot.set_meta(&meta);
         let Some(mut frame) = slot.frame() else { return };
         // A reassembled datagram; the offload header has no place for this.

@@ -86,7 +86,7 @@ fn frames(path: &Path) -> Vec<Vec<u8>> {
     while capture.peek().unwrap().is_some() {
         let mut batch = Batch::new();
         capture.receive(&mut batch);
-        frames.extend(batch.into_slots().map(|mut slot| slot.frame().unwrap().bytes.to_vec()));
+        frames.extend(batch.into_slots().map(|mut slot| slot.frame().unwrap().view().to_vec()));
         capture.release();
     }
     frames

@@ -69,6 +69,8 @@ counters! {
     steered = "steered",
     /// Flows that could not be steered because the table for it was full.
     steer_overflow = "steer-overflow",
+    /// Packets that an offloaded frame was cut into on its way into a tunnel.
+    tunnel_segments = "tunnel-segments",
     /// Fragments that came in.
     fragments_received = "fragments-received",
     /// Fragments that came twice.

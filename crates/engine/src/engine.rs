@@ -8,6 +8,7 @@ use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
 use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId};
+use bartizan_policy::tunnels::Way;
 
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
@@ -22,6 +23,7 @@ use crate::settings::Settings;
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
+use crate::tunnel::Tunnels;
 use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
 
 /// The address of the host behind [`Port::Local`].
@@ -43,6 +45,7 @@ pub struct Engine {
     pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
     pub(crate) steering: Steering,
+    pub(crate) tunnels: Tunnels,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
@@ -70,6 +73,12 @@ pub(crate) struct Link {
     pub(crate) configured: bool,
     pub(crate) zoned: bool,
     pub(crate) router: Option<u16>,
+    /// Within what addresses that come by it are unique: its router, or the traffic object it is a side of.
+    pub(crate) realm: Option<u16>,
+    /// It is a side of a traffic object.
+    pub(crate) tunnel: bool,
+    /// It is one whose packets are routed: their answers may come by other ports.
+    pub(crate) routed: bool,
     pub(crate) mtu_bytes: u16,
 }
 
@@ -91,6 +100,7 @@ impl Engine {
             reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
             steering: Steering::new(limits.steered, seed),
+            tunnels: Tunnels::new(limits.tunnel_sessions, limits.unmapped_tunnels),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             counters: Counters::default(),
@@ -227,11 +237,11 @@ impl Engine {
 
     /// The session that a packet of this port belongs to.
     pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
-        let router = match port {
-            Port::Data(iface) => self.links.get(iface.index())?.router?,
-            Port::Local => crate::key::LOCAL_ROUTER,
+        let realm = match port {
+            Port::Data(iface) => self.links.get(iface.index())?.realm?,
+            Port::Local => crate::key::LOCAL_REALM,
         };
-        let (slot, _) = self.table.find(&crate::key::Key::of(packet, router))?;
+        let (slot, _) = self.table.find(&crate::key::Key::of(packet, realm))?;
         Some(self.table.view(slot))
     }
 
@@ -294,6 +304,14 @@ impl Engine {
             link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
+            let tunnel = interface.and_then(|interface| interface.tunnel.as_ref());
+            link.realm = tunnel.map(|tunnel| tunnel.realm).or(link.router);
+            link.routed = tunnel.is_some_and(|tunnel| tunnel.way == Way::Routed);
+            if link.tunnel || tunnel.is_some() {
+                // No port is behind it: it is always up.
+                link.tunnel = tunnel.is_some();
+                link.mac = tunnel.map(|_| [2, 0x62, 0x7a, 0, (position >> 8) as u8, position as u8]);
+            }
         }
     }
 

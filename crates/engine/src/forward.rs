@@ -9,7 +9,7 @@ use bartizan_packet::arp::Arp;
 use bartizan_packet::ethernet::{self, Mac};
 use bartizan_packet::frame::Frame;
 use bartizan_packet::ndp;
-use bartizan_policy::tables::{Among, Route, RouterId};
+use bartizan_policy::tables::{Among, IfaceId, Route};
 
 use crate::engine::{Engine, LOCAL_HOST};
 use crate::neighbor::{Due, Found, NeighborRef, Waiting};
@@ -17,8 +17,11 @@ use crate::path::{NextHop, Path, PathRef};
 use crate::pipeline::{Staged, drop};
 use crate::session::{Direction, Kind};
 use crate::table::Slot;
+use crate::tunnel::set_kind;
 use crate::verdict::{DropReason, EndReason, Port, Verdict};
 
+/// The station of paths into tunnels, whose headers say where they go.
+const NOBODY: Mac = [0; 6];
 /// The engine's own address on the local link, to ask from.
 const LOCAL_SELF: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
@@ -31,7 +34,19 @@ impl Engine {
         let Some(&Path { port, next_hop, neighbor, .. }) = self.paths.get(reference) else {
             return drop(DropReason::NoRoute);
         };
+        if self.is_tunnel(port) {
+            if self.table[slot].kind != Kind::Wire && !self.choose_tunnel_of(slot) {
+                return drop(DropReason::TunnelTableFull);
+            }
+            if self.tunnels.is_inside() && self.table[slot].kind != Kind::Wire {
+                set_kind(frame.bytes);
+            }
+            return Ok(Verdict::Transmit(port));
+        }
         let Some(own_mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
+        if self.tunnels.is_inside() {
+            set_kind(frame.bytes);
+        }
         let station = match self.neighbors.mac(neighbor) {
             Some(station) => station,
             None => match next_hop {
@@ -88,12 +103,12 @@ impl Engine {
             source_port: flow.source_port,
             destination_port: flow.destination_port,
         };
-        let route = self.route(client.router(), server.flow().source, &among);
+        let route = self.way(self.table.record(slot).ingress, server.flow().source, &among);
         if let Route::Via { iface, next_hop, .. } = route
-            && self.links.get(iface.index()).and_then(|link| link.router) == Some(server.router())
+            && self.links.get(iface.index()).and_then(|link| link.realm) == Some(server.realm())
         {
             self.table.record_mut(slot).egress = iface;
-            return Ok((Port::Data(iface), NextHop::Address(next_hop)));
+            return Ok((Port::Data(iface), self.next_hop(iface, next_hop)));
         }
         self.end(slot, EndReason::ConfigurationChange);
         drop(DropReason::NoRoute)
@@ -106,15 +121,26 @@ impl Engine {
         let ingress = record.ingress;
         let client = self.table[slot].client();
         let port = Port::Data(ingress);
-        let next_hop = match self.route(client.router(), client.flow().source, &Among::Interface(ingress)) {
+        let next_hop = match self.way(ingress, client.flow().source, &Among::Interface(ingress)) {
+            _ if self.is_tunnel(port) => NextHop::Station(NOBODY),
             Route::Via { iface, next_hop, .. } if iface == ingress => NextHop::Address(next_hop),
             _ => NextHop::Station(record.client_mac),
         };
         Ok((port, next_hop))
     }
 
-    fn route(&self, router: u16, destination: IpAddr, among: &Among) -> Route {
-        self.tables.as_ref().map_or(Route::None, |tables| tables.route(RouterId(router), destination, among))
+    /// Where packets of a session that came by `ingress` go.
+    fn way(&self, ingress: IfaceId, destination: IpAddr, among: &Among) -> Route {
+        let found = self.tables.as_ref().and_then(|tables| {
+            let interface = tables.interface(ingress)?;
+            Some(tables.way(interface, interface.router?, destination, among))
+        });
+        found.unwrap_or(Route::None)
+    }
+
+    /// Whom a frame is sent to that leaves by an interface: nobody in particular, if that is a tunnel's.
+    pub(crate) fn next_hop(&self, egress: IfaceId, address: IpAddr) -> NextHop {
+        if self.is_tunnel(Port::Data(egress)) { NextHop::Station(NOBODY) } else { NextHop::Address(address) }
     }
 
     /// The neighbour with an address; one that nobody asked for is asked.

@@ -19,16 +19,20 @@ use crate::fragments::reassembly::{Id, Whole};
 use crate::ingress::Arrival;
 use crate::pipeline::{Staged, drop};
 use crate::steer::fragment_worker_for;
+use crate::tunnel::set_kind;
 use crate::verdict::{DropReason, Port, Verdict};
 
 impl Engine {
     /// Keeps a fragment until its datagram is whole; the reassembly then has it.
-    pub(crate) fn collect(&mut self, arrival: &Arrival, frame: &Frame<'_>, packet: &Packet) -> Staged<Verdict> {
+    pub(crate) fn collect(&mut self, arrival: &Arrival, frame: &mut Frame<'_>, packet: &Packet) -> Staged<Verdict> {
         let home = fragment_worker_for(packet.source, packet.destination, self.settings.workers);
         if home != self.settings.worker {
             return Ok(Verdict::Handoff(home));
         }
         self.counters.fragments_received += 1;
+        if self.tunnels.is_inside() {
+            set_kind(frame.bytes);
+        }
         // Fragments of fragments do not exist, nor do fragments whose checksum the NIC is to finish.
         if frame.meta.fragment_bytes != 0 || frame.meta.checksum != Checksum::Complete {
             return drop(DropReason::Malformed);
@@ -49,6 +53,13 @@ impl Engine {
         self.counters.datagrams_reassembled += 1;
         let meta = Meta { fragment_bytes: whole.fragment_bytes, ..Meta::default() };
         match self.run(port, &mut Frame { bytes: &mut whole.bytes, meta }) {
+            Verdict::Handoff(to) if self.tunnels.is_inside() => {
+                // The owner has to know the tunnel, too.
+                if let Some((port, bytes)) = self.tunnels.put_back(&whole.bytes) {
+                    self.outbox.hand_over(to, port, bytes, Meta::default(), &mut self.counters);
+                }
+                Verdict::Consumed
+            }
             Verdict::Handoff(to) => {
                 self.outbox.hand_over(to, port, whole.bytes, meta, &mut self.counters);
                 Verdict::Consumed
@@ -76,14 +87,23 @@ impl Engine {
         // Without its fragment headers an IPv6 datagram may fit.
         if packet.ip_bytes() <= limit {
             let whole = bytes.get(..packet.end).unwrap_or_default().to_vec();
-            self.outbox.transmit(port, whole, Meta::default(), &mut self.counters);
+            self.send_on(port, whole);
             return;
         }
         let identification = self.random() as u32;
         self.counters.datagrams_fragmented += 1;
         for fragment in fragment::cut(bytes, &packet, limit, identification) {
             self.counters.fragments_sent += 1;
-            self.outbox.transmit(port, fragment, Meta::default(), &mut self.counters);
+            self.send_on(port, fragment);
+        }
+    }
+
+    /// A packet on its way through: out by a port, or into the tunnel of the packet in hand.
+    fn send_on(&mut self, port: Port, bytes: Vec<u8>) {
+        if self.is_tunnel(port) {
+            self.pass_into_tunnel(port, &bytes);
+        } else {
+            self.outbox.transmit(port, bytes, Meta::default(), &mut self.counters);
         }
     }
 

@@ -31,7 +31,12 @@ impl Engine {
         }
         let session = &self.table[slot];
         let path = self.paths.get(session.sides[direction.index()].path);
-        let mtu_bytes = path.map_or(0, |path| self.mtu(path.port));
+        let mtu_bytes = match path {
+            Some(path) if self.is_tunnel(path.port) && session.kind == Kind::Wire => 0,
+            Some(path) if self.is_tunnel(path.port) => self.tunnel_mtu(slot),
+            Some(path) => self.mtu(path.port),
+            None => 0,
+        };
         if session.kind == Kind::Forward && packet.ttl <= 1 {
             self.report(arrival, frame.bytes, packet, Problem::TimeExceeded);
             return drop(DropReason::TtlExpired);
@@ -67,7 +72,8 @@ impl Engine {
         if !answer::may_report(packet) {
             return;
         }
-        let Some(from) = self.own_address(iface, packet.source) else { return };
+        let speaker = self.tunnels.lower().unwrap_or(iface);
+        let Some(from) = self.own_address(speaker, packet.source) else { return };
         if !self.answers.take(self.now, self.settings.limits.answers_per_second) {
             self.counters.rejections_suppressed += 1;
             return;

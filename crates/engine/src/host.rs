@@ -12,7 +12,7 @@ use bartizan_policy::tables::{IfaceId, Service};
 use crate::engine::{Engine, LOCAL_HOST};
 use crate::ingress::Arrival;
 use crate::install::{Exit, Plan};
-use crate::key::{Key, LOCAL_ROUTER};
+use crate::key::{Key, LOCAL_REALM};
 use crate::pipeline::{Staged, drop};
 use crate::session::Kind;
 use crate::table::Slot;
@@ -29,18 +29,18 @@ impl Engine {
                 tuple,
                 lease: None,
                 exit: Exit::Nowhere,
-                server_router: key.router(),
+                server_realm: key.realm(),
             });
         }
         let Some(port) = self.local_port(iface, key) else { return drop(DropReason::LocalService) };
-        let translation = self.token(LOCAL_HOST, port, LOCAL_ROUTER)?;
+        let translation = self.token(LOCAL_HOST, port, LOCAL_REALM)?;
         Ok(Plan {
             kind: Kind::LocalService,
             egress: iface,
             tuple: translation.tuple,
             lease: translation.lease,
             exit: Exit::Local,
-            server_router: LOCAL_ROUTER,
+            server_realm: LOCAL_REALM,
         })
     }
 
@@ -94,7 +94,10 @@ impl Engine {
             bartizan_packet::rewrite::finish_icmp(frame.bytes, packet);
             frame.meta.checksum = Checksum::Complete;
         }
-        ethernet::address(frame.bytes, arrival.station, mac);
+        // In a tunnel it is turned with the headers around it.
+        if !self.is_tunnel(arrival.port) {
+            ethernet::address(frame.bytes, arrival.station, mac);
+        }
         self.counters.echo_answers += 1;
         Ok(Verdict::Transmit(arrival.port))
     }

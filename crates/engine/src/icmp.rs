@@ -28,8 +28,8 @@ impl Engine {
         if quoted.source != packet.destination {
             return drop(DropReason::IcmpUnrelated);
         }
-        let key = Key::answering(&quoted, arrival.router);
-        let (slot, direction) = match self.lookup(&key) {
+        let key = Key::answering(&quoted, arrival.realm);
+        let (slot, direction) = match self.lookup_arrived(&key, arrival) {
             Place::Here(slot, direction) => (slot, direction),
             Place::Elsewhere(worker) => return Ok(Verdict::Handoff(worker)),
             Place::Nowhere => return drop(DropReason::IcmpUnrelated),
@@ -38,7 +38,7 @@ impl Engine {
             return drop(DropReason::IcmpUnrelated);
         }
         match self.table[slot].kind {
-            Kind::Forward | Kind::LocalService => {}
+            Kind::Forward | Kind::Wire | Kind::LocalService => {}
             Kind::LocalEcho => return drop(DropReason::IcmpUnrelated),
             Kind::Refused => return drop(DropReason::Policy),
         }

@@ -12,7 +12,7 @@ use bartizan_packet::parse::{ICMPV6, Layer4, Malformed, Packet, Parsed};
 use bartizan_policy::tables::IfaceId;
 
 use crate::engine::{Engine, LOCAL_HOST};
-use crate::key::LOCAL_ROUTER;
+use crate::key::LOCAL_REALM;
 use crate::pipeline::{Staged, drop};
 use crate::verdict::{DropReason, PeerMessage, Port, Verdict};
 
@@ -20,8 +20,10 @@ use crate::verdict::{DropReason, PeerMessage, Port, Verdict};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) port: Port,
-    /// Router of its interface; [`LOCAL_ROUTER`] on the local link.
+    /// Router of its interface; [`LOCAL_REALM`] on the local link.
     pub(crate) router: u16,
+    /// Within what its addresses are unique.
+    pub(crate) realm: u16,
     /// The station that sent it.
     pub(crate) station: Mac,
     /// Packets and IP bytes it is on a wire.
@@ -48,21 +50,23 @@ impl Engine {
         let Some(mac) = self.mac_of(port) else { return drop(DropReason::PortDown) };
         let destination = ethernet::destination(frame.bytes);
         let to_group = ethernet::is_group(destination);
-        if destination != mac && !to_group {
+        let inside = self.tunnels.is_inside();
+        if !inside && destination != mac && !to_group {
             return drop(DropReason::NotForUs);
         }
-        let router = match port {
-            Port::Local => LOCAL_ROUTER,
+        let (router, realm) = match port {
+            Port::Local => (LOCAL_REALM, LOCAL_REALM),
             Port::Data(iface) => {
                 let link = self.links.get(iface.index()).copied().unwrap_or_default();
                 if !link.configured || !link.zoned {
                     return drop(DropReason::NoZone);
                 }
-                let Some(router) = link.router else { return drop(DropReason::NoRouter) };
-                router
+                let (Some(router), Some(realm)) = (link.router, link.realm) else { return drop(DropReason::NoRouter) };
+                (router, realm)
             }
         };
         let packet = match parsed {
+            Parsed::Arp if inside => return Err(self.answer_arp_inside(port, mac, frame.bytes)),
             Parsed::Arp => return Err(self.handle_arp(port, mac, frame.bytes)),
             Parsed::Other(_) => return drop(DropReason::UnsupportedProtocol),
             Parsed::Ip(packet) => packet,
@@ -79,14 +83,24 @@ impl Engine {
         if is_group(packet.destination) {
             return drop(DropReason::Multicast);
         }
-        if to_group {
+        if to_group && !inside {
             return drop(DropReason::NotForUs);
         }
         if packet.source_routed {
             return drop(DropReason::SourceRoute);
         }
         let station = ethernet::source(frame.bytes);
-        Ok((Arrival { port, router, station, wire }, packet))
+        Ok((Arrival { port, router, realm, station, wire }, packet))
+    }
+
+    /// Behind a tunnel the firewall is the next station to everywhere.
+    fn answer_arp_inside(&mut self, port: Port, mac: Mac, frame: &[u8]) -> Verdict {
+        let Some(arp) = Arp::read(frame) else { return Verdict::Drop(DropReason::BadNeighborMessage) };
+        if arp.operation == Operation::Request && !arp.sender.is_unspecified() && arp.sender != arp.target {
+            self.counters.neighbor_answers += 1;
+            self.send(port, arp.reply(mac));
+        }
+        Verdict::Consumed
     }
 
     fn handle_arp(&mut self, port: Port, mac: Mac, frame: &[u8]) -> Verdict {
@@ -113,21 +127,23 @@ impl Engine {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         };
         let IpAddr::V6(asker) = packet.source else { return Verdict::Drop(DropReason::BadNeighborMessage) };
-        if self.answers_for(port, mac, packet.source) {
+        let inside = self.tunnels.is_inside();
+        if !inside && self.answers_for(port, mac, packet.source) {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         }
         match message {
             ndp::Message::Solicitation { target, mac: asker_mac } => {
-                if !self.answers_for(port, mac, IpAddr::V6(target)) {
+                if !inside && !self.answers_for(port, mac, IpAddr::V6(target)) {
                     return Verdict::Consumed;
                 }
-                if let Some(asker_mac) = asker_mac {
+                if let Some(asker_mac) = asker_mac.filter(|_| !inside) {
                     self.learn_and_tell(port, packet.source, asker_mac, false);
                 }
                 self.counters.neighbor_answers += 1;
                 let to = asker_mac.unwrap_or_else(|| ethernet::source(frame));
                 self.send(port, ndp::advertise(mac, to, asker, target));
             }
+            ndp::Message::Advertisement { .. } if inside => {}
             ndp::Message::Advertisement { target, mac: Some(target_mac), solicited } => {
                 let target = IpAddr::V6(target);
                 if self.answers_for(port, mac, target) || ethernet::is_group(target_mac) {
@@ -182,6 +198,9 @@ impl Engine {
     }
 
     pub(crate) fn send(&mut self, port: Port, bytes: Vec<u8>) {
+        if self.is_tunnel(port) {
+            return self.send_into_tunnel(port, None, &bytes);
+        }
         self.outbox.transmit(port, bytes, Meta::default(), &mut self.counters);
     }
 }

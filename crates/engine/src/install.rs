@@ -16,6 +16,7 @@ use crate::path::{NextHop, PathRef};
 use crate::pipeline::{Staged, drop};
 use crate::session::{Direction, Kind, Record, Session};
 use crate::table::Slot;
+use crate::tunnel::ReturnRef;
 use crate::verdict::{DropReason, EndReason, LogKind, Port, SessionState, Verdict};
 
 /// One in so many sessions may be a refused one; further refused flows are asked about packet by packet.
@@ -29,8 +30,8 @@ pub(crate) struct Plan {
     pub(crate) tuple: Tuple,
     pub(crate) lease: Option<Lease>,
     pub(crate) exit: Exit,
-    /// Router by which the server's packets come in.
-    pub(crate) server_router: u16,
+    /// Realm by which the server's packets come in.
+    pub(crate) server_realm: u16,
 }
 
 /// Where the client's packets leave.
@@ -50,6 +51,9 @@ impl Engine {
         if self.table.is_full() {
             return drop(DropReason::SessionTableFull);
         }
+        if self.tunnels.is_inside() && self.tunnels.is_full() {
+            return drop(DropReason::TunnelTableFull);
+        }
         match ruled.0.route {
             Route::Local { iface: owner } => {
                 // Destination NAT to an own address other than the packet's is not a local service.
@@ -59,17 +63,17 @@ impl Engine {
                 self.plan_local(owner, packet, key)
             }
             Route::Via { iface: egress, next_hop, .. } => {
-                let Some(router) = self.links.get(egress.index()).and_then(|link| link.router) else {
+                let Some(realm) = self.links.get(egress.index()).and_then(|link| link.realm) else {
                     return drop(DropReason::NoRoute);
                 };
-                let translation = self.translate(key, &ruled.0, router)?;
+                let translation = self.translate(key, &ruled.0, realm)?;
                 Ok(Plan {
-                    kind: Kind::Forward,
+                    kind: if self.is_tunnel(Port::Data(egress)) { Kind::Wire } else { Kind::Forward },
                     egress,
                     tuple: translation.tuple,
                     lease: translation.lease,
                     exit: Exit::Neighbor(next_hop),
-                    server_router: router,
+                    server_realm: realm,
                 })
             }
             // Decisions never carry these; a flow without a way is dropped all the same.
@@ -91,11 +95,15 @@ impl Engine {
     ) -> Slot {
         let (mut session, mut record) = self.new_session(arrival, iface, packet, key, ruled);
         session.kind = plan.kind;
-        session.set_server(reverse(plan.server_router, key.protocol(), &plan.tuple));
+        session.set_server(reverse(plan.server_realm, key.protocol(), &plan.tuple));
         record.egress = plan.egress;
         record.lease = plan.lease;
+        record.tunnel = self.tunnels.keep();
         session.sides[0].path = match plan.exit {
-            Exit::Neighbor(next_hop) => self.paths.take(Port::Data(plan.egress), NextHop::Address(next_hop)),
+            Exit::Neighbor(next_hop) => {
+                let next_hop = self.next_hop(plan.egress, next_hop);
+                self.paths.take(Port::Data(plan.egress), next_hop)
+            }
             Exit::Local => self.paths.take(Port::Local, NextHop::Address(LOCAL_HOST.into())),
             Exit::Nowhere => PathRef::NONE,
         };
@@ -144,6 +152,7 @@ impl Engine {
         let record = self.table.record(slot);
         let server = session.server();
         let (kind, lease, steered) = (session.kind, record.lease, record.steered);
+        let tunnel = record.tunnel;
         let reason = record.end.unwrap_or(reason);
         if kind != Kind::Refused && record.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
@@ -155,6 +164,7 @@ impl Engine {
             self.unsteer(&server);
         }
         self.refused -= usize::from(kind == Kind::Refused);
+        self.tunnels.give_back(tunnel);
         self.leave_path(slot, Direction::ClientToServer);
         self.leave_path(slot, Direction::ServerToClient);
         self.wheel.cancel(slot);
@@ -222,7 +232,7 @@ impl Engine {
             1 | 58 => timeouts.icmp,
             _ => timeouts.other,
         };
-        let server = reverse(key.router(), key.protocol(), &key.tuple());
+        let server = reverse(key.realm(), key.protocol(), &key.tuple());
         let session = Session::new(*key, server, self.generation, self.now, timeout);
         let record = Record {
             id: self.next_session_id(),
@@ -237,6 +247,7 @@ impl Engine {
             client_mac: arrival.station,
             lease: None,
             end: None,
+            tunnel: ReturnRef::NONE,
             steered: false,
         };
         (session, record)

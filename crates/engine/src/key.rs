@@ -11,8 +11,8 @@ use bartizan_packet::rewrite::Tuple;
 use crate::steer::worker_for;
 use crate::verdict::FlowKey;
 
-/// The router of flows on the link to the host's own TCP.
-pub(crate) const LOCAL_ROUTER: u16 = u16::MAX;
+/// The realm of flows on the link to the host's own TCP.
+pub(crate) const LOCAL_REALM: u16 = u16::MAX;
 
 const V6: u64 = 1 << 0;
 /// Echo requests and replies of the same identifier are different flows: two hosts may ping one another
@@ -22,7 +22,7 @@ const ECHO_REPLY: u64 = 1 << 1;
 /// A [`FlowKey`], packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// Router 16, source port 16, destination port 16, protocol 8, flags 8.
+    /// Realm 16, source port 16, destination port 16, protocol 8, flags 8.
     meta: u64,
     /// IPv4: both addresses in the first word. IPv6: source, destination.
     words: [u64; 4],
@@ -41,7 +41,7 @@ impl Hash for Key {
 
 impl Key {
     pub(crate) fn new(flow: &FlowKey, echo_reply: bool) -> Self {
-        let mut meta = u64::from(flow.router) << 48
+        let mut meta = u64::from(flow.realm) << 48
             | u64::from(flow.source_port) << 32
             | u64::from(flow.destination_port) << 16
             | u64::from(flow.protocol) << 8;
@@ -63,10 +63,10 @@ impl Key {
 
     /// The flow a packet belongs to.
     #[inline]
-    pub(crate) fn of(packet: &Packet, router: u16) -> Self {
+    pub(crate) fn of(packet: &Packet, realm: u16) -> Self {
         let (source_port, destination_port) = packet.ports();
         let flow = FlowKey {
-            router,
+            realm,
             source: packet.source,
             destination: packet.destination,
             protocol: packet.protocol,
@@ -77,12 +77,12 @@ impl Key {
     }
 
     /// The flow that answers the packet quoted in an ICMP error: the error travels with it.
-    pub(crate) fn answering(quoted: &Embedded, router: u16) -> Self {
+    pub(crate) fn answering(quoted: &Embedded, realm: u16) -> Self {
         let echo = matches!(quoted.protocol, 1 | 58);
         let (source_port, destination_port) =
             if echo { (quoted.source_port, 0) } else { (quoted.destination_port, quoted.source_port) };
         let flow = FlowKey {
-            router,
+            realm,
             source: quoted.destination,
             destination: quoted.source,
             protocol: quoted.protocol,
@@ -95,7 +95,7 @@ impl Key {
     pub(crate) fn flow(&self) -> FlowKey {
         let (source, destination) = self.addresses();
         FlowKey {
-            router: self.router(),
+            realm: self.realm(),
             source,
             destination,
             protocol: self.protocol(),
@@ -120,8 +120,14 @@ impl Key {
         answer(self.protocol(), &self.tuple())
     }
 
-    pub(crate) fn router(&self) -> u16 {
+    pub(crate) fn realm(&self) -> u16 {
         (self.meta >> 48) as u16
+    }
+
+    /// The same flow in another realm.
+    pub(crate) fn in_realm(mut self, realm: u16) -> Self {
+        self.meta = (self.meta & (u64::MAX >> 16)) | u64::from(realm) << 48;
+        self
     }
 
     pub(crate) fn protocol(&self) -> u8 {
@@ -152,9 +158,9 @@ fn v6_bits(address: IpAddr) -> u128 {
 }
 
 /// The flow that answers one with this tuple.
-pub(crate) fn reverse(router: u16, protocol: u8, tuple: &Tuple) -> Key {
+pub(crate) fn reverse(realm: u16, protocol: u8, tuple: &Tuple) -> Key {
     let Tuple { source, destination, source_port, destination_port } = answer(protocol, tuple);
-    let flow = FlowKey { router, source, destination, protocol, source_port, destination_port };
+    let flow = FlowKey { realm, source, destination, protocol, source_port, destination_port };
     Key::new(&flow, matches!(protocol, 1 | 58))
 }
 
@@ -173,7 +179,7 @@ mod tests {
 
     fn flow(source: &str, destination: &str, protocol: u8) -> FlowKey {
         FlowKey {
-            router: 3,
+            realm: 3,
             source: source.parse().unwrap(),
             destination: destination.parse().unwrap(),
             protocol,

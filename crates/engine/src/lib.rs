@@ -35,6 +35,7 @@ pub mod steer;
 mod table;
 mod tcp;
 mod timer;
+mod tunnel;
 pub mod verdict;
 
 pub use counters::Counters;

@@ -70,8 +70,8 @@ impl Engine {
             self.counters.drop_logs_suppressed += 1;
             return;
         }
-        let router = self.links.get(ingress.index()).and_then(|link| link.router).unwrap_or(0);
-        let key = Key::of(packet, router);
+        let realm = self.links.get(ingress.index()).and_then(|link| link.realm).unwrap_or(0);
+        let key = Key::of(packet, realm);
         let from = self.tables.as_ref().and_then(|tables| tables.interface(ingress)?.zone);
         let session = SessionView {
             id: 0,
@@ -97,5 +97,5 @@ impl Engine {
 }
 
 fn answer_of(packet: &Packet, key: &Key) -> crate::verdict::FlowKey {
-    reverse(key.router(), packet.protocol, &key.tuple()).flow()
+    reverse(key.realm(), packet.protocol, &key.tuple()).flow()
 }

@@ -1,9 +1,10 @@
 //! Which session does this packet belong to, and is it ours to handle?
 
 use crate::engine::Engine;
+use crate::ingress::Arrival;
 use crate::key::Key;
 use crate::pipeline::Place;
-use crate::verdict::{EndReason, FlowKey, PeerMessage};
+use crate::verdict::{EndReason, FlowKey, PeerMessage, Port};
 
 /// Messages per second that heal steering; where frames are spread without regard to the hash, each one
 /// handed over looks like a flow to heal.
@@ -20,6 +21,23 @@ impl Engine {
             self.end(slot, EndReason::AgedOut);
         }
         self.elsewhere(key).map_or(Place::Nowhere, Place::Elsewhere)
+    }
+
+    /// [`Self::lookup`] for a packet that arrived. A session that was routed out of a tunnel may be answered
+    /// by a host that is behind a tunnel itself: its packets are looked for among those of the router, too.
+    pub(crate) fn lookup_arrived(&mut self, key: &Key, arrival: &Arrival) -> Place {
+        let Port::Data(iface) = arrival.port else { return self.lookup(key) };
+        if !self.links.get(iface.index()).is_some_and(|link| link.routed) {
+            return self.lookup(key);
+        }
+        let routed = key.in_realm(arrival.router);
+        if !self.table.contains(key) && self.table.contains(&routed) {
+            return self.lookup(&routed);
+        }
+        match self.lookup(key) {
+            Place::Nowhere => self.lookup(&routed),
+            place => place,
+        }
     }
 
     /// The worker a flow without a session here belongs to, if it is not this one.

@@ -36,8 +36,8 @@ pub(crate) struct Translation {
 }
 
 impl Engine {
-    /// Translates a new flow by the rule's decision; replies will come in at `egress_router`.
-    pub(crate) fn translate(&mut self, key: &Key, forward: &Forward, egress_router: u16) -> Staged<Translation> {
+    /// Translates a new flow by the rule's decision; replies will come in at `egress_realm`.
+    pub(crate) fn translate(&mut self, key: &Key, forward: &Forward, egress_realm: u16) -> Staged<Translation> {
         let mut tuple = key.tuple();
         if let Some(destination) = &forward.destination_nat {
             tuple.destination = destination.address;
@@ -52,7 +52,7 @@ impl Engine {
             }
             Some(SourceNat::DynamicIpAndPort { pool }) if has_ports(protocol) => {
                 let start = self.sticky(key.tuple().source);
-                self.lease(tuple, protocol, egress_router, |try_| pool_address(pool, start, try_))?
+                self.lease(tuple, protocol, egress_realm, |try_| pool_address(pool, start, try_))?
             }
             // Without ports there is one flow per address: a second one collides.
             Some(SourceNat::DynamicIpAndPort { pool }) => {
@@ -67,7 +67,7 @@ impl Engine {
             translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
             return drop(DropReason::UnsupportedProtocol);
         }
-        let server = reverse(egress_router, protocol, &translation.tuple);
+        let server = reverse(egress_realm, protocol, &translation.tuple);
         if server == *key || self.is_taken(&server) {
             translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
             return drop(DropReason::NatCollision);
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// A source by which the host's own TCP sees one client and no other.
-    pub(crate) fn token(&mut self, destination: Ipv4Addr, port: u16, router: u16) -> Staged<Translation> {
+    pub(crate) fn token(&mut self, destination: Ipv4Addr, port: u16, realm: u16) -> Staged<Translation> {
         let tuple = Tuple {
             source: destination.into(),
             destination: destination.into(),
@@ -85,7 +85,7 @@ impl Engine {
         };
         let first = u32::from(self.settings.worker) * TOKEN_ADDRESSES;
         let start = self.random();
-        self.lease(tuple, bartizan_packet::parse::TCP, router, |try_| {
+        self.lease(tuple, bartizan_packet::parse::TCP, realm, |try_| {
             let offset = first + (start.wrapping_add(try_ as u64) % u64::from(TOKEN_ADDRESSES)) as u32;
             Some(IpAddr::V4(Ipv4Addr::from_bits(TOKENS + offset % TOKENS_SPAN)))
         })
@@ -107,7 +107,7 @@ impl Engine {
         &mut self,
         mut tuple: Tuple,
         protocol: u8,
-        router: u16,
+        realm: u16,
         address: impl Fn(usize) -> Option<IpAddr>,
     ) -> Staged<Translation> {
         let workers = self.settings.workers.max(1);
@@ -117,7 +117,7 @@ impl Engine {
         {
             tuple.source = lease.address;
             tuple.source_port = lease.port;
-            if !self.table.contains(&reverse(router, protocol, &tuple)) && self.pools.take_again(lease) {
+            if !self.table.contains(&reverse(realm, protocol, &tuple)) && self.pools.take_again(lease) {
                 return Ok(Translation { tuple, lease: Some(lease) });
             }
         }
@@ -127,7 +127,7 @@ impl Engine {
             let random = self.random();
             let table = &self.table;
             let fits = |port| {
-                let server = reverse(router, protocol, &Tuple { source_port: port, ..tuple });
+                let server = reverse(realm, protocol, &Tuple { source_port: port, ..tuple });
                 if table.contains(&server) {
                     Fit::Taken
                 } else if server.worker(workers) == worker {

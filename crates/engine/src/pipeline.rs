@@ -3,7 +3,7 @@
 //! Each stage is a file of its name and either goes on or ends the frame with a verdict. The order below
 //! is the order of the code in this file.
 
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::parse::{Layer4, Packet, Parsed, parse};
 
 use crate::engine::Engine;
@@ -19,6 +19,7 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 /// through, `first` what only the first packet of a session does.
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
+    ("tunnel", "packet", "VXLAN and GENEVE for us: the packet inside goes on, by a side of its traffic object"),
     ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
     ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
@@ -53,9 +54,10 @@ pub(crate) enum Place {
 
 impl Engine {
     pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
-        // The fragments of a datagram were counted when they came in.
-        let reassembled = frame.meta.fragment_bytes != 0;
-        let parsed = match parse(frame.bytes, frame.meta) {
+        let headroom = frame.meta.headroom;
+        let meta = Meta { headroom: 0, ..frame.meta };
+        let bytes = frame.bytes.get_mut(usize::from(headroom)..).unwrap_or_default();
+        let parsed = match parse(bytes, meta) {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 self.counters.rx_packets += 1;
@@ -64,11 +66,32 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
-        let wire = match &parsed {
+        if let Parsed::Ip(packet) = &parsed
+            && let Some(encapsulation) = self.tunnel_packet(port, bytes, packet)
+        {
+            return self.run_tunnel(port, frame, packet, encapsulation);
+        }
+        let mut view = Frame { bytes, meta };
+        let verdict = self.run_parsed(port, &mut view, &parsed);
+        frame.meta = Meta { headroom, ..view.meta };
+        match (verdict, &parsed) {
+            (Verdict::Transmit(side), Parsed::Ip(packet)) if self.is_tunnel(side) => {
+                let start = usize::from(headroom);
+                self.enter_tunnel(side, frame, start + packet.network, start + packet.end)
+            }
+            _ => verdict,
+        }
+    }
+
+    /// A frame without headroom, from the stages to the counters.
+    pub(crate) fn run_parsed(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed) -> Verdict {
+        // The fragments of a datagram were counted when they came in.
+        let reassembled = frame.meta.fragment_bytes != 0;
+        let wire = match parsed {
             Parsed::Ip(packet) => packet.wire(frame.meta),
             Parsed::Arp | Parsed::Other(_) => (1, 0),
         };
-        let verdict = self.stages(port, frame, &parsed, wire).unwrap_or_else(|verdict| verdict);
+        let verdict = self.stages(port, frame, parsed, wire).unwrap_or_else(|verdict| verdict);
         if let Verdict::Handoff(_) = verdict {
             // It is received where it is handled.
             self.counters.handoffs += 1;
@@ -81,15 +104,18 @@ impl Engine {
         match verdict {
             Verdict::Transmit(port) if frame.meta.fragment_bytes != 0 => {
                 self.send_fragments(port, frame.bytes, frame.meta);
+                self.tunnels.forget_way();
                 return Verdict::Consumed;
             }
+            // What goes into a tunnel is counted there.
+            Verdict::Transmit(port) if self.is_tunnel(port) => {}
             Verdict::Transmit(_) => {
                 self.counters.tx_packets += wire.0;
                 self.counters.tx_bytes += wire.1;
             }
             Verdict::Drop(reason) => {
                 self.counters.drop_packets(reason, wire.0);
-                self.log_drop(reason, port, &parsed, wire);
+                self.log_drop(reason, port, parsed, wire);
             }
             Verdict::Consumed => {
                 if let Some(whole) = self.reassembly.take_whole() {
@@ -109,8 +135,8 @@ impl Engine {
         if packet.layer4 == Layer4::IcmpError {
             return self.icmp_error(&arrival, frame, packet);
         }
-        let key = Key::of(packet, arrival.router);
-        match self.lookup(&key) {
+        let key = Key::of(packet, arrival.realm);
+        match self.lookup_arrived(&key, &arrival) {
             Place::Here(slot, direction) => self.established(slot, direction, &arrival, frame, packet, &key),
             Place::Elsewhere(worker) => Ok(Verdict::Handoff(worker)),
             Place::Nowhere => self.open(&arrival, frame, packet, &key),
@@ -184,6 +210,9 @@ impl Engine {
             return verdict;
         }
         self.touch(slot, direction, arrival.wire);
+        if direction == Direction::ClientToServer && kind != Kind::Wire {
+            self.refresh_tunnel(slot);
+        }
         self.rewrite(slot, direction, frame, packet);
         self.forward(slot, direction, frame)
     }

@@ -91,7 +91,12 @@ impl Engine {
         };
         if let Some(destination) = station {
             self.counters.rejections += 1;
-            self.send(port, reset.frame(Link { source: mac, destination }));
+            let bytes = reset.frame(Link { source: mac, destination });
+            if self.is_tunnel(port) {
+                self.send_into_tunnel(port, Some(slot), &bytes);
+            } else {
+                self.send(port, bytes);
+            }
         }
     }
 

@@ -74,7 +74,7 @@ impl Engine {
         };
         let refused = session.kind == Kind::Refused;
         let decision = match &self.tables {
-            Some(tables) if self.same_router(slot) => decide(tables, &flow),
+            Some(tables) if self.same_realm(slot) => decide(tables, &flow),
             _ => return self.gone(slot),
         };
         match decision {
@@ -104,7 +104,7 @@ impl Engine {
     fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
         let session = &self.table[slot];
         let survives = match session.kind {
-            Kind::Forward => {
+            Kind::Forward | Kind::Wire => {
                 matches!(forward.route, Route::Via { .. })
                     && match self.find_path(slot, Direction::ClientToServer) {
                         Ok(()) => self.zone_of_egress(slot) == Some(forward.to),
@@ -153,9 +153,9 @@ impl Engine {
         record.verdict = forward.verdict;
     }
 
-    fn same_router(&self, slot: Slot) -> bool {
-        let router = self.links.get(self.table.record(slot).ingress.index()).and_then(|link| link.router);
-        router == Some(self.table[slot].client().router())
+    fn same_realm(&self, slot: Slot) -> bool {
+        let realm = self.links.get(self.table.record(slot).ingress.index()).and_then(|link| link.realm);
+        realm == Some(self.table[slot].client().realm())
     }
 
     fn zone_of_egress(&self, slot: Slot) -> Option<bartizan_policy::tables::ZoneId> {

@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::nat::pool::Lease;
 use crate::path::PathRef;
 use crate::tcp::tracking::Tracking;
+use crate::tunnel::ReturnRef;
 use crate::verdict::{EndReason, SessionState, SessionView, Time};
 
 /// One of the two directions of a session.
@@ -42,6 +43,8 @@ impl Direction {
 pub(crate) enum Kind {
     /// At a host beyond an interface.
     Forward,
+    /// At a host beyond the tunnel they came out of: the firewall is a wire, no hop.
+    Wire,
     /// At the host's own TCP, by the local link.
     LocalService,
     /// Here: the engine answers echo requests itself.
@@ -54,7 +57,7 @@ impl Kind {
     /// Whether somebody beyond the firewall answers.
     pub(crate) fn has_server(self) -> bool {
         match self {
-            Self::Forward | Self::LocalService => true,
+            Self::Forward | Self::Wire | Self::LocalService => true,
             Self::LocalEcho | Self::Refused => false,
         }
     }
@@ -117,6 +120,8 @@ pub(crate) struct Record {
     pub(crate) lease: Option<Lease>,
     /// Why it will be over, when that is known before it ages out.
     pub(crate) end: Option<EndReason>,
+    /// The headers by which the client's packets come out of a tunnel.
+    pub(crate) tunnel: ReturnRef,
     /// Another worker was told that the server's packets belong here.
     pub(crate) steered: bool,
 }

@@ -128,6 +128,10 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Addresses of NAT pools with ports in use, per protocol.
     pub nat_addresses: usize,
+    /// Sessions of which the headers of their tunnel are remembered.
+    pub tunnel_sessions: usize,
+    /// Tunnels without a traffic object that are remembered.
+    pub unmapped_tunnels: usize,
     /// Log lines per second and drop reason for packets that no rule saw.
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
@@ -149,6 +153,8 @@ impl Default for Limits {
             fragments_per_datagram: 64,
             fragment_bytes: 4 << 20,
             nat_addresses: 4096,
+            tunnel_sessions: 262_144,
+            unmapped_tunnels: 64,
             drop_logs_per_second: 10,
             answers_per_second: 1000,
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bartizan_model::device::Action;
 use bartizan_packet::frame::Meta;
 use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
+use bartizan_policy::tunnels::Unmapped;
 
 /// Monotonic time in nanoseconds since a start the caller chose (not the wall clock).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,12 +99,13 @@ pub enum PeerMessage {
     },
 }
 
-/// One direction of a session on the wire, as the session table looks it up. Router-scoped, so that
-/// overlapping networks in two routers do not meet.
+/// One direction of a session on the wire, as the session table looks it up. Within a realm, so that
+/// overlapping networks in two routers, or behind two tunnels, do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
-    /// Router of the ingress interface; `u16::MAX` on the local link.
-    pub router: u16,
+    /// Router of the ingress interface, or from 0x8000 on the traffic object whose tunnel the packet came out
+    /// of; `u16::MAX` on the local link.
+    pub realm: u16,
     /// Source.
     pub source: IpAddr,
     /// Destination.
@@ -233,6 +235,30 @@ pub struct SessionView {
     pub received: (u64, u64),
 }
 
+/// Packets and bytes that went through a side of a traffic object, by the inner packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunnelTraffic {
+    /// Out of the tunnel.
+    pub received: (u64, u64),
+    /// Into the tunnel.
+    pub sent: (u64, u64),
+}
+
+/// A tunnel that no traffic object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmappedTunnel {
+    /// What it said of itself.
+    pub tunnel: Unmapped,
+    /// Who sent its last packet.
+    pub peer: IpAddr,
+    /// The interface it came by.
+    pub lower: IfaceId,
+    /// When its last packet came.
+    pub last: Time,
+    /// Packets so far.
+    pub packets: u64,
+}
+
 macro_rules! drop_reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
         /// Why a packet was dropped. Each has a counter of the same name and a row in
@@ -335,6 +361,16 @@ drop_reasons! {
     PortDown = "port-down",
     /// An ARP or NDP message that breaks its protocol.
     BadNeighborMessage = "bad-neighbor-message",
+    /// A tunnel packet whose VXLAN or GENEVE header or options cannot be read.
+    TunnelHeader = "tunnel-header",
+    /// A tunnel packet by an interface that its traffic object does not accept it by.
+    TunnelForeign = "tunnel-foreign",
+    /// The headers of another session's tunnel could not be remembered because the table for them is full.
+    TunnelTableFull = "tunnel-table-full",
+    /// VXLAN with a network identifier that no traffic object is for.
+    UnmappedVni = "unmapped-vni",
+    /// GENEVE of an endpoint or network that no traffic object is for.
+    UnmappedEndpoint = "unmapped-endpoint",
     /// An internal queue was full.
     QueueFull = "queue-full",
 }

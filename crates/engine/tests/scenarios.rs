@@ -14,3 +14,5 @@ mod lab;
 mod links;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/tunnels.rs"]
+mod tunnels;

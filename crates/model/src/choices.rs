@@ -20,6 +20,10 @@ pub const NEXT_HOP: &[&str] = &["ip-address", "ipv6-address", "next-vr", "next-l
 pub const ECMP_ALGORITHM: &[&str] = &["ip-modulo", "ip-hash", "weighted-round-robin", "balanced-round-robin"];
 /// Types of a zone.
 pub const ZONE: &[&str] = &["layer3", "layer2", "tap", "virtual-wire", "external", "tunnel"];
+/// Tunnels of a traffic object.
+pub const TRAFFIC_OBJECT: &[&str] = &["k8s-cluster", "vpc", "gcp-nsi", "azure-gwlb"];
+/// The router of a traffic object.
+pub const ANY_ROUTER: &[&str] = &["logical-router", "virtual-router"];
 /// Kinds of source translation.
 pub const SOURCE_TRANSLATION: &[&str] = &["dynamic-ip-and-port", "dynamic-ip", "static-ip"];
 /// Where a source pool gets its addresses.
@@ -54,6 +58,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("static-route/entry/nexthop", NEXT_HOP),
     ("ecmp/algorithm", ECMP_ALGORITHM),
     ("zone/entry/network", ZONE),
+    ("traffic-object/entry", TRAFFIC_OBJECT),
+    ("k8s-cluster/network", ANY_ROUTER),
+    ("vpc/network", ANY_ROUTER),
+    ("gcp-nsi/network", ANY_ROUTER),
+    ("azure-gwlb/network", ANY_ROUTER),
     ("source-translation", SOURCE_TRANSLATION),
     ("dynamic-ip-and-port", SOURCE_POOL),
     ("dynamic-ip/fallback", SOURCE_POOL),

@@ -25,6 +25,8 @@ codes! {
     DUPLICATE_MEMBER = "duplicate-member";
     /// A name is taken in this scope.
     DUPLICATE_NAME = "duplicate-name";
+    /// Two traffic objects are for one tunnel.
+    DUPLICATE_TUNNEL = "duplicate-tunnel";
     /// A group contains itself.
     GROUP_CYCLE = "group-cycle";
     /// A network is written with host bits, which are ignored.
@@ -77,6 +79,8 @@ codes! {
     ROUTE_WITHOUT_INTERFACE = "route-without-interface";
     /// A router forwards to itself.
     ROUTER_SELF = "router-self";
+    /// A traffic object accepts its tunnel in several zones.
+    TUNNEL_ANYWHERE = "tunnel-anywhere";
     /// An interface in two routers.
     TWO_ROUTERS = "two-routers";
     /// An interface in two zones.
@@ -126,6 +130,7 @@ mod tests {
         include_str!("device/router.rs"),
         include_str!("device/rules.rs"),
         include_str!("device/security.rs"),
+        include_str!("device/traffic_object.rs"),
         include_str!("device/zone.rs"),
         include_str!("render.rs"),
         include_str!("render/variables.rs"),

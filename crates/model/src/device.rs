@@ -17,6 +17,7 @@ mod rules;
 mod security;
 #[cfg(test)]
 mod tests;
+pub mod traffic_object;
 mod value;
 mod zone;
 
@@ -33,6 +34,7 @@ use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
 pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MonitorDestination, PathMonitor};
 pub use references::Names;
+pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
 
 /// Reads a firewall-shaped configuration, whose root is `<config>`.
@@ -62,6 +64,9 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     if let Some(network) = &network {
         router::read(&mut context, &mut config, network, &others);
         interface::check_shared_addresses(&mut context, &config);
+    }
+    if let Some(vsys) = &vsys {
+        traffic_object::read(&mut context, &mut config, vsys);
     }
 
     let local = vsys.and_then(|vsys| vsys.child("rulebase"));
@@ -144,6 +149,8 @@ pub struct DeviceConfig {
     pub zones: Vec<Zone>,
     /// Logical routers and virtual routers, one model.
     pub routers: Vec<Router>,
+    /// Traffic objects of vsys1.
+    pub traffic_objects: Vec<TrafficObject>,
     /// Address objects, nearest scope first; a name may appear again in a farther scope (shadowed).
     pub addresses: Vec<Address>,
     /// Address groups, nearest scope first.

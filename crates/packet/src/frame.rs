@@ -30,6 +30,10 @@ pub enum Segmentation {
     Udp,
 }
 
+/// Headroom that is enough for every tunnel: GENEVE over IPv6 with all options it may have, VXLAN inside of
+/// that, and both Ethernet headers, less the one that is there.
+pub const HEADROOM_BYTES: usize = 384;
+
 /// What travels beside the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
@@ -41,6 +45,9 @@ pub struct Meta {
     pub segment_bytes: u16,
     /// Length of all headers up to the payload, for segmentation, as the kernel gave it.
     pub header_bytes: u16,
+    /// Bytes of the buffer in front of the frame, free for headers to be put there. Whoever handles a frame
+    /// may move its start.
+    pub headroom: u16,
     /// The longest IP packet among the fragments that a datagram came in or is to leave in; 0 for what is
     /// whole.
     pub fragment_bytes: u16,
@@ -49,7 +56,7 @@ pub struct Meta {
 /// One Ethernet frame, borrowed from the backend's ring, rewritten in place.
 #[derive(Debug)]
 pub struct Frame<'a> {
-    /// The frame from its destination MAC on.
+    /// The buffer: [`Meta::headroom`] bytes, then the frame from its destination MAC on.
     pub bytes: &'a mut [u8],
     /// What the kernel knows about it.
     pub meta: Meta,
@@ -59,5 +66,10 @@ impl<'a> Frame<'a> {
     /// A plain frame.
     pub fn new(bytes: &'a mut [u8]) -> Self {
         Self { bytes, meta: Meta::default() }
+    }
+
+    /// The frame without the room in front of it.
+    pub fn view(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.meta.headroom)..).unwrap_or_default()
     }
 }

@@ -126,6 +126,18 @@ impl Capsule {
         [Some(self.first), self.nested].into_iter().flatten()
     }
 
+    /// The headers of a received frame, not turned, around another IP packet; `None` when it is too long.
+    pub fn around(&self, headers: &[u8], packet: &[u8]) -> Option<Vec<u8>> {
+        let mut bytes = headers.get(..self.inner_network())?.to_vec();
+        bytes.extend_from_slice(packet);
+        let end = Some(bytes.len()).filter(|end| *end <= usize::from(u16::MAX))?;
+        for layer in self.layers().rev() {
+            layer.set_lengths(&mut bytes, end);
+            layer.finish(&mut bytes, end);
+        }
+        Some(bytes)
+    }
+
     /// The outermost GENEVE header.
     ///
     /// # Errors
@@ -267,11 +279,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// The headers of a received frame, turned.
-    pub fn answering(frame: &[u8], capsule: &Capsule) -> Self {
+    /// The headers of a received frame, turned; the inner Ethernet addresses too, unless what follows only
+    /// passes.
+    pub fn answering(frame: &[u8], capsule: &Capsule, inner_addresses: bool) -> Self {
         let mut bytes = frame.get(..capsule.inner_network()).unwrap_or_default().to_vec();
         let end = bytes.len();
-        capsule.turn(&mut bytes, end, Turn { other: None, inner_addresses: true });
+        capsule.turn(&mut bytes, end, Turn { other: None, inner_addresses });
         for layer in capsule.layers().filter(|layer| layer.v4) {
             layer.make_atomic(&mut bytes);
         }
@@ -314,6 +327,22 @@ impl Prefix {
         let station = capsule.carries != Carries::Ethernet || alike(capsule.inner, capsule.inner + 6, 6);
         let nested = capsule.nested.is_none_or(|layer| alike(layer.header(), layer.header(), vxlan::HEADER_BYTES));
         ends.all(|same| same) && alike(capsule.first.header(), capsule.first.header(), options) && station && nested
+    }
+
+    /// A whole inner Ethernet frame behind the headers, as a frame of its own; `None` when the tunnel carries
+    /// no Ethernet.
+    pub fn around(&self, inner: &[u8]) -> Option<Vec<u8>> {
+        if self.capsule.carries != Carries::Ethernet {
+            return None;
+        }
+        let mut bytes = self.bytes.get(..self.capsule.inner)?.to_vec();
+        bytes.extend_from_slice(inner);
+        let end = bytes.len();
+        for layer in self.capsule.layers().rev() {
+            layer.set_lengths(&mut bytes, end);
+            layer.finish(&mut bytes, end);
+        }
+        Some(bytes)
     }
 
     /// Writes the headers in front of the IP packet at `network..end` of a buffer, for the tunnel it was made

@@ -222,7 +222,7 @@ proptest! {
             segment_bytes,
             checksum: Checksum::Partial { start, offset },
             header_bytes: 54,
-            fragment_bytes: 0,
+            ..Meta::default()
         };
         for meta in [plain, offloaded] {
             let _ = Arp::read(&bytes);

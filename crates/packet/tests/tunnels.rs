@@ -190,7 +190,7 @@ proptest! {
     fn another_packet_goes_back_behind_the_same_headers(sent in sent(), inner_v4: bool, length in 0_usize..300) {
         let frame = sent.frame();
         let capsule = open(&frame, sent.kind);
-        let prefix = Prefix::answering(&frame, &capsule);
+        let prefix = Prefix::answering(&frame, &capsule, true);
         prop_assert!(prefix.answers(&frame, &capsule));
         let answer = udp(INNER_LINK, family(inner_v4, 7), (1, 2), &vec![9; length], true);
         let mut buffer = vec![0xee; 400];
@@ -212,7 +212,7 @@ proptest! {
     fn a_changed_header_is_noticed(sent in sent(), at in any::<prop::sample::Index>()) {
         let frame = sent.frame();
         let capsule = open(&frame, sent.kind);
-        let prefix = Prefix::answering(&frame, &capsule);
+        let prefix = Prefix::answering(&frame, &capsule, true);
         let mut other = frame.clone();
         // Anything from the source port on, but lengths and checksums.
         let first = read(&frame).transport;
@@ -243,7 +243,7 @@ proptest! {
                 let _ = capsule.open_nested(&frame, &inside, Encapsulation::Vxlan);
             }
             let mut buffer = vec![0; 600];
-            let _ = Prefix::answering(&frame, &capsule).write(&mut buffer, 400, 600, None);
+            let _ = Prefix::answering(&frame, &capsule, true).write(&mut buffer, 400, 600, None);
         }
     }
 }

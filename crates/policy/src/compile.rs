@@ -12,8 +12,12 @@ use crate::names::{Ids, Names};
 use crate::objects::Objects;
 use crate::security::Zones;
 use crate::tables::{Compiled, IfaceId, Interface, RouterId, ZoneId};
-use crate::{nat, proxy, routing, security};
+use crate::{nat, proxy, routing, security, tunnels};
 
+/// Ids are 16 bits wide for what packets carry along.
+const IDS_MAX: usize = u16::MAX as usize;
+/// Realms of packets are routers or traffic objects.
+const ROUTERS_MAX: usize = tunnels::FIRST_REALM as usize;
 /// Largest IP packet when the configuration does not say.
 const MTU_DEFAULT_BYTES: u16 = 1500;
 
@@ -50,13 +54,33 @@ pub(crate) fn compile_device(
     previous: Option<&Compiled>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    intern("interfaces", &mut ids.interfaces, config.interfaces.iter().map(|entry| &entry.name), &mut diagnostics);
-    intern("zones", &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);
-    intern("routers", &mut ids.routers, config.routers.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern(
+        ("interfaces", IDS_MAX),
+        &mut ids.interfaces,
+        config.interfaces.iter().map(|entry| &entry.name),
+        &mut diagnostics,
+    );
+    intern(("zones", IDS_MAX), &mut ids.zones, config.zones.iter().map(|entry| &entry.name), &mut diagnostics);
+    intern(
+        ("routers", ROUTERS_MAX),
+        &mut ids.routers,
+        config.routers.iter().map(|entry| &entry.name),
+        &mut diagnostics,
+    );
+    let objects = &config.traffic_objects;
+    let sides: Vec<String> = objects.iter().flat_map(|object| tunnels::interface_names(&object.name)).collect();
+    intern(("interfaces", IDS_MAX), &mut ids.interfaces, sides.iter(), &mut diagnostics);
+    intern(
+        ("traffic objects", tunnels::OBJECTS_MAX),
+        &mut ids.traffic_objects,
+        objects.iter().map(|object| &object.name),
+        &mut diagnostics,
+    );
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
     let mut interfaces = interfaces(config, facts, ids);
+    let tunnels = tunnels::compile(config, ids, &mut interfaces);
     let known: HashSet<&str> = config.interfaces.iter().map(|entry| &*entry.name).collect();
     let interface_ids =
         |name: &str| ids.interfaces.position(name).filter(|_| known.contains(name)).map(|at| IfaceId(at as u16));
@@ -96,19 +120,28 @@ pub(crate) fn compile_device(
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Compiled { generation, interfaces, warnings: diagnostics, ids: Arc::new(ids.clone()), routers, nat, security })
+    Ok(Compiled {
+        generation,
+        interfaces,
+        warnings: diagnostics,
+        ids: Arc::new(ids.clone()),
+        tunnels,
+        routers,
+        nat,
+        security,
+    })
 }
 
-/// Gives ids to names; they are 16 bits wide for what packets carry along.
+/// Gives ids to names.
 fn intern<'a>(
-    kind: &str,
+    (kind, max): (&str, usize),
     names: &mut Names,
     configured: impl Iterator<Item = &'a String>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     for name in configured {
-        if names.intern(name) >= usize::from(u16::MAX) {
-            let message = format!("more than {} different {kind} were configured since the firewall started", u16::MAX);
+        if names.intern(name) >= max {
+            let message = format!("more than {max} different {kind} were configured since the firewall started");
             let error = Diagnostic::error(codes::TOO_MANY_NAMES, Origin::default(), message);
             diagnostics.push(error.with_help("restart the firewall to forget names that are gone"));
             return;
@@ -143,6 +176,7 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
             ping: profile.is_some_and(|profile| profile.ping),
             http: profile.is_some_and(|profile| profile.http),
             https: profile.is_some_and(|profile| profile.https),
+            tunnel: None,
             permitted: profile.map(|profile| profile.permitted.clone()).unwrap_or_default(),
             proxy: Vec::new(),
         };

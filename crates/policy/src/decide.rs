@@ -69,7 +69,7 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     trace.ingress(from, router);
 
     let among = Among::of(flow);
-    let original = tables.route(router, flow.destination, &among);
+    let original = tables.way(ingress, router, flow.destination, &among);
     let egress = interface_of(original);
     let original_zone = zone_of(tables, egress);
     trace.original_route(router, flow.destination, original, original_zone);
@@ -89,7 +89,7 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     let destination_nat = translated.as_ref().and_then(|translated| translated.destination);
     let route = match destination_nat {
         Some(nat) if nat.address != flow.destination => {
-            let route = tables.route(router, nat.address, &among);
+            let route = tables.way(ingress, router, nat.address, &among);
             trace.route(router, nat.address, route);
             route
         }

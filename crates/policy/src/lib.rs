@@ -11,6 +11,7 @@ pub mod explain;
 pub mod facts;
 pub mod names;
 pub mod tables;
+pub mod tunnels;
 
 mod bits;
 mod classifier;

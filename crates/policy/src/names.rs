@@ -56,6 +56,8 @@ pub struct Ids {
     pub rules: Names,
     /// NAT rules.
     pub nat_rules: Names,
+    /// Traffic objects.
+    pub traffic_objects: Names,
 }
 
 #[cfg(test)]

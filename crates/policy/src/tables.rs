@@ -15,6 +15,7 @@ pub use crate::names::{Ids, Names};
 use crate::nat::NatTable;
 use crate::routing::{Hop, Routers, Source, State};
 use crate::security::SecurityTable;
+use crate::tunnels::{Tunnel, Tunnels};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
@@ -55,12 +56,14 @@ pub struct Flow {
 }
 
 /// An interface that exists in this generation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Interface {
     /// `ethernet1/1`, `loopback.1`.
     pub name: Arc<str>,
-    /// Holds addresses only.
+    /// No port: it holds addresses only, or is a side of a traffic object.
     pub loopback: bool,
+    /// The traffic object it is a side of.
+    pub tunnel: Option<Tunnel>,
     /// Its zone; packets of an interface without one are dropped.
     pub zone: Option<ZoneId>,
     /// Its router; packets of an interface without one are dropped.
@@ -325,6 +328,7 @@ pub struct Compiled {
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
     pub(crate) ids: Arc<Ids>,
+    pub(crate) tunnels: Tunnels,
     pub(crate) routers: Routers,
     pub(crate) nat: NatTable,
     pub(crate) security: SecurityTable,
@@ -434,6 +438,11 @@ impl Compiled {
     /// Where a packet for this address goes from this router.
     pub fn route(&self, router: RouterId, destination: IpAddr, among: &Among) -> Route {
         self.routers.route(router, destination, among)
+    }
+
+    /// Where a packet that came by `ingress` goes: by the router's table, or back into its tunnel.
+    pub fn way(&self, ingress: &Interface, router: RouterId, destination: IpAddr, among: &Among) -> Route {
+        crate::tunnels::way(ingress, router, destination, || self.route(router, destination, among))
     }
 
     /// Every route of every router, those that are not in force included.

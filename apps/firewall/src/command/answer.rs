@@ -35,6 +35,8 @@ pub enum Answer {
     Interfaces(Vec<Interface>),
     /// `show arp`
     Neighbors(Vec<Neighbor>),
+    /// `show traffic-objects`
+    TrafficObjects(TrafficObjects),
     /// `show config running`
     Configuration(Configuration),
     /// `show system info`
@@ -224,6 +226,53 @@ pub struct Neighbor {
     pub mac: String,
     /// `complete`, `incomplete`.
     pub status: &'static str,
+}
+
+/// Traffic objects, and tunnels that belong to none.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrafficObjects {
+    /// Those of the configuration.
+    pub objects: Vec<TrafficObject>,
+    /// Tunnels lately seen that none of them is for.
+    pub unmapped: Vec<UnmappedRow>,
+}
+
+/// A traffic object; packets and bytes by what was inside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrafficObject {
+    /// Name.
+    pub name: String,
+    /// Which tunnel it is for.
+    pub tunnel: String,
+    /// Zone of what comes out of the tunnel.
+    pub zone_ingress: String,
+    /// Zone of what goes into it.
+    pub zone_egress: String,
+    /// Router.
+    pub router: String,
+    /// Packets out of the tunnel.
+    pub received_packets: u64,
+    /// Bytes out of the tunnel.
+    pub received_bytes: u64,
+    /// Packets into the tunnel.
+    pub sent_packets: u64,
+    /// Bytes into the tunnel.
+    pub sent_bytes: u64,
+}
+
+/// A tunnel that no traffic object is for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnmappedRow {
+    /// What it says of itself.
+    pub tunnel: String,
+    /// Interface it came by.
+    pub interface: String,
+    /// Who sent its last packet.
+    pub peer: String,
+    /// Packets so far.
+    pub packets: u64,
+    /// Seconds since its last packet.
+    pub last_s: u64,
 }
 
 /// A configuration.

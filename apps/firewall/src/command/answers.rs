@@ -2,6 +2,7 @@
 
 mod rules;
 mod sessions;
+mod tunnels;
 mod values;
 
 use bartizan_engine::verdict::Port;
@@ -11,6 +12,7 @@ use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Among, Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
 use self::sessions::{Filter, clear, session, session_info, sessions};
+use self::tunnels::traffic_objects;
 use self::values::{address, interface_id, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
 use super::answer::{
@@ -33,6 +35,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
+        ["show", "traffic-objects"] => traffic_objects(firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
         ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,

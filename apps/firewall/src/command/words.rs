@@ -115,6 +115,7 @@ const SHOW: &[Node] = &[
     node("routing", "routing", Then::Words(ROUTING, false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
+    node("traffic-objects", "tunnels with what went through them, and those that no object is for", Then::End),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),

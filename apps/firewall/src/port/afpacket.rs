@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
+use bartizan_packet::frame::HEADROOM_BYTES;
 
 pub use self::sender::AfPacketSender;
 use super::fanout::Program;
@@ -33,6 +34,7 @@ const PACKET_FANOUT: i32 = 18;
 const PACKET_QDISC_BYPASS: i32 = 20;
 const PACKET_FANOUT_DATA: i32 = 22;
 const PACKET_IGNORE_OUTGOING: i32 = 23;
+const PACKET_RESERVE: i32 = 12;
 const PACKET_FANOUT_CBPF: i32 = 6;
 const TPACKET_V2: i32 = 1;
 const TP_STATUS_KERNEL: u32 = 0;
@@ -71,9 +73,11 @@ struct Statistics {
     drops: u32,
 }
 
+/// What the kernel writes in front of each frame: `TPACKET2_HDRLEN`.
+const SLOT_HEADER_BYTES: usize = 52;
 /// Bytes of a slot: a 64 KiB IP packet with Ethernet and offload headers, behind the kernel's own slot
-/// header (`TPACKET2_HDRLEN` is 52) and its alignment. A multiple of `TPACKET_ALIGNMENT` (16).
-const SLOT_BYTES: usize = 65_536 + 160;
+/// header, room for the headers of a tunnel, and alignment. A multiple of `TPACKET_ALIGNMENT` (16).
+const SLOT_BYTES: usize = 65_536 + 160 + HEADROOM_BYTES;
 /// Bytes of a block: the kernel allocates rings block by block; slots do not cross blocks.
 const BLOCK_BYTES: usize = 1 << 20;
 const SLOTS_PER_BLOCK: usize = BLOCK_BYTES / SLOT_BYTES;
@@ -165,20 +169,19 @@ impl Receiver for AfPacketReceiver {
                 continue;
             }
             let (start, length) = (usize::from(header.mac), header.snaplen as usize);
-            if header.snaplen != header.len || start < HEADER_BYTES || start + length > SLOT_BYTES {
+            let room = start.checked_sub(SLOT_HEADER_BYTES + HEADER_BYTES);
+            let Some(room) = room.filter(|_| header.snaplen == header.len && start + length <= SLOT_BYTES) else {
                 self.losses.truncated += 1;
                 continue;
-            }
+            };
+            let begin = SLOT_HEADER_BYTES;
             // SAFETY: the range is inside this slot (checked above); the slot belongs to us until
             // `release`, which the borrow of `self` keeps away while the batch lives; no other reference
             // into it exists, since each slot is visited once per burst (`taken` <= `slots`) and the
-            // header reference does not overlap bytes from `mac - 10` on (`mac` is past the header).
-            let bytes = unsafe {
-                std::slice::from_raw_parts_mut(slot.add(start - HEADER_BYTES).as_ptr(), length + HEADER_BYTES)
-            };
-            if start < size_of::<SlotHeader>() + HEADER_BYTES {
-                self.losses.truncated += 1;
-            } else if let Some(slot) = Slot::new(bytes) {
+            // header reference does not overlap bytes from `TPACKET2_HDRLEN` on.
+            let bytes =
+                unsafe { std::slice::from_raw_parts_mut(slot.add(begin).as_ptr(), room + HEADER_BYTES + length) };
+            if let Some(slot) = Slot::with_room(bytes, room) {
                 batch.push(slot);
             }
         }
@@ -273,6 +276,7 @@ fn configure(socket: &OwnedFd) -> Result<()> {
         ("PACKET_VNET_HDR", PACKET_VNET_HDR, 1),
         ("PACKET_QDISC_BYPASS", PACKET_QDISC_BYPASS, 1),
         ("PACKET_IGNORE_OUTGOING", PACKET_IGNORE_OUTGOING, 1),
+        ("PACKET_RESERVE", PACKET_RESERVE, HEADROOM_BYTES as i32),
     ] {
         set_option(socket, libc::SOL_PACKET, option, &value).context(name)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! Zero-copy where the driver has it, by a copy in the kernel elsewhere. Such a port takes and gives only
 //! whole frames of one packet: what another port received as an offloaded frame is cut here, and an
-//! unfinished checksum is finished. A frame must fit into a chunk of 4 KiB with 256 bytes of headroom.
+//! unfinished checksum is finished. A frame must fit into a chunk of 4 KiB with the room for tunnel headers.
 
 #![expect(unsafe_code, reason = "frames live in memory that is shared with the kernel")]
 
@@ -21,7 +21,7 @@ use bartizan_packet::segment::{Segments, complete, guess_checksum};
 use self::program::Sockets;
 pub use self::program::{Attached, Hook};
 use self::ring::{Inbound, Outbound};
-use self::umem::{CHUNK_BYTES, Pool, Umem};
+use self::umem::{CHUNK_BYTES, Pool, ROOM_BYTES, Umem};
 use super::socket::{bind, get_option, open, set_option};
 use super::virtio::{HEADER_BYTES, decode, encode};
 use super::{BURST, Batch, Losses, Receiver, Sender, Slot};
@@ -35,10 +35,8 @@ const RING_ENTRIES: (u32, u32) = (64, 4096);
 const KICKS_MAX: u32 = 256;
 /// How long a full device is waited for, in milliseconds.
 const FULL_WAIT_MS: i32 = 1;
-/// An XDP frame's room in front; the rest of a chunk is what a frame may be.
-const HEADROOM_BYTES: usize = 256;
 /// The longest frame that can be received.
-pub const FRAME_BYTES_MAX: usize = CHUNK_BYTES - HEADROOM_BYTES;
+pub const FRAME_BYTES_MAX: usize = CHUNK_BYTES - ROOM_BYTES;
 
 /// Memory of one worker's XDP ports.
 #[derive(Clone)]
@@ -216,13 +214,15 @@ impl Receiver for AfXdpReceiver {
             self.taken += 1;
             // SAFETY: the kernel gave the chunk with this descriptor, and each is taken out once; it goes back
             // in `release`, which the borrow of `self` keeps away while the batch lives.
-            let Some(bytes) = (unsafe { self.socket.umem.lend(descriptor.addr, descriptor.len) }) else { continue };
-            let (header, frame) = bytes.split_at_mut(HEADER_BYTES);
+            let lent = unsafe { self.socket.umem.lend(descriptor.addr, descriptor.len) };
+            let Some((bytes, start)) = lent else { continue };
+            let room = start - HEADER_BYTES;
+            let (header, frame) = bytes[room..].split_at_mut(HEADER_BYTES);
             // Without a network card in between nobody finished the sender's checksums, and nobody says so.
             let checksum = if self.socket.zero_copy { Checksum::Complete } else { guess_checksum(frame) };
             header.fill(0);
             encode(&Meta { checksum, ..Meta::default() }, header);
-            if let Some(slot) = Slot::new(bytes) {
+            if let Some(slot) = Slot::with_room(bytes, room) {
                 batch.push(slot);
             }
         }

@@ -12,6 +12,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bartizan_packet::frame::HEADROOM_BYTES;
 use bartizan_packet::segment::{Segments, complete};
 use pcap_parser::traits::{PcapNGPacketBlock as _, PcapReaderIterator};
 use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, PcapNGReader};
@@ -50,7 +51,7 @@ pub struct Capture {
     next: Option<Record>,
     /// Time of the record before, for records without one.
     last_ns: u64,
-    /// The next frame behind room for its offload header.
+    /// The next frame, behind room for the headers of a tunnel and its offload header.
     buffer: Vec<u8>,
     error: Option<io::Error>,
 }
@@ -195,13 +196,13 @@ fn record(at_ns: u64, data: &[u8], original: u32) -> Record {
     Record { at_ns, captured_bytes: data.len(), original_bytes: (original as usize).max(data.len()) }
 }
 
-/// The frame behind room for an offload header, with zeroes for what the capture cut off.
+/// The frame behind its room, with zeroes for what the capture cut off.
 fn fill(buffer: &mut Vec<u8>, data: &[u8], original: u32) {
     buffer.clear();
-    buffer.resize(HEADER_BYTES, 0);
+    buffer.resize(HEADROOM_BYTES + HEADER_BYTES, 0);
     buffer.extend_from_slice(data);
     let whole = (original as usize).clamp(data.len(), FRAME_BYTES_MAX.max(data.len()));
-    buffer.resize(HEADER_BYTES + whole, 0);
+    buffer.resize(HEADROOM_BYTES + HEADER_BYTES + whole, 0);
 }
 
 fn ethernet(kind: Linktype) -> Result<()> {
@@ -226,7 +227,7 @@ impl Receiver for Capture {
     fn receive<'a>(&'a mut self, batch: &mut Batch<'a>) {
         match self.peek() {
             Ok(Some(_)) => {
-                if let Some(slot) = Slot::new(&mut self.buffer) {
+                if let Some(slot) = Slot::with_room(&mut self.buffer, HEADROOM_BYTES) {
                     batch.push(slot);
                 }
             }
@@ -346,7 +347,7 @@ mod tests {
             let mut batch = Batch::new();
             capture.receive(&mut batch);
             let mut slot = batch.into_slots().next().unwrap();
-            frames.push((record, slot.frame().unwrap().bytes.to_vec()));
+            frames.push((record, slot.frame().unwrap().view().to_vec()));
             capture.release();
         }
         Ok(frames)

@@ -34,7 +34,7 @@ pub fn decode(header: &[u8]) -> Option<Meta> {
     } else {
         Checksum::Partial { start: field(6), offset: field(8) }
     };
-    Some(Meta { checksum, segmentation, segment_bytes: field(4), header_bytes: field(2), fragment_bytes: 0 })
+    Some(Meta { checksum, segmentation, segment_bytes: field(4), header_bytes: field(2), ..Meta::default() })
 }
 
 /// Writes a header over what was there, keeping its ECN bit.
@@ -69,7 +69,7 @@ mod tests {
             segmentation: Segmentation::TcpV4,
             segment_bytes: 1448,
             header_bytes: 66,
-            fragment_bytes: 0,
+            ..Meta::default()
         };
         let mut header = [0; HEADER_BYTES];
         header[1] = GSO_ECN;

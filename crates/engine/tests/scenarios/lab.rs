@@ -22,7 +22,7 @@ use bartizan_packet::bytes::{put_u16, u8_at, u16_at};
 use bartizan_packet::checksum;
 use bartizan_packet::ethernet;
 use bartizan_packet::fragment::{self, Piece};
-use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
+use bartizan_packet::frame::{Checksum, Frame, HEADROOM_BYTES, Meta, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, parse};
 use bartizan_policy::compile::compile;
@@ -39,7 +39,7 @@ pub(crate) struct Lab {
     pub(crate) tables: Arc<Compiled>,
     ids: Ids,
     generation: u64,
-    known_ports: BTreeSet<u16>,
+    pub(crate) known_ports: BTreeSet<u16>,
     /// Neighbours that do not answer ARP or NDP.
     pub(crate) silent: BTreeSet<IpAddr>,
     last: Option<(String, Vec<u8>, Meta)>,
@@ -201,11 +201,14 @@ impl Lab {
     }
 
     /// Frames in, lines out; the neighbourhood answers ARP and NDP.
-    pub(crate) fn inject(&mut self, port: &str, mut bytes: Vec<u8>, meta: Meta) -> String {
+    pub(crate) fn inject(&mut self, port: &str, bytes: Vec<u8>, meta: Meta) -> String {
         let id = self.port(port);
-        let mut frame = Frame { bytes: &mut bytes, meta };
+        let mut buffer = vec![0xee; HEADROOM_BYTES];
+        buffer.extend(bytes);
+        let mut frame = Frame { bytes: &mut buffer, meta: Meta { headroom: HEADROOM_BYTES as u16, ..meta } };
         let verdict = self.engine.handle_frame(id, &mut frame, self.now);
-        let meta = frame.meta;
+        let bytes = frame.bytes[usize::from(frame.meta.headroom)..].to_vec();
+        let meta = Meta { headroom: 0, ..frame.meta };
         let mut lines = Vec::new();
         match verdict {
             Verdict::Transmit(port) => {
@@ -350,7 +353,7 @@ impl Lab {
         line
     }
 
-    fn describe(&self, bytes: &[u8], meta: Meta) -> String {
+    pub(crate) fn describe(&self, bytes: &[u8], meta: Meta) -> String {
         let packet = match parse(bytes, meta) {
             Ok(Parsed::Ip(packet)) => packet,
             Ok(Parsed::Arp) => {

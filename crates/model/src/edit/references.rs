@@ -63,7 +63,12 @@ const TABLES: &[Table] = &[
     Table {
         level: Level::Network,
         defined: &["vsys/entry/zone/entry"],
-        used: &["vsys/entry/*/*/rules/entry/from/member", "vsys/entry/*/*/rules/entry/to/member"],
+        used: &[
+            "vsys/entry/*/*/rules/entry/from/member",
+            "vsys/entry/*/*/rules/entry/to/member",
+            "vsys/entry/traffic-object/entry/*/network/zone-ingress",
+            "vsys/entry/traffic-object/entry/*/network/zone-egress",
+        ],
     },
     // Interfaces of every type.
     Table {
@@ -84,6 +89,7 @@ const TABLES: &[Table] = &[
             "network/logical-router/entry/vrf/entry/interface/member",
             "network/logical-router/entry/vrf/entry/routing-table/*/static-route/entry/interface",
             "vsys/entry/*/nat/rules/entry/to-interface",
+            "vsys/entry/traffic-object/entry/*/network/interface/member",
             "vsys/entry/*/nat/rules/entry/source-translation/*/interface-address/interface",
             "vsys/entry/*/nat/rules/entry/source-translation/dynamic-ip/fallback/interface-address/interface",
         ],
@@ -107,6 +113,8 @@ const TABLES: &[Table] = &[
             "network/logical-router/entry/vrf/entry/routing-table/*/static-route/entry/nexthop/next-lr",
             "vsys/entry/import/network/virtual-router/member",
             "vsys/entry/import/network/logical-router/member",
+            "vsys/entry/traffic-object/entry/*/network/logical-router",
+            "vsys/entry/traffic-object/entry/*/network/virtual-router",
         ],
     },
     // Templates.

@@ -76,6 +76,7 @@ pub(super) fn render(answer: &Answer) -> String {
                 })
                 .collect(),
         ),
+        Answer::TrafficObjects(found) => traffic_objects(found),
         Answer::Configuration(configuration) => with_newline(configuration.xml.clone()),
         Answer::System(system) => pairs(&[
             ("hostname", system.hostname.clone()),
@@ -240,6 +241,24 @@ fn pairs(pairs: &[(&str, String)]) -> String {
         let _ = writeln!(text, "{:width$}  {value}", format!("{name}:"), width = width + 1);
         text
     })
+}
+
+fn traffic_objects(found: &super::TrafficObjects) -> String {
+    let head = ["NAME", "TUNNEL", "FROM", "TO", "ROUTER", "PACKETS IN", "BYTES IN", "PACKETS OUT", "BYTES OUT"];
+    let rows = found.objects.iter().map(|one| {
+        let texts = [&one.name, &one.tunnel, &one.zone_ingress, &one.zone_egress, &one.router].map(Clone::clone);
+        let numbers = [one.received_packets, one.received_bytes, one.sent_packets, one.sent_bytes];
+        texts.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+    });
+    let objects = table(&head, rows.collect());
+    if found.unmapped.is_empty() {
+        return objects;
+    }
+    let rows = found.unmapped.iter().map(|one| {
+        let last = format!("{} s ago", one.last_s);
+        vec![one.tunnel.clone(), one.interface.clone(), one.peer.clone(), one.packets.to_string(), last]
+    });
+    objects + "\n" + &table(&["NO OBJECT FOR", "INTERFACE", "FROM", "PACKETS", "LAST"], rows.collect())
 }
 
 fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {

@@ -104,6 +104,37 @@ fn elements(answer: &Answer) -> Vec<Element> {
             all.push(node("entries", entries.collect()));
             all
         }
+        Answer::TrafficObjects(found) => {
+            let objects = found.objects.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("name", one.name.clone()),
+                        ("tunnel", one.tunnel.clone()),
+                        ("zone-ingress", one.zone_ingress.clone()),
+                        ("zone-egress", one.zone_egress.clone()),
+                        ("logical-router", one.router.clone()),
+                        ("packets-in", one.received_packets.to_string()),
+                        ("bytes-in", one.received_bytes.to_string()),
+                        ("packets-out", one.sent_packets.to_string()),
+                        ("bytes-out", one.sent_bytes.to_string()),
+                    ]),
+                )
+            });
+            let unmapped = found.unmapped.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("tunnel", one.tunnel.clone()),
+                        ("interface", one.interface.clone()),
+                        ("peer", one.peer.clone()),
+                        ("packets", one.packets.to_string()),
+                        ("last", one.last_s.to_string()),
+                    ]),
+                )
+            });
+            vec![node("objects", objects.collect()), node("unmapped", unmapped.collect())]
+        }
         // It was parsed before it was enforced.
         Answer::Configuration(configuration) => parse(&configuration.xml).into_iter().collect(),
         Answer::System(system) => {

@@ -10,10 +10,16 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bartizan_packet::frame::HEADROOM_BYTES;
+
 use super::super::virtio::HEADER_BYTES;
 
 /// Bytes of a chunk: the largest that the kernel takes, a page.
 pub(super) const CHUNK_BYTES: usize = 4096;
+/// Bytes in front of a received frame: for the headers of a tunnel, and the offload header.
+pub(super) const ROOM_BYTES: usize = HEADROOM_BYTES + HEADER_BYTES;
+/// `XDP_PACKET_HEADROOM`
+const XDP_HEADROOM_BYTES: usize = 256;
 
 /// The area. Unmapped when dropped, after every socket that uses it.
 pub(super) struct Umem {
@@ -62,7 +68,8 @@ impl Umem {
             addr: self.memory.as_ptr() as u64,
             len: self.bytes as u64,
             chunk_size: CHUNK_BYTES as u32,
-            headroom: 0,
+            // The kernel adds what XDP programs may need.
+            headroom: (ROOM_BYTES - XDP_HEADROOM_BYTES) as u32,
             flags: 0,
             tx_metadata_len: 0,
         }
@@ -73,21 +80,21 @@ impl Umem {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A received frame with room for its offload header in front; `None` when the descriptor makes no sense.
+    /// A received frame with everything that is in front of it in its chunk, and how much that is; `None` when
+    /// the descriptor makes no sense.
     ///
     /// # Safety
     /// The chunk was received from the kernel and not yet given back, and this is called once for it.
-    pub(super) unsafe fn lend<'a>(&self, address: u64, length: u32) -> Option<&'a mut [u8]> {
+    pub(super) unsafe fn lend<'a>(&self, address: u64, length: u32) -> Option<(&'a mut [u8], usize)> {
         let (address, length) = (usize::try_from(address).ok()?, length as usize);
-        let in_chunk = address % CHUNK_BYTES;
-        let fits = in_chunk >= HEADER_BYTES && in_chunk + length <= CHUNK_BYTES && address < self.bytes;
+        let room = address % CHUNK_BYTES;
+        let fits = room >= HEADER_BYTES && room + length <= CHUNK_BYTES && address < self.bytes;
         if !fits {
             return None;
         }
         // SAFETY: the range is inside one chunk of the mapping (checked above) that the caller owns.
-        Some(unsafe {
-            std::slice::from_raw_parts_mut(self.memory.add(address - HEADER_BYTES).as_ptr(), length + HEADER_BYTES)
-        })
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.memory.add(address - room).as_ptr(), room + length) };
+        Some((bytes, room))
     }
 
     /// The chunk that a slice is inside of.
@@ -184,9 +191,9 @@ mod tests {
             assert!(unsafe { umem.lend(address, length) }.is_none(), "{address}+{length}");
         }
         // SAFETY: this test owns the whole area.
-        let frame = unsafe { umem.lend(end + 256, 60) }.unwrap();
-        assert_eq!((frame.len(), umem.chunk_of(frame)), (70, Some(1)));
-        assert_eq!(umem.address_of(&frame[HEADER_BYTES..]), end + 256);
+        let (frame, room) = unsafe { umem.lend(end + 256, 60) }.unwrap();
+        assert_eq!((frame.len(), room, umem.chunk_of(frame)), (316, 256, Some(1)));
+        assert_eq!(umem.address_of(&frame[room..]), end + 256);
         assert_eq!(umem.chunk_of(&[0; 4]), None);
     }
 }
