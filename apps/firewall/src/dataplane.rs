@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bartizan_engine::Engine;
 use bartizan_engine::settings::{LocalLink, Settings as EngineSettings};
-use bartizan_engine::verdict::{Port, SessionLog};
+use bartizan_engine::verdict::Port;
 use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,7 +20,7 @@ use crate::port::netdev::Device;
 use crate::settings::IoWish;
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, LogSink, Parts, Waiting, Worker};
+use crate::worker::{Inside, Job, Line, LogSink, Parts, Waiting, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
@@ -86,7 +86,7 @@ impl Dataplane {
         settings: &Settings,
         attachments: Vec<Attachment>,
         clock: Clock,
-    ) -> Result<(Self, mpsc::Receiver<SessionLog>)> {
+    ) -> Result<(Self, mpsc::Receiver<Line>)> {
         let count = settings.workers.max(1);
         let (lines, receiver) = mpsc::channel(LOG_LINES_MAX);
         let logs = LogSink { lines, lost: Arc::default() };

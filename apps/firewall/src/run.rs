@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bartizan_engine::settings::LocalLink;
-use bartizan_engine::verdict::{Port, SessionLog};
+use bartizan_engine::verdict::Port;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use bartizan_policy::tables::IfaceId;
@@ -22,12 +22,13 @@ use crate::firewall::Firewall;
 use crate::load::load;
 use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_END, Link as LocalPair};
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
-use crate::logs::{LineWriter, record};
+use crate::logs::{LineWriter, alarm_text, record};
 use crate::manager::{self, LogQueue};
 use crate::port::claim::Claim;
 use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
+use crate::worker::Line;
 use crate::{hex, responder, snippet};
 
 /// How long the last logs may take to reach the manager.
@@ -267,7 +268,7 @@ async fn start_workers(
     ids: Ids,
     first: Option<Enforced>,
     source: &Source,
-) -> Result<(Arc<Firewall>, mpsc::Receiver<SessionLog>)> {
+) -> Result<(Arc<Firewall>, mpsc::Receiver<Line>)> {
     let (plane, lines) = Dataplane::start(settings, attachments, Clock::start())?;
     let firewall = Arc::new(Firewall::new(plane, ids));
     if let Some(enforced) = first {
@@ -312,7 +313,7 @@ fn link_to_manager(
 
 /// Turns what the workers say into records, until they have ended.
 async fn write_logs(
-    mut lines: mpsc::Receiver<SessionLog>,
+    mut lines: mpsc::Receiver<Line>,
     firewall: Arc<Firewall>,
     mut writer: Option<LineWriter>,
     queue: Option<Arc<LogQueue>>,
@@ -325,7 +326,17 @@ async fn write_logs(
         };
         let clock = firewall.clock();
         let now = clock.now();
-        let records: Vec<_> = batch.drain(..).map(|line| record(&line, running.compiled.ids(), &clock, now)).collect();
+        let ids = running.compiled.ids();
+        let records: Vec<_> = batch
+            .drain(..)
+            .filter_map(|line| match line {
+                Line::Session(line) => Some(record(&line, ids, &clock, now)),
+                Line::Alarm(alarm) => {
+                    warn!("{}", alarm_text(&alarm, ids));
+                    None
+                }
+            })
+            .collect();
         if let Some(file) = &mut writer
             && let Err(error) = records.iter().try_for_each(|one| file.write(one)).and_then(|()| file.flush())
         {

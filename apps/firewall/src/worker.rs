@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Event, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{Alarm, Event, Port, SessionLog, Time, Verdict};
 use bartizan_packet::frame::Meta;
 use tracing::warn;
 
@@ -95,13 +95,30 @@ pub struct Parts {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What workers have to say.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// A line for the traffic log.
+    Session(SessionLog),
+    /// An alarm.
+    Alarm(Alarm),
+}
+
 /// The bounded way of log lines out of the workers.
 #[derive(Clone, Debug)]
 pub struct LogSink {
     /// The queue.
-    pub lines: tokio::sync::mpsc::Sender<SessionLog>,
+    pub lines: tokio::sync::mpsc::Sender<Line>,
     /// Lines that found it full.
     pub lost: Arc<AtomicU64>,
+}
+
+impl LogSink {
+    fn write(&self, line: Line) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A worker.
@@ -352,11 +369,8 @@ impl Core {
     fn tell(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             match event {
-                Event::Log(line) => {
-                    if self.logs.lines.try_send(line).is_err() {
-                        self.logs.lost.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                Event::Log(line) => self.logs.write(Line::Session(line)),
+                Event::Alarm(alarm) => self.logs.write(Line::Alarm(alarm)),
                 Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);

@@ -99,6 +99,14 @@ counters! {
     message_overflow = "message-overflow",
     /// Log lines for drops held back because there were too many.
     drop_logs_suppressed = "drop-logs-suppressed",
+    /// Floods and scans that were told about.
+    alarms = "alarms",
+    /// Floods and scans not told about because there were too many.
+    alarms_suppressed = "alarms-suppressed",
+    /// Counts of a possible scanner that had to make way for others.
+    scan_evictions = "scan-evictions",
+    /// Blocked sources that had to make way for others.
+    block_evictions = "block-evictions",
 }
 
 impl Counters {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
+use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
-use bartizan_policy::tables::{Compiled, IfaceId};
+use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 
 use crate::counters::Counters;
@@ -18,8 +19,9 @@ use crate::nat::pool::{Lease, Pools};
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
+use crate::protection::{BlockView, Protection, ProtectionView};
 use crate::rematch::Sweep;
-use crate::settings::Settings;
+use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
@@ -32,6 +34,8 @@ pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1
 /// One worker's flow engine.
 pub struct Engine {
     pub(crate) settings: Settings,
+    /// How long silent sessions live, by the configuration.
+    pub(crate) timeouts: Timeouts,
     pub(crate) now: Time,
     pub(crate) tables: Option<Arc<Compiled>>,
     /// Counts the installed tables, from 1.
@@ -53,6 +57,7 @@ pub struct Engine {
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
+    pub(crate) protection: Protection,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -71,8 +76,10 @@ pub(crate) struct Link {
     /// Its MAC while it is attached.
     pub(crate) mac: Option<Mac>,
     pub(crate) configured: bool,
-    pub(crate) zoned: bool,
+    pub(crate) zone: Option<ZoneId>,
     pub(crate) router: Option<u16>,
+    /// What the protection profile of its zone refuses.
+    pub(crate) refused: Oddities,
     /// Within what addresses that come by it are unique: its router, or the traffic object it is a side of.
     pub(crate) realm: Option<u16>,
     /// It is a side of a traffic object.
@@ -88,6 +95,7 @@ impl Engine {
         let seed = settings.seed;
         let limits = settings.limits;
         Self {
+            timeouts: settings.timeouts,
             now: Time(0),
             tables: None,
             generation: 0,
@@ -108,6 +116,7 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
+            protection: Protection::new(seed),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -148,7 +157,9 @@ impl Engine {
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
+        self.timeouts = self.settings.timeouts.configured(&tables.session.timeouts);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -175,6 +186,7 @@ impl Engine {
             }
             PeerMessage::Steer { .. } => {}
             PeerMessage::Unsteer { flow, owner } => self.steering.remove(&flow, owner),
+            PeerMessage::Block(block) => self.block(&block),
         }
     }
 
@@ -225,6 +237,11 @@ impl Engine {
         self.hits.clear(base, chosen, self.now);
     }
 
+    /// How long silent sessions live.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.table.views()
@@ -233,6 +250,22 @@ impl Engine {
     /// One session by its id.
     pub fn session(&self, id: u64) -> Option<SessionView> {
         self.table.slot_of(id).map(|slot| self.table.view(slot))
+    }
+
+    /// What the protection of a zone has done; `None` for a zone that never was.
+    pub fn protection(&self, zone: ZoneId, now: Time) -> Option<ProtectionView> {
+        self.protection.view(zone, self.now.max(now))
+    }
+
+    /// Sources that are blocked for a scan.
+    pub fn blocks(&self, now: Time) -> impl Iterator<Item = BlockView> {
+        self.protection.blocks(self.now.max(now))
+    }
+
+    /// Ends the blocks that `chosen` picks; gives back how many.
+    pub fn unblock(&mut self, chosen: impl FnMut(&BlockView) -> bool, now: Time) -> usize {
+        self.advance(now);
+        self.protection.unblock(chosen, self.now)
     }
 
     /// The session that a packet of this port belongs to.
@@ -301,7 +334,8 @@ impl Engine {
         for (position, link) in self.links.iter_mut().enumerate() {
             let interface = tables.interface(IfaceId(position as u16));
             link.configured = interface.is_some();
-            link.zoned = interface.is_some_and(|interface| interface.zone.is_some());
+            link.zone = interface.and_then(|interface| interface.zone);
+            link.refused = self.protection.refused(link.zone);
             link.router = interface.and_then(|interface| interface.router).map(|router| router.0);
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
             let tunnel = interface.and_then(|interface| interface.tunnel.as_ref());

@@ -69,7 +69,7 @@ impl Engine {
     pub(crate) fn report(&mut self, arrival: &Arrival, frame: &[u8], packet: &Packet, problem: Problem) {
         let Port::Data(iface) = arrival.port else { return };
         let Some(mac) = self.mac_of(arrival.port) else { return };
-        if !answer::may_report(packet) {
+        if !answer::may_report(packet) || self.is_untold(iface, problem) {
             return;
         }
         let speaker = self.tunnels.lower().unwrap_or(iface);

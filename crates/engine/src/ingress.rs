@@ -8,6 +8,7 @@ use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::ethernet::{self, Mac};
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::ndp;
+use bartizan_packet::oddity::{Oddities, Oddity};
 use bartizan_packet::parse::{ICMPV6, Layer4, Malformed, Packet, Parsed};
 use bartizan_policy::tables::IfaceId;
 
@@ -38,6 +39,16 @@ pub(crate) fn malformed(malformed: Malformed) -> DropReason {
     }
 }
 
+/// What of a packet is refused. A datagram that was put together still has the fragment header it needed.
+#[inline]
+fn refused_oddity(frame: &Frame<'_>, packet: &Packet, refused: Oddities) -> Option<Oddity> {
+    let mut found = packet.oddities.of(refused);
+    if frame.meta.fragment_bytes != 0 {
+        found.remove(Oddity::NeedlessFragmentHeader);
+    }
+    found.first()
+}
+
 impl Engine {
     /// The packet with how it came in.
     pub(crate) fn ingress<'p>(
@@ -54,15 +65,13 @@ impl Engine {
         if !inside && destination != mac && !to_group {
             return drop(DropReason::NotForUs);
         }
-        let (router, realm) = match port {
-            Port::Local => (LOCAL_REALM, LOCAL_REALM),
+        let (router, realm, protected) = match port {
+            Port::Local => (LOCAL_REALM, LOCAL_REALM, None),
             Port::Data(iface) => {
                 let link = self.links.get(iface.index()).copied().unwrap_or_default();
-                if !link.configured || !link.zoned {
-                    return drop(DropReason::NoZone);
-                }
+                let Some(zone) = link.zone.filter(|_| link.configured) else { return drop(DropReason::NoZone) };
                 let (Some(router), Some(realm)) = (link.router, link.realm) else { return drop(DropReason::NoRouter) };
-                (router, realm)
+                (router, realm, Some((zone, link.refused)))
             }
         };
         let packet = match parsed {
@@ -85,6 +94,14 @@ impl Engine {
         }
         if to_group && !inside {
             return drop(DropReason::NotForUs);
+        }
+        if let Some((zone, refused)) = protected {
+            if let Some(oddity) = refused_oddity(frame, packet, refused) {
+                return self.refuse_oddity(zone, oddity, wire.0);
+            }
+            if self.protection.is_blocked(zone, packet, self.now) {
+                return self.refuse_blocked(zone, wire.0);
+            }
         }
         if packet.source_routed {
             return drop(DropReason::SourceRoute);

@@ -25,6 +25,7 @@ mod neighbor;
 mod outbox;
 mod path;
 pub mod pipeline;
+pub mod protection;
 mod reject;
 mod rematch;
 mod rewrite;

@@ -8,7 +8,7 @@ use bartizan_packet::frame::Meta;
 
 use crate::counters::Counters;
 use crate::settings::{Limits, SECOND};
-use crate::verdict::{Event, PeerMessage, Port, SessionLog, Time, Transmit};
+use crate::verdict::{Alarm, Event, PeerMessage, Port, SessionLog, Time, Transmit};
 
 /// Frames and events of one engine.
 pub(crate) struct Outbox {
@@ -44,6 +44,14 @@ impl Outbox {
             return;
         }
         self.events.push_back(Event::Log(log));
+    }
+
+    pub(crate) fn alarm(&mut self, alarm: Alarm, counters: &mut Counters) {
+        if self.events.len() >= self.events_max {
+            counters.log_overflow += 1;
+            return;
+        }
+        self.events.push_back(Event::Alarm(alarm));
     }
 
     pub(crate) fn tell(&mut self, to: Option<u16>, message: PeerMessage, counters: &mut Counters) {

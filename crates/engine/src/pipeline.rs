@@ -21,6 +21,11 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
     ("tunnel", "packet", "VXLAN and GENEVE for us: the packet inside goes on, by a side of its traffic object"),
     ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
+    (
+        "protection",
+        "packet",
+        "what the zone's protection profile refuses: headers, blocked sources; of first packets also floods, scans and spoofed sources",
+    ),
     ("fragments", "packet", "fragments wait for the rest of their datagram, which goes on as one packet"),
     ("lookup", "packet", "the session of the flow, here or at another worker"),
     ("icmp", "packet", "errors belong to the session of the packet they quote"),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use bartizan_packet::parse::{Layer4, Packet};
+use bartizan_packet::parse::{Layer4, Packet, Tcp};
 use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 
 use crate::engine::Engine;
@@ -13,11 +13,11 @@ use crate::verdict::{DropReason, Port};
 
 impl Engine {
     /// The interface the packet came by, if the packet may open a session.
-    pub(crate) fn screen(&self, arrival: &Arrival, packet: &Packet) -> Staged<IfaceId> {
+    pub(crate) fn screen(&mut self, arrival: &Arrival, packet: &Packet) -> Staged<IfaceId> {
         let Port::Data(iface) = arrival.port else { return drop(DropReason::LocalUnrelated) };
         match packet.layer4 {
             Layer4::Tcp(tcp) if !flags_are_sane(&tcp) => return drop(DropReason::TcpState),
-            Layer4::Tcp(tcp) if !tcp.flags.syn() || tcp.flags.ack() => return drop(DropReason::TcpNotSyn),
+            Layer4::Tcp(tcp) if !self.opens(&tcp) => return drop(DropReason::TcpNotSyn),
             Layer4::Echo { reply: true, .. } => return drop(DropReason::IcmpUnrelated),
             Layer4::IcmpOther { .. } => return drop(DropReason::IcmpUnsupported),
             Layer4::Tcp(_) | Layer4::Ports { .. } | Layer4::Echo { .. } | Layer4::IcmpError | Layer4::Other => {}
@@ -34,12 +34,23 @@ impl Engine {
         if is_link_local(packet.source) || is_link_local(packet.destination) {
             return self.screen_link_local(arrival, iface, packet);
         }
-        let ours =
-            self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &Among::First));
-        if matches!(ours, Some(Route::Local { .. })) {
+        self.admit(iface, packet)?;
+        let among = Among::Interface(iface);
+        let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &among));
+        let Some(back) = back else { return drop(DropReason::NoRoute) };
+        if matches!(back, Route::Local { .. }) {
             return drop(DropReason::Spoofed);
         }
+        self.check_source(iface, packet, back)?;
         Ok(iface)
+    }
+
+    /// Whether a segment may open a session: a SYN, or anything but a reset where the configuration lets
+    /// connections be picked up in their midst.
+    fn opens(&self, tcp: &Tcp) -> bool {
+        let opening = tcp.flags.syn() && !tcp.flags.ack();
+        let strict = self.tables.as_ref().is_none_or(|tables| tables.session.reject_non_syn);
+        opening || !(strict || tcp.flags.rst())
     }
 
     /// Of link-local traffic only ping of the interface itself is of use; it needs no session.

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use bartizan_model::device::Action;
+use bartizan_model::device::{Action, FloodKind, ScanAction, ScanKind};
 use bartizan_packet::frame::Meta;
 use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
 use bartizan_policy::tunnels::Unmapped;
+
+use crate::protection::BlockView;
 
 /// Monotonic time in nanoseconds since a start the caller chose (not the wall clock).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,8 @@ pub struct Transmit {
 pub enum Event {
     /// A line for the traffic log.
     Log(SessionLog),
+    /// Something an administrator should know at once.
+    Alarm(Alarm),
     /// For the other workers: `to` one of them, or all when `None`.
     Tell {
         /// The one worker that has to know.
@@ -96,6 +100,44 @@ pub enum PeerMessage {
         flow: FlowKey,
         /// Who had the session.
         owner: u16,
+    },
+    /// A source is blocked.
+    Block(BlockView),
+}
+
+/// Something an administrator should know at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// When it was seen.
+    pub time: Time,
+    /// The zone it comes by.
+    pub zone: ZoneId,
+    /// What it is.
+    pub threat: Threat,
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threat {
+    /// More new flows a second than the alarm rate.
+    Flood {
+        /// Of which kind.
+        kind: FloodKind,
+        /// How many in the last second.
+        rate: u32,
+    },
+    /// A scan.
+    Scan {
+        /// Of what.
+        kind: ScanKind,
+        /// Who scans.
+        source: IpAddr,
+        /// The host whose packet completed it.
+        destination: IpAddr,
+        /// Different ports or hosts so far.
+        targets: u32,
+        /// What follows.
+        action: ScanAction,
     },
 }
 
@@ -317,6 +359,32 @@ drop_reasons! {
     Land = "land",
     /// The source is not a unicast address, or is one of the firewall's own.
     Spoofed = "spoofed-source",
+    /// No route of its zone leads back to the source, and the zone's protection profile wants one.
+    ZoneSpoofed = "zone-spoofed-source",
+    /// The zone's protection profile checks addresses strictly, and the source fails.
+    ZoneAddress = "zone-strict-ip",
+    /// The zone's protection profile discards fragments.
+    ZoneFragment = "zone-fragment",
+    /// The zone's protection profile discards an IPv4 option of the packet.
+    ZoneOption = "zone-ip-option",
+    /// The zone's protection profile discards payload in a SYN or SYN-ACK.
+    ZoneTcp = "zone-tcp-data",
+    /// The zone's protection profile discards such ICMP messages.
+    ZoneIcmp = "zone-icmp",
+    /// The zone's protection profile discards an IPv6 header or address of the packet.
+    ZoneIpv6 = "zone-ipv6-header",
+    /// More new TCP connections a second than the zone's protection profile lets in.
+    FloodTcpSyn = "flood-tcp-syn",
+    /// More new UDP flows a second than the zone's protection profile lets in.
+    FloodUdp = "flood-udp",
+    /// More new ICMP flows a second than the zone's protection profile lets in.
+    FloodIcmp = "flood-icmp",
+    /// More new ICMPv6 flows a second than the zone's protection profile lets in.
+    FloodIcmpv6 = "flood-icmpv6",
+    /// More new flows of other protocols a second than the zone's protection profile lets in.
+    FloodOtherIp = "flood-other-ip",
+    /// The source is blocked for a scan.
+    ZoneBlocked = "zone-blocked-source",
     /// The destination is multicast or broadcast, which is not routed.
     Multicast = "multicast",
     /// The destination is not an address that packets are routed to (unspecified, loopback, reserved).
@@ -339,6 +407,9 @@ drop_reasons! {
     TcpNotSyn = "tcp-not-syn",
     /// The TCP flags make no sense together, or not in the session's state.
     TcpState = "tcp-state",
+    /// A TCP segment beyond what its receiver offered, older than what it can still want, or one that
+    /// acknowledges what was never sent.
+    TcpOutOfWindow = "tcp-out-of-window",
     /// An ICMP error or echo reply that belongs to no session.
     IcmpUnrelated = "icmp-unrelated",
     /// An ICMP message that is neither echo nor an error.

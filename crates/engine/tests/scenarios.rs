@@ -12,6 +12,8 @@ mod house;
 mod lab;
 #[path = "scenarios/links.rs"]
 mod links;
+#[path = "scenarios/protection.rs"]
+mod protection;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
 #[path = "scenarios/tunnels.rs"]

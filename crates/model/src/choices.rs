@@ -30,6 +30,10 @@ pub const SOURCE_TRANSLATION: &[&str] = &["dynamic-ip-and-port", "dynamic-ip", "
 pub const SOURCE_POOL: &[&str] = &["interface-address", "translated-address"];
 /// Kinds of destination translation.
 pub const DESTINATION_TRANSLATION: &[&str] = &["destination-translation", "dynamic-destination-translation"];
+/// What happens to SYNs above a rate.
+pub const SYN_FLOOD: &[&str] = &["red", "syn-cookies"];
+/// What follows a scan.
+pub const SCAN_ACTION: &[&str] = &["allow", "alert", "block", "block-ip"];
 /// Types of a template variable.
 pub const VARIABLE: &[&str] = &[
     "ip-netmask",
@@ -71,6 +75,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("decryption/rules/entry/type", &["ssl-forward-proxy", "ssh-proxy", "ssl-inbound-inspection"]),
     ("rules/entry/profile-setting", &["group", "profiles"]),
     ("qos/marking", &["ip-dscp", "ip-precedence", "follow-c2s-flow"]),
+    ("flood/tcp-syn", SYN_FLOOD),
+    ("scan/entry/action", SCAN_ACTION),
     ("variable/entry/type", VARIABLE),
     ("external-list/entry/type", &["ip", "domain", "url", "imei", "imsi", "predefined-ip", "predefined-url"]),
     ("schedule/entry/schedule-type", &["recurring", "non-recurring"]),

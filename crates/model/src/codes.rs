@@ -91,7 +91,7 @@ codes! {
     UNKNOWN_DEVICE_GROUP = "unknown-device-group";
     /// A name of no interface.
     UNKNOWN_INTERFACE = "unknown-interface";
-    /// A name of no interface management profile.
+    /// A name of no interface management or zone protection profile.
     UNKNOWN_PROFILE = "unknown-profile";
     /// A name of no router.
     UNKNOWN_ROUTER = "unknown-router";
@@ -126,6 +126,7 @@ mod tests {
         include_str!("device/interface.rs"),
         include_str!("device/nat.rs"),
         include_str!("device/objects.rs"),
+        include_str!("device/protection.rs"),
         include_str!("device/path_monitor.rs"),
         include_str!("device/router.rs"),
         include_str!("device/rules.rs"),

@@ -11,10 +11,12 @@ mod nat;
 mod node;
 mod objects;
 mod path_monitor;
+mod protection;
 mod references;
 mod router;
 mod rules;
 mod security;
+mod session;
 #[cfg(test)]
 mod tests;
 pub mod traffic_object;
@@ -33,7 +35,9 @@ pub use ecmp::{Ecmp, EcmpAlgorithm};
 use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
 pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MonitorDestination, PathMonitor};
+pub use protection::{Check, Checks, Flood, FloodKind, Scan, ScanAction, ScanKind, ZoneProtection};
 pub use references::Names;
+pub use session::{SessionSettings, SessionTimeouts};
 pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
 
@@ -51,6 +55,9 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     }
     let device = devices.into_iter().next();
     let network = device.as_ref().and_then(|device| device.child("network"));
+    if let Some(settings) = device.as_ref().and_then(|device| device.child("deviceconfig")) {
+        config.session = session::read(&mut context, &settings);
+    }
     let vsys = device.as_ref().and_then(|device| vsys1(device));
     let pushed = root.child("panorama").and_then(|panorama| vsys1(&panorama));
 
@@ -58,6 +65,9 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     let objects = objects::read(&mut context, &mut config, &scopes);
     let others =
         network.as_ref().map(|network| interface::read(&mut context, &mut config, network)).unwrap_or_default();
+    if let Some(network) = &network {
+        protection::read(&mut context, &mut config, network);
+    }
     if let Some(vsys) = &vsys {
         zone::read(&mut context, &mut config, vsys, &others);
     }
@@ -145,6 +155,8 @@ pub struct DeviceConfig {
     pub interfaces: Vec<Interface>,
     /// Interface management profiles.
     pub management_profiles: Vec<ManagementProfile>,
+    /// Zone protection profiles.
+    pub zone_protections: Vec<ZoneProtection>,
     /// Zones of vsys1.
     pub zones: Vec<Zone>,
     /// Logical routers and virtual routers, one model.
@@ -169,6 +181,8 @@ pub struct DeviceConfig {
     pub intrazone_default: DefaultRule,
     /// What `interzone-default` does.
     pub interzone_default: DefaultRule,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
 }
 
 /// A layer-3 interface.
@@ -226,6 +240,8 @@ pub struct Zone {
     pub origin: Origin,
     /// Layer-3 interfaces in it.
     pub interfaces: Vec<String>,
+    /// Name of a zone protection profile.
+    pub protection: Option<String>,
 }
 
 /// A logical router (its `default` VRF) or a virtual router.

@@ -5,8 +5,8 @@
 //!
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
 //! packets a firewall sends on its own account; [`fragment`] puts datagrams together and cuts them; [`arp`]
-//! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE; [`segment`] does what a network
-//! card would have done.
+//! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE; [`oddity`] names what ordinary
+//! packets do not have; [`segment`] does what a network card would have done.
 
 pub mod answer;
 pub mod arp;
@@ -17,6 +17,7 @@ pub mod fragment;
 pub mod frame;
 pub mod geneve;
 pub mod ndp;
+pub mod oddity;
 pub mod parse;
 pub mod rewrite;
 pub mod segment;

@@ -3,12 +3,13 @@
 //! One pass at fixed offsets, no allocation; lengths are checked here once and trusted afterwards.
 //! Payload is never looked at.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::bytes::{ipv4_at, ipv6_at, u8_at, u16_at, u32_at};
 use crate::checksum;
 use crate::ethernet;
 use crate::frame::{Checksum, Meta, Segmentation};
+use crate::oddity::{self, Oddities, Oddity};
 
 /// IP protocol number of ICMP.
 pub const ICMP: u8 = 1;
@@ -73,6 +74,8 @@ pub struct Packet {
     /// It asks for a route by way of other hosts: an IPv4 option, or an IPv6 routing header with segments
     /// left, so that the destination is not the final one.
     pub source_routed: bool,
+    /// What ordinary packets do not have.
+    pub oddities: Oddities,
     /// The transport checksum covers only the pseudo-header so far.
     pub partial: bool,
     /// Offset of the IP header.
@@ -132,6 +135,10 @@ pub struct Tcp {
     pub payload_bytes: u32,
     /// Length of the header with options.
     pub header_bytes: u8,
+    /// Window, as it is written.
+    pub window: u16,
+    /// Of a SYN: by how many bits the sender's windows are to be shifted later, if it offers that.
+    pub window_shift: Option<u8>,
 }
 
 /// TCP flags.
@@ -270,6 +277,11 @@ fn ipv4(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
         return Err(Malformed::Checksum);
     }
     let fragment = u16_at(packet, 6);
+    let oddities = if header > 20 {
+        oddity::ipv4_options(header_bytes.get(20..).unwrap_or_default())
+    } else {
+        Oddities::default()
+    };
     Packet {
         source: ipv4_at(packet, 12).into(),
         destination: ipv4_at(packet, 16).into(),
@@ -277,7 +289,8 @@ fn ipv4(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
         ttl: packet[8],
         dont_fragment: fragment & 0x4000 != 0,
         fragment: fragment & 0x3fff != 0,
-        source_routed: header > 20 && has_source_route(header_bytes.get(20..).unwrap_or_default()),
+        source_routed: oddities.contains(Oddity::LooseSourceRouting) || oddities.contains(Oddity::StrictSourceRouting),
+        oddities,
         partial: false,
         network,
         transport: network + header,
@@ -285,27 +298,6 @@ fn ipv4(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
         layer4: Layer4::Other,
     }
     .with_transport(frame, meta)
-}
-
-/// Whether IPv4 options ask for a route by way of other hosts. Broken options end the search: routers
-/// that do not act on options need not read on.
-fn has_source_route(mut options: &[u8]) -> bool {
-    const END: u8 = 0;
-    const NO_OPERATION: u8 = 1;
-    const LOOSE_SOURCE_ROUTE: u8 = 131;
-    const STRICT_SOURCE_ROUTE: u8 = 137;
-    while let [kind, rest @ ..] = options {
-        options = match *kind {
-            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return true,
-            END => return false,
-            NO_OPERATION => rest,
-            _ => match rest.first() {
-                Some(length @ 2..) => options.get(usize::from(*length)..).unwrap_or_default(),
-                _ => return false,
-            },
-        };
-    }
-    false
 }
 
 fn ipv6(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
@@ -327,7 +319,9 @@ fn ipv6(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
     } else {
         total_length(claimed, packet.len(), meta)?
     };
-    let walk = walk_extensions(packet.get(..total).unwrap_or_default(), 40, packet[6])?;
+    let mut walk = walk_extensions(packet.get(..total).unwrap_or_default(), 40, packet[6])?;
+    let compatible = is_ipv4_compatible(ipv6_at(packet, 8)) || is_ipv4_compatible(ipv6_at(packet, 24));
+    walk.oddities.insert_if(compatible, Oddity::Ipv4Compatible);
     Packet {
         source: ipv6_at(packet, 8).into(),
         destination: ipv6_at(packet, 24).into(),
@@ -336,6 +330,7 @@ fn ipv6(frame: &[u8], meta: Meta) -> Result<Packet, Malformed> {
         dont_fragment: true,
         fragment: walk.fragment,
         source_routed: walk.source_routed,
+        oddities: walk.oddities,
         partial: false,
         network,
         transport: network + walk.offset,
@@ -362,10 +357,19 @@ pub(crate) struct Walk {
     /// It is a fragment, and not the first.
     later: bool,
     source_routed: bool,
+    oddities: Oddities,
+}
+
+/// An address of `::/96` but for `::` and `::1`.
+fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
+    let bits = address.to_bits();
+    bits >> 32 == 0 && bits > 1
 }
 
 pub(crate) fn walk_extensions(packet: &[u8], start: usize, first: u8) -> Result<Walk, Malformed> {
-    let mut walk = Walk { protocol: first, offset: start, fragment: false, later: false, source_routed: false };
+    let oddities = Oddities::default();
+    let mut walk =
+        Walk { protocol: first, offset: start, fragment: false, later: false, source_routed: false, oddities };
     for _ in 0..=EXTENSION_HEADERS_MAX {
         let length = match walk.protocol {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => 8 + usize::from(u8_at(packet, walk.offset + 1)) * 8,
@@ -379,6 +383,7 @@ pub(crate) fn walk_extensions(packet: &[u8], start: usize, first: u8) -> Result<
             walk.fragment |= u16_at(header, 2) & 0xfff9 != 0;
             walk.later |= u16_at(header, 2) & 0xfff8 != 0;
         }
+        walk.oddities.add(odd_extension(walk.protocol, header));
         walk.protocol = u8_at(header, 0);
         walk.offset += length;
         if walk.fragment {
@@ -388,9 +393,30 @@ pub(crate) fn walk_extensions(packet: &[u8], start: usize, first: u8) -> Result<
     Err(Malformed::Extensions)
 }
 
+/// What is unusual about one extension header; that there is one at all, first of all.
+fn odd_extension(protocol: u8, header: &[u8]) -> Oddities {
+    let mut found = Oddities::default();
+    match protocol {
+        ROUTING => found = oddity::routing_header(u8_at(header, 2)),
+        FRAGMENT => {
+            found.insert_if(u16_at(header, 2) & 0xfff9 == 0, Oddity::NeedlessFragmentHeader);
+            found.insert_if(u8_at(header, 1) != 0 || u16_at(header, 2) & 0x6 != 0, Oddity::ReservedField6);
+        }
+        HOP_BY_HOP => found.insert(Oddity::HopByHopHeader),
+        _ => found.insert(Oddity::DestinationOptions),
+    }
+    if matches!(protocol, HOP_BY_HOP | DESTINATION_OPTIONS) && !oddity::ipv6_options_are_valid(header) {
+        found.insert(Oddity::InvalidOption6);
+    }
+    found
+}
+
 impl Packet {
     fn with_transport(mut self, frame: &[u8], meta: Meta) -> Result<Self, Malformed> {
+        let is_icmp = matches!((self.protocol, self.is_v4()), (ICMP, true) | (ICMPV6, false));
         if self.fragment {
+            self.oddities.insert(Oddity::Fragment);
+            self.oddities.insert_if(is_icmp, Oddity::IcmpFragment);
             return Ok(self);
         }
         let message = frame.get(self.transport..self.end).unwrap_or_default();
@@ -403,6 +429,14 @@ impl Packet {
             ICMPV6 if !self.is_v4() => icmp(message, icmp_v6_kind)?,
             _ => Layer4::Other,
         };
+        if is_icmp {
+            self.note_odd_icmp(message);
+        }
+        if let Layer4::Tcp(Tcp { flags, payload_bytes: 1.., .. }) = self.layer4
+            && flags.syn()
+        {
+            self.oddities.insert(if flags.ack() { Oddity::SynAckWithData } else { Oddity::SynWithData });
+        }
         if let Checksum::Partial { start, offset } = meta.checksum
             && usize::from(start) == self.transport
         {
@@ -416,6 +450,15 @@ impl Packet {
             return Err(Malformed::Offload);
         }
         Ok(self)
+    }
+
+    fn note_odd_icmp(&mut self, message: &[u8]) {
+        let zero_id = matches!(self.layer4, Layer4::Echo { identifier: 0, .. });
+        let too_big = !self.is_v4() && u8_at(message, 0) == 2;
+        self.oddities.insert_if(zero_id, Oddity::PingZeroId);
+        self.oddities.insert_if(message.len() > oddity::ICMP_BYTES_MAX, Oddity::IcmpLarge);
+        self.oddities.insert_if(self.layer4 == Layer4::IcmpError, Oddity::IcmpError);
+        self.oddities.insert_if(too_big && u32_at(message, 4) < 1280, Oddity::TooBigSmallMtu);
     }
 }
 
@@ -437,15 +480,37 @@ fn tcp(message: &[u8]) -> Result<Layer4, Malformed> {
     if header_bytes < 20 || usize::from(header_bytes) > message.len() {
         return Err(Malformed::Header);
     }
+    let flags = Flags(message[13] & 0x3f);
+    let options = message.get(20..usize::from(header_bytes)).unwrap_or_default();
     Ok(Layer4::Tcp(Tcp {
         source_port: u16_at(message, 0),
         destination_port: u16_at(message, 2),
         sequence: u32_at(message, 4),
         acknowledgment: u32_at(message, 8),
-        flags: Flags(message[13] & 0x3f),
+        flags,
         payload_bytes: (message.len() - usize::from(header_bytes)) as u32,
         header_bytes,
+        window: u16_at(message, 14),
+        window_shift: if flags.syn() { window_shift(options) } else { None },
     }))
+}
+
+/// The window scale option (RFC 7323 section 2), if it is among these options.
+fn window_shift(mut options: &[u8]) -> Option<u8> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    const SHIFT_MAX: u8 = 14;
+    while let [kind, rest @ ..] = options {
+        options = match (*kind, rest) {
+            (END, _) => return None,
+            (NO_OPERATION, rest) => rest,
+            (WINDOW_SCALE, [3, shift, ..]) => return Some((*shift).min(SHIFT_MAX)),
+            (_, [length, ..]) if *length >= 2 => options.get(usize::from(*length)..).unwrap_or_default(),
+            _ => return None,
+        };
+    }
+    None
 }
 
 fn udp(message: &[u8], meta: Meta) -> Result<Layer4, Malformed> {

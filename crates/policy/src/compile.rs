@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated};
+use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
 
 use crate::codes;
@@ -120,10 +120,13 @@ pub(crate) fn compile_device(
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
+    let protections = protections(config, ids);
     Ok(Compiled {
         generation,
         interfaces,
         warnings: diagnostics,
+        session: config.session.clone(),
+        protections,
         ids: Arc::new(ids.clone()),
         tunnels,
         routers,
@@ -147,6 +150,20 @@ fn intern<'a>(
             return;
         }
     }
+}
+
+/// Zone protection profiles by the zone that has them.
+fn protections(config: &DeviceConfig, ids: &Ids) -> Vec<Option<Arc<ZoneProtection>>> {
+    let profiles: HashMap<&str, Arc<ZoneProtection>> =
+        config.zone_protections.iter().map(|profile| (&*profile.name, Arc::new(profile.clone()))).collect();
+    let mut slots = vec![None; ids.zones.len()];
+    for zone in &config.zones {
+        let profile = zone.protection.as_deref().and_then(|name| profiles.get(name));
+        if let Some(slot) = ids.zones.position(&zone.name).and_then(|at| slots.get_mut(at)) {
+            *slot = profile.cloned();
+        }
+    }
+    slots
 }
 
 /// Interfaces by id.

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::Action;
+use bartizan_model::device::{Action, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -327,6 +327,10 @@ pub struct Compiled {
     pub interfaces: Vec<Option<Interface>>,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
+    /// Zone protection profiles by [`ZoneId`]; `None` for a zone without one.
+    pub(crate) protections: Vec<Option<Arc<ZoneProtection>>>,
     pub(crate) ids: Arc<Ids>,
     pub(crate) tunnels: Tunnels,
     pub(crate) routers: Routers,
@@ -373,6 +377,11 @@ impl Compiled {
     pub fn interfaces(&self) -> impl Iterator<Item = (IfaceId, &Interface)> {
         let slots = self.interfaces.iter().enumerate();
         slots.filter_map(|(at, interface)| Some((IfaceId(at as u16), interface.as_ref()?)))
+    }
+
+    /// The protection profile of a zone.
+    pub fn protection(&self, zone: ZoneId) -> Option<&Arc<ZoneProtection>> {
+        self.protections.get(zone.index())?.as_ref()
     }
 
     /// Names as of this generation.

@@ -1,5 +1,6 @@
 //! Answers to commands, and their three forms: text, JSON, and the inner XML of a PAN-OS `<result>`.
 
+pub mod protection;
 mod table;
 mod xml;
 
@@ -49,6 +50,12 @@ pub enum Answer {
     Fib(Fib),
     /// `clear session`
     Cleared(Cleared),
+    /// `show zone-protection`
+    ZoneProtection(Vec<protection::ZoneProtection>),
+    /// `show dos-block-table`
+    Blocks(Vec<protection::Block>),
+    /// `clear dos-block-table`
+    Unblocked(Cleared),
     /// `show rule-hit-count`
     RuleHits(RuleHits),
     /// `clear rule-hit-count`: so many rules.
@@ -150,6 +157,10 @@ pub struct SessionInfo {
     pub icmp: u64,
     /// Refused, kept so that they are logged once.
     pub discard: u64,
+    /// Idle times in seconds, by the names of PAN-OS.
+    pub timeouts_s: Vec<(&'static str, u64)>,
+    /// TCP sessions begin with a SYN only.
+    pub reject_non_syn: bool,
 }
 
 /// A counter.
@@ -342,7 +353,7 @@ pub struct Fib {
     pub router: String,
 }
 
-/// Sessions were ended.
+/// Sessions or blocks were ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Cleared {
     /// How many.

@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod protection;
 mod rules;
 mod sessions;
 mod tunnels;
@@ -35,6 +36,9 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
+        ["show", "zone-protection", ..] => protection::zones(command, firewall).await,
+        ["show", "dos-block-table", ..] => protection::blocks(firewall).await,
+        ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,
         ["show", "traffic-objects"] => traffic_objects(firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
         ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,

@@ -76,6 +76,8 @@ const FILTER: &[Node] = &[node(
 const SESSION: &[Node] =
     &[node("all", "all sessions", Then::Words(FILTER, true)), node("id", "one session", Then::Value("ID"))];
 
+const UNBLOCK: &[Node] =
+    &[node("all", "of everybody", Then::End), node("source", "of one address or network", Then::Value("ADDRESS"))];
 const RULES: &[Node] = &[node("all", "all rules", Then::End), node("list", "these rules", Then::Values("RULE"))];
 
 const RULE_HITS: &[Node] = &[node(
@@ -115,6 +117,12 @@ const SHOW: &[Node] = &[
     node("routing", "routing", Then::Words(ROUTING, false)),
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
+    node(
+        "zone-protection",
+        "what zone protection has done",
+        Then::Words(&[node("zone", "in one zone", Then::Value("ZONE"))], true),
+    ),
+    node("dos-block-table", "blocked sources", Then::Words(&[node("all", "all of them", Then::End)], true)),
     node("traffic-objects", "tunnels with what went through them, and those that no object is for", Then::End),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
@@ -197,6 +205,7 @@ const ROOT: &[Node] = &[
         Then::Words(
             &[
                 node("session", "end sessions", Then::Words(SESSION, false)),
+                node("dos-block-table", "end blocks", Then::Words(UNBLOCK, false)),
                 node("rule-hit-count", "forget how often rules decided", Then::Words(RULE_HITS, false)),
             ],
             false,

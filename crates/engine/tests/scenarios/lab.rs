@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_engine::settings::{LocalLink, Settings};
-use bartizan_engine::verdict::{DropReason, Event, LogKind, Port, SessionLog, SessionView, Time, Verdict};
+use bartizan_engine::verdict::{Alarm, DropReason, Event, LogKind, Port, SessionLog, SessionView, Time, Verdict};
 use bartizan_engine::{Counters, Engine};
 use bartizan_model::{device, xml};
 use bartizan_packet::answer::{Link, ip_frame};
@@ -46,6 +46,7 @@ pub(crate) struct Lab {
     /// IP frames that left, in order.
     pub(crate) left: Vec<Vec<u8>>,
     pub(crate) messages: Vec<Event>,
+    pub(crate) alarms: Vec<Alarm>,
     logs: Vec<SessionLog>,
 }
 
@@ -102,6 +103,7 @@ impl Lab {
             last: None,
             left: Vec::new(),
             messages: Vec::new(),
+            alarms: Vec::new(),
             logs: Vec::new(),
         }
     }
@@ -241,6 +243,7 @@ impl Lab {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Log(log) => self.logs.push(log),
+                Event::Alarm(alarm) => self.alarms.push(alarm),
                 Event::Tell { .. } | Event::HandOver { .. } => self.messages.push(event),
             }
         }

@@ -92,11 +92,16 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     for at in 0..routers {
         routing += &router(random, network, at, &members, network.loopback.then_some(with_loopback));
     }
-    let zones_xml: String = member_of_zone
-        .iter()
-        .enumerate()
-        .map(|(at, members)| format!("<entry name='z{at}'><network><layer3>{members}</layer3></network></entry>"))
-        .collect();
+    let mut protections = String::new();
+    let mut zones_xml = String::new();
+    for (at, members) in member_of_zone.iter().enumerate() {
+        let mut named = String::new();
+        if rules.percent(40) {
+            protections += &protection(rules, at);
+            named = format!("<zone-protection-profile>p{at}</zone-protection-profile>");
+        }
+        zones_xml += &format!("<entry name='z{at}'><network><layer3>{members}</layer3>{named}</network></entry>");
+    }
     let permitted = match random.below(3) {
         0 => "<permitted-ip><entry name='10.0.1.0/24'/><entry name='fd00:0:0:1::/64'/></permitted-ip>",
         _ => "",
@@ -104,7 +109,7 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     format!(
         "<config><devices><entry name='localhost.localdomain'><network>\
          <profiles><interface-management-profile><entry name='ping'><ping>yes</ping>{permitted}</entry>\
-         </interface-management-profile></profiles>\
+         </interface-management-profile><zone-protection-profile>{protections}</zone-protection-profile></profiles>\
          <interface><ethernet>{interfaces}</ethernet>{loopback}</interface><virtual-router>{routing}</virtual-router>\
          </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}\
          <rulebase><nat><rules>{}</rules></nat><security><rules>{}</rules></security>{}</rulebase>\
@@ -224,6 +229,54 @@ fn ecmp(random: &mut Random) -> String {
     };
     let paths = 2 + random.below(3);
     format!("<ecmp><enable>yes</enable><max-path>{paths}</max-path><algorithm>{algorithm}</algorithm></ecmp>")
+}
+
+/// A zone protection profile. Floods have one rate for all, so that no dice are thrown about them.
+fn protection(random: &mut Random, at: usize) -> String {
+    let mut settings = String::new();
+    for (check, chance) in [
+        ("discard-ip-spoof", 30),
+        ("strict-ip-check", 10),
+        ("discard-ip-frag", 15),
+        ("discard-icmp-frag", 15),
+        ("discard-icmp-large-packet", 20),
+        ("discard-icmp-error", 15),
+        ("discard-icmp-ping-zero-id", 40),
+        ("suppress-icmp-timeexceeded", 30),
+        ("suppress-icmp-needfrag", 30),
+    ] {
+        if random.percent(chance) {
+            settings += &format!("<{check}>yes</{check}>");
+        }
+    }
+    let mut floods = String::new();
+    for kind in ["tcp-syn", "udp", "icmp", "icmpv6", "other-ip"] {
+        if random.percent(25) {
+            let rate = 1 + random.below(4);
+            floods += &format!(
+                "<{kind}><enable>yes</enable><red><activate-rate>{rate}</activate-rate>\
+                 <maximal-rate>{rate}</maximal-rate></red></{kind}>"
+            );
+        }
+    }
+    let mut scans = String::new();
+    for id in [8001, 8002, 8003] {
+        if random.percent(20) {
+            let action = *random.pick(&[
+                "<allow/>",
+                "<alert/>",
+                "<block/>",
+                "<block-ip><track-by>source</track-by><duration>7</duration></block-ip>",
+                "<block-ip><track-by>source-and-destination</track-by><duration>20</duration></block-ip>",
+            ]);
+            scans += &format!(
+                "<entry name='{id}'><action>{action}</action><interval>{}</interval><threshold>{}</threshold></entry>",
+                2 + random.below(9),
+                2 + random.below(3),
+            );
+        }
+    }
+    format!("<entry name='p{at}'>{settings}<flood>{floods}</flood><scan>{scans}</scan></entry>")
 }
 
 const ADDRESSES: usize = 8;

@@ -8,6 +8,8 @@
 pub(crate) mod decision;
 #[path = "reference/paths.rs"]
 mod paths;
+#[path = "reference/protection.rs"]
+pub(crate) mod protection;
 #[path = "reference/tags.rs"]
 mod tags;
 #[path = "reference/tcp.rs"]
@@ -15,11 +17,12 @@ pub(crate) mod tcp;
 
 use std::net::IpAddr;
 
-use bartizan_model::device::{Action, Validated};
+use bartizan_model::device::{Action, Check, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
 use self::decision::{NewSource, Now, Ruling, Way, answers_ping, decide, mtu_of, route, router_of, zone_of};
 use self::paths::Among;
+use self::protection::{Protection, profile, refuses};
 use self::tcp::Connection;
 use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
 
@@ -124,6 +127,11 @@ pub(crate) struct Reference {
     now: Time,
     sessions: Vec<Session>,
     resets: Vec<(String, Tuple)>,
+    protection: Protection,
+    /// The packet at hand came in more than one IP packet.
+    pub(crate) in_fragments: bool,
+    /// Packets that a protection profile refused.
+    pub(crate) protected: usize,
     /// The longest IP packet that the packet at hand came in.
     longest: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination.
@@ -139,6 +147,9 @@ impl Reference {
             now: 0,
             sessions: Vec::new(),
             resets: Vec::new(),
+            protection: Protection::default(),
+            in_fragments: false,
+            protected: 0,
             longest: 0,
             translations: [0; 3],
         }
@@ -188,7 +199,10 @@ impl Reference {
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
         self.longest = longest;
         let Some(router) = router_of(&self.config, ingress).map(str::to_owned) else { return DROP };
-        if zone_of(&self.config, ingress).is_none() {
+        let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
+        let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
+        if refused || self.protection.blocks(&zone, packet, self.now) {
+            self.protected += 1;
             return DROP;
         }
         if let Body::Error { quoted, .. } = &packet.body {
@@ -263,8 +277,11 @@ impl Reference {
             Body::Echo { reply: true, .. } => return DROP,
             _ => {}
         }
-        let forged = matches!(route(self.read(), router, tuple.source, Among::First), Way::Own(_));
-        if tuple.source == tuple.destination || forged {
+        if tuple.source == tuple.destination || !self.admits(ingress, packet) {
+            return DROP;
+        }
+        let back = route(self.read(), router, tuple.source, Among::Interface(ingress));
+        if matches!(back, Way::Own(_)) || self.is_spoofed(ingress, tuple.source, &back) {
             return DROP;
         }
         let Some(ruling) = decide(self.read(), ingress, &tuple) else { return DROP };
@@ -329,6 +346,35 @@ impl Reference {
         self.continues(at, true, ingress, router, station, packet)
     }
 
+    /// Whether the zone of an interface lets another flow in.
+    fn admits(&mut self, ingress: &str, packet: &Packet) -> bool {
+        let Some(zone) = zone_of(&self.config, ingress) else { return true };
+        let Some(profile) = profile(&self.config, zone) else { return true };
+        let admitted = self.protection.admits(zone, profile, packet, self.now);
+        self.protected += usize::from(!admitted);
+        admitted
+    }
+
+    /// Whether the zone of an interface is not told about something.
+    fn is_silent(&self, ingress: &str, suppresses: fn(&ZoneProtection) -> bool) -> bool {
+        zone_of(&self.config, ingress).and_then(|zone| profile(&self.config, zone)).is_some_and(suppresses)
+    }
+
+    /// Whether the zone of an interface wants its sources to have another way back.
+    fn is_spoofed(&mut self, ingress: &str, source: IpAddr, back: &Way) -> bool {
+        let Some(zone) = zone_of(&self.config, ingress) else { return false };
+        let Some(profile) = profile(&self.config, zone) else { return false };
+        let exit = if let Way::Out(exit, _) = back { Some(exit.as_str()) } else { None };
+        let networks = self.config.interfaces.iter().filter(|known| known.name == ingress);
+        let mut networks = networks.flat_map(|interface| &interface.addresses);
+        let broadcast = networks.any(|network| source.is_ipv4() && network.broadcast() == source);
+        let other_zone = exit.and_then(|exit| zone_of(&self.config, exit)) != Some(zone);
+        let spoofed = (profile.checks.contains(Check::SpoofedSource) && other_zone)
+            || (profile.checks.contains(Check::StrictAddress) && (exit != Some(ingress) || broadcast));
+        self.protected += usize::from(spoofed);
+        spoofed
+    }
+
     /// Whether the answers of a new session would be taken for another's. A flow that is only remembered
     /// as refused makes way.
     fn is_taken(&mut self, server: &Side) -> bool {
@@ -355,12 +401,14 @@ impl Reference {
             return Expected::Drop(answer);
         }
         if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo {
-            return Expected::Drop(Answer::TimeExceeded);
+            let told = !self.is_silent(ingress, |profile| profile.suppress_time_exceeded);
+            return Expected::Drop(if told { Answer::TimeExceeded } else { Answer::Nothing });
         }
         if matches!(self.sessions[at].kind, Kind::Forward { .. })
             && let Some(mtu) = self.too_big(&self.way(at, from_client).1, packet)
         {
-            return Expected::Drop(Answer::TooBig(mtu));
+            let told = !self.is_silent(ingress, |profile| profile.suppress_too_big);
+            return Expected::Drop(if told { Answer::TooBig(mtu) } else { Answer::Nothing });
         }
         let mut idle = idle_timeout(packet.protocol());
         let mut closed = false;

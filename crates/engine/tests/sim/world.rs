@@ -42,6 +42,8 @@ pub(crate) struct Tally {
     pub(crate) sources: usize,
     pub(crate) pools: usize,
     pub(crate) destinations: usize,
+    /// Packets that a protection profile refused.
+    pub(crate) protected: usize,
 }
 
 impl Tally {
@@ -59,6 +61,7 @@ impl Tally {
         self.sources += other.sources;
         self.pools += other.pools;
         self.destinations += other.destinations;
+        self.protected += other.protected;
     }
 }
 
@@ -105,7 +108,8 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
     match world.finish() {
         Ok(()) => {
             let [sources, pools, destinations] = world.reference.translations;
-            Ok(Tally { sources, pools, destinations, ..world.tally })
+            let protected = world.reference.protected;
+            Ok(Tally { sources, pools, destinations, protected, ..world.tally })
         }
         Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
     }
@@ -301,6 +305,7 @@ impl World {
         }
         let mut bytes = frames.pop().expect("a frame");
         let longest = frames.iter().map(Vec::len).fold(bytes.len(), usize::max) - 14;
+        self.reference.in_fragments = !frames.is_empty();
         frames.into_iter().try_for_each(|bytes| self.swallow(id, bytes))?;
         let expected = self.reference.packet(interface, station, packet, longest);
         let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));

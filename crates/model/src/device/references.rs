@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Interface, ManagementProfile, Router, Service,
-    ServiceGroup, Zone,
+    ServiceGroup, Zone, ZoneProtection,
 };
 use crate::tag_filter::TagFilter;
 
@@ -20,6 +20,11 @@ impl DeviceConfig {
     /// An interface management profile.
     pub fn management_profile(&self, name: &str) -> Option<&ManagementProfile> {
         self.management_profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// A zone protection profile.
+    pub fn zone_protection(&self, name: &str) -> Option<&ZoneProtection> {
+        self.zone_protections.iter().find(|profile| profile.name == name)
     }
 
     /// A zone.

@@ -124,6 +124,7 @@ fn codes(edits: &[(&str, &str)]) -> String {
 const RULE: &str = "VSYS/rulebase/security/rules/entry[@name='outbound']";
 const NAT: &str = "VSYS/rulebase/nat/rules/entry[@name='inbound-web']";
 const ETH1: &str = "NET/interface/ethernet/entry[@name='ethernet1/1']";
+const ZP: &str = "NET/profiles/zone-protection-profile/entry[@name='strict']";
 const LR: &str = "NET/logical-router/entry[@name='vr-private']/vrf/entry";
 const ROUTE: &str =
     "NET/logical-router/entry[@name='vr-private']/vrf/entry/routing-table/ip/static-route/entry[@name='app-vnet']";
@@ -172,6 +173,22 @@ fn each_mistake_has_its_code() {
         ("VSYS/zone/entry[@name='untrust']/network/layer3".to_owned(), "<member>eth1/7</member>", "unknown-interface"),
         ("VSYS/zone/entry[@name='tap']/network/tap".to_owned(), "<member>ethernet1/1</member>", "zone-type"),
         ("VSYS/import/network/interface/member[text()='loopback.1']".to_owned(), "", "not-imported"),
+        ("VSYS/zone/entry[@name='untrust']/network/zone-protection-profile".to_owned(), "strct", "unknown-profile"),
+        // Zone protection profiles.
+        (at(ZP, "discard-ip-spoof"), "true", "invalid-enum"),
+        (at(ZP, "flood/udp/red/maximal-rate"), "2000001", "invalid-number"),
+        (at(ZP, "scan/entry[@name='8001']/interval"), "1", "invalid-number"),
+        (at(ZP, "scan/entry[@name='8006']"), "<action><alert/></action>", "not-enforced"),
+        (at(ZP, "scan/entry[@name='8001']/action/block-ip/duration"), "3601", "invalid-number"),
+        (at(ZP, "scan/entry[@name='8001']/action/block-ip/track-by"), "target", "invalid-enum"),
+        (at(ZP, "tcp-reject-non-syn"), "no", "not-enforced"),
+        (at(ZP, "tcp-reject-non-syn"), "global", ""),
+        (at(ZP, "asymmetric-path"), "bypass", "not-enforced"),
+        (at(ZP, "asymmetric-path"), "drop", ""),
+        (at(ZP, "remove-tcp-timestamp"), "yes", "not-enforced"),
+        (at(ZP, "discard-overlapping-tcp-segment-mismatch"), "yes", "not-enforced"),
+        (at(ZP, "non-ip-protocol/list-type"), "exclude", "not-enforced"),
+        (at(ZP, "ipv6/routing-header-0"), "yes", ""),
         // Routers.
         (at(LR, "interface"), "<member>ethernet1/2</member>", "two-routers"),
         (at(LR, "interface"), "<member>ethernet9/9</member>", "unknown-interface"),

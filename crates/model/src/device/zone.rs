@@ -6,7 +6,7 @@ use super::context::{Context, NAME_LENGTH_MAX};
 use super::interface::OtherInterfaces;
 use super::node::Node;
 use super::value::interface_name;
-use super::{DeviceConfig, Scope, Zone};
+use super::{DeviceConfig, Scope, Zone, protection};
 use crate::diagnostic::Diagnostic;
 use crate::{choices, codes};
 
@@ -19,7 +19,8 @@ pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, vsys: &Node
     for node in vsys.entries_at(&["zone"]) {
         let Some(name) = context.entry_name(&node, NAME_LENGTH_MAX) else { continue };
         let kind = node.child("network").and_then(|network| context.choice(&network, choices::ZONE));
-        let mut zone = Zone { name, origin: node.origin(), interfaces: Vec::new() };
+        let protection = protection::reference(context, config, &node);
+        let mut zone = Zone { name, origin: node.origin(), interfaces: Vec::new(), protection };
         if let Some(kind) = kind.filter(|kind| kind.tag() != "external") {
             for member in kind.members() {
                 if let Some(interface) = membership(context, config, others, &member, &zone.name) {

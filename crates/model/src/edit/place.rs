@@ -199,14 +199,14 @@ pub(super) fn no_such_node(xpath: &str) -> EditError {
 /// Longest name of an entry, by its container.
 fn name_length_max(container: &str) -> usize {
     match container {
-        "interface-management-profile" => 31,
+        "interface-management-profile" | "zone-protection-profile" => 31,
         "tag" => 127,
         _ => 63,
     }
 }
 
 /// Containers whose entries are objects and rules with the usual limit on names.
-const NAMED: [&str; 14] = [
+const NAMED: [&str; 15] = [
     "address",
     "address-group",
     "service",
@@ -215,6 +215,7 @@ const NAMED: [&str; 14] = [
     "zone",
     "rules",
     "interface-management-profile",
+    "zone-protection-profile",
     "virtual-router",
     "logical-router",
     "static-route",

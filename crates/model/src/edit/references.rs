@@ -104,6 +104,12 @@ const TABLES: &[Table] = &[
             "network/interface/*/units/entry/interface-management-profile",
         ],
     },
+    // Zone protection profiles.
+    Table {
+        level: Level::Network,
+        defined: &["network/profiles/zone-protection-profile/entry"],
+        used: &["vsys/entry/zone/entry/network/zone-protection-profile"],
+    },
     // Virtual and logical routers.
     Table {
         level: Level::Network,

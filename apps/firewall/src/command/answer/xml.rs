@@ -3,7 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session};
+use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     elements(answer).iter().map(write).collect()
@@ -13,15 +13,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
     match answer {
         Answer::Sessions(sessions) => sessions.sessions.iter().map(entry).collect(),
         Answer::Session(session) => detail(session),
-        Answer::SessionInfo(info) => leaves(&[
-            ("num-active", info.active.to_string()),
-            ("num-max", info.max.to_string()),
-            ("num-installed", info.installed.to_string()),
-            ("num-tcp", info.tcp.to_string()),
-            ("num-udp", info.udp.to_string()),
-            ("num-icmp", info.icmp.to_string()),
-            ("num-discard", info.discard.to_string()),
-        ]),
+        Answer::SessionInfo(info) => session_info(info),
         Answer::Counters(counters) => {
             let entries = counters.iter().map(|one| {
                 node(
@@ -158,6 +150,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         }
         Answer::NatMatch(found) => vec![nat(found)],
         Answer::Fib(fib) => fib_fields(fib),
+        Answer::ZoneProtection(zones) => protection::zones_xml(zones),
+        Answer::Blocks(blocks) => vec![node("dos-block-table", protection::blocks_xml(blocks))],
+        Answer::Unblocked(_) => vec![Element::leaf("member", "dos block table cleared")],
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
@@ -172,6 +167,21 @@ fn elements(answer: &Answer) -> Vec<Element> {
             all
         }
     }
+}
+
+fn session_info(info: &SessionInfo) -> Vec<Element> {
+    let mut fields = vec![
+        ("num-active", info.active.to_string()),
+        ("num-max", info.max.to_string()),
+        ("num-installed", info.installed.to_string()),
+        ("num-tcp", info.tcp.to_string()),
+        ("num-udp", info.udp.to_string()),
+        ("num-icmp", info.icmp.to_string()),
+        ("num-discard", info.discard.to_string()),
+        ("tcp-nonsyn-rej", if info.reject_non_syn { "True" } else { "False" }.to_owned()),
+    ];
+    fields.extend(info.timeouts_s.iter().map(|(name, seconds)| (*name, seconds.to_string())));
+    leaves(&fields)
 }
 
 fn entry(one: &Session) -> Element {
@@ -297,13 +307,13 @@ fn fib_fields(fib: &Fib) -> Vec<Element> {
     ])
 }
 
-fn node(name: &str, children: Vec<Element>) -> Element {
+pub(super) fn node(name: &str, children: Vec<Element>) -> Element {
     let mut element = Element::new(name);
     element.children = children.into_iter().map(child).collect();
     element
 }
 
-fn leaves(fields: &[(&str, String)]) -> Vec<Element> {
+pub(super) fn leaves(fields: &[(&str, String)]) -> Vec<Element> {
     fields
         .iter()
         .map(|(name, value)| if value.is_empty() { Element::new(name) } else { Element::leaf(name, value) })

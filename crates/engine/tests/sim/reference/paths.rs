@@ -10,7 +10,6 @@ use super::super::frames::Tuple;
 /// What chooses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Among<'a> {
-    First,
     Flow(&'a Tuple),
     Interface(&'a str),
 }
@@ -27,7 +26,6 @@ pub(crate) fn choose(ecmp: &Ecmp, paths: &[Path], among: Among<'_>) -> usize {
         }
     }
     match among {
-        Among::First => 0,
         Among::Interface(name) => different.into_iter().find(|at| paths[*at].0 == name).unwrap_or(0),
         Among::Flow(flow) => {
             let mut best = (0, f64::MIN);
