@@ -1,5 +1,7 @@
 //! Three hosts in a row, the middle one forwarding by the kernel or by Bartizan: how fast is each?
 
+pub mod backends;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,13 +12,6 @@ use crate::process::eventually;
 use crate::{Lab, Namespace, Process};
 
 const SECONDS: &str = "4";
-/// Sent for the processor time of a packet: slow enough that nothing is lost, fast enough to be seen.
-const FLOOD_PER_SECOND: u32 = 100_000;
-const FLOOD_SECONDS: u32 = 3;
-/// The interface of the second link, which goes from client to server without a forwarder.
-const DIRECT: &str = "10.10.3.2:7001";
-/// Linux tells processor time in this unit (`USER_HZ`).
-const TICK_NS: f64 = 1e7;
 
 /// Client, forwarder and server.
 #[derive(Debug)]
@@ -44,6 +39,11 @@ pub enum Forwarder {
         /// Rules before the one that allows.
         rules: usize,
     },
+    /// Bartizan with source NAT, one rule, and these options.
+    With {
+        /// Words of its command line.
+        options: &'static [&'static str],
+    },
 }
 
 /// A forwarder in place; gone when dropped.
@@ -69,11 +69,8 @@ impl Row {
         let (client, forwarder, server) = (lab.namespace("client")?, lab.namespace("fw")?, lab.namespace("server")?);
         lab.link((&client, "c0"), (&forwarder, "f0"))?;
         lab.link((&server, "s0"), (&forwarder, "f1"))?;
-        lab.link((&client, "c1"), (&server, "s1"))?;
         client.address("c0", "10.10.1.2/24")?;
         server.address("s0", "10.10.2.2/24")?;
-        client.address("c1", "10.10.3.1/24")?;
-        server.address("s1", "10.10.3.2/24")?;
         client.route("default via 10.10.1.1")?;
         server.route("10.10.1.0/24 via 10.10.2.1")?;
         client.sh("sysctl -qw net.ipv4.ip_local_port_range='1024 65000' net.ipv4.tcp_tw_reuse=1")?;
@@ -84,16 +81,11 @@ impl Row {
         ];
         let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
         let probe = probe_program()?;
-        let servers = [
-            servers,
-            vec![
-                server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?,
-                server.spawn(&[&probe, "sink", "0.0.0.0:7001"], &[], &lab.dir().join("sink.log"))?,
-            ],
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let servers =
+            [servers, vec![server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?]]
+                .into_iter()
+                .flatten()
+                .collect();
         Ok(Self { client, forwarder, server, _servers: servers, binary, lab })
     }
 
@@ -118,7 +110,8 @@ impl Row {
                 self.filter(rules)?;
                 None
             }
-            Forwarder::Bartizan { rules } => Some(self.bartizan(rules)?),
+            Forwarder::Bartizan { rules } => Some(self.bartizan(rules, &[])?),
+            Forwarder::With { options } => Some(self.bartizan(1, options)?),
         };
         eventually("packets pass", Duration::from_secs(60), || {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
@@ -149,26 +142,15 @@ impl Row {
         Ok(())
     }
 
-    fn bartizan(&self, rules: usize) -> Result<Process> {
+    fn bartizan(&self, rules: usize, options: &[&str]) -> Result<Process> {
         let file = self.lab.dir().join("firewall.xml");
         std::fs::write(&file, configuration(rules))?;
         let state = self.lab.dir().join("state");
-        self.forwarder.spawn(
-            &[
-                &self.binary.to_string_lossy(),
-                "firewall",
-                "--config",
-                &file.to_string_lossy(),
-                "--state-dir",
-                &state.to_string_lossy(),
-                "--port",
-                "ethernet1/1=f0",
-                "--port",
-                "ethernet1/2=f1",
-            ],
-            &[],
-            &self.lab.dir().join("firewall.log"),
-        )
+        let (binary, file, state) = (self.binary.to_string_lossy(), file.to_string_lossy(), state.to_string_lossy());
+        let mut words = vec![&*binary, "firewall", "--config", &file, "--state-dir", &state];
+        words.extend(["--port", "ethernet1/1=f0", "--port", "ethernet1/2=f1"]);
+        words.extend(options);
+        self.forwarder.spawn(&words, &[], &self.lab.dir().join("firewall.log"))
     }
 
     /// The client.
@@ -243,46 +225,6 @@ impl Row {
         let said = self.client.run(&[&probe_program()?, "ping", "10.10.2.2:7002", count, &pause_us.to_string()])?;
         Ok(said.trim().parse()?)
     }
-
-    /// Processor time the forwarder takes for a 64-byte packet of an open flow, in nanoseconds: what the
-    /// whole machine is busy with while packets pass, less the same for packets that pass no forwarder.
-    ///
-    /// # Errors
-    /// When packets are lost, or the machine was busy with something else.
-    pub fn processor_ns(&self) -> Result<f64> {
-        let through = self.busy_ns_per_packet("10.10.2.2:7001")?;
-        let direct = self.busy_ns_per_packet(DIRECT)?;
-        Ok(through - direct)
-    }
-
-    fn busy_ns_per_packet(&self, to: &str) -> Result<f64> {
-        let probe = probe_program()?;
-        let (rate, seconds) = (FLOOD_PER_SECOND.to_string(), FLOOD_SECONDS.to_string());
-        let before = self.datagrams_received()?;
-        let idle = busy_ticks()?;
-        std::thread::sleep(Duration::from_secs(1));
-        let start = busy_ticks()?;
-        self.client.run(&[&probe, "flood", to, &rate, &seconds])?;
-        let busy = (busy_ticks()? - start) - (start - idle) * f64::from(FLOOD_SECONDS);
-        let received = self.datagrams_received()? - before;
-        anyhow::ensure!(received > 10_000.0, "only {received} packets came through");
-        Ok(busy * TICK_NS / received)
-    }
-
-    fn datagrams_received(&self) -> Result<f64> {
-        let counters = self.server.run(&["cat", "/proc/net/snmp"])?;
-        let values = counters.lines().filter(|line| line.starts_with("Udp:")).nth(1).context("no Udp line")?;
-        Ok(values.split_whitespace().nth(1).context("no InDatagrams")?.parse()?)
-    }
-}
-
-/// What all processors did so far but idling and waiting.
-fn busy_ticks() -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/stat").context("read /proc/stat")?;
-    let line = stat.lines().next().context("an empty /proc/stat")?;
-    let fields: Vec<f64> = line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
-    // user nice system idle iowait irq softirq steal; guests are in user.
-    Ok(fields.iter().take(8).sum::<f64>() - fields[3] - fields[4])
 }
 
 /// The program of `probe.rs`, which lies beside this one.

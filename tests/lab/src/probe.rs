@@ -23,7 +23,6 @@ pub fn run(words: &[String]) -> Result<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["echo", at] => echo(at.parse()?),
-        ["sink", at] => sink(at.parse()?),
         ["ping", to, count, pause_us] => {
             ping(to.parse()?, count.parse()?, Duration::from_micros(pause_us.parse()?)).map(|time| time.to_string())
         }
@@ -38,7 +37,7 @@ pub fn run(words: &[String]) -> Result<String> {
             ask(to.parse()?, per_second.parse()?, Duration::from_secs(seconds.parse()?)).map(|sent| sent.to_string())
         }
         _ => bail!(
-            "usage: probe echo ADDRESS | sink ADDRESS | ping ADDRESS COUNT PAUSE_US | flood ADDRESS PER_SECOND SECONDS \
+            "usage: probe echo ADDRESS | ping ADDRESS COUNT PAUSE_US | flood ADDRESS PER_SECOND SECONDS \
              | connect ADDRESS PER_SECOND SECONDS | ask ADDRESS PER_SECOND SECONDS"
         ),
     }
@@ -53,15 +52,6 @@ fn echo(at: SocketAddr) -> Result<String> {
         if let Ok((length, from)) = socket.recv_from(&mut buffer) {
             let _ = socket.send_to(&buffer[..length], from);
         }
-    }
-}
-
-/// Takes every datagram, for ever.
-fn sink(at: SocketAddr) -> Result<String> {
-    let socket = UdpSocket::bind(at).with_context(|| format!("bind {at}"))?;
-    let mut buffer = [0; 65_536];
-    loop {
-        let _ = socket.recv(&mut buffer);
     }
 }
 

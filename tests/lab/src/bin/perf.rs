@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bartizan_lab::perf::{Forwarder, Row};
+use bartizan_lab::perf::{Forwarder, Row, backends};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 3;
@@ -20,6 +20,7 @@ fn main() -> Result<()> {
     };
     let mut figures = engine_figures(&std::fs::read_to_string(engine)?);
     figures.extend(network_figures(Path::new(binary))?);
+    figures.extend(backends::figures(&Row::new(Path::new(binary))?)?);
     let mut file = std::fs::File::create(output).with_context(|| format!("write `{output}`"))?;
     for figure in &figures {
         writeln!(file, "{figure}")?;
@@ -116,8 +117,6 @@ fn network_figures(binary: &Path) -> Result<Vec<Value>> {
         let [ours, kernel] = alternate(&row, [OURS, KERNEL], |row| row.round_trip_us(pause_us))?;
         figures.push(figure(name, "us", &ours, &kernel, goal));
     }
-    let [ours, kernel] = alternate(&row, [OURS, KERNEL], Row::processor_ns)?;
-    figures.push(figure("processor-time-64-bytes", "ns", &ours, &kernel, at_most(2.0, 1.3)));
     Ok(figures)
 }
 
