@@ -75,17 +75,13 @@ impl Row {
         server.route("10.10.1.0/24 via 10.10.2.1")?;
         client.sh("sysctl -qw net.ipv4.ip_local_port_range='1024 65000' net.ipv4.tcp_tw_reuse=1")?;
         server.sh("sysctl -qw net.core.somaxconn=8192")?;
+        let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
+        let probe = probe_program()?;
         let servers = vec![
             crate::azure::servers::nginx(&lab, &server, &["10.10.2.2:80 backlog=8192"])?,
             server.spawn(&["iperf3", "--server"], &[], &lab.dir().join("iperf3.log"))?,
+            server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?,
         ];
-        let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
-        let probe = probe_program()?;
-        let servers =
-            [servers, vec![server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?]]
-                .into_iter()
-                .flatten()
-                .collect();
         Ok(Self { client, forwarder, server, _servers: servers, binary, lab })
     }
 
