@@ -193,17 +193,17 @@ impl<'a> Replay<'a> {
         line.sent.extend(timers);
         let Some(mut frame) = slot.frame() else { return line };
         frame.meta = self.offload(port, &frame);
-        line.packet = describe(frame.bytes, frame.meta);
-        if frame.bytes.len() >= ethernet::HEADER_BYTES && ethernet::source(frame.bytes) == mac {
+        line.packet = describe(frame.view(), frame.meta);
+        if frame.view().len() >= ethernet::HEADER_BYTES && ethernet::source(frame.view()) == mac {
             line.verdict = "own";
             return line;
         }
-        let packet = match parse(frame.bytes, frame.meta) {
+        let packet = match parse(frame.view(), frame.meta) {
             Ok(Parsed::Ip(packet)) => Some(packet),
             _ => None,
         };
         if let Some(packet) = &packet {
-            self.neighbors.saw(port, packet.source, ethernet::source(frame.bytes));
+            self.neighbors.saw(port, packet.source, ethernet::source(frame.view()));
         }
         let vlan = frame.meta.vlan;
         let verdict = self.engine.handle_frame(port, &mut frame, now);
@@ -272,14 +272,14 @@ impl<'a> Replay<'a> {
     }
 
     /// Writes a frame to the file of its interface.
-    fn leave(&mut self, to: Port, sendable: &[u8], meta: Meta) -> Option<Sent> {
+    fn leave(&mut self, to: Port, sendable: &mut [u8], meta: Meta) -> Option<Sent> {
         let outlet = self.outlets.iter_mut().find(|outlet| outlet.port == to)?;
+        // The tag is the interface's, not the packet's.
+        let mut untagged = sendable.to_vec();
+        let packet = Slot::with_tag(&mut untagged, 0).and_then(|mut slot| Some(describe(slot.frame()?.bytes, meta)));
         if let Some(recorder) = &mut outlet.recorder {
             recorder.send(&mut std::iter::once(sendable));
         }
-        // The tag is the interface's, not the packet's.
-        let mut untagged = sendable.to_vec();
-        let packet = Slot::with_tag(&mut untagged).and_then(|mut slot| Some(describe(slot.frame()?.bytes, meta)));
         Some(Sent { interface: outlet.name.clone(), packet: packet.unwrap_or_default() })
     }
 
@@ -288,7 +288,7 @@ impl<'a> Replay<'a> {
     fn offload(&self, port: Port, frame: &Frame<'_>) -> Meta {
         let Port::Data(id) = port else { return frame.meta };
         let mtu_bytes = self.tables.interface(id).map_or(0, |interface| usize::from(interface.mtu_bytes));
-        let Ok(Parsed::Ip(packet)) = parse(frame.bytes, frame.meta) else { return frame.meta };
+        let Ok(Parsed::Ip(packet)) = parse(frame.view(), frame.meta) else { return frame.meta };
         let headers = packet.header_bytes();
         if packet.protocol != TCP || mtu_bytes <= headers || packet.ip_bytes() <= mtu_bytes {
             return frame.meta;

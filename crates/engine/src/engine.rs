@@ -13,6 +13,7 @@ use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 
+use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
 use crate::hits::{Hits, RuleBase};
@@ -66,6 +67,8 @@ pub struct Engine {
     pub(crate) outbox: Outbox,
     /// Echo replies that the caller waits for: identifier and sender.
     pub(crate) watched: Arc<BTreeMap<u16, IpAddr>>,
+    /// Room for a burst; empty in between.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) counters: Counters,
     pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
@@ -135,6 +138,7 @@ impl Engine {
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             watched: Arc::default(),
+            seen: Vec::with_capacity(BURST_MAX),
             counters: Counters::default(),
             hits: Hits::default(),
             drop_logs: DropLogs::default(),
@@ -207,23 +211,7 @@ impl Engine {
     /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        let Some(arrival) = self.untag(port, frame.meta) else {
-            self.counters.rx_packets += 1;
-            self.counters.drop_packets(DropReason::UnknownVlan, 1);
-            return Verdict::Drop(DropReason::UnknownVlan);
-        };
-        let vlan = frame.meta.vlan;
-        match self.run(arrival, frame) {
-            Verdict::Transmit(exit) => {
-                let (wire, tag) = self.tag(exit);
-                frame.meta.vlan = tag;
-                Verdict::Transmit(wire)
-            }
-            verdict => {
-                frame.meta.vlan = vlan;
-                verdict
-            }
-        }
+        self.between_tags(port, frame, Self::run)
     }
 
     /// What another worker's engine said in an [`Event::Tell`].
@@ -366,7 +354,7 @@ impl Engine {
     }
 
     /// Time never goes back, whatever the caller says.
-    fn advance(&mut self, now: Time) {
+    pub(crate) fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
     }
 

@@ -4,6 +4,8 @@
 mod autoconf;
 #[path = "scenarios/azure.rs"]
 mod azure;
+#[path = "scenarios/bursts.rs"]
+mod bursts;
 #[path = "scenarios/dhcp.rs"]
 mod dhcp;
 #[path = "scenarios/drops.rs"]

@@ -1,9 +1,11 @@
 //! The firewall alone with a configuration file: real packets, real clients, the real binary.
 //!
-//! Needs root, or user namespaces, and `ip`, `ping`, `curl`, `nc`, `iperf3`, `python3`, `dnsmasq`, `tcpdump`, `traceroute`.
+//! Needs root, or user namespaces, and `ip`, `ethtool`, `ping`, `curl`, `nc`, `iperf3`,
+//! `python3`, `dnsmasq`, `tcpdump`, `traceroute`.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
+mod backends;
 mod dhcp;
 mod edge;
 mod paths;

@@ -129,7 +129,7 @@ fn a_vlan_carries_what_people_do_with_a_link() {
         eventually("the page", LIMIT, || client.run(&["curl", "-sS", "-m", "5", "http://198.51.100.2/index.html"]));
     assert_eq!(fetched.unwrap(), "beyond the trunk\n");
     // Each firewall is a hop, and the server the last one.
-    let path = client.run(&["traceroute", "-n", "-q", "1", "-w", "2", "198.51.100.2"]).unwrap();
+    let path = client.run(&["traceroute", "-n", "-q", "1", "-N", "1", "-w", "2", "198.51.100.2"]).unwrap();
     let hops: Vec<_> = path.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap_or_default()).collect();
     assert_eq!(hops, ["10.0.1.1", "203.0.113.2", "198.51.100.2"], "{path}");
     for host in [&near, &far] {

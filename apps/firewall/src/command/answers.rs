@@ -218,6 +218,7 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
             let wire = interface.vlan.map_or(id, |(port, _)| port);
             let position = attachments.iter().position(|one| one.port == Port::Data(wire));
             let device = position.and_then(|at| attachments.get(at)).map(|one| &one.device);
+            let capabilities = position.and_then(|at| firewall.dataplane().capabilities().get(at));
             // Frames are counted by the port; a subinterface has no counters of its own.
             let sum = |pick: &dyn Fn(&IoCounters, usize) -> u64| {
                 let own = interface.vlan.is_none();
@@ -241,6 +242,8 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
                 received: sum(&|one, at| one.received.get(at).copied().unwrap_or(0)),
                 sent: sum(&|one, at| one.sent.get(at).copied().unwrap_or(0)),
                 lost: sum(&|one, at| one.losses.get(at).map_or(0, Losses::total)),
+                io: capabilities.map_or("", |one| one.backend),
+                io_reason: capabilities.map_or_else(String::new, |one| one.reason.clone()),
             });
         }
     }

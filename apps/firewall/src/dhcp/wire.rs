@@ -19,6 +19,12 @@ const MESSAGE_BYTES_MAX: u16 = 1500;
 /// Marks the options, at this offset (RFC 2131 section 3).
 const COOKIE: ([u8; 4], usize) = ([99, 130, 83, 99], 236);
 
+const OPTION_PAD: u8 = 0;
+const OPTION_END: u8 = 255;
+/// Options that are read, by the numbers of RFC 2132 and RFC 3442: mask, router, lease time, message type,
+/// server, T1, T2, classless routes.
+const OPTIONS_READ: [u8; 8] = [1, 3, 51, 53, 54, 58, 59, 121];
+
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -142,7 +148,7 @@ pub(super) fn read(bytes: &[u8], mac: Mac) -> Option<Reply> {
     if bytes.get(at..at + cookie.len())? != cookie {
         return None;
     }
-    let wire = v4::Message::from_bytes(bytes).ok()?;
+    let wire = v4::Message::from_bytes(&only_read(bytes)?).ok()?;
     // The length is looked at first: the codec trusts it.
     if wire.opcode() != Opcode::BootReply || wire.hlen() != 6 || wire.chaddr() != mac {
         return None;
@@ -159,6 +165,30 @@ pub(super) fn read(bytes: &[u8], mac: Mac) -> Option<Reply> {
     };
     let offer = if kind == Kind::Nak { None } else { offer(&wire, server) };
     Some(Reply { kind, transaction: wire.xid(), server, offer })
+}
+
+/// The message with no options but those that are read: for others that are broken the codec gives the whole
+/// message up, or panics.
+fn only_read(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (head, mut options) = bytes.split_at_checked(COOKIE.1 + COOKIE.0.len())?;
+    let mut kept = head.to_vec();
+    while let [code, rest @ ..] = options {
+        options = match *code {
+            OPTION_PAD => rest,
+            OPTION_END => break,
+            code => {
+                let (length, rest) = rest.split_first()?;
+                let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+                if OPTIONS_READ.contains(&code) {
+                    kept.extend([code, *length]);
+                    kept.extend(value);
+                }
+                rest
+            }
+        };
+    }
+    kept.push(OPTION_END);
+    Some(kept)
 }
 
 fn offer(wire: &v4::Message, server: Option<Ipv4Addr>) -> Option<Offer> {

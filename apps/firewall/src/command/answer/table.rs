@@ -58,7 +58,7 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::Interfaces(interfaces) => table(
-            &["NAME", "DEVICE", "TAG", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
+            &["NAME", "DEVICE", "TAG", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST", "IO"],
             interfaces
                 .iter()
                 .map(|one| {
@@ -74,6 +74,7 @@ pub(super) fn render(answer: &Answer) -> String {
                         count_text(one.received),
                         count_text(one.sent),
                         count_text(one.lost),
+                        one.io.into(),
                     ]
                 })
                 .collect(),
