@@ -73,10 +73,13 @@ pub enum Order {
     Release,
 }
 
+/// An order for the client of an interface, and where the answer goes.
+type Ordered = (String, Order, oneshot::Sender<Result<View, String>>);
+
 /// The way to the clients.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    orders: mpsc::Sender<(String, Order, oneshot::Sender<Result<View, String>>)>,
+    orders: mpsc::Sender<Ordered>,
     views: watch::Receiver<Vec<View>>,
 }
 
@@ -116,7 +119,7 @@ struct Service {
     firewall: Arc<Firewall>,
     store: Arc<Store>,
     notices: mpsc::Receiver<Notice>,
-    orders: mpsc::Receiver<(String, Order, oneshot::Sender<Result<View, String>>)>,
+    orders: mpsc::Receiver<Ordered>,
     published: watch::Sender<Vec<View>>,
     kept: Kept,
     clients: BTreeMap<String, Entry>,

@@ -1,5 +1,7 @@
 //! Interfaces whose IPv6 address comes by router advertisement.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot build its packet fails")]
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use bartizan_engine::verdict::{Event, Notice, NoticeKind};

@@ -1,5 +1,7 @@
 //! Interfaces whose address comes by DHCP: what is heard, what is sent, and what a new lease does.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot build its packet fails")]
+
 use bartizan_engine::settings::{Limits, Settings};
 use bartizan_engine::verdict::{DropReason, Event, Notice, NoticeKind};
 use bartizan_packet::answer::{Link, udp_frame};

@@ -1,5 +1,7 @@
 //! Subinterfaces with 802.1Q tags, and segment sizes that interfaces allow.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot build its packet fails")]
+
 use bartizan_engine::verdict::DropReason;
 use bartizan_packet::bytes::u16_at;
 use bartizan_packet::frame::Meta;
