@@ -30,7 +30,11 @@ impl Command {
     pub fn is_offline(&self) -> bool {
         matches!(
             self.path.as_slice(),
-            ["test", ..] | ["explain"] | ["show", "routing", "route" | "fib", ..] | ["show", "config", ..]
+            ["test", ..]
+                | ["explain"]
+                | ["show", "routing", "route" | "fib", ..]
+                | ["show", "config", ..]
+                | ["show", "running", "nat-policy"]
         )
     }
 }

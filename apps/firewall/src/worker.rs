@@ -12,9 +12,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Alarm, Event, Notice, NoticeKind, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{
+    Alarm, Event, Notice, NoticeKind, PoolAlarm, PoolLevel, Port, SessionLog, Time, Verdict,
+};
 use bartizan_packet::frame::{Frame, Meta};
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
@@ -414,6 +416,7 @@ impl Core {
                     };
                     self.io.notices_lost += u64::from(queue.try_send(notice).is_err());
                 }
+                Event::Pool(alarm) => log_pool(&alarm),
                 Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
@@ -434,5 +437,22 @@ impl Core {
     /// Ports are few: a scan of a dozen entries is cheaper than any map.
     fn position(&self, port: Port) -> Option<usize> {
         self.ports.iter().position(|known| *known == port)
+    }
+}
+
+/// The system log's line about a NAT pool that runs dry, or has ports again.
+fn log_pool(alarm: &PoolAlarm) {
+    let PoolAlarm { address, protocol, level, used, capacity } = *alarm;
+    match level {
+        PoolLevel::High => {
+            warn!("NAT pool address {address}, protocol {protocol}: {used} of {capacity} ports are in use");
+        }
+        PoolLevel::Exhausted => warn!(
+            "NAT pool address {address}, protocol {protocol}: no port is left for a new session ({used} of {capacity} \
+             in use); add addresses to the pool"
+        ),
+        PoolLevel::Normal => {
+            info!("NAT pool address {address}, protocol {protocol}: ports enough again ({used} of {capacity} in use)");
+        }
     }
 }

@@ -132,6 +132,7 @@ pub(crate) fn compile_device(
         tunnels,
         routers,
         nat,
+        nat_settings: config.nat,
         security,
     })
 }

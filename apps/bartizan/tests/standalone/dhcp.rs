@@ -113,9 +113,9 @@ fn a_leased_address_is_used_renewed_moved_and_given_back() {
     assert!(dnsmasq.said("DHCPNAK") > 0);
     assert_eq!(edge.fetch("http://203.0.113.2/index.html").unwrap(), "behind the firewall\n");
     assert!(std::fs::read_to_string(&web_log).unwrap().contains("203.0.113.150"));
-    assert!(edge.counter("sessions-address-lost") > 0);
+    assert!(edge.counter("nat-address-gone") > 0);
     let ends = edge.traffic();
-    let lost: Vec<_> = ends.iter().filter(|line| line["session_end_reason"] == "address-lost").collect();
+    let lost: Vec<_> = ends.iter().filter(|line| line["session_end_reason"] == "nat-address-gone").collect();
     assert!(!lost.is_empty() && lost.iter().all(|line| line["natsrc"] == "203.0.113.100"), "{lost:?}");
 
     let released = edge.json("request dhcp client release ethernet1/2");

@@ -129,15 +129,20 @@ fn a_changed_lease_ends_the_sessions_that_used_the_old_address_and_no_others() {
 
     lab.learn(&leased(), &lease("192.0.2.99/24", "192.0.2.254"));
     lab.pass(0);
-    assert_eq!(lab.logs(), ["end 10.1.0.5 > 198.51.100.9 trust>untrust allow all address-lost"]);
-    assert_eq!((lab.sessions().len(), lab.counters().sessions_address_lost), (2, 1));
+    assert_eq!(lab.logs(), ["end 10.1.0.5 > 198.51.100.9 trust>untrust allow all nat-address-gone"]);
+    assert_eq!((lab.sessions().len(), lab.counters().nat_address_gone), (2, 1));
     lab.check("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", "e2 udp 192.0.2.99:* > 198.51.100.9:53");
     // The same lease again, renewed, changes nothing.
     lab.learn(&leased(), &lease("192.0.2.99/24", "192.0.2.254"));
     lab.pass(0);
-    assert_eq!((lab.sessions().len(), lab.counters().sessions_address_lost), (3, 1));
+    assert_eq!((lab.sessions().len(), lab.counters().nat_address_gone), (3, 1));
     // Before the sweep has come by, the session's own next packet finds out.
     lab.learn(&leased(), &Facts::default());
     lab.check("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", "drop no-route");
-    assert_eq!(lab.counters().sessions_address_lost, 2);
+    // What was opened to an address that is gone ends, too.
+    lab.logs();
+    lab.commit(&leased().replace("10.1.0.1/24", "10.1.0.2/24"));
+    lab.pass(0);
+    assert!(lab.logs().contains(&"end 10.1.0.5 > 10.1.0.1 trust>trust allow all address-lost".to_owned()));
+    assert_eq!(lab.counters().sessions_address_lost, 1);
 }

@@ -13,7 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_engine::settings::{LocalLink, Settings};
-use bartizan_engine::verdict::{Alarm, DropReason, Event, LogKind, Port, SessionLog, SessionView, Time, Verdict};
+use bartizan_engine::verdict::{
+    Alarm, DropReason, Event, LogKind, PoolAlarm, Port, SessionLog, SessionView, Time, Verdict,
+};
 use bartizan_engine::{Counters, Engine};
 use bartizan_model::{device, xml};
 use bartizan_packet::answer::{Link, ip_frame};
@@ -46,6 +48,7 @@ pub(crate) struct Lab {
     /// IP frames that left, in order.
     pub(crate) left: Vec<Vec<u8>>,
     pub(crate) messages: Vec<Event>,
+    pub(crate) pool_alarms: Vec<PoolAlarm>,
     pub(crate) alarms: Vec<Alarm>,
     logs: Vec<SessionLog>,
 }
@@ -103,6 +106,7 @@ impl Lab {
             left: Vec::new(),
             messages: Vec::new(),
             alarms: Vec::new(),
+            pool_alarms: Vec::new(),
             logs: Vec::new(),
         }
     }
@@ -251,6 +255,7 @@ impl Lab {
                 Event::Log(log) => self.logs.push(log),
                 Event::Alarm(alarm) => self.alarms.push(alarm),
                 Event::Tell { .. } | Event::Notice(_) | Event::HandOver { .. } => self.messages.push(event),
+                Event::Pool(alarm) => self.pool_alarms.push(alarm),
             }
         }
         lines

@@ -387,14 +387,17 @@ fn path_monitoring_that_watches_nothing_is_refused() {
         "#]],
     );
     let foreign = MONITORED.replace("<destination>", "<source>10.9.9.9</source><destination>");
-    check_diagnostics(&two_ways("", &foreign), expect![[r#"
+    check_diagnostics(
+        &two_ways("", &foreign),
+        expect![[r#"
         warning[interface-without-router]: `ethernet1/3` belongs to no router, so its packets are dropped
           --> /network/interface/ethernet/entry[@name='ethernet1/3']
           help: add it to `interface` of a logical or virtual router
         error[invalid-path-monitor]: path monitoring of route `first` probes from `10.9.9.9`, which no interface of router `default` has
           --> /network/virtual-router/entry[@name='default']/routing-table/ip/static-route/entry[@name='first']
           help: leave `source` out to probe from the address of the route's own interface
-    "#]]);
+    "#]],
+    );
     check_diagnostics(
         &two_ways("", wrong),
         expect![[r#"
