@@ -121,9 +121,8 @@ impl Row {
     fn small_packet_nanoseconds(&self, running: &Running) -> Result<f64> {
         let before = busy(running)?;
         let seconds = SMALL_SECONDS.to_string();
-        let words = ["iperf3", "-c", "10.10.2.2", "-u", "-J", "-t", &seconds];
-        let words = [&words[..], &["-b", SMALL_BITS_PER_SECOND, "-l", SMALL_PAYLOAD_BYTES]].concat();
-        let report: Value = serde_json::from_str(&self.client.run(&words)?)?;
+        let options = ["-u", "-t", &seconds, "-b", SMALL_BITS_PER_SECOND, "-l", SMALL_PAYLOAD_BYTES];
+        let report: Value = serde_json::from_str(&self.iperf3(&options)?)?;
         let forwarder = busy(running)? - before;
         let number = |path: &str| report.pointer(path).and_then(Value::as_f64).with_context(|| format!("no {path}"));
         let (sent, lost) = (number("/end/sum/packets")?, number("/end/sum/lost_packets")?);
