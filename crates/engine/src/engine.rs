@@ -2,6 +2,7 @@
 //!
 //! The path of a frame through it is in `pipeline.rs`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bartizan_packet::ethernet::Mac;
@@ -247,9 +248,16 @@ impl Engine {
         self.table.views()
     }
 
-    /// One session by its id.
-    pub fn session(&self, id: u64) -> Option<SessionView> {
-        self.table.slot_of(id).map(|slot| self.table.view(slot))
+    /// Those in some of the table's slots: who looks at a million of them does so step by step, and lets packets
+    /// pass in between.
+    pub fn sessions_in(&self, slots: Range<u32>) -> impl Iterator<Item = SessionView> {
+        let slots = slots.start..slots.end.min(self.session_slots());
+        slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
+    }
+
+    /// Slots of the session table; only grows.
+    pub fn session_slots(&self) -> u32 {
+        self.table.slots()
     }
 
     /// What the protection of a zone has done; `None` for a zone that never was.
@@ -283,11 +291,11 @@ impl Engine {
         self.neighbors.iter()
     }
 
-    /// Ends the sessions that `chosen` picks; gives back how many.
-    pub fn clear(&mut self, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
+    /// Ends those sessions in some of the table's slots that `chosen` picks; gives back how many.
+    pub fn clear(&mut self, slots: Range<u32>, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
         self.advance(now);
         let mut cleared = 0;
-        for slot in 0..self.table.slots() {
+        for slot in slots.start..slots.end.min(self.session_slots()) {
             if self.table[slot].live && chosen(&self.table.view(slot)) {
                 self.end(slot, EndReason::Cleared);
                 cleared += 1;

@@ -137,12 +137,6 @@ impl Table {
         &mut self.records[slot as usize]
     }
 
-    /// The id of a live session's record.
-    pub(crate) fn slot_of(&self, id: u64) -> Option<Slot> {
-        let found = self.records.iter().zip(&self.slots).position(|(record, session)| record.id == id && session.live);
-        found.map(|slot| slot as Slot)
-    }
-
     #[inline]
     fn matches(&self, entry: Entry, key: &Key) -> bool {
         self.slots.get(entry.slot()).is_some_and(|session| session.sides[entry.direction().index()].key == *key)
