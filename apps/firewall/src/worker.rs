@@ -13,18 +13,28 @@ use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
 use bartizan_engine::verdict::{Alarm, Event, Port, SessionLog, Time, Verdict};
-use bartizan_packet::frame::Meta;
+use bartizan_packet::frame::{Frame, Meta};
 use tracing::warn;
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
 use crate::port::virtio::{HEADER_BYTES, encode};
-use crate::port::{Batch, Losses, Outgoing, Receiver, Sender, Slot};
+use crate::port::{BURST, Batch, Losses, Outgoing, Receiver, Sender, Slot};
 use crate::wake::{Bell, PollSet};
+
+/// How a worker waits for frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// Looks for more for [`SPIN`], then sleeps until there are some.
+    #[default]
+    Adaptive,
+    /// Never sleeps: a core for each worker, for the shortest round trips.
+    Spinning,
+}
 
 /// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
 /// wake-up costs about 30 us of round-trip time).
-const SPIN: Duration = Duration::from_micros(50);
+pub const SPIN: Duration = Duration::from_micros(50);
 
 /// Something to do between two bursts.
 pub type Job = Box<dyn FnOnce(&mut Inside<'_>) + Send>;
@@ -79,6 +89,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where log lines go.
     pub logs: LogSink,
+    /// How it waits.
+    pub waiting: Waiting,
     /// Set to end the worker.
     pub stop: Arc<AtomicBool>,
 }
@@ -114,6 +126,7 @@ pub struct Worker {
     receivers: Vec<Box<dyn Receiver>>,
     core: Core,
     jobs: mpsc::Receiver<Job>,
+    waiting: Waiting,
     stop: Arc<AtomicBool>,
 }
 
@@ -157,7 +170,7 @@ impl Worker {
             io,
             scratch: Vec::new(),
         };
-        Self { receivers, core, jobs: parts.jobs, stop: parts.stop }
+        Self { receivers, core, jobs: parts.jobs, waiting: parts.waiting, stop: parts.stop }
     }
 
     /// Runs until told to stop; sessions that are still open then are logged as ended.
@@ -168,7 +181,7 @@ impl Worker {
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
                 last_work = Instant::now();
-            } else if last_work.elapsed() < SPIN {
+            } else if self.waiting == Waiting::Spinning || last_work.elapsed() < SPIN {
                 // Costs nothing on a core of its own, and on a shared one the peer may be what we wait for
                 // (alternated with a busy spin on 2 shared cores, medians of 3: TCP 1.1-1.3x, RTT 1/3).
                 std::thread::yield_now();
@@ -267,17 +280,12 @@ impl Core {
         worked
     }
 
-    fn handle(&mut self, position: usize, batch: Batch<'_>) {
-        let now = self.clock.now();
+    fn handle(&mut self, position: usize, mut batch: Batch<'_>) {
+        let outcomes = self.decide(position, &mut batch);
         let port = self.ports[position];
         let mut outgoing = Outgoing::new();
-        for mut slot in batch.into_slots() {
-            let Some(mut frame) = slot.frame() else {
-                self.io.losses[position].unknown_offload += 1;
-                continue;
-            };
-            let verdict = self.engine.handle_frame(port, &mut frame, now);
-            let meta = frame.meta;
+        for (slot, outcome) in batch.into_slots().zip(outcomes) {
+            let Some((verdict, meta)) = outcome else { continue };
             match verdict {
                 Verdict::Transmit(to) => match self.position(to) {
                     Some(to) => {
@@ -286,7 +294,7 @@ impl Core {
                     }
                     None => self.io.port_missing += 1,
                 },
-                Verdict::Handoff(owner) => self.hand_over(owner, port, meta, frame.bytes),
+                Verdict::Handoff(owner) => self.hand_over(owner, port, meta, slot.bytes()),
                 Verdict::Consumed | Verdict::Drop(_) => {}
             }
         }
@@ -294,6 +302,29 @@ impl Core {
         self.tell();
         self.io.send_refused += outgoing.send(&mut self.senders) as u64;
         self.transmit();
+    }
+
+    /// What becomes of each frame of a burst; `None` for one that cannot be shown to the engine.
+    fn decide(&mut self, position: usize, batch: &mut Batch<'_>) -> [Option<(Verdict, Meta)>; BURST] {
+        let now = self.clock.now();
+        let mut frames: [Frame<'_>; BURST] = std::array::from_fn(|_| Frame::new(&mut []));
+        let mut places = [0; BURST];
+        let mut count = 0;
+        for (place, slot) in batch.slots_mut().enumerate() {
+            match slot.frame() {
+                Some(frame) => {
+                    (frames[count], places[count]) = (frame, place);
+                    count += 1;
+                }
+                None => self.io.losses[position].unknown_offload += 1,
+            }
+        }
+        let mut outcomes = [None; BURST];
+        let frames = &mut frames[..count];
+        self.engine.handle_burst(self.ports[position], frames, now, |at, frame, verdict| {
+            outcomes[places[at]] = Some((verdict, frame.meta));
+        });
+        outcomes
     }
 
     /// A frame that another worker received.
@@ -348,7 +379,7 @@ impl Core {
             scratch.resize(HEADER_BYTES, 0);
             scratch.extend_from_slice(&transmit.bytes);
             encode(&transmit.meta, &mut scratch[..HEADER_BYTES]);
-            self.send(transmit.port, &scratch);
+            self.send(transmit.port, &mut scratch);
             self.scratch = scratch;
         }
     }
@@ -366,7 +397,7 @@ impl Core {
         }
     }
 
-    fn send(&mut self, port: Port, frame: &[u8]) {
+    fn send(&mut self, port: Port, frame: &mut [u8]) {
         let Some(position) = self.position(port) else {
             self.io.port_missing += 1;
             return;

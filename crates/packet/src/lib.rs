@@ -6,7 +6,7 @@
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
 //! packets a firewall sends on its own account; [`fragment`] puts datagrams together and cuts them; [`arp`]
 //! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE; [`oddity`] names what ordinary
-//! packets do not have.
+//! packets do not have; [`segment`] does what a network card would have done.
 
 pub mod answer;
 pub mod arp;
