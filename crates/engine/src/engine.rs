@@ -11,6 +11,7 @@ use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 
+use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
 use crate::hits::{Hits, RuleBase};
@@ -52,6 +53,8 @@ pub struct Engine {
     pub(crate) tunnels: Tunnels,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
+    /// Room for a burst; empty in between.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) counters: Counters,
     pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
@@ -111,6 +114,7 @@ impl Engine {
             tunnels: Tunnels::new(limits.tunnel_sessions, limits.unmapped_tunnels),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
+            seen: Vec::with_capacity(BURST_MAX),
             counters: Counters::default(),
             hits: Hits::default(),
             drop_logs: DropLogs::default(),
@@ -303,7 +307,7 @@ impl Engine {
     }
 
     /// Time never goes back, whatever the caller says.
-    fn advance(&mut self, now: Time) {
+    pub(crate) fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
     }
 

@@ -2,6 +2,8 @@
 
 #[path = "scenarios/azure.rs"]
 mod azure;
+#[path = "scenarios/bursts.rs"]
+mod bursts;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/fragments.rs"]
