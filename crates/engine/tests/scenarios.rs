@@ -2,6 +2,8 @@
 
 #[path = "scenarios/azure.rs"]
 mod azure;
+#[path = "scenarios/cookies.rs"]
+mod cookies;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/fragments.rs"]
