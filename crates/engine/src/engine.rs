@@ -25,7 +25,7 @@ use crate::protection::cookie::Cookies;
 use crate::protection::{BlockView, Protection, ProtectionView};
 use crate::relay::Relay;
 use crate::rematch::Sweep;
-use crate::settings::Settings;
+use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
@@ -38,6 +38,8 @@ pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1
 /// One worker's flow engine.
 pub struct Engine {
     pub(crate) settings: Settings,
+    /// How long silent sessions live, by the configuration.
+    pub(crate) timeouts: Timeouts,
     pub(crate) now: Time,
     pub(crate) tables: Option<Arc<Compiled>>,
     /// Counts the installed tables, from 1.
@@ -100,6 +102,7 @@ impl Engine {
         let seed = settings.seed;
         let limits = settings.limits;
         Self {
+            timeouts: settings.timeouts,
             now: Time(0),
             tables: None,
             generation: 0,
@@ -165,6 +168,7 @@ impl Engine {
         self.advance(now);
         self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
+        self.timeouts = self.settings.timeouts.configured(&tables.session.timeouts);
         self.tables = Some(tables);
         self.generation += 1;
         self.refresh_links();
@@ -240,6 +244,11 @@ impl Engine {
     pub fn clear_hits(&mut self, base: RuleBase, chosen: impl FnMut(usize) -> bool, now: Time) {
         self.advance(now);
         self.hits.clear(base, chosen, self.now);
+    }
+
+    /// How long silent sessions live.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// All sessions, the refused and the closed among them.

@@ -198,9 +198,9 @@ impl Engine {
 
     pub(crate) fn discard_timeout(&self, protocol: u8) -> u64 {
         match protocol {
-            6 => self.settings.timeouts.discard_tcp,
-            17 => self.settings.timeouts.discard_udp,
-            _ => self.settings.timeouts.discard_other,
+            6 => self.timeouts.discard_tcp,
+            17 => self.timeouts.discard_udp,
+            _ => self.timeouts.discard_other,
         }
     }
 
@@ -229,7 +229,7 @@ impl Engine {
         key: &Key,
         Ruled(forward): &Ruled,
     ) -> (Session, Record) {
-        let timeouts = &self.settings.timeouts;
+        let timeouts = &self.timeouts;
         let timeout = match packet.protocol {
             6 => timeouts.tcp_init,
             17 => timeouts.udp,

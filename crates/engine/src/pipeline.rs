@@ -171,7 +171,6 @@ impl Engine {
             return self.refuse(arrival, iface, frame, packet, key, &decision);
         }
         if let Handshake::Proven(proof) = handshake {
-            let proof = proof.with_window(frame, packet);
             return self.open_relay(arrival, iface, packet, key, &decision, proof);
         }
         let plan = self.plan(packet, key, &decision)?;
@@ -215,7 +214,7 @@ impl Engine {
             return self.answer_echo(slot, arrival, frame, packet);
         }
         let relayed = self.relay_of(slot);
-        if let Some(verdict) = self.await_server(slot, relayed, direction, arrival, frame, packet)? {
+        if let Some(verdict) = self.await_server(slot, relayed, direction, arrival, packet)? {
             return Ok(verdict);
         }
         let ahead = relayed.and_then(|relay| relay.ahead());

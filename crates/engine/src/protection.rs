@@ -207,6 +207,7 @@ impl Engine {
         if let Some(flood) = flood
             && self.limit(zone, kind, &flood)? == Outcome::Cookie
             && self.gives_cookies(iface)
+            && matches!(packet.layer4, Layer4::Tcp(tcp) if tcp.flags.syn())
         {
             // Whose source it is will be known when the cookie comes back.
             return Ok(Outcome::Cookie);

@@ -80,7 +80,7 @@ impl Engine {
         }
         let (client, cookie) = (tcp.sequence.wrapping_sub(1), tcp.acknowledgment.wrapping_sub(1));
         match self.cookies.check(key, client, cookie, self.now) {
-            Some(mss) => Some(Proof { client, cookie, mss, window: 0 }),
+            Some(mss) => Some(Proof { client, cookie, mss, window: tcp.window }),
             None => {
                 self.counters.cookies_refused += 1;
                 None
@@ -151,7 +151,6 @@ impl Engine {
         relayed: Option<Relay>,
         direction: Direction,
         arrival: &Arrival,
-        frame: &Frame<'_>,
         packet: &Packet,
     ) -> Staged<Option<Verdict>> {
         let Some(relay) = relayed else { return Ok(None) };
@@ -168,7 +167,7 @@ impl Engine {
                 if tcp.flags.rst() {
                     self.tell_client(slot, &relay, Flags::RST, relay.proof.client.wrapping_add(1), 0);
                 } else if tcp.flags.syn() && tcp.flags.ack() {
-                    self.join(slot, &relay, frame, packet, &tcp)?;
+                    self.join(slot, &relay, packet, &tcp)?;
                 }
                 Ok(Some(Verdict::Consumed))
             }
@@ -223,10 +222,10 @@ impl Engine {
     }
 
     /// The server agreed: the handshake is completed, and the client may send.
-    fn join(&mut self, slot: Slot, relay: &Relay, frame: &Frame<'_>, packet: &Packet, tcp: &Tcp) -> Staged<()> {
+    fn join(&mut self, slot: Slot, relay: &Relay, packet: &Packet, tcp: &Tcp) -> Staged<()> {
         let Proof { client, cookie, .. } = relay.proof;
         let (next, servers) = (client.wrapping_add(1), tcp.sequence.wrapping_add(1));
-        let ack = as_if(packet, tcp, next, servers, Flags::ACK);
+        let ack = as_if(packet, &Tcp { window: relay.proof.window, ..*tcp }, next, servers, Flags::ACK);
         self.follow(slot, Direction::ClientToServer, &ack)?;
         let ahead = cookie.wrapping_sub(tcp.sequence);
         if let Some(relay) = self.relays.get_mut(&slot) {
@@ -234,8 +233,7 @@ impl Engine {
         }
         let done = self.segment(slot, Direction::ClientToServer, Flags::ACK, next, servers, relay.proof.window);
         self.send_along(slot, Direction::ClientToServer, &done);
-        let window = handshake::window(frame.bytes, packet);
-        self.tell_client(slot, relay, Flags::ACK, next, window);
+        self.tell_client(slot, relay, Flags::ACK, next, tcp.window);
         Ok(())
     }
 
@@ -279,13 +277,6 @@ impl Engine {
         if let Ok(Verdict::Transmit(port)) = self.forward(slot, direction, &mut Frame::new(&mut bytes)) {
             self.send(port, bytes);
         }
-    }
-}
-
-impl Proof {
-    /// With the receive window that came with it.
-    pub(crate) fn with_window(self, frame: &Frame<'_>, packet: &Packet) -> Self {
-        Self { window: handshake::window(frame.bytes, packet), ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use bartizan_packet::parse::{Layer4, Packet};
+use bartizan_packet::parse::{Layer4, Packet, Tcp};
 use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 
 use crate::engine::Engine;
@@ -23,6 +23,7 @@ impl Engine {
             Layer4::Tcp(tcp) if !flags_are_sane(&tcp) => return drop(DropReason::TcpState),
             Layer4::Tcp(tcp) if !tcp.flags.syn() || tcp.flags.ack() => match self.redeem(iface, packet, key) {
                 Some(proof) => handshake = Handshake::Proven(proof),
+                None if self.opens(&tcp) => {}
                 None => return drop(DropReason::TcpNotSyn),
             },
             Layer4::Echo { reply: true, .. } => return drop(DropReason::IcmpUnrelated),
@@ -54,6 +55,14 @@ impl Engine {
         }
         self.check_source(iface, packet, back)?;
         Ok((iface, handshake))
+    }
+
+    /// Whether a segment may open a session: a SYN, or anything but a reset where the configuration lets
+    /// connections be picked up in their midst.
+    fn opens(&self, tcp: &Tcp) -> bool {
+        let opening = tcp.flags.syn() && !tcp.flags.ack();
+        let strict = self.tables.as_ref().is_none_or(|tables| tables.session.reject_non_syn);
+        opening || !(strict || tcp.flags.rst())
     }
 
     /// Of link-local traffic only ping of the interface itself is of use; it needs no session.

@@ -1,5 +1,7 @@
 //! What is an engine told when it starts, and which limits does it keep?
 
+use bartizan_model::device::SessionTimeouts;
+
 use crate::verdict::Time;
 
 /// Nanoseconds in a second.
@@ -20,7 +22,7 @@ pub struct Settings {
     pub secret: [u64; 2],
     /// The link to the host's own TCP; without it health checks are not answered.
     pub local: Option<LocalLink>,
-    /// How long silent sessions live.
+    /// How long silent sessions live, where the configuration says nothing.
     pub timeouts: Timeouts,
     /// Bounds of queues and side tables.
     pub limits: Limits,
@@ -102,6 +104,29 @@ impl Default for Timeouts {
             discard_tcp: 90 * SECOND,
             discard_udp: 60 * SECOND,
             discard_other: 60 * SECOND,
+        }
+    }
+}
+
+impl Timeouts {
+    /// These, but for what is configured.
+    #[must_use]
+    pub fn configured(self, seconds: &SessionTimeouts) -> Self {
+        let or = |configured: Option<u32>, default| configured.map_or(default, |seconds| u64::from(seconds) * SECOND);
+        Self {
+            tcp: or(seconds.tcp, self.tcp),
+            tcp_handshake: or(seconds.tcp_handshake, self.tcp_handshake),
+            tcp_init: or(seconds.tcp_init, self.tcp_init),
+            tcp_half_closed: or(seconds.tcp_half_closed, self.tcp_half_closed),
+            tcp_time_wait: or(seconds.tcp_time_wait, self.tcp_time_wait),
+            tcp_unverified_rst: or(seconds.tcp_unverified_rst, self.tcp_unverified_rst),
+            udp: or(seconds.udp, self.udp),
+            icmp: or(seconds.icmp, self.icmp),
+            other: or(seconds.other, self.other),
+            fragments: self.fragments,
+            discard_tcp: or(seconds.discard_tcp, self.discard_tcp),
+            discard_udp: or(seconds.discard_udp, self.discard_udp),
+            discard_other: or(seconds.discard_other, self.discard_other),
         }
     }
 }

@@ -24,18 +24,21 @@ impl Engine {
         if !flags_are_sane(&tcp) {
             return drop(DropReason::TcpState);
         }
-        match session.tcp.follow(direction, &tcp) {
+        let checked = self.tables.as_ref().is_none_or(|tables| !tables.session.bypass_asymmetric);
+        let before = session.tcp.clock();
+        match session.tcp.follow(direction, &tcp, checked) {
             Judgement::Pass => {}
             Judgement::Refuse => return drop(DropReason::TcpState),
+            Judgement::OutOfWindow => return drop(DropReason::TcpOutOfWindow),
             Judgement::Reset(reason) => self.table.record_mut(slot).end = Some(reason),
             Judgement::Finished => self.table.record_mut(slot).end = Some(EndReason::TcpFin),
             Judgement::Reopen => return Ok(false),
         }
         let session = &mut self.table[slot];
         session.state = session.tcp.state();
-        let timeout = session.tcp.timeout(&self.settings.timeouts);
-        if timeout != session.timeout() {
-            session.set_timeout(timeout);
+        let clock = session.tcp.clock();
+        if clock != before {
+            session.set_timeout(clock.timeout(&self.timeouts));
             session.last = self.now;
             let expires = session.expires();
             self.wheel.schedule(slot, expires);

@@ -409,6 +409,9 @@ drop_reasons! {
     TcpNotSyn = "tcp-not-syn",
     /// The TCP flags make no sense together, or not in the session's state.
     TcpState = "tcp-state",
+    /// A TCP segment beyond what its receiver offered, older than what it can still want, or one that
+    /// acknowledges what was never sent.
+    TcpOutOfWindow = "tcp-out-of-window",
     /// An ICMP error or echo reply that belongs to no session.
     IcmpUnrelated = "icmp-unrelated",
     /// An ICMP message that is neither echo nor an error.

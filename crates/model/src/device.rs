@@ -16,6 +16,7 @@ mod references;
 mod router;
 mod rules;
 mod security;
+mod session;
 #[cfg(test)]
 mod tests;
 pub mod traffic_object;
@@ -36,6 +37,7 @@ pub use objects::GROUP_DEPTH_MAX;
 pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MonitorDestination, PathMonitor};
 pub use protection::{Check, Checks, Flood, FloodKind, Scan, ScanAction, ScanKind, ZoneProtection};
 pub use references::Names;
+pub use session::{SessionSettings, SessionTimeouts};
 pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
 
@@ -53,6 +55,9 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     }
     let device = devices.into_iter().next();
     let network = device.as_ref().and_then(|device| device.child("network"));
+    if let Some(settings) = device.as_ref().and_then(|device| device.child("deviceconfig")) {
+        config.session = session::read(&mut context, &settings);
+    }
     let vsys = device.as_ref().and_then(|device| vsys1(device));
     let pushed = root.child("panorama").and_then(|panorama| vsys1(&panorama));
 
@@ -176,6 +181,8 @@ pub struct DeviceConfig {
     pub intrazone_default: DefaultRule,
     /// What `interzone-default` does.
     pub interzone_default: DefaultRule,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
 }
 
 /// A layer-3 interface.

@@ -114,11 +114,6 @@ pub fn mss(frame: &[u8], packet: &Packet) -> Option<u16> {
     (length == 4).then(|| u16_at(frame, at + 2))
 }
 
-/// The receive window that a segment offers, unscaled.
-pub fn window(frame: &[u8], packet: &Packet) -> u16 {
-    u16_at(frame, packet.transport + 14)
-}
-
 /// The options of a TCP header: kind, position in the frame, length. A broken one ends the list.
 pub(crate) fn options<'f>(frame: &'f [u8], packet: &Packet) -> impl Iterator<Item = (u8, usize, usize)> + use<'f> {
     let header_bytes = match packet.layer4 {
@@ -182,7 +177,7 @@ mod tests {
             let packet = read(&frame);
             let Layer4::Tcp(tcp) = packet.layer4 else { panic!("no TCP") };
             assert_eq!((tcp.sequence, tcp.flags, tcp.payload_bytes), (7, Flags(Flags::SYN), 0));
-            assert_eq!((mss(&frame, &packet), window(&frame, &packet)), (Some(1460), 64_000));
+            assert_eq!((mss(&frame, &packet), tcp.window), (Some(1460), 64_000));
             let bare = syn(v6, None).frame(LINK);
             assert_eq!(mss(&bare, &read(&bare)), None);
         }

@@ -135,6 +135,10 @@ pub struct Tcp {
     pub payload_bytes: u32,
     /// Length of the header with options.
     pub header_bytes: u8,
+    /// Window, as it is written.
+    pub window: u16,
+    /// Of a SYN: by how many bits the sender's windows are to be shifted later, if it offers that.
+    pub window_shift: Option<u8>,
 }
 
 /// TCP flags.
@@ -476,15 +480,37 @@ fn tcp(message: &[u8]) -> Result<Layer4, Malformed> {
     if header_bytes < 20 || usize::from(header_bytes) > message.len() {
         return Err(Malformed::Header);
     }
+    let flags = Flags(message[13] & 0x3f);
+    let options = message.get(20..usize::from(header_bytes)).unwrap_or_default();
     Ok(Layer4::Tcp(Tcp {
         source_port: u16_at(message, 0),
         destination_port: u16_at(message, 2),
         sequence: u32_at(message, 4),
         acknowledgment: u32_at(message, 8),
-        flags: Flags(message[13] & 0x3f),
+        flags,
         payload_bytes: (message.len() - usize::from(header_bytes)) as u32,
         header_bytes,
+        window: u16_at(message, 14),
+        window_shift: if flags.syn() { window_shift(options) } else { None },
     }))
+}
+
+/// The window scale option (RFC 7323 section 2), if it is among these options.
+fn window_shift(mut options: &[u8]) -> Option<u8> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    const SHIFT_MAX: u8 = 14;
+    while let [kind, rest @ ..] = options {
+        options = match (*kind, rest) {
+            (END, _) => return None,
+            (NO_OPERATION, rest) => rest,
+            (WINDOW_SCALE, [3, shift, ..]) => return Some((*shift).min(SHIFT_MAX)),
+            (_, [length, ..]) if *length >= 2 => options.get(usize::from(*length)..).unwrap_or_default(),
+            _ => return None,
+        };
+    }
+    None
 }
 
 fn udp(message: &[u8], meta: Meta) -> Result<Layer4, Malformed> {

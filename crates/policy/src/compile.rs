@@ -125,6 +125,7 @@ pub(crate) fn compile_device(
         generation,
         interfaces,
         warnings: diagnostics,
+        session: config.session.clone(),
         protections,
         ids: Arc::new(ids.clone()),
         tunnels,

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::{Action, ZoneProtection};
+use bartizan_model::device::{Action, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -327,6 +327,8 @@ pub struct Compiled {
     pub interfaces: Vec<Option<Interface>>,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
+    /// What holds for all sessions.
+    pub session: SessionSettings,
     /// Zone protection profiles by [`ZoneId`]; `None` for a zone without one.
     pub(crate) protections: Vec<Option<Arc<ZoneProtection>>>,
     pub(crate) ids: Arc<Ids>,

@@ -157,6 +157,10 @@ pub struct SessionInfo {
     pub icmp: u64,
     /// Refused, kept so that they are logged once.
     pub discard: u64,
+    /// Idle times in seconds, by the names of PAN-OS.
+    pub timeouts_s: Vec<(&'static str, u64)>,
+    /// TCP sessions begin with a SYN only.
+    pub reject_non_syn: bool,
 }
 
 /// A counter.

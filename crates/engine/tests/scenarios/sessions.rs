@@ -86,7 +86,7 @@ fn a_session_past_its_time_is_over_even_if_no_timer_ran() {
 fn resets_end_and_forged_ones_do_not() {
     let mut lab = Lab::new(&open());
     handshake(&mut lab, "10.1.0.5:40000", "198.51.100.9:443");
-    lab.check_reply("R seq=99999999", "drop tcp-state");
+    lab.check_reply("R seq=99999999", "drop tcp-out-of-window");
     assert_eq!(lab.session().state, SessionState::Active);
     lab.check_reply("R seq=5001", "e1 tcp 198.51.100.9:443 > 10.1.0.5:40000 R");
     assert_eq!(lab.session().state, SessionState::Closed);
@@ -96,7 +96,7 @@ fn resets_end_and_forged_ones_do_not() {
     assert_eq!(
         lab.logs(),
         [
-            "drop 198.51.100.9 > 10.1.0.5 untrust>- drop - tcp-state",
+            "drop 198.51.100.9 > 10.1.0.5 untrust>- drop - tcp-out-of-window",
             "end 10.1.0.5 > 198.51.100.9 trust>untrust allow all tcp-rst-from-server",
         ]
     );
@@ -421,4 +421,98 @@ fn rules_count_the_flows_they_decide_across_commits() {
     assert_eq!((web.count, web.first, web.reset), (0, None, Some(lab.now)));
     assert_eq!(count(&lab, RuleBase::Security, "rest").count, 1);
     assert_eq!(count(&lab, RuleBase::Nat, "out").count, 2);
+}
+
+/// Everything allowed, with these settings of the device.
+fn set(setting: &str) -> String {
+    let all = format!("<deviceconfig><setting>{setting}</setting></deviceconfig><network>");
+    open().replacen("<network>", &all, 1)
+}
+
+#[test]
+fn idle_times_are_those_of_the_configuration() {
+    let seconds = |lab: &Lab| lab.sessions().iter().map(|session| session.expires.since(lab.now) / 1_000_000_000).max();
+    let config = set("<session><timeout-tcp>7200</timeout-tcp><timeout-tcpinit>7</timeout-tcpinit>\
+         <timeout-tcphandshake>17</timeout-tcphandshake><timeout-tcp-half-closed>70</timeout-tcp-half-closed>\
+         <timeout-tcp-time-wait>8</timeout-tcp-time-wait><timeout-udp>40</timeout-udp>\
+         <timeout-icmp>9</timeout-icmp><timeout-default>50</timeout-default></session>");
+    let mut lab = Lab::new(&config);
+    lab.send("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 S");
+    assert_eq!(seconds(&lab), Some(7));
+    lab.reply("SA");
+    assert_eq!(seconds(&lab), Some(17));
+    lab.send("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 A");
+    assert_eq!(seconds(&lab), Some(7200));
+    lab.pass(7199);
+    assert_eq!(lab.sessions().len(), 1, "longer than a turn of the timer wheel");
+    lab.send("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 FA");
+    assert_eq!(seconds(&lab), Some(70));
+    lab.reply("FA ack=1002");
+    assert_eq!(seconds(&lab), Some(8));
+    lab.pass(9);
+    for (line, idle) in [
+        ("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", 40),
+        ("e1 ping 10.1.0.5 > 198.51.100.9 id=5", 9),
+        ("e1 proto 10.1.0.5 > 198.51.100.9 proto=50", 50),
+    ] {
+        lab.send(line);
+        assert_eq!(seconds(&lab), Some(idle), "{line}");
+        lab.pass(idle + 1);
+        assert_eq!(lab.sessions(), [], "{line}");
+    }
+    // A later configuration: open sessions follow it from their next change on.
+    handshake(&mut lab, "10.1.0.5:40001", "198.51.100.9:443");
+    lab.commit(&open());
+    lab.pass(0);
+    assert_eq!(seconds(&lab), Some(7200));
+    lab.send("e1 tcp 10.1.0.5:40001 > 198.51.100.9:443 FA");
+    assert_eq!(seconds(&lab), Some(120));
+}
+
+#[test]
+fn refused_flows_are_forgotten_when_the_configuration_says() {
+    let times = "<session><timeout-discard-tcp>11</timeout-discard-tcp><timeout-discard-udp>12</timeout-discard-udp>\
+                 <timeout-discard-default>13</timeout-discard-default></session>";
+    let mut lab = Lab::new(&set(times).replace("<action>allow</action>", "<action>drop</action>"));
+    for (line, idle) in [
+        ("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 S", 11),
+        ("e1 udp 10.1.0.5:40000 > 198.51.100.9:53", 12),
+        ("e1 ping 10.1.0.5 > 198.51.100.9 id=5", 13),
+    ] {
+        lab.check(line, "drop policy-deny");
+        lab.pass(idle - 1);
+        assert_eq!(lab.sessions().len(), 1, "{line}");
+        lab.pass(2);
+        assert_eq!(lab.sessions(), [], "{line}");
+    }
+}
+
+#[test]
+fn segments_out_of_window_are_dropped_unless_the_way_is_asymmetric() {
+    for (setting, out) in [
+        ("", "drop tcp-out-of-window"),
+        ("<tcp><asymmetric-path>drop</asymmetric-path></tcp>", "drop tcp-out-of-window"),
+        ("<tcp><asymmetric-path>bypass</asymmetric-path></tcp>", "e2 tcp 10.1.0.5:40000 > 198.51.100.9:443 A"),
+    ] {
+        let mut lab = Lab::new(&set(setting));
+        handshake(&mut lab, "10.1.0.5:40000", "198.51.100.9:443");
+        lab.check("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 A seq=200000 len=10", out);
+        lab.check("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 A ack=90000", out);
+        let dropped = lab.dropped(DropReason::TcpOutOfWindow);
+        assert_eq!(dropped, if out.starts_with("drop") { 2 } else { 0 }, "{setting}");
+    }
+}
+
+#[test]
+fn connections_are_picked_up_in_their_midst_if_they_may_be() {
+    let mut lab = Lab::new(&set("<session><tcp-reject-non-syn>no</tcp-reject-non-syn></session>"));
+    let line = "e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 A len=10";
+    lab.check(line, "e2 tcp 10.1.0.5:40000 > 198.51.100.9:443 A");
+    assert_eq!(lab.session().state, SessionState::Active);
+    lab.check_reply("A seq=77777777 len=10", "e1 tcp 198.51.100.9:443 > 10.1.0.5:40000 A");
+    lab.pass(3000);
+    assert_eq!(lab.sessions().len(), 1);
+    lab.check("e1 tcp 10.1.0.5:40001 > 198.51.100.9:443 R", "drop tcp-not-syn");
+    let mut strict = Lab::new(&set("<session><tcp-reject-non-syn>yes</tcp-reject-non-syn></session>"));
+    strict.check(line, "drop tcp-not-syn");
 }

@@ -23,7 +23,7 @@ pub(crate) struct Conversation {
 /// numbers, payload, and the steps that must have come through before.
 struct Step(bool, u8, u32, u32, usize, &'static [usize]);
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 22] = [
     Step(true, SYN, 0, 0, 0, &[]),
     Step(false, SYN | ACK, 0, 1, 0, &[0]),
     Step(true, ACK, 1, 1, 0, &[1]),
@@ -44,6 +44,12 @@ const STEPS: [Step; 17] = [
     // Forged: data before the handshake, and a reset from far off.
     Step(false, ACK, 1, 1, 5, &[0]),
     Step(true, RST, 0x4000_0000, 0, 0, &[0]),
+    // Not of this window: too far ahead, long past, acknowledging what was never sent; resets near by.
+    Step(true, ACK, 0x1_0100, 1, 10, &[1]),
+    Step(false, ACK, 0u32.wrapping_sub(70_000), 11, 10, &[4]),
+    Step(true, ACK, 11, 30_000, 0, &[4]),
+    Step(true, RST, 5000, 0, 0, &[2]),
+    Step(false, RST, 0u32.wrapping_sub(5000), 0, 0, &[4]),
 ];
 
 /// The steps of an undisturbed conversation.

@@ -2,21 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, NatMatch, Session, Sessions, protection};
+use super::{Answer, Direction, Fib, NatMatch, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
         Answer::Sessions(sessions) => sessions_text(sessions),
         Answer::Session(session) => session_text(session),
-        Answer::SessionInfo(info) => pairs(&[
-            ("active sessions", info.active.to_string()),
-            ("limit", info.max.to_string()),
-            ("installed since start", info.installed.to_string()),
-            ("TCP", info.tcp.to_string()),
-            ("UDP", info.udp.to_string()),
-            ("ICMP", info.icmp.to_string()),
-            ("refused (discard)", info.discard.to_string()),
-        ]),
+        Answer::SessionInfo(info) => session_info(info),
         Answer::Counters(counters) => table(
             &["NAME", "VALUE", "SEVERITY", "CATEGORY", "DESCRIPTION"],
             counters
@@ -169,6 +161,21 @@ fn sessions_text(sessions: &Sessions) -> String {
         );
     }
     text
+}
+
+fn session_info(info: &SessionInfo) -> String {
+    let mut lines = vec![
+        ("active sessions", info.active.to_string()),
+        ("limit", info.max.to_string()),
+        ("installed since start", info.installed.to_string()),
+        ("TCP", info.tcp.to_string()),
+        ("UDP", info.udp.to_string()),
+        ("ICMP", info.icmp.to_string()),
+        ("refused (discard)", info.discard.to_string()),
+        ("TCP begins with a SYN", if info.reject_non_syn { "yes" } else { "no" }.to_owned()),
+    ];
+    lines.extend(info.timeouts_s.iter().map(|(name, seconds)| (*name, format!("{seconds} s"))));
+    pairs(&lines)
 }
 
 fn session_text(session: &Session) -> String {

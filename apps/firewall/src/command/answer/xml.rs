@@ -3,7 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, protection};
+use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     elements(answer).iter().map(write).collect()
@@ -13,15 +13,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
     match answer {
         Answer::Sessions(sessions) => sessions.sessions.iter().map(entry).collect(),
         Answer::Session(session) => detail(session),
-        Answer::SessionInfo(info) => leaves(&[
-            ("num-active", info.active.to_string()),
-            ("num-max", info.max.to_string()),
-            ("num-installed", info.installed.to_string()),
-            ("num-tcp", info.tcp.to_string()),
-            ("num-udp", info.udp.to_string()),
-            ("num-icmp", info.icmp.to_string()),
-            ("num-discard", info.discard.to_string()),
-        ]),
+        Answer::SessionInfo(info) => session_info(info),
         Answer::Counters(counters) => {
             let entries = counters.iter().map(|one| {
                 node(
@@ -175,6 +167,21 @@ fn elements(answer: &Answer) -> Vec<Element> {
             all
         }
     }
+}
+
+fn session_info(info: &SessionInfo) -> Vec<Element> {
+    let mut fields = vec![
+        ("num-active", info.active.to_string()),
+        ("num-max", info.max.to_string()),
+        ("num-installed", info.installed.to_string()),
+        ("num-tcp", info.tcp.to_string()),
+        ("num-udp", info.udp.to_string()),
+        ("num-icmp", info.icmp.to_string()),
+        ("num-discard", info.discard.to_string()),
+        ("tcp-nonsyn-rej", if info.reject_non_syn { "True" } else { "False" }.to_owned()),
+    ];
+    fields.extend(info.timeouts_s.iter().map(|(name, seconds)| (*name, seconds.to_string())));
+    leaves(&fields)
 }
 
 fn entry(one: &Session) -> Element {

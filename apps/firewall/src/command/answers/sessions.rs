@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bartizan_engine::settings::{SECOND, Timeouts};
 use bartizan_engine::verdict::{FlowKey, SessionState, SessionView};
 use bartizan_policy::tables::{Compiled, ZoneId};
 use ipnet::IpNet;
@@ -168,7 +169,8 @@ fn state_name(state: SessionState) -> &'static str {
 pub(super) async fn session_info(firewall: &Firewall) -> Result<Answer, String> {
     let found = on_all(firewall, |inside| {
         let counters = inside.engine.counters();
-        let mut info = SessionInfo { installed: counters.sessions_created, ..SessionInfo::default() };
+        let timeouts_s = timeouts(inside.engine.timeouts());
+        let mut info = SessionInfo { installed: counters.sessions_created, timeouts_s, ..SessionInfo::default() };
         for view in inside.engine.sessions() {
             info.active += 1;
             match (view.state, view.client.protocol) {
@@ -183,7 +185,9 @@ pub(super) async fn session_info(firewall: &Firewall) -> Result<Answer, String> 
     })
     .await?;
     let mut sum = SessionInfo { max: firewall.dataplane().sessions_max() as u64, ..SessionInfo::default() };
+    sum.reject_non_syn = firewall.running().is_none_or(|running| running.compiled.session.reject_non_syn);
     for one in found {
+        sum.timeouts_s = one.timeouts_s;
         sum.active += one.active;
         sum.installed += one.installed;
         sum.tcp += one.tcp;
@@ -192,6 +196,26 @@ pub(super) async fn session_info(firewall: &Firewall) -> Result<Answer, String> 
         sum.discard += one.discard;
     }
     Ok(Answer::SessionInfo(sum))
+}
+
+/// Idle times as `show session info` of PAN-OS names them.
+fn timeouts(timeouts: &Timeouts) -> Vec<(&'static str, u64)> {
+    [
+        ("tmo-tcp", timeouts.tcp),
+        ("tmo-tcpinit", timeouts.tcp_init),
+        ("tmo-tcphandshake", timeouts.tcp_handshake),
+        ("tmo-tcphalfclosed", timeouts.tcp_half_closed),
+        ("tmo-tcptimewait", timeouts.tcp_time_wait),
+        ("tmo-tcp-unverif-rst", timeouts.tcp_unverified_rst),
+        ("tmo-udp", timeouts.udp),
+        ("tmo-icmp", timeouts.icmp),
+        ("tmo-def", timeouts.other),
+        ("dis-tcp", timeouts.discard_tcp),
+        ("dis-udp", timeouts.discard_udp),
+        ("dis-def", timeouts.discard_other),
+    ]
+    .map(|(name, nanoseconds)| (name, nanoseconds / SECOND))
+    .to_vec()
 }
 
 pub(super) async fn clear(filter: Filter, firewall: &Firewall) -> Result<Answer, String> {

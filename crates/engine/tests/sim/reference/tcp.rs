@@ -1,9 +1,15 @@
-//! Where does a TCP connection stand? Handshake, farewell and resets; no windows.
+//! Where does a TCP connection stand? Handshake, farewell, resets, and windows that nobody shifts.
 
 use super::super::frames::{ACK, Body, FIN, Packet, RST, SYN};
 
 /// How far a sequence number may be off and still be of this connection.
 const NEAR: u32 = 16 << 20;
+
+/// The window of every segment of the simulation.
+const WINDOW: u32 = 0xffff;
+
+/// Older than this nothing is.
+const OLD: u32 = 66_000;
 
 /// A connection through the firewall.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +20,10 @@ pub(crate) struct Connection {
     /// The last byte each side acknowledged.
     acknowledged: [Option<u32>; 2],
     finished: [bool; 2],
+    /// How far each side may go.
+    edge: [Option<u32>; 2],
+    /// A connection in the place of another: its windows are not known.
+    unsure: bool,
     doubtful_reset: bool,
     /// What the server would acknowledge if it agreed to a SYN in the open connection.
     asked_again: Option<u32>,
@@ -100,13 +110,16 @@ impl Connection {
                 }
                 (false, false) => return Verdict::Drop,
             }
-        } else if self.stage == Stage::Agreed && from_client && kind & ACK != 0 {
-            self.stage = Stage::Open;
+        } else if self.stage == Stage::Agreed && !from_client && kind & SYN != 0 && Some(acknowledgment) != self.next[0]
+        {
+            return Verdict::Drop;
         }
         if kind & SYN != 0 {
             match self.stage {
                 // In the handshake the last word counts.
-                Stage::Asked | Stage::Agreed => (self.next[me], self.acknowledged[me]) = (None, None),
+                Stage::Asked | Stage::Agreed => {
+                    (self.next[me], self.acknowledged[me], self.edge[me]) = (None, None, None);
+                }
                 // Later a SYN is an old one on its way, or the client starts over; what the server makes of
                 // it decides.
                 _ if from_client => {
@@ -114,23 +127,45 @@ impl Connection {
                     return Verdict::Pass;
                 }
                 Stage::Open | Stage::HalfClosed if self.asked_again == Some(acknowledgment) => {
-                    *self = Self { stage: Stage::Agreed, ..Self::default() };
+                    *self = Self { stage: Stage::Agreed, unsure: true, ..Self::default() };
                     self.next[0] = Some(acknowledgment);
                 }
                 _ => return Verdict::Pass,
             }
         }
-        self.doubtful_reset = false;
         let length = bytes + u32::from(kind & SYN != 0) + u32::from(kind & FIN != 0);
-        later(&mut self.next[me], sequence.wrapping_add(length));
+        let end = sequence.wrapping_add(length);
+        let strange = self.is_strange(me, other, sequence, end, (kind & ACK != 0).then_some(acknowledgment));
+        if kind & SYN == 0 && self.stage != Stage::Closed && strange {
+            return Verdict::Drop;
+        }
+        if self.stage == Stage::Agreed && from_client && kind & ACK != 0 {
+            self.stage = Stage::Open;
+        }
+        self.doubtful_reset = false;
+        if self.next[me].is_none() && self.next[other].is_some() {
+            self.edge[me] = Some(end.wrapping_add(WINDOW));
+        }
+        later(&mut self.next[me], end);
         if kind & ACK != 0 {
             later(&mut self.acknowledged[me], acknowledgment);
+            later(&mut self.edge[other], acknowledgment.wrapping_add(WINDOW));
         }
         if kind & FIN != 0 && self.stage != Stage::Closed {
             self.finished[me] = true;
             self.stage = if self.finished[other] { Stage::Closed } else { Stage::HalfClosed };
         }
         Verdict::Pass
+    }
+
+    /// Whether a segment cannot be of this connection.
+    fn is_strange(&self, me: usize, other: usize, sequence: u32, end: u32, acknowledgment: Option<u32>) -> bool {
+        let Some(received) = self.next[other].filter(|_| !self.unsure) else { return false };
+        let far = self.edge[me].is_some_and(|edge| after(sequence, edge));
+        let old = self.next[me].is_some_and(|next| after(next.wrapping_sub(OLD), end));
+        let answers_nothing =
+            acknowledgment.is_some_and(|number| after(number, received) || after(received.wrapping_sub(OLD), number));
+        far || old || answers_nothing
     }
 
     /// A reset ends the connection when its number is exactly the one to be expected; one that is only near
@@ -154,6 +189,14 @@ impl Connection {
             return Verdict::Pass;
         }
         let expected = self.acknowledged[other].or(self.next[me]).unwrap_or(0);
+        // The receiver asks again about one that is in its window.
+        if let (Some(_), Some(edge), false) = (self.acknowledged[other], self.edge[me], self.unsure) {
+            if after(expected, sequence) || after(sequence, edge) {
+                return Verdict::Drop;
+            }
+            self.doubtful_reset = true;
+            return Verdict::Pass;
+        }
         if sequence.wrapping_sub(expected).min(expected.wrapping_sub(sequence)) > NEAR {
             return Verdict::Drop;
         }
@@ -167,4 +210,9 @@ fn later(known: &mut Option<u32>, number: u32) {
     if known.is_none_or(|known| number.wrapping_sub(known) <= NEAR) {
         *known = Some(number);
     }
+}
+
+/// Whether one sequence number comes after another.
+fn after(number: u32, other: u32) -> bool {
+    (1..1 << 31).contains(&number.wrapping_sub(other))
 }
