@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
 mod edge;
+mod flood;
 
 use bartizan_lab::Lab;
 use bartizan_lab::process::eventually;
