@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bartizan-policy", &["bartizan-model"]),
     ("bartizan-model", &[]),
     ("bartizan-packet", &[]),
-    ("bartizan-lab", &[]),
+    ("bartizan-lab", &["bartizan-packet"]),
     ("xtask", &[]),
 ];
 

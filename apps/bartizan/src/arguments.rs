@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use bartizan_firewall::auth_key::AuthKey;
-use bartizan_firewall::settings::{PortName, RING_MIB_DEFAULT, SESSIONS_DEFAULT, STATE_DIRECTORY, WORKERS_MAX};
+use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_DEFAULT, STATE_DIRECTORY, WORKERS_MAX};
 use clap::{Args, Parser, Subcommand};
 
 /// An open firewall that speaks PAN-OS.
@@ -135,6 +135,15 @@ pub(crate) struct Firewall {
     #[arg(long, value_name = "MIB", default_value_t = RING_MIB_DEFAULT, value_parser = ring)]
     pub(crate) ring_mib: usize,
 
+    /// How an interface's frames come, or those of all: `af-packet`, `af-xdp` or `auto`; may be repeated
+    /// [default: auto].
+    #[arg(long, value_name = "[ethernet1/N=]WAY", value_parser = io)]
+    pub(crate) io: Vec<IoWish>,
+
+    /// Workers never sleep: the shortest round trips, at the cost of one core for each.
+    #[arg(long)]
+    pub(crate) latency: bool,
+
     /// Append traffic log lines, one JSON object each, to this file, or `-` for standard output. Off by default;
     /// a managed firewall sends its logs to the manager in any case.
     #[arg(long, value_name = "FILE")]
@@ -210,6 +219,10 @@ fn interface_mac(text: &str) -> Result<(String, [u8; 6]), String> {
     let bytes: Result<Vec<u8>, _> = mac.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16)).collect();
     let mac = bytes.ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
     Ok((interface.to_owned(), mac))
+}
+
+fn io(text: &str) -> Result<IoWish, String> {
+    IoWish::parse(text).map_err(|error| error.to_string())
 }
 
 fn sessions(text: &str) -> Result<usize, String> {

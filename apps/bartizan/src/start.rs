@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use bartizan_firewall::settings::{CONTROL_NAME, Source, default_workers};
+use bartizan_firewall::worker::Waiting;
 use bartizan_firewall::{Refused, Settings, hostname};
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +29,8 @@ pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
         workers: arguments.workers.unwrap_or_else(default_workers),
         sessions_max: arguments.sessions_max,
         ring_mib: arguments.ring_mib,
+        io: arguments.io,
+        waiting: if arguments.latency { Waiting::Spinning } else { Waiting::Adaptive },
         traffic_log: arguments.traffic_log,
     };
     bartizan_firewall::run(&settings).map_err(|error| match error.downcast::<Refused>() {

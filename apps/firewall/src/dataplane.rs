@@ -14,19 +14,18 @@ use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::port::afpacket::{self, Opening};
-use crate::port::fanout::Program;
+use crate::port::afxdp::Attached;
+use crate::port::backend::{self, Capabilities, Opened, Opening, Wish};
 use crate::port::netdev::Device;
+use crate::settings::IoWish;
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, Line, LogSink, OpenPort, Parts, Worker};
+use crate::worker::{Inside, Job, Line, LogSink, Parts, Waiting, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
 /// Log lines on their way out of the workers.
 const LOG_LINES_MAX: usize = 65_536;
-/// The local link carries health checks: its ring need not hold bursts.
-const LOCAL_RING_MIB_MAX: usize = 4;
 /// A worker that does not answer in this time is broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -42,7 +41,7 @@ pub struct Attachment {
 }
 
 /// How to start the workers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Number of workers.
     pub workers: u16,
@@ -52,12 +51,19 @@ pub struct Settings {
     pub ring_mib: usize,
     /// Where health checks are answered.
     pub local: Option<LocalLink>,
+    /// How frames are to come, by interface.
+    pub io: Vec<IoWish>,
+    /// How workers wait for them.
+    pub waiting: Waiting,
 }
 
 /// The running workers.
 pub struct Dataplane {
     workers: Vec<Handle>,
     attachments: Vec<Attachment>,
+    capabilities: Vec<Capabilities>,
+    /// While these live, frames come to the XDP sockets.
+    _programs: Vec<Attached>,
     sessions_max: usize,
     clock: Clock,
     logs_lost: Arc<AtomicU64>,
@@ -87,7 +93,9 @@ impl Dataplane {
         let logs_lost = Arc::clone(&logs.lost);
         let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut ports = open_ports(settings, count, &attachments)?;
+        let opening = Opening { workers: count, ring_mib: settings.ring_mib };
+        let Opened { mut ports, capabilities, programs } =
+            backend::open(opening, &attachments, |attachment| wish(&settings.io, &attachment.interface))?;
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for (number, (peers, bell)) in Peers::mesh(&bells).into_iter().zip(&bells).enumerate() {
             let number = number as u16;
@@ -112,6 +120,7 @@ impl Dataplane {
                 bell: Arc::clone(bell),
                 clock,
                 logs: logs.clone(),
+                waiting: settings.waiting,
                 stop: Arc::clone(&stop),
             };
             let thread = std::thread::Builder::new()
@@ -125,6 +134,8 @@ impl Dataplane {
             Self {
                 workers,
                 attachments,
+                capabilities,
+                _programs: programs,
                 sessions_max: settings.sessions_max,
                 clock,
                 logs_lost,
@@ -179,6 +190,11 @@ impl Dataplane {
         &self.attachments
     }
 
+    /// What each of [`Self::attachments`] can do, in the same order.
+    pub fn capabilities(&self) -> &[Capabilities] {
+        &self.capabilities
+    }
+
     /// The workers' clock.
     pub fn clock(&self) -> Clock {
         self.clock
@@ -214,27 +230,8 @@ impl Dataplane {
     }
 }
 
-/// The ports of each worker. Sockets of one device are opened in worker order: the fanout program
-/// answers with a position in the group.
-fn open_ports(settings: &Settings, workers: u16, attachments: &[Attachment]) -> Result<Vec<Vec<OpenPort>>> {
-    let program = Program::steering(workers);
-    let mut all = Vec::new();
-    for _ in 0..workers {
-        let mut ports: Vec<OpenPort> = Vec::new();
-        for Attachment { port, device, .. } in attachments {
-            let (receiver, sender) = afpacket::open(&Opening {
-                device: &device.name,
-                index: device.index,
-                ring_mib: match port {
-                    Port::Data(_) => settings.ring_mib,
-                    Port::Local => settings.ring_mib.min(LOCAL_RING_MIB_MAX),
-                },
-                // Indices are unique in a network namespace, which is as far as group ids reach.
-                fanout: (workers > 1).then_some((device.index as u16, &program)),
-            })?;
-            ports.push((*port, Box::new(receiver), Box::new(sender)));
-        }
-        all.push(ports);
-    }
-    Ok(all)
+/// The last wish about an interface, or about all of them.
+fn wish(io: &[IoWish], interface: &str) -> Wish {
+    let about = |one: &&IoWish| one.interface.as_deref().is_none_or(|name| name == interface);
+    io.iter().rev().find(about).map_or(Wish::Auto, |one| one.wish)
 }

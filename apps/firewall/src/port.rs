@@ -2,13 +2,17 @@
 //!
 //! A port has two halves: a [`Receiver`] lends a burst of frames out of its ring, a [`Sender`] sends
 //! frames straight from there. The worker knows just these traits; behind them are packet sockets
-//! ([`afpacket`]) and capture files ([`pcap`]).
+//! ([`afpacket`]), XDP sockets ([`afxdp`]) and capture files ([`pcap`]); [`backend`] chooses.
 
 pub mod afpacket;
+pub mod afxdp;
+pub mod backend;
 pub mod claim;
+pub mod ethtool;
 pub mod fanout;
 pub mod netdev;
 pub mod pcap;
+mod socket;
 pub mod virtio;
 
 use std::os::fd::RawFd;
@@ -40,8 +44,31 @@ pub trait Receiver: Send {
 
 /// The half that sends.
 pub trait Sender: Send {
-    /// Sends frames that each start with a `virtio_net_hdr`; how many the kernel refused.
-    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>) -> usize;
+    /// Sends frames that each start with a `virtio_net_hdr`; how many the kernel refused. A port without
+    /// offloads does in the frame what a network card would have done.
+    fn send(&mut self, frames: &mut dyn Iterator<Item = &mut [u8]>) -> usize;
+}
+
+/// The receiving half where there is nothing to receive.
+#[derive(Debug)]
+pub struct Idle;
+
+impl Receiver for Idle {
+    fn receive<'a>(&'a mut self, _: &mut Batch<'a>) {}
+
+    fn release(&mut self) {}
+
+    fn fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn take_error(&mut self) -> Option<std::io::Error> {
+        None
+    }
+
+    fn losses(&mut self) -> Losses {
+        Losses::default()
+    }
 }
 
 /// Frames that were received but never reached the engine.
@@ -106,14 +133,14 @@ impl<'a> Slot<'a> {
     }
 
     /// Writes the frame's offload state back in front of it and yields what a [`Sender`] wants.
-    pub fn into_sendable(self, meta: &Meta) -> &'a [u8] {
+    pub fn into_sendable(self, meta: &Meta) -> &'a mut [u8] {
         let start = usize::from(meta.headroom);
         let Self { bytes, room } = self;
         // A frame that lost headers keeps what `encode` keeps; one that got some was never an offloaded one.
         let kind = if start >= room { bytes[room + 1] } else { 0 };
         bytes[start + 1] = kind;
         encode(meta, &mut bytes[start..start + HEADER_BYTES]);
-        &bytes[start..]
+        &mut bytes[start..]
     }
 }
 
@@ -163,18 +190,18 @@ impl Default for Batch<'_> {
 /// Frames to send, each with the position of the port it leaves by.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    frames: [(usize, &'a [u8]); BURST],
+    frames: [(usize, &'a mut [u8]); BURST],
     length: usize,
 }
 
 impl<'a> Outgoing<'a> {
     /// Nothing to send.
     pub fn new() -> Self {
-        Self { frames: [(0, &[]); BURST], length: 0 }
+        Self { frames: std::array::from_fn(|_| (0, &mut [][..])), length: 0 }
     }
 
     /// Adds a frame; a burst brings no more than fit.
-    pub fn push(&mut self, port: usize, frame: &'a [u8]) {
+    pub fn push(&mut self, port: usize, frame: &'a mut [u8]) {
         if let Some(place) = self.frames.get_mut(self.length) {
             *place = (port, frame);
             self.length += 1;
@@ -182,13 +209,13 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Sends everything, port by port, in order within each port; how many were refused.
-    pub fn send(&self, senders: &mut [Box<dyn Sender>]) -> usize {
-        let frames = &self.frames[..self.length];
+    pub fn send(&mut self, senders: &mut [Box<dyn Sender>]) -> usize {
+        let frames = &mut self.frames[..self.length];
         let mut refused = 0;
         for (position, sender) in senders.iter_mut().enumerate() {
             if frames.iter().any(|(port, _)| *port == position) {
-                refused +=
-                    sender.send(&mut frames.iter().filter(|(port, _)| *port == position).map(|(_, frame)| *frame));
+                let mut ours = frames.iter_mut().filter(|(port, _)| *port == position).map(|(_, frame)| &mut **frame);
+                refused += sender.send(&mut ours);
             }
         }
         refused

@@ -24,6 +24,7 @@ use self::line::describe;
 pub use self::line::{DropSummary, Line, Sent, Summary};
 use self::link::{Neighbors, station};
 use crate::port::pcap::{Capture, Record, Recorder};
+use crate::port::virtio::HEADER_BYTES;
 use crate::port::{Batch, Receiver as _, Sender as _, Slot};
 use crate::settings::SESSIONS_DEFAULT;
 
@@ -193,17 +194,17 @@ impl<'a> Replay<'a> {
         line.sent.extend(timers);
         let Some(mut frame) = slot.frame() else { return line };
         frame.meta = self.offload(port, &frame);
-        line.packet = describe(frame.bytes, frame.meta);
-        if frame.bytes.len() >= ethernet::HEADER_BYTES && ethernet::source(frame.bytes) == mac {
+        line.packet = describe(frame.view(), frame.meta);
+        if frame.view().len() >= ethernet::HEADER_BYTES && ethernet::source(frame.view()) == mac {
             line.verdict = "own";
             return line;
         }
-        let packet = match parse(frame.bytes, frame.meta) {
+        let packet = match parse(frame.view(), frame.meta) {
             Ok(Parsed::Ip(packet)) => Some(packet),
             _ => None,
         };
         if let Some(packet) = &packet {
-            self.neighbors.saw(port, packet.source, ethernet::source(frame.bytes));
+            self.neighbors.saw(port, packet.source, ethernet::source(frame.view()));
         }
         let verdict = self.engine.handle_frame(port, &mut frame, now);
         let meta = frame.meta;
@@ -252,7 +253,7 @@ impl<'a> Replay<'a> {
         loop {
             while self.engine.poll_event().is_some() {}
             let Some(transmit) = self.engine.poll_transmit() else { return sent };
-            let mut bytes = vec![0; crate::port::virtio::HEADER_BYTES];
+            let mut bytes = vec![0; HEADER_BYTES];
             bytes.extend_from_slice(&transmit.bytes);
             let answer = self.neighbors.answer(transmit.port, &transmit.bytes);
             let Some(slot) = Slot::new(&mut bytes) else { continue };
@@ -268,13 +269,13 @@ impl<'a> Replay<'a> {
     }
 
     /// Writes a frame to the file of its interface.
-    fn leave(&mut self, to: Port, sendable: &[u8], meta: Meta) -> Option<Sent> {
+    fn leave(&mut self, to: Port, sendable: &mut [u8], meta: Meta) -> Option<Sent> {
         let outlet = self.outlets.iter_mut().find(|outlet| outlet.port == to)?;
+        let packet = describe(sendable.get(HEADER_BYTES..).unwrap_or_default(), meta);
         if let Some(recorder) = &mut outlet.recorder {
             recorder.send(&mut std::iter::once(sendable));
         }
-        let frame = sendable.get(crate::port::virtio::HEADER_BYTES..).unwrap_or_default();
-        Some(Sent { interface: outlet.name.clone(), packet: describe(frame, meta) })
+        Some(Sent { interface: outlet.name.clone(), packet })
     }
 
     /// A TCP packet beyond the interface's MTU was captured before a network card would have cut it (or
@@ -282,7 +283,7 @@ impl<'a> Replay<'a> {
     fn offload(&self, port: Port, frame: &Frame<'_>) -> Meta {
         let Port::Data(id) = port else { return frame.meta };
         let mtu_bytes = self.tables.interface(id).map_or(0, |interface| usize::from(interface.mtu_bytes));
-        let Ok(Parsed::Ip(packet)) = parse(frame.bytes, frame.meta) else { return frame.meta };
+        let Ok(Parsed::Ip(packet)) = parse(frame.view(), frame.meta) else { return frame.meta };
         let headers = packet.header_bytes();
         if packet.protocol != TCP || mtu_bytes <= headers || packet.ip_bytes() <= mtu_bytes {
             return frame.meta;

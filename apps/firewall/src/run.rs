@@ -111,6 +111,8 @@ async fn start(settings: &Settings) -> Result<Process> {
         sessions_max: settings.sessions_max,
         ring_mib: settings.ring_mib,
         local: engine_link,
+        io: settings.io.clone(),
+        waiting: settings.waiting,
     };
     let local = local.map(|(pair, _)| pair);
     let started = start_workers(&plane, attachments, ids, first, &settings.source).await;

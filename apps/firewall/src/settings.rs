@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::manager;
+use crate::port::backend::Wish;
+use crate::worker::Waiting;
 
 /// Where state lives unless told otherwise.
 pub const STATE_DIRECTORY: &str = "/var/lib/bartizan";
@@ -38,6 +40,10 @@ pub struct Settings {
     pub sessions_max: usize,
     /// Receive ring of each data port and worker.
     pub ring_mib: usize,
+    /// How frames are to come, by interface; the last wish about one counts.
+    pub io: Vec<IoWish>,
+    /// How workers wait for frames.
+    pub waiting: Waiting,
     /// Where to append traffic log lines; `-` is standard output.
     pub traffic_log: Option<PathBuf>,
 }
@@ -49,6 +55,41 @@ pub enum Source {
     File(PathBuf),
     /// The manager; the last one it pushed is kept.
     Manager(manager::Settings),
+}
+
+/// How the frames of an interface are to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IoWish {
+    /// `ethernet1/1`; all of them when `None`.
+    pub interface: Option<String>,
+    /// By what.
+    pub wish: Wish,
+}
+
+impl IoWish {
+    /// Reads `ethernet1/1=af-xdp`, or `af-xdp` for all interfaces.
+    ///
+    /// # Errors
+    /// When it does not look like that.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            Some((interface, wish)) => {
+                let interface = data_interface(interface)?;
+                Ok(Self { interface: Some(interface), wish: Wish::parse(wish)? })
+            }
+            None => Ok(Self { interface: None, wish: Wish::parse(text)? }),
+        }
+    }
+}
+
+/// The name of a data interface.
+fn data_interface(text: &str) -> Result<String> {
+    let interface = bartizan_model::device::interface_name(text);
+    let known = interface.strip_prefix("ethernet1/").and_then(|number| number.parse::<u32>().ok());
+    if known.is_none_or(|number| number == 0) {
+        bail!("`{interface}` is no data interface: they are called `ethernet1/1`, `ethernet1/2` and so on");
+    }
+    Ok(interface.to_string())
 }
 
 /// An interface and the device behind it.
@@ -69,11 +110,7 @@ impl PortName {
         let Some((interface, device)) = text.split_once('=') else {
             bail!("`{text}` is no port: write `ethernet1/1=eth1`, the interface and the device behind it");
         };
-        let interface = bartizan_model::device::interface_name(interface);
-        let known = interface.strip_prefix("ethernet1/").and_then(|number| number.parse::<u32>().ok());
-        if known.is_none_or(|number| number == 0) {
-            bail!("`{interface}` is no data interface: they are called `ethernet1/1`, `ethernet1/2` and so on");
-        }
+        let interface = data_interface(interface)?;
         if device.is_empty() || device.len() > 15 || device.contains(['/', ' ']) {
             bail!("`{device}` cannot be the name of a network device");
         }
@@ -106,6 +143,16 @@ mod tests {
         assert_eq!(PortName::parse("eth1/2=ens5").unwrap().interface, "ethernet1/2");
         for bad in ["ethernet1/1", "ethernet1/0=eth0", "loopback.1=lo", "ethernet1/1=", "ethernet1/1=a/b", "=eth1"] {
             assert!(PortName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wish_is_about_one_interface_or_all() {
+        let wish = IoWish::parse("eth1/1=af-xdp").unwrap();
+        assert_eq!(wish, IoWish { interface: Some("ethernet1/1".into()), wish: Wish::AfXdp });
+        assert_eq!(IoWish::parse("af-packet").unwrap(), IoWish { interface: None, wish: Wish::AfPacket });
+        for bad in ["dpdk", "ethernet1/1=dpdk", "loopback.1=af-xdp", "ethernet1/1", ""] {
+            assert!(IoWish::parse(bad).is_err(), "{bad}");
         }
     }
 

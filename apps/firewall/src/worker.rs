@@ -22,9 +22,19 @@ use crate::port::virtio::{HEADER_BYTES, encode};
 use crate::port::{Batch, Losses, Outgoing, Receiver, Sender, Slot};
 use crate::wake::{Bell, PollSet};
 
+/// How a worker waits for frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// Looks for more for [`SPIN`], then sleeps until there are some.
+    #[default]
+    Adaptive,
+    /// Never sleeps: a core for each worker, for the shortest round trips.
+    Spinning,
+}
+
 /// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
 /// wake-up costs about 30 us of round-trip time).
-const SPIN: Duration = Duration::from_micros(50);
+pub const SPIN: Duration = Duration::from_micros(50);
 
 /// Something to do between two bursts.
 pub type Job = Box<dyn FnOnce(&mut Inside<'_>) + Send>;
@@ -79,6 +89,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where log lines go.
     pub logs: LogSink,
+    /// How it waits.
+    pub waiting: Waiting,
     /// Set to end the worker.
     pub stop: Arc<AtomicBool>,
 }
@@ -114,6 +126,7 @@ pub struct Worker {
     receivers: Vec<Box<dyn Receiver>>,
     core: Core,
     jobs: mpsc::Receiver<Job>,
+    waiting: Waiting,
     stop: Arc<AtomicBool>,
 }
 
@@ -157,7 +170,7 @@ impl Worker {
             io,
             scratch: Vec::new(),
         };
-        Self { receivers, core, jobs: parts.jobs, stop: parts.stop }
+        Self { receivers, core, jobs: parts.jobs, waiting: parts.waiting, stop: parts.stop }
     }
 
     /// Runs until told to stop; sessions that are still open then are logged as ended.
@@ -168,7 +181,7 @@ impl Worker {
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
                 last_work = Instant::now();
-            } else if last_work.elapsed() < SPIN {
+            } else if self.waiting == Waiting::Spinning || last_work.elapsed() < SPIN {
                 // Costs nothing on a core of its own, and on a shared one the peer may be what we wait for
                 // (alternated with a busy spin on 2 shared cores, medians of 3: TCP 1.1-1.3x, RTT 1/3).
                 std::thread::yield_now();
@@ -348,7 +361,7 @@ impl Core {
             scratch.resize(HEADER_BYTES, 0);
             scratch.extend_from_slice(&transmit.bytes);
             encode(&transmit.meta, &mut scratch[..HEADER_BYTES]);
-            self.send(transmit.port, &scratch);
+            self.send(transmit.port, &mut scratch);
             self.scratch = scratch;
         }
     }
@@ -366,7 +379,7 @@ impl Core {
         }
     }
 
-    fn send(&mut self, port: Port, frame: &[u8]) {
+    fn send(&mut self, port: Port, frame: &mut [u8]) {
         let Some(position) = self.position(port) else {
             self.io.port_missing += 1;
             return;

@@ -35,7 +35,8 @@ struct Device {
 impl Device {
     async fn start(directory: &Path, address: &str, auth_key: Option<&str>) -> Self {
         let store = Arc::new(Store::open(directory).unwrap());
-        let settings = DataplaneSettings { workers: 2, sessions_max: 1000, ring_mib: 1, local: None };
+        let settings =
+            DataplaneSettings { workers: 2, sessions_max: 1000, ring_mib: 1, ..DataplaneSettings::default() };
         let (plane, _) = Dataplane::start(&settings, Vec::new(), Clock::start()).unwrap();
         let firewall = Arc::new(Firewall::new(plane, Ids::default()));
         if let Some(enforced) = store.enforced().unwrap() {

@@ -63,8 +63,8 @@ fn write(path: &Path, frames: &[(u64, Vec<u8>)]) -> PathBuf {
     let mut recorder = Recorder::create(path).unwrap();
     for (after_ns, frame) in frames {
         recorder.set_time(START + after_ns);
-        let sendable = [[0; HEADER_BYTES].as_slice(), frame].concat();
-        assert_eq!(recorder.send(&mut std::iter::once(sendable.as_slice())), 0);
+        let mut sendable = [[0; HEADER_BYTES].as_slice(), frame].concat();
+        assert_eq!(recorder.send(&mut std::iter::once(sendable.as_mut_slice())), 0);
     }
     recorder.finish().unwrap();
     path.to_owned()
@@ -86,7 +86,7 @@ fn frames(path: &Path) -> Vec<Vec<u8>> {
     while capture.peek().unwrap().is_some() {
         let mut batch = Batch::new();
         capture.receive(&mut batch);
-        frames.extend(batch.into_slots().map(|mut slot| slot.frame().unwrap().bytes.to_vec()));
+        frames.extend(batch.into_slots().map(|mut slot| slot.frame().unwrap().view().to_vec()));
         capture.release();
     }
     frames

@@ -67,4 +67,9 @@ impl<'a> Frame<'a> {
     pub fn new(bytes: &'a mut [u8]) -> Self {
         Self { bytes, meta: Meta::default() }
     }
+
+    /// The frame without the room in front of it.
+    pub fn view(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.meta.headroom)..).unwrap_or_default()
+    }
 }

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod azure;
+pub mod cloud;
 pub mod perf;
 pub mod process;
 pub mod table;

@@ -1,5 +1,7 @@
 //! Three hosts in a row, the middle one forwarding by the kernel or by Bartizan: how fast is each?
 
+pub mod backends;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,12 +37,17 @@ pub enum Forwarder {
         /// Rules before the one that allows.
         rules: usize,
     },
+    /// Bartizan with source NAT, one rule, and these options.
+    With {
+        /// Words of its command line.
+        options: &'static [&'static str],
+    },
 }
 
 /// A forwarder in place; gone when dropped.
 #[derive(Debug)]
 pub struct Running {
-    _firewall: Option<Process>,
+    firewall: Option<Process>,
 }
 
 impl Row {
@@ -82,13 +89,14 @@ impl Row {
                 self.kernel(rules)?;
                 None
             }
-            Forwarder::Bartizan { rules } => Some(self.bartizan(rules)?),
+            Forwarder::Bartizan { rules } => Some(self.bartizan(rules, &[])?),
+            Forwarder::With { options } => Some(self.bartizan(1, options)?),
         };
         eventually("packets pass", Duration::from_secs(20), || {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
         })
         .with_context(|| firewall.as_ref().map(Process::output).unwrap_or_default())?;
-        Ok(Running { _firewall: firewall })
+        Ok(Running { firewall })
     }
 
     fn kernel(&self, rules: usize) -> Result<()> {
@@ -110,26 +118,15 @@ impl Row {
         Ok(())
     }
 
-    fn bartizan(&self, rules: usize) -> Result<Process> {
+    fn bartizan(&self, rules: usize, options: &[&str]) -> Result<Process> {
         let file = self.lab.dir().join("firewall.xml");
         std::fs::write(&file, configuration(rules))?;
         let state = self.lab.dir().join("state");
-        self.forwarder.spawn(
-            &[
-                &self.binary.to_string_lossy(),
-                "firewall",
-                "--config",
-                &file.to_string_lossy(),
-                "--state-dir",
-                &state.to_string_lossy(),
-                "--port",
-                "ethernet1/1=f0",
-                "--port",
-                "ethernet1/2=f1",
-            ],
-            &[],
-            &self.lab.dir().join("firewall.log"),
-        )
+        let (binary, file, state) = (self.binary.to_string_lossy(), file.to_string_lossy(), state.to_string_lossy());
+        let mut words = vec![&*binary, "firewall", "--config", &file, "--state-dir", &state];
+        words.extend(["--port", "ethernet1/1=f0", "--port", "ethernet1/2=f1"]);
+        words.extend(options);
+        self.forwarder.spawn(&words, &[], &self.lab.dir().join("firewall.log"))
     }
 
     /// One TCP stream, Gbit/s.

@@ -24,6 +24,11 @@ pub(crate) struct Edge {
 impl Edge {
     /// Hosts and links, and the firewall with this configuration.
     pub(crate) fn start(configuration: &str, arguments: &[&str]) -> Self {
+        Self::prepared(":", configuration, arguments)
+    }
+
+    /// As [`Self::start`], with a script that is run on the firewall's host before.
+    pub(crate) fn prepared(script: &str, configuration: &str, arguments: &[&str]) -> Self {
         let lab = Lab::new().unwrap();
         let [client, firewall, server] = ["client", "fw", "server"].map(|name| lab.namespace(name).unwrap());
         lab.link((&client, "eth0"), (&firewall, "eth1")).unwrap();
@@ -35,6 +40,7 @@ impl Edge {
         server.address("eth0", "203.0.113.2/24").unwrap();
         server.address("eth0", "2001:db8:2::2/64").unwrap();
         server.route("2001:db8:1::/64 via 2001:db8:2::1").unwrap();
+        firewall.sh(script).unwrap();
         let dir = lab.dir().to_owned();
         std::fs::write(dir.join("edge.xml"), configuration).unwrap();
         let path = |name: &str| dir.join(name).display().to_string();

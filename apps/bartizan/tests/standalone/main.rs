@@ -1,9 +1,11 @@
 //! The firewall alone with a configuration file: real packets, real clients, the real binary.
 //!
-//! Needs root, or user namespaces, and `ip`, `ping`, `curl`, `nc`, `iperf3`, `python3`.
+//! Needs root, or user namespaces, and `ip`, `ethtool`, `ping`, `curl`, `nc`, `iperf3`,
+//! `python3`.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
+mod backends;
 mod edge;
 mod flood;
 

@@ -220,6 +220,10 @@ pub struct Interface {
     pub sent: u64,
     /// Frames lost before the engine.
     pub lost: u64,
+    /// What its frames come by: `af-packet`, or `af-xdp` with its mode; empty when there is no port.
+    pub io: &'static str,
+    /// Why by that.
+    pub io_reason: String,
 }
 
 /// A neighbour.

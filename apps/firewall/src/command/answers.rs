@@ -196,6 +196,7 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
         for (id, interface) in tables.interfaces() {
             let position = attachments.iter().position(|one| one.port == Port::Data(id));
             let device = position.and_then(|at| attachments.get(at)).map(|one| &one.device);
+            let capabilities = position.and_then(|at| firewall.dataplane().capabilities().get(at));
             let sum = |pick: &dyn Fn(&IoCounters, usize) -> u64| {
                 position.map_or(0, |at| io.iter().map(|one| pick(one, at)).sum())
             };
@@ -215,6 +216,8 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
                 received: sum(&|one, at| one.received.get(at).copied().unwrap_or(0)),
                 sent: sum(&|one, at| one.sent.get(at).copied().unwrap_or(0)),
                 lost: sum(&|one, at| one.losses.get(at).map_or(0, Losses::total)),
+                io: capabilities.map_or("", |one| one.backend),
+                io_reason: capabilities.map_or_else(String::new, |one| one.reason.clone()),
             });
         }
     }

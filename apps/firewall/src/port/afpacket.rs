@@ -6,10 +6,12 @@
 
 #![expect(unsafe_code, reason = "packet rings are shared memory with the kernel")]
 
+mod sender;
+
 use std::ffi::CString;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,9 +19,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 use bartizan_packet::frame::HEADROOM_BYTES;
 
+pub use self::sender::AfPacketSender;
 use super::fanout::Program;
+use super::socket::{Plain, get_option, set_option};
 use super::virtio::HEADER_BYTES;
-use super::{BURST, Batch, Losses, Receiver, Sender, Slot};
+use super::{BURST, Batch, Losses, Receiver, Slot};
 
 // From linux/if_packet.h.
 const PACKET_RX_RING: i32 = 5;
@@ -98,21 +102,35 @@ pub struct Opening<'a> {
 /// When the kernel refuses a step, with the step and the device.
 pub fn open(opening: &Opening<'_>) -> Result<(AfPacketReceiver, AfPacketSender)> {
     let device = opening.device;
-    let socket =
-        Arc::new(socket().with_context(|| {
-            format!("open a packet socket for `{device}` (needs root or the capability CAP_NET_RAW)")
-        })?);
-    configure(&socket).with_context(|| format!("configure the packet socket of `{device}`"))?;
+    let socket = Arc::new(configured(device)?);
     // Until the socket is in its group it would receive what other workers receive too.
     refuse_all(&socket).context("attach a filter")?;
     let ring = Ring::map(Arc::clone(&socket), opening.ring_mib)
         .with_context(|| format!("make a receive ring of {} MiB for `{device}`", opening.ring_mib))?;
-    bind(&socket, opening.index).with_context(|| format!("bind a packet socket to `{device}`"))?;
+    bind(&socket, opening.index, libc::ETH_P_ALL).with_context(|| format!("bind a packet socket to `{device}`"))?;
     if let Some((group, program)) = opening.fanout {
         join_fanout(&socket, group, program).with_context(|| format!("share `{device}` among workers"))?;
     }
     set_option(&socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32).context("detach the filter")?;
     Ok((AfPacketReceiver::new(ring), AfPacketSender::new(socket)))
+}
+
+/// Opens only the sending half.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_sender(device: &str, index: u32) -> Result<AfPacketSender> {
+    let socket = configured(device)?;
+    // Protocol 0 receives nothing.
+    bind(&socket, index, 0).with_context(|| format!("bind a packet socket to `{device}`"))?;
+    Ok(AfPacketSender::new(Arc::new(socket)))
+}
+
+fn configured(device: &str) -> Result<OwnedFd> {
+    let socket = super::socket::open(libc::AF_PACKET)
+        .with_context(|| format!("open a packet socket for `{device}` (needs root or the capability CAP_NET_RAW)"))?;
+    configure(&socket).with_context(|| format!("configure the packet socket of `{device}`"))?;
+    Ok(socket)
 }
 
 /// The receive ring.
@@ -197,69 +215,6 @@ impl Receiver for AfPacketReceiver {
     }
 }
 
-/// The sending half, on the same socket.
-pub struct AfPacketSender {
-    socket: Arc<OwnedFd>,
-    vectors: Box<[libc::iovec; BURST]>,
-    messages: Box<[libc::mmsghdr; BURST]>,
-}
-
-// SAFETY: the pointers in `vectors` and `messages` are scratch of `send`, dead outside of it.
-unsafe impl Send for AfPacketSender {}
-
-impl AfPacketSender {
-    fn new(socket: Arc<OwnedFd>) -> Self {
-        // SAFETY: iovec and mmsghdr are plain C structures for which all zeroes is a valid value.
-        let (vectors, messages) = unsafe { (Box::new(mem::zeroed()), Box::new(mem::zeroed())) };
-        Self { socket, vectors, messages }
-    }
-
-    /// Sends the first `count` prepared messages; how many were refused.
-    fn flush(&mut self, count: usize) -> usize {
-        let (mut done, mut refused) = (0, 0);
-        while done < count {
-            // SAFETY: messages `done..count` point at vectors of this object and those at frames that the
-            // caller of `send` keeps borrowed; the kernel only reads them.
-            let sent = unsafe {
-                libc::sendmmsg(
-                    self.socket.as_raw_fd(),
-                    self.messages.as_mut_ptr().add(done),
-                    (count - done) as u32,
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => done += sent,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                // The frame at the front is the one refused (device down, queue full, too long).
-                _ => {
-                    done += 1;
-                    refused += 1;
-                }
-            }
-        }
-        refused
-    }
-}
-
-impl Sender for AfPacketSender {
-    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>) -> usize {
-        let (mut count, mut refused) = (0, 0);
-        for frame in frames {
-            self.vectors[count] = libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
-            let header = &mut self.messages[count].msg_hdr;
-            header.msg_iov = &raw mut self.vectors[count];
-            header.msg_iovlen = 1;
-            count += 1;
-            if count == BURST {
-                refused += self.flush(count);
-                count = 0;
-            }
-        }
-        refused + self.flush(count)
-    }
-}
-
 /// The mapped ring. Unmapped when dropped.
 struct Ring {
     memory: NonNull<u8>,
@@ -315,17 +270,6 @@ impl Drop for Ring {
     }
 }
 
-fn socket() -> io::Result<OwnedFd> {
-    // Protocol 0: no frame arrives before `bind` names the device.
-    // SAFETY: a system call without pointers; the descriptor is owned from here on.
-    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `fd` was just opened and belongs to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 fn configure(socket: &OwnedFd) -> Result<()> {
     for (name, option, value) in [
         ("PACKET_VERSION", PACKET_VERSION, TPACKET_V2),
@@ -339,20 +283,13 @@ fn configure(socket: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-fn bind(socket: &OwnedFd, index: u32) -> Result<()> {
+fn bind(socket: &OwnedFd, index: u32, protocol: i32) -> Result<()> {
     // SAFETY: sockaddr_ll is a plain C structure for which all zeroes is a valid value.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_protocol = (protocol as u16).to_be();
     address.sll_ifindex = i32::try_from(index)?;
-    // SAFETY: the pointer is to a live sockaddr_ll and the length is its size.
-    let result = unsafe {
-        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t)
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error().into());
-    }
-    Ok(())
+    Ok(super::socket::bind(socket, &address)?)
 }
 
 fn join_fanout(socket: &OwnedFd, group: u16, program: &Program) -> Result<()> {
@@ -381,35 +318,7 @@ fn statistics(socket: &OwnedFd) -> Option<Statistics> {
     get_option(socket, libc::SOL_PACKET, PACKET_STATISTICS)
 }
 
-/// Option values that any bytes are a valid value of.
-trait Plain: Default {}
-impl Plain for i32 {}
 impl Plain for Statistics {}
-
-fn get_option<T: Plain>(socket: &OwnedFd, level: i32, option: i32) -> Option<T> {
-    let mut value = T::default();
-    let mut length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `length` bytes into a live value of that size, and any bytes are
-    // a value of a `Plain` type.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length) };
-    (result == 0).then_some(value)
-}
-
-fn set_option<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> io::Result<()> {
-    // SAFETY: the pointer is to a live value and the length is its size; each caller passes the type the
-    // option takes.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as libc::socklen_t,
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
 
 /// Index of a network device.
 pub fn index_of(device: &str) -> Option<u32> {

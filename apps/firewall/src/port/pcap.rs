@@ -2,7 +2,8 @@
 //!
 //! Reads pcap (micro- and nanoseconds, either byte order) and pcapng, writes pcap with nanoseconds. The
 //! clock is the capture's: each frame carries its time. A capture that was cut off at a snap length is
-//! filled up with zeroes, so that lengths fit; nothing in the engine depends on payload.
+//! filled up with zeroes, so that lengths fit; nothing in the engine depends on payload. What is written
+//! is what a wire would carry: offloaded frames are cut, unfinished checksums finished.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, Write as _};
@@ -11,10 +12,12 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bartizan_packet::frame::HEADROOM_BYTES;
+use bartizan_packet::segment::{Segments, complete};
 use pcap_parser::traits::{PcapNGPacketBlock as _, PcapReaderIterator};
 use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, PcapNGReader};
 
-use super::virtio::HEADER_BYTES;
+use super::virtio::{HEADER_BYTES, decode};
 use super::{Batch, Losses, Receiver, Sender, Slot};
 
 /// First bytes of a pcapng file.
@@ -48,7 +51,7 @@ pub struct Capture {
     next: Option<Record>,
     /// Time of the record before, for records without one.
     last_ns: u64,
-    /// The next frame behind room for its offload header.
+    /// The next frame, behind room for the headers of a tunnel and its offload header.
     buffer: Vec<u8>,
     error: Option<io::Error>,
 }
@@ -193,13 +196,13 @@ fn record(at_ns: u64, data: &[u8], original: u32) -> Record {
     Record { at_ns, captured_bytes: data.len(), original_bytes: (original as usize).max(data.len()) }
 }
 
-/// The frame behind room for an offload header, with zeroes for what the capture cut off.
+/// The frame behind its room, with zeroes for what the capture cut off.
 fn fill(buffer: &mut Vec<u8>, data: &[u8], original: u32) {
     buffer.clear();
-    buffer.resize(HEADER_BYTES, 0);
+    buffer.resize(HEADROOM_BYTES + HEADER_BYTES, 0);
     buffer.extend_from_slice(data);
     let whole = (original as usize).clamp(data.len(), FRAME_BYTES_MAX.max(data.len()));
-    buffer.resize(HEADER_BYTES + whole, 0);
+    buffer.resize(HEADROOM_BYTES + HEADER_BYTES + whole, 0);
 }
 
 fn ethernet(kind: Linktype) -> Result<()> {
@@ -224,7 +227,7 @@ impl Receiver for Capture {
     fn receive<'a>(&'a mut self, batch: &mut Batch<'a>) {
         match self.peek() {
             Ok(Some(_)) => {
-                if let Some(slot) = Slot::new(&mut self.buffer) {
+                if let Some(slot) = Slot::with_room(&mut self.buffer, HEADROOM_BYTES) {
                     batch.push(slot);
                 }
             }
@@ -299,16 +302,35 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    fn frame(&mut self, frame: &[u8]) {
+        let (seconds, rest) = (self.at_ns / NANOSECONDS, self.at_ns % NANOSECONDS);
+        let length = frame.len() as u32;
+        self.put(&[seconds as u32, rest as u32, length, length]);
+        self.write(frame);
+    }
+}
+
 impl Sender for Recorder {
-    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>) -> usize {
-        for frame in frames {
-            let frame = frame.get(HEADER_BYTES..).unwrap_or_default();
-            let (seconds, rest) = (self.at_ns / NANOSECONDS, self.at_ns % NANOSECONDS);
-            let length = frame.len() as u32;
-            self.put(&[seconds as u32, rest as u32, length, length]);
-            self.write(frame);
+    fn send(&mut self, frames: &mut dyn Iterator<Item = &mut [u8]>) -> usize {
+        let mut refused = 0;
+        for bytes in frames {
+            let Some((header, frame)) = bytes.split_at_mut_checked(HEADER_BYTES) else { continue };
+            let Some(mut meta) = decode(header) else {
+                refused += 1;
+                continue;
+            };
+            if let Some(mut segments) = Segments::of(frame, meta) {
+                let mut buffer = [0; FRAME_BYTES_MAX];
+                while let Some(length) = segments.write(&mut buffer) {
+                    self.frame(&buffer[..length]);
+                }
+            } else {
+                complete(frame, &mut meta);
+                self.frame(frame);
+            }
         }
-        0
+        refused
     }
 }
 
@@ -325,7 +347,7 @@ mod tests {
             let mut batch = Batch::new();
             capture.receive(&mut batch);
             let mut slot = batch.into_slots().next().unwrap();
-            frames.push((record, slot.frame().unwrap().bytes.to_vec()));
+            frames.push((record, slot.frame().unwrap().view().to_vec()));
             capture.release();
         }
         Ok(frames)
@@ -375,8 +397,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut recorder = Recorder::create(file.path()).unwrap();
         recorder.set_time(7_250_000_001);
-        let frames = [[0; HEADER_BYTES].as_slice(), &[1, 2, 3]].concat();
-        assert_eq!(recorder.send(&mut std::iter::once(frames.as_slice())), 0);
+        let mut frame = [[0; HEADER_BYTES].as_slice(), &[1, 2, 3]].concat();
+        assert_eq!(recorder.send(&mut std::iter::once(frame.as_mut_slice())), 0);
         recorder.finish().unwrap();
         let record = Record { at_ns: 7_250_000_001, captured_bytes: 3, original_bytes: 3 };
         assert_eq!(read(&std::fs::read(file.path()).unwrap()).unwrap(), [(record, vec![1, 2, 3])]);

@@ -30,12 +30,12 @@ pub(super) fn station(capture: &mut Capture, own: Vec<IpAddr>) -> Result<Option<
         capture.receive(&mut batch);
         for mut slot in batch.into_slots() {
             let Some(frame) = slot.frame() else { continue };
-            if let Some((address, mac)) = announced(frame.bytes)
+            if let Some((address, mac)) = announced(frame.view())
                 && own.contains(&address)
             {
                 return Ok(Some(mac));
             }
-            guess.look(frame.bytes);
+            guess.look(frame.view());
         }
         capture.release();
     }

@@ -38,7 +38,7 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::Interfaces(interfaces) => table(
-            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST"],
+            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST", "IO"],
             interfaces
                 .iter()
                 .map(|one| {
@@ -53,6 +53,7 @@ pub(super) fn render(answer: &Answer) -> String {
                         one.received.to_string(),
                         one.sent.to_string(),
                         one.lost.to_string(),
+                        one.io.into(),
                     ]
                 })
                 .collect(),

@@ -1,0 +1,191 @@
+//! Are frames cut and checksums finished exactly as the kernel does it?
+//!
+//! The same offloaded frames go through [`Segments`] and over a bridge to a device without offloads, where the
+//! kernel cuts them; and straight out of that device, which makes our sender cut them. Needs root, or user
+//! namespaces, and `ip`, `ethtool`.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bartizan_firewall::port::afpacket::{self, Opening, index_of};
+use bartizan_firewall::port::virtio::{HEADER_BYTES, encode};
+use bartizan_firewall::port::{Batch, Receiver, Sender};
+use bartizan_packet::answer::{Link, ip_frame};
+use bartizan_packet::checksum::{checksum, pseudo_header};
+use bartizan_packet::ethernet::Mac;
+use bartizan_packet::frame::{Checksum, Meta, Segmentation};
+use bartizan_packet::parse::{TCP, UDP};
+use bartizan_packet::segment::{Segments, complete};
+
+const SENDER: Mac = [2, 0, 0, 0, 9, 1];
+const INSIDE: &str = "BARTIZAN_TEST_INSIDE_NAMESPACE";
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// One offloaded frame.
+#[derive(Debug)]
+struct Case {
+    v6: bool,
+    protocol: u8,
+    flags: u8,
+    payload: usize,
+    /// 0: only the checksum is left to the network card.
+    segment_bytes: u16,
+}
+
+const fn case(v6: bool, protocol: u8, flags: u8, payload: usize, segment_bytes: u16) -> Case {
+    Case { v6, protocol, flags, payload, segment_bytes }
+}
+
+const CASES: &[Case] = &[
+    case(false, TCP, 0x10, 60_000, 1448),
+    case(false, TCP, 0x19, 4344, 1448),
+    case(false, TCP, 0x99, 3001, 1000),
+    case(true, TCP, 0x10, 60_000, 1428),
+    case(true, TCP, 0x99, 2857, 1428),
+    case(false, UDP, 0, 12_345, 1400),
+    case(true, UDP, 0, 2800, 1400),
+    case(false, TCP, 0x18, 501, 0),
+    case(true, TCP, 0x10, 500, 0),
+    case(false, UDP, 0, 333, 0),
+    case(true, UDP, 0, 334, 0),
+];
+
+impl Case {
+    fn frame(&self) -> (Vec<u8>, Meta) {
+        let (source, destination): (IpAddr, IpAddr) = if self.v6 {
+            ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap())
+        } else {
+            ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap())
+        };
+        let mut message = vec![0x9c, 0x40, 0x01, 0xbb];
+        let field = if self.protocol == TCP {
+            message.extend([0xff, 0xff, 0xf0, 0x00, 0, 0, 0, 7, 0x80, self.flags, 0xff, 0xff, 0, 0, 0, 0]);
+            // Timestamps, as every modern stack sends them.
+            message.extend([1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
+            16
+        } else {
+            message.extend(((8 + self.payload) as u16).to_be_bytes());
+            message.extend([0, 0]);
+            6
+        };
+        message.extend((0..self.payload).map(|at| (at * 7) as u8));
+        let sum = pseudo_header(source, destination, self.protocol, message.len());
+        message[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+        let link = Link { source: SENDER, destination: [2, 0, 0, 0, 9, 2] };
+        let mut frame = ip_frame(link, source, destination, self.protocol, 64, &message);
+        let start = 14 + if self.v6 { 40 } else { 20 };
+        if !self.v6 {
+            // An identification that counts around.
+            frame[18..20].copy_from_slice(&[0xff, 0xfe]);
+            frame[24..26].fill(0);
+            let sum = checksum(&frame[14..34]);
+            frame[24..26].copy_from_slice(&sum.to_be_bytes());
+        }
+        let segmentation = match (self.segment_bytes, self.protocol, self.v6) {
+            (0, ..) => Segmentation::None,
+            (_, UDP, _) => Segmentation::Udp,
+            (_, _, false) => Segmentation::TcpV4,
+            (_, _, true) => Segmentation::TcpV6,
+        };
+        let transport = if self.protocol == TCP { 32 } else { 8 };
+        let meta = Meta {
+            checksum: Checksum::Partial { start: start as u16, offset: field as u16 },
+            segmentation,
+            segment_bytes: self.segment_bytes,
+            header_bytes: (start + transport) as u16,
+            ..Meta::default()
+        };
+        (frame, meta)
+    }
+
+    fn ours(&self) -> Vec<Vec<u8>> {
+        let (mut frame, mut meta) = self.frame();
+        let Some(mut segments) = Segments::of(&frame, meta) else {
+            complete(&mut frame, &mut meta);
+            return vec![frame];
+        };
+        let mut all = Vec::new();
+        let mut buffer = vec![0; 2000];
+        while let Some(length) = segments.write(&mut buffer) {
+            all.push(buffer[..length].to_vec());
+        }
+        all
+    }
+}
+
+#[test]
+fn frames_are_cut_as_the_kernel_cuts_them() {
+    if std::env::var_os(INSIDE).is_none() {
+        // A network namespace belongs to a process: this test runs itself again in a fresh one.
+        let me = std::env::current_exe().unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net"]).arg(me);
+        command.args(["--exact", "frames_are_cut_as_the_kernel_cuts_them", "--nocapture"]);
+        let output = command.env(INSIDE, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    run("ip link add name left type veth peer name right; ip link add name out type veth peer name end");
+    run("ip link add name bridge type bridge; ip link set right master bridge; ip link set out master bridge");
+    run("ethtool -K out tx off tso off gso off");
+    run("for device in left right out end bridge; do ip link set $device up; done");
+    run("until [ $(bridge link | grep -c 'state forwarding') = 2 ]; do sleep 0.05; done");
+    let open = |device: &str| {
+        let index = index_of(device).unwrap();
+        afpacket::open(&Opening { device, index, ring_mib: 8, fanout: None }).unwrap()
+    };
+    let (mut receiver, _) = open("end");
+    for device in ["left", "out"] {
+        let (_, mut sender) = open(device);
+        for case in CASES {
+            let (frame, meta) = case.frame();
+            let mut sendable = vec![0; HEADER_BYTES];
+            encode(&meta, &mut sendable);
+            sendable.extend_from_slice(&frame);
+            assert_eq!(sender.send(&mut std::iter::once(sendable.as_mut_slice())), 0, "{case:?} by {device}");
+            let ours = case.ours();
+            let kernels = receive(&mut receiver, ours.len());
+            for (number, (ours, kernels)) in ours.iter().zip(&kernels).enumerate() {
+                assert_eq!(ours, kernels, "segment {number} of {case:?} by {device}");
+            }
+        }
+    }
+    assert_eq!(receive(&mut receiver, 0).len(), 0, "the kernel made no more segments than we");
+}
+
+fn run(script: &str) {
+    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The next frames of our sender; the kernel's own neighbour and router talk is passed over.
+fn receive(receiver: &mut dyn Receiver, count: usize) -> Vec<Vec<u8>> {
+    let (mut frames, start) = (Vec::new(), Instant::now());
+    loop {
+        let mut batch = Batch::new();
+        receiver.receive(&mut batch);
+        for mut slot in batch.into_slots() {
+            let frame = slot.frame().unwrap();
+            let is_ours = frame.view()[6..12] == SENDER && [TCP, UDP].contains(&protocol(frame.view()));
+            if is_ours {
+                let whole = Meta { headroom: frame.meta.headroom, ..Meta::default() };
+                assert_eq!(frame.meta, whole, "the kernel left nothing to do");
+                frames.push(frame.view().to_vec());
+            }
+        }
+        receiver.release();
+        if frames.len() >= count {
+            return frames;
+        }
+        assert!(start.elapsed() < LIMIT, "{} of {count} frames came", frames.len());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn protocol(frame: &[u8]) -> u8 {
+    if frame[12..14] == [0x86, 0xdd] { frame[20] } else { frame[23] }
+}
