@@ -7,7 +7,6 @@
 
 mod backends;
 mod edge;
-mod flood;
 
 use bartizan_lab::Lab;
 use bartizan_lab::process::eventually;
