@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo test bench lint setup fuzz
+.PHONY: demo test bench soak lint setup fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The Azure reference deployment with real traffic; ONCE=1 ends after the table.
@@ -22,6 +22,12 @@ fuzz: setup
 # Micro-benches and the namespace harness; figures also go to target/bench.json, a line each.
 bench: setup
 	tests/perf/run
+
+# Mixed traffic for SOAK_MINUTES: memory stays flat, sessions and ports come back.
+SOAK_MINUTES ?= 30
+soak: setup
+	cargo build --release --locked -p bartizan -p bartizan-lab
+	./target/release/soak ./target/release/bartizan $(SOAK_MINUTES)
 
 lint: setup
 	cargo fmt --all --check

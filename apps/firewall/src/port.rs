@@ -127,6 +127,11 @@ impl<'a> Slot<'a> {
         Some(Frame { bytes, meta: Meta { headroom: self.room as u16, ..meta } })
     }
 
+    /// The frame's bytes, as they are now.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..]
+    }
+
     /// Sets the offload state of a frame that did not come from a ring.
     pub fn set_meta(&mut self, meta: &Meta) {
         encode(meta, &mut self.bytes[self.room..self.room + HEADER_BYTES]);
@@ -173,6 +178,11 @@ impl<'a> Batch<'a> {
     /// Whether nothing was received.
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// The frames in the order of arrival, for the engine to work on.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot<'a>> {
+        self.slots.iter_mut().take(self.length).flatten()
     }
 
     /// The frames in the order of arrival.

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
 use bartizan_engine::verdict::{Alarm, Event, Port, SessionLog, Time, Verdict};
-use bartizan_packet::frame::Meta;
+use bartizan_packet::frame::{Frame, Meta};
 use tracing::warn;
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
 use crate::port::virtio::{HEADER_BYTES, encode};
-use crate::port::{Batch, Losses, Outgoing, Receiver, Sender, Slot};
+use crate::port::{BURST, Batch, Losses, Outgoing, Receiver, Sender, Slot};
 use crate::wake::{Bell, PollSet};
 
 /// How a worker waits for frames.
@@ -280,17 +280,12 @@ impl Core {
         worked
     }
 
-    fn handle(&mut self, position: usize, batch: Batch<'_>) {
-        let now = self.clock.now();
+    fn handle(&mut self, position: usize, mut batch: Batch<'_>) {
+        let outcomes = self.decide(position, &mut batch);
         let port = self.ports[position];
         let mut outgoing = Outgoing::new();
-        for mut slot in batch.into_slots() {
-            let Some(mut frame) = slot.frame() else {
-                self.io.losses[position].unknown_offload += 1;
-                continue;
-            };
-            let verdict = self.engine.handle_frame(port, &mut frame, now);
-            let meta = frame.meta;
+        for (slot, outcome) in batch.into_slots().zip(outcomes) {
+            let Some((verdict, meta)) = outcome else { continue };
             match verdict {
                 Verdict::Transmit(to) => match self.position(to) {
                     Some(to) => {
@@ -299,7 +294,7 @@ impl Core {
                     }
                     None => self.io.port_missing += 1,
                 },
-                Verdict::Handoff(owner) => self.hand_over(owner, port, meta, frame.bytes),
+                Verdict::Handoff(owner) => self.hand_over(owner, port, meta, slot.bytes()),
                 Verdict::Consumed | Verdict::Drop(_) => {}
             }
         }
@@ -307,6 +302,29 @@ impl Core {
         self.tell();
         self.io.send_refused += outgoing.send(&mut self.senders) as u64;
         self.transmit();
+    }
+
+    /// What becomes of each frame of a burst; `None` for one that cannot be shown to the engine.
+    fn decide(&mut self, position: usize, batch: &mut Batch<'_>) -> [Option<(Verdict, Meta)>; BURST] {
+        let now = self.clock.now();
+        let mut frames: [Frame<'_>; BURST] = std::array::from_fn(|_| Frame::new(&mut []));
+        let mut places = [0; BURST];
+        let mut count = 0;
+        for (place, slot) in batch.slots_mut().enumerate() {
+            match slot.frame() {
+                Some(frame) => {
+                    (frames[count], places[count]) = (frame, place);
+                    count += 1;
+                }
+                None => self.io.losses[position].unknown_offload += 1,
+            }
+        }
+        let mut outcomes = [None; BURST];
+        let frames = &mut frames[..count];
+        self.engine.handle_burst(self.ports[position], frames, now, |at, frame, verdict| {
+            outcomes[places[at]] = Some((verdict, frame.meta));
+        });
+        outcomes
     }
 
     /// A frame that another worker received.

@@ -1,136 +1,202 @@
 //! What does a packet cost the engine, without any I/O?
 //!
-//! `cargo bench -p bartizan-engine`. Established packets are UDP with source NAT, out of as many flows as
-//! the argument says, in random order; each iteration is 1024 packets.
+//! `cargo bench -p bartizan-engine` prints a JSON object a line: processor time and allocations of a packet
+//! by its class, of a look-up among many rules, and with `-- memory` what a million sessions take of
+//! memory (in a process of its own). Processor time and not the clock's, and several rounds, because the
+//! machine may have other things to do; quote the minimum.
+
+#![expect(clippy::print_stdout, reason = "figures are what a bench is for")]
+
+use std::hint::black_box;
 
 use bartizan_engine::Engine;
-use bartizan_engine::settings::Settings;
-use bartizan_engine::verdict::{Port, Time, Verdict};
-use bartizan_packet::answer::{Link, ip_frame};
-use bartizan_packet::bytes::put_u16;
-use bartizan_packet::checksum;
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::parse::parse;
-use bartizan_policy::tables::IfaceId;
-use divan::counter::ItemsCount;
-use std::hint::black_box;
-use std::net::IpAddr;
 
+use self::counting::allocations;
+use self::traffic::{BURST, Class, Copies, NOW, TRUST, engine, many_rules, open, random, with_sessions};
+
+#[path = "../tests/counting/mod.rs"]
+mod counting;
 #[path = "../tests/scenarios/house.rs"]
 #[expect(dead_code, reason = "shared with the scenarios, which use more of it")]
 mod house;
 #[path = "../tests/scenarios/lab.rs"]
 #[expect(dead_code, reason = "shared with the scenarios, which use more of it")]
 mod lab;
+#[path = "engine/traffic.rs"]
+mod traffic;
 
-const BATCH: usize = 1024;
-const NOW: Time = Time(1_000_000_000_000);
-const TRUST: Port = Port::Data(IfaceId(0));
+const ROUNDS: usize = 15;
+const MILLION: usize = 1_000_000;
 
 fn main() {
-    divan::main();
-}
-
-fn engine(nat: bool, rules: &str, sessions_max: usize) -> Engine {
-    let nat = if nat { house::dynamic("trust", "untrust", "192.0.2.64/26") } else { String::new() };
-    let config = house::house(&nat, rules);
-    let lab = lab::Lab::with(&config, Settings { sessions_max, ..Settings::default() });
-    assert_eq!(lab.port("e1"), TRUST);
-    let mut engine = lab.engine;
-    let gateway = IpAddr::from([192, 0, 2, 254]);
-    let neighbor = bartizan_engine::verdict::PeerMessage::Neighbor {
-        port: lab.tables.interface_id("ethernet1/2").map(Port::Data).expect("the house has it"),
-        address: gateway,
-        mac: lab::neighbor_mac(gateway),
-    };
-    engine.handle_peer(neighbor, NOW);
-    engine
-}
-
-/// A UDP packet of 60 bytes on the wire; one flow for each number.
-fn frame(flow: u32) -> [u8; 60] {
-    let source = IpAddr::from([10, 1, (flow >> 20) as u8, 2 + (flow >> 14 & 63) as u8]);
-    let destination = IpAddr::from([198, 51, 100, 9]);
-    let mut message = Vec::from((1024 + (flow & 0x3fff) as u16).to_be_bytes());
-    message.extend([0, 53, 0, 26, 0, 0]);
-    message.extend([7; 18]);
-    let value = checksum::transport(source, destination, 17, &message);
-    put_u16(&mut message, 6, value);
-    let link = Link { source: [2, 1, 1, 1, 1, 1], destination: lab::port_mac("e1") };
-    ip_frame(link, source, destination, 17, 64, &message).try_into().expect("60 bytes")
-}
-
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
-}
-
-fn send(engine: &mut Engine, bytes: &[u8; 60]) -> Verdict {
-    let mut copy = *bytes;
-    black_box(engine.handle_frame(TRUST, &mut Frame { bytes: &mut copy, meta: Meta::default() }, NOW))
-}
-
-#[divan::bench(args = [256, 10_000, 1_000_000], sample_count = 30)]
-fn established(bencher: divan::Bencher<'_, '_>, flows: usize) {
-    let mut engine = engine(true, &house::rule("all", "any", "any", "allow"), flows);
-    let frames: Vec<[u8; 60]> = (0..flows as u32).map(frame).collect();
-    for bytes in &frames {
-        assert!(matches!(send(&mut engine, bytes), Verdict::Transmit(_)));
+    // Cargo adds `--bench`.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    match asked.first().map(String::as_str) {
+        Some("memory") => memory(),
+        Some(part) => all(part),
+        None => all(""),
     }
-    let mut state = 1;
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for _ in 0..BATCH {
-            let bytes = &frames[random(&mut state) as usize % flows];
-            let verdict = send(&mut engine, bytes);
-            debug_assert!(matches!(verdict, Verdict::Transmit(_)));
-        }
-    });
 }
 
-/// The memory traffic of `established` without the engine: what to subtract.
-#[divan::bench(args = [256, 10_000, 1_000_000], sample_count = 30)]
-fn established_baseline(bencher: divan::Bencher<'_, '_>, flows: usize) {
-    let frames: Vec<[u8; 60]> = (0..flows as u32).map(frame).collect();
-    let mut state = 1;
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for _ in 0..BATCH {
-            let mut copy = frames[random(&mut state) as usize % flows];
-            black_box(&mut copy);
+/// The benches whose name has `part` in it.
+fn all(part: &str) {
+    let wanted = |name: &str| name.contains(part);
+    for class in Class::ALL {
+        let name = class.name();
+        if wanted(&format!("parse/{name}")) {
+            read(class);
         }
-    });
+        if wanted(&format!("first-packet/{name}")) {
+            first_packet(class);
+        }
+        if wanted(&format!("established/{name}/256")) {
+            established(class, 256);
+        }
+    }
+    if wanted("established/udp4/1000000") {
+        established(Class::Udp4, MILLION);
+    }
+    for rules in [1, 5000, 50_000] {
+        if wanted(&format!("first-match/{rules}")) {
+            first_match(rules);
+        }
+    }
 }
 
-#[divan::bench(args = [1, 100, 5000], sample_count = 30)]
-fn first_packet(bencher: divan::Bencher<'_, '_>, rules: u32) {
-    let mut text: String = (1..rules)
-        .map(|n| {
-            house::rule(&format!("r{n}"), "trust", "untrust", "allow").replacen(
-                "<source><member>any</member></source>",
-                &format!("<source><member>172.{}.{}.0/24</member></source>", 16 + n / 256, n % 256),
-                1,
-            )
-        })
-        .collect();
-    text.push_str(&house::rule("all", "any", "any", "allow"));
-    let frames: Vec<[u8; 60]> = (0..BATCH as u32).map(frame).collect();
-    let mut engine = engine(true, &text, 2 * BATCH);
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for bytes in &frames {
-            let verdict = send(&mut engine, bytes);
-            assert!(matches!(verdict, Verdict::Transmit(_)));
+/// One round: how many packets, and the processor time they took.
+type Round = (usize, f64);
+
+/// Runs the rounds and prints what a packet took at least, in the middle and at most.
+fn report(name: &str, allocated: u64, rounds: impl Iterator<Item = Round>) {
+    let mut each: Vec<f64> = rounds.map(|(packets, nanoseconds)| nanoseconds / packets as f64).collect();
+    each.sort_by(f64::total_cmp);
+    let at = |position: usize| each.get(position).copied().unwrap_or(f64::NAN);
+    println!(
+        "{{\"bench\":\"{name}\",\"unit\":\"ns\",\"min\":{:.2},\"median\":{:.2},\"max\":{:.2},\"allocations\":{allocated}}}",
+        at(0),
+        at(each.len() / 2),
+        at(each.len() - 1),
+    );
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let start = processor_time();
+    work();
+    processor_time() - start
+}
+
+/// Nanoseconds this thread was running.
+fn processor_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+fn read(class: Class) {
+    const PACKETS: usize = 1 << 16;
+    let frames: Vec<Vec<u8>> = (0..256).map(|flow| class.frame(flow)).collect();
+    let allocated = allocations(|| {
+        black_box(parse(&frames[0], Meta::default())).expect("it is well-formed");
+    });
+    let rounds = (0..ROUNDS).map(|_| {
+        let time = timed(|| {
+            for at in 0..PACKETS {
+                black_box(parse(&frames[at % 256], Meta::default())).expect("it is well-formed");
+            }
+        });
+        (PACKETS, time)
+    });
+    report(&format!("parse/{}", class.name()), allocated, rounds);
+}
+
+/// Opening a session, and ending it later.
+fn first_packet(class: Class) {
+    const PACKETS: usize = 4096;
+    let frames: Vec<Vec<u8>> = (0..PACKETS as u32).map(|flow| class.frame(flow)).collect();
+    let mut engine = engine(1, PACKETS);
+    let run = |engine: &mut Engine| {
+        for frame in &frames {
+            open(engine, frame);
         }
-        // Ending them is part of the price.
         engine.clear(|_| true, NOW);
         while engine.poll_event().is_some() {}
-    });
+    };
+    run(&mut engine);
+    let allocated = allocations(|| run(&mut engine));
+    let rounds = (0..ROUNDS).map(|_| (PACKETS, timed(|| run(&mut engine))));
+    report(&format!("first-packet/{}", class.name()), allocated / PACKETS as u64, rounds);
 }
 
-#[divan::bench]
-fn read_a_frame(bencher: divan::Bencher<'_, '_>) {
-    let frames: Vec<[u8; 60]> = (0..BATCH as u32).map(frame).collect();
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        for bytes in &frames {
-            let _ = black_box(parse(black_box(bytes), Meta::default()));
-        }
+/// Packets of open sessions in random order, in bursts as a worker takes them from a port, less what
+/// moving the same bursts through memory takes.
+fn established(class: Class, flows: usize) {
+    const BURSTS: usize = 4096;
+    let (mut engine, frames) = with_sessions(class, flows);
+    let mut copies = Copies::new();
+    let mut state = 1;
+    let mut run = |engine: &mut Engine| {
+        let forwarded = copies.fill(|| &frames[random(&mut state, flows)], |burst| forward(engine, burst));
+        assert_eq!(forwarded, BURST);
+    };
+    let allocated = allocations(|| run(&mut engine));
+    let mut copied = Copies::new();
+    let mut other = 1;
+    let rounds = (0..ROUNDS).map(|_| {
+        let moved = timed(|| {
+            for _ in 0..BURSTS {
+                copied.fill(|| &frames[random(&mut other, flows)], |burst| black_box(burst).len());
+            }
+        });
+        let time = timed(|| (0..BURSTS).for_each(|_| run(&mut engine)));
+        (BURSTS * BURST, time - moved)
     });
+    report(&format!("established/{}/{flows}", class.name()), allocated, rounds);
+}
+
+fn forward(engine: &mut Engine, burst: &mut [Frame<'_>]) -> usize {
+    let mut forwarded = 0;
+    engine.handle_burst(TRUST, burst, NOW, |_, _, verdict| {
+        forwarded += usize::from(matches!(verdict, bartizan_engine::verdict::Verdict::Transmit(_)));
+    });
+    forwarded
+}
+
+/// The whole decision about flows of which each is meant for another of many rules.
+fn first_match(rules: u32) {
+    const FLOWS: usize = 4096;
+    let (tables, flows) = many_rules(rules, FLOWS);
+    let run = || {
+        for flow in &flows {
+            black_box(bartizan_policy::decide::decide(&tables, flow));
+        }
+    };
+    let allocated = allocations(run);
+    let rounds = (0..ROUNDS).map(|_| (FLOWS, timed(run)));
+    report(&format!("first-match/{rules}"), allocated / FLOWS as u64, rounds);
+}
+
+/// Resident memory before and after a million sessions, half of them TCP.
+fn memory() {
+    let mut engine = engine(1, MILLION);
+    let before = resident_kib();
+    for flow in 0..MILLION as u32 {
+        let class = if flow % 2 == 0 { Class::Udp4 } else { Class::Tcp4 };
+        open(&mut engine, &class.frame(flow));
+        while engine.poll_event().is_some() {}
+    }
+    let sessions = engine.counters().sessions_active;
+    assert_eq!(sessions, MILLION as u64);
+    let bytes = (resident_kib() - before) * 1024;
+    println!(
+        "{{\"bench\":\"memory/1000000-sessions\",\"unit\":\"MB\",\"min\":{0:.1},\"median\":{0:.1},\"max\":{0:.1},\"allocations\":0}}",
+        bytes as f64 / 1e6
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "the kernel says in a file how large a process is")]
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a mounted /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a VmRSS line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
 }

@@ -13,6 +13,7 @@ use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 use hashbrown::HashMap;
 
+use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
 use crate::hits::{Hits, RuleBase};
@@ -56,6 +57,8 @@ pub struct Engine {
     pub(crate) tunnels: Tunnels,
     pub(crate) sweep: Sweep,
     pub(crate) outbox: Outbox,
+    /// Room for a burst; empty in between.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) counters: Counters,
     pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
@@ -118,6 +121,7 @@ impl Engine {
             tunnels: Tunnels::new(limits.tunnel_sessions, limits.unmapped_tunnels),
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
+            seen: Vec::with_capacity(BURST_MAX),
             counters: Counters::default(),
             hits: Hits::default(),
             drop_logs: DropLogs::default(),
@@ -312,7 +316,7 @@ impl Engine {
     }
 
     /// Time never goes back, whatever the caller says.
-    fn advance(&mut self, now: Time) {
+    pub(crate) fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
     }
 

@@ -41,14 +41,33 @@ impl Hash for Key {
 
 impl Key {
     pub(crate) fn new(flow: &FlowKey, echo_reply: bool) -> Self {
-        let mut meta = u64::from(flow.realm) << 48
-            | u64::from(flow.source_port) << 32
-            | u64::from(flow.destination_port) << 16
-            | u64::from(flow.protocol) << 8;
+        let FlowKey { realm, source, destination, protocol, source_port, destination_port } = *flow;
+        Self::pack(realm, (source, destination), protocol, (source_port, destination_port), echo_reply)
+    }
+
+    /// The flow a packet belongs to.
+    #[inline]
+    pub(crate) fn of(packet: &Packet, realm: u16) -> Self {
+        let reply = matches!(packet.layer4, Layer4::Echo { reply: true, .. });
+        Self::pack(realm, (packet.source, packet.destination), packet.protocol, packet.ports(), reply)
+    }
+
+    #[inline]
+    fn pack(
+        realm: u16,
+        addresses: (IpAddr, IpAddr),
+        protocol: u8,
+        (source_port, destination_port): (u16, u16),
+        echo_reply: bool,
+    ) -> Self {
+        let mut meta = u64::from(realm) << 48
+            | u64::from(source_port) << 32
+            | u64::from(destination_port) << 16
+            | u64::from(protocol) << 8;
         if echo_reply {
             meta |= ECHO_REPLY;
         }
-        let words = match (flow.source, flow.destination) {
+        let words = match addresses {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 [u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()), 0, 0, 0]
             }
@@ -59,21 +78,6 @@ impl Key {
             }
         };
         Self { meta, words }
-    }
-
-    /// The flow a packet belongs to.
-    #[inline]
-    pub(crate) fn of(packet: &Packet, realm: u16) -> Self {
-        let (source_port, destination_port) = packet.ports();
-        let flow = FlowKey {
-            realm,
-            source: packet.source,
-            destination: packet.destination,
-            protocol: packet.protocol,
-            source_port,
-            destination_port,
-        };
-        Self::new(&flow, matches!(packet.layer4, Layer4::Echo { reply: true, .. }))
     }
 
     /// The flow that answers the packet quoted in an ICMP error: the error travels with it.

@@ -6,6 +6,7 @@
 //!
 //! Start reading at `pipeline.rs`: the stages of a frame, in order, each a file of its name.
 
+mod ahead;
 pub mod counters;
 mod decide;
 pub mod engine;
@@ -15,6 +16,7 @@ pub mod hits;
 mod hop;
 mod host;
 mod icmp;
+mod index;
 mod ingress;
 mod install;
 mod key;

@@ -5,11 +5,11 @@
 //! for the session it wants. All three have their room from the start: the kernel gives memory when it
 //! is first used, and no growth ever copies a table while packets wait.
 
-use std::ops::{Index, IndexMut};
+use std::ops;
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 
+use crate::index::Index;
 use crate::key::Key;
 use crate::session::{Direction, Record, Session};
 use crate::verdict::SessionView;
@@ -17,29 +17,13 @@ use crate::verdict::SessionView;
 /// Position of a session in the slab.
 pub(crate) type Slot = u32;
 
-/// Slots are 31 bits, because an index entry keeps the direction beside them.
-const SLOTS_MAX: usize = 1 << 31;
-
-#[derive(Clone, Copy)]
-struct Entry {
-    hash: u32,
-    /// Slot, and the direction in the lowest bit.
-    target: u32,
-}
-
-impl Entry {
-    fn slot(self) -> usize {
-        (self.target >> 1) as usize
-    }
-
-    fn direction(self) -> Direction {
-        if self.target & 1 == 0 { Direction::ClientToServer } else { Direction::ServerToClient }
-    }
-}
+/// Slots are 31 bits, because an index entry keeps the direction beside them; the index wants one spare.
+const SLOTS_MAX: usize = (1 << 31) - 1;
 
 /// The session table of one worker.
 pub(crate) struct Table {
-    index: HashTable<Entry>,
+    /// Slot, and the direction in the lowest bit.
+    index: Index,
     slots: Vec<Session>,
     records: Vec<Record>,
     free: Vec<Slot>,
@@ -51,7 +35,7 @@ impl Table {
     pub(crate) fn new(max: usize, seed: u64) -> Self {
         let max = max.min(SLOTS_MAX);
         Self {
-            index: HashTable::with_capacity(max * 2),
+            index: Index::new(max * 2),
             slots: Vec::with_capacity(max),
             records: Vec::with_capacity(max),
             free: Vec::new(),
@@ -63,9 +47,42 @@ impl Table {
     /// The session of a flow, and which direction of it the flow is.
     #[inline]
     pub(crate) fn find(&self, key: &Key) -> Option<(Slot, Direction)> {
-        let hash = self.hash(key);
-        let entry = self.index.find(spread(hash), |entry| entry.hash == hash && self.matches(*entry, key))?;
-        Some((entry.target >> 1, entry.direction()))
+        let found = self.index.find(self.hash(key), |target| {
+            let (slot, direction) = split(target);
+            self.is_at(slot, direction, key)
+        });
+        found.map(split)
+    }
+
+    /// What the index knows a flow by.
+    #[inline]
+    pub(crate) fn hash(&self, key: &Key) -> u32 {
+        (self.hasher.hash_one(key) >> 32) as u32
+    }
+
+    /// Reads ahead where the index says what flows have this hash; the result means nothing.
+    #[inline]
+    pub(crate) fn touch_index(&self, hash: u32) -> u32 {
+        self.index.touch(hash)
+    }
+
+    /// Where the flow with this hash may be: another one may have the same.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u32) -> Option<(Slot, Direction)> {
+        self.index.find(hash, |_| true).map(split)
+    }
+
+    /// Reads a session ahead, all of its cache lines; the result means nothing.
+    #[inline]
+    pub(crate) fn touch(&self, slot: Slot) -> u64 {
+        let session = &self[slot];
+        session.sides[0].counts.0 ^ session.sides[1].counts.0 ^ session.last.0
+    }
+
+    /// Whether a flow is this direction of the session in a slot.
+    #[inline]
+    pub(crate) fn is_at(&self, slot: Slot, direction: Direction, key: &Key) -> bool {
+        self.slots.get(slot as usize).is_some_and(|session| session.sides[direction.index()].key == *key)
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
@@ -101,8 +118,8 @@ impl Table {
         };
         for &direction in self[slot].kind.directions() {
             let hash = self.hash(&self[slot].sides[direction.index()].key);
-            let entry = Entry { hash, target: slot << 1 | direction.index() as u32 };
-            self.index.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
+            let found_room = self.index.insert(hash, join(slot, direction));
+            debug_assert!(found_room, "the index has room for both directions of every session");
         }
         slot
     }
@@ -110,10 +127,7 @@ impl Table {
     pub(crate) fn remove(&mut self, slot: Slot) {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             let hash = self.hash(&self[slot].sides[direction.index()].key);
-            let target = slot << 1 | direction.index() as u32;
-            if let Ok(entry) = self.index.find_entry(spread(hash), |entry| entry.target == target) {
-                entry.remove();
-            }
+            self.index.remove(hash, join(slot, direction));
         }
         self[slot].live = false;
         self.free.push(slot);
@@ -142,25 +156,19 @@ impl Table {
         let found = self.records.iter().zip(&self.slots).position(|(record, session)| record.id == id && session.live);
         found.map(|slot| slot as Slot)
     }
-
-    #[inline]
-    fn matches(&self, entry: Entry, key: &Key) -> bool {
-        self.slots.get(entry.slot()).is_some_and(|session| session.sides[entry.direction().index()].key == *key)
-    }
-
-    #[inline]
-    fn hash(&self, key: &Key) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
-    }
 }
 
-/// The index wants 64 bits: buckets from the low, tags from the high ones.
 #[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+fn join(slot: Slot, direction: Direction) -> u32 {
+    slot << 1 | direction.index() as u32
 }
 
-impl Index<Slot> for Table {
+#[inline]
+fn split(target: u32) -> (Slot, Direction) {
+    (target >> 1, if target & 1 == 0 { Direction::ClientToServer } else { Direction::ServerToClient })
+}
+
+impl ops::Index<Slot> for Table {
     type Output = Session;
 
     #[inline]
@@ -169,7 +177,7 @@ impl Index<Slot> for Table {
     }
 }
 
-impl IndexMut<Slot> for Table {
+impl ops::IndexMut<Slot> for Table {
     #[inline]
     fn index_mut(&mut self, slot: Slot) -> &mut Session {
         &mut self.slots[slot as usize]

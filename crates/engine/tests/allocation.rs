@@ -1,47 +1,17 @@
 //! Does the established path allocate? It must not: not for NAT, not for IPv6, not for ping.
-#![expect(unsafe_code, reason = "counting allocations takes a global allocator, which is an unsafe trait")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use bartizan_engine::verdict::Verdict;
 use bartizan_packet::frame::Frame;
 
+use crate::counting::allocations;
+
+mod counting;
 #[path = "scenarios/house.rs"]
 #[expect(dead_code, reason = "shared with the scenarios, which use more of it")]
 mod house;
 #[path = "scenarios/lab.rs"]
 #[expect(dead_code, reason = "shared with the scenarios, which use more of it")]
 mod lab;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system allocator unchanged; the counter does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise about `layout` is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, which is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
 
 #[test]
 fn the_counter_counts() {
@@ -83,5 +53,14 @@ fn packets_of_open_sessions_allocate_nothing() {
         });
         assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Transmit(_))), "{verdicts:?}");
         assert_eq!(count, 0, "allocations for a packet by {port:?}");
+        let mut copies = [bytes.clone(), bytes.clone()];
+        let mut burst = copies.each_mut().map(|bytes| Frame { bytes, meta });
+        let mut forwarded = 0;
+        let count = allocations(|| {
+            engine.handle_burst(port, &mut burst, now, |_, _, verdict| {
+                forwarded += usize::from(matches!(verdict, Verdict::Transmit(_)));
+            });
+        });
+        assert_eq!((forwarded, count), (2, 0), "allocations for a burst by {port:?}");
     }
 }

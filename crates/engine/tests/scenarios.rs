@@ -2,6 +2,8 @@
 
 #[path = "scenarios/azure.rs"]
 mod azure;
+#[path = "scenarios/bursts.rs"]
+mod bursts;
 #[path = "scenarios/cookies.rs"]
 mod cookies;
 #[path = "scenarios/drops.rs"]

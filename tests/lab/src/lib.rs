@@ -9,7 +9,9 @@ pub mod api;
 pub mod azure;
 pub mod cloud;
 pub mod perf;
+pub mod probe;
 pub mod process;
+pub mod soak;
 pub mod table;
 
 use std::io::{BufRead, BufReader};

@@ -27,6 +27,8 @@ pub struct Row {
 /// Who forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarder {
+    /// The kernel, forwarding and nothing else.
+    Plain,
     /// The kernel with conntrack, masquerade and that many rules that do not match, tried one by one.
     Kernel {
         /// Rules before the one that accepts.
@@ -50,6 +52,13 @@ pub struct Running {
     firewall: Option<Process>,
 }
 
+impl Running {
+    /// The firewall's process, if it is one.
+    pub fn firewall(&self) -> Option<&Process> {
+        self.firewall.as_ref()
+    }
+}
+
 impl Row {
     /// Makes hosts, links and servers.
     ///
@@ -63,13 +72,16 @@ impl Row {
         client.address("c0", "10.10.1.2/24")?;
         server.address("s0", "10.10.2.2/24")?;
         client.route("default via 10.10.1.1")?;
+        server.route("10.10.1.0/24 via 10.10.2.1")?;
         client.sh("sysctl -qw net.ipv4.ip_local_port_range='1024 65000' net.ipv4.tcp_tw_reuse=1")?;
         server.sh("sysctl -qw net.core.somaxconn=8192")?;
+        let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
+        let probe = probe_program()?;
         let servers = vec![
             crate::azure::servers::nginx(&lab, &server, &["10.10.2.2:80 backlog=8192"])?,
             server.spawn(&["iperf3", "--server"], &[], &lab.dir().join("iperf3.log"))?,
+            server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?,
         ];
-        let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
         Ok(Self { client, forwarder, server, _servers: servers, binary, lab })
     }
 
@@ -85,24 +97,32 @@ impl Row {
             host.sh("ip neighbour flush all")?;
         }
         let firewall = match forwarder {
+            Forwarder::Plain => {
+                self.plain()?;
+                None
+            }
             Forwarder::Kernel { rules } => {
-                self.kernel(rules)?;
+                self.plain()?;
+                self.filter(rules)?;
                 None
             }
             Forwarder::Bartizan { rules } => Some(self.bartizan(rules, &[])?),
             Forwarder::With { options } => Some(self.bartizan(1, options)?),
         };
-        eventually("packets pass", Duration::from_secs(20), || {
+        eventually("packets pass", Duration::from_secs(60), || {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
         })
         .with_context(|| firewall.as_ref().map(Process::output).unwrap_or_default())?;
         Ok(Running { firewall })
     }
 
-    fn kernel(&self, rules: usize) -> Result<()> {
+    fn plain(&self) -> Result<()> {
         self.forwarder.address("f0", "10.10.1.1/24")?;
         self.forwarder.address("f1", "10.10.2.1/24")?;
-        self.forwarder.forwarding()?;
+        self.forwarder.forwarding()
+    }
+
+    fn filter(&self, rules: usize) -> Result<()> {
         let linear: String = (0..rules)
             .map(|rule| {
                 format!("ip saddr 172.{}.{}.0/24 tcp dport {} drop\n", 16 + rule / 256 % 16, rule % 256, 1024 + rule)
@@ -127,6 +147,36 @@ impl Row {
         words.extend(["--port", "ethernet1/1=f0", "--port", "ethernet1/2=f1"]);
         words.extend(options);
         self.forwarder.spawn(&words, &[], &self.lab.dir().join("firewall.log"))
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Namespace {
+        &self.client
+    }
+
+    /// The host in the middle.
+    pub fn forwarder(&self) -> &Namespace {
+        &self.forwarder
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Namespace {
+        &self.server
+    }
+
+    /// A folder that goes with the lab.
+    pub fn dir(&self) -> &Path {
+        self.lab.dir()
+    }
+
+    /// Asks the firewall an operator's question.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn ask(&self, words: &[&str]) -> Result<String> {
+        let socket = self.lab.dir().join("state").join("control.sock");
+        let (binary, socket) = (self.binary.to_string_lossy(), socket.to_string_lossy());
+        self.forwarder.run(&[&[&*binary], words, &["--socket", &*socket]].concat())
     }
 
     /// One TCP stream, Gbit/s.
@@ -160,10 +210,35 @@ impl Row {
             .with_context(|| format!("wrk reported {report}"))?;
         Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
     }
+
+    /// Median round-trip time of a small datagram in microseconds, the next one `pause_us` after the
+    /// answer to the last.
+    ///
+    /// # Errors
+    /// When answers are missing.
+    pub fn round_trip_us(&self, pause_us: u32) -> Result<f64> {
+        let count = if pause_us == 0 { "20000" } else { "500" };
+        let said = self.client.run(&[&probe_program()?, "ping", "10.10.2.2:7002", count, &pause_us.to_string()])?;
+        Ok(said.trim().parse()?)
+    }
 }
 
+/// The program of `probe.rs`, which lies beside this one.
+///
+/// # Errors
+/// When it was not built.
+pub fn probe_program() -> Result<String> {
+    let own = std::env::current_exe().context("the path of this program")?;
+    let path = own.with_file_name("probe");
+    anyhow::ensure!(path.exists(), "`{}` is missing: build the whole package `bartizan-lab`", path.display());
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Ports that rules are about.
+const PORTS: usize = 60_000;
+
 fn configuration(rules: usize) -> String {
-    let services: String = (0..rules)
+    let services: String = (0..rules.min(PORTS))
         .map(|rule| {
             format!("<entry name=\"s{rule}\"><protocol><tcp><port>{}</port></tcp></protocol></entry>", 1024 + rule)
         })
@@ -180,7 +255,7 @@ fn configuration(rules: usize) -> String {
             rule(
                 &format!("r{number}"),
                 &format!("172.{}.{}.0/24", 16 + number / 256 % 16, number % 256),
-                &format!("s{number}"),
+                &format!("s{}", number % PORTS),
                 "drop",
             )
         })
