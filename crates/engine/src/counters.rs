@@ -69,6 +69,10 @@ counters! {
     steered = "steered",
     /// Flows that could not be steered because the table for it was full.
     steer_overflow = "steer-overflow",
+    /// Alarms raised because most or all ports of a NAT pool address were in use.
+    nat_pool_alarms = "nat-pool-alarms",
+    /// Sessions ended because their interface lost the address they were translated to.
+    nat_address_gone = "nat-address-gone",
     /// Packets that an offloaded frame was cut into on its way into a tunnel.
     tunnel_segments = "tunnel-segments",
     /// Fragments that came in.

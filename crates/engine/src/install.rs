@@ -99,6 +99,10 @@ impl Engine {
         session.set_server(reverse(plan.server_realm, key.protocol(), &plan.tuple));
         record.egress = plan.egress;
         record.lease = plan.lease;
+        if let Some(destination) = ruled.0.destination_nat.filter(|destination| destination.spread) {
+            self.spreads.add(destination.address);
+            record.spread = true;
+        }
         record.tunnel = self.tunnels.keep();
         session.sides[0].path = match plan.exit {
             Exit::Neighbor(next_hop) => {
@@ -152,14 +156,19 @@ impl Engine {
         let session = &self.table[slot];
         let record = self.table.record(slot);
         let server = session.server();
-        let (kind, lease, steered) = (session.kind, record.lease, record.steered);
+        let client = session.client();
+        let (kind, lease, steered, spread) = (session.kind, record.lease, record.steered, record.spread);
+        let nat_rule = record.nat_rule;
         let tunnel = record.tunnel;
         let reason = record.end.unwrap_or(reason);
         if kind != Kind::Refused && record.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
         }
         if let Some(lease) = lease {
-            self.pools.give_back(lease);
+            self.release(lease, &client, nat_rule);
+        }
+        if spread {
+            self.spreads.remove(server.flow().source);
         }
         if steered {
             self.unsteer(&server);
@@ -253,6 +262,7 @@ impl Engine {
             end: None,
             tunnel: ReturnRef::NONE,
             steered: false,
+            spread: false,
         };
         (session, record)
     }

@@ -16,6 +16,8 @@ mod house;
 mod lab;
 #[path = "scenarios/links.rs"]
 mod links;
+#[path = "scenarios/nat.rs"]
+mod nat;
 #[path = "scenarios/protection.rs"]
 mod protection;
 #[path = "scenarios/sessions.rs"]
