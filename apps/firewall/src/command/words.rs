@@ -100,6 +100,16 @@ const RULE_HITS: &[Node] = &[node(
     ),
 )];
 
+const RUNNING: &[Node] = &[
+    node("ippool", "how full the pools of the NAT rules are", Then::End),
+    node(
+        "nat-rule-ippool",
+        "how full the pool of one NAT rule is, address by address",
+        Then::Options(&[required("rule", "RULE")]),
+    ),
+    node("nat-policy", "the NAT rules", Then::End),
+];
+
 const SHOW: &[Node] = &[
     node(
         "session",
@@ -125,6 +135,7 @@ const SHOW: &[Node] = &[
     node("dos-block-table", "blocked sources", Then::Words(&[node("all", "all of them", Then::End)], true)),
     node("traffic-objects", "tunnels with what went through them, and those that no object is for", Then::End),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
+    node("running", "what is in force", Then::Words(RUNNING, false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
@@ -441,6 +452,10 @@ mod tests {
             (
                 "test routing fib-lookup ip 1.1.1.1 virtual-router vr1",
                 "<test><routing><fib-lookup><ip>1.1.1.1</ip><virtual-router>vr1</virtual-router></fib-lookup></routing></test>",
+            ),
+            (
+                "show running nat-rule-ippool rule out",
+                "<show><running><nat-rule-ippool><rule>out</rule></nat-rule-ippool></running></show>",
             ),
             (
                 "show rule-hit-count vsys vsys-name vsys1 rule-base nat rules all",

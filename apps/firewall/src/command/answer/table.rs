@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, NatMatch, Session, SessionInfo, Sessions, protection};
+use super::{Answer, Direction, Fib, IpPool, NatMatch, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -87,6 +87,8 @@ pub(super) fn render(answer: &Answer) -> String {
         Answer::Blocks(blocks) => protection::blocks_text(blocks),
         Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
+        Answer::NatPolicy(text) => text.clone(),
+        Answer::IpPools(pools) => ip_pools(pools),
         Answer::RuleHits(hits) => table(
             &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
             hits.rules
@@ -227,6 +229,26 @@ fn ends(one: &Direction) -> String {
         if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
     };
     format!("{} -> {}", end(&one.source, one.source_port), end(&one.destination, one.destination_port))
+}
+
+fn ip_pools(pools: &[IpPool]) -> String {
+    let row = |one: &IpPool| {
+        let numbers = [one.used.to_string(), one.available.to_string(), one.ratio.to_string()];
+        let names = [one.rule.clone(), one.kind.to_owned()];
+        names.into_iter().chain(numbers).chain([one.state.to_owned()]).collect()
+    };
+    let mut text = table(&["RULE", "TYPE", "USED", "AVAILABLE", "RATIO", "STATE"], pools.iter().map(row).collect());
+    let addresses: Vec<_> = pools.iter().flat_map(|pool| &pool.addresses).collect();
+    if !addresses.is_empty() {
+        let rows = addresses.into_iter().map(|one| {
+            let numbers = [one.used, one.available, one.allocates].map(|number| number.to_string());
+            let names = [one.address.clone(), one.protocol.clone()];
+            names.into_iter().chain(numbers).chain([one.state.to_owned()]).collect()
+        });
+        let header = ["ADDRESS", "PROTOCOL", "USED", "AVAILABLE", "ALLOCATES", "STATE"];
+        text = text + "\n" + &table(&header, rows.collect());
+    }
+    text
 }
 
 /// Seconds of Unix time as a date; `-` for never.

@@ -3,9 +3,12 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo, protection};
+use super::{Answer, Direction, Fib, IpPool, NatMatch, RuleHits, Session, SessionInfo, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
+    if let Answer::NatPolicy(text) = answer {
+        return format!("<![CDATA[{}]]>", text.replace("]]>", "]]]]><![CDATA[>"));
+    }
     elements(answer).iter().map(write).collect()
 }
 
@@ -154,6 +157,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         Answer::Blocks(blocks) => vec![node("dos-block-table", protection::blocks_xml(blocks))],
         Answer::Unblocked(_) => vec![Element::leaf("member", "dos block table cleared")],
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
+        // Text, not elements: see `render`.
+        Answer::NatPolicy(_) => Vec::new(),
+        Answer::IpPools(pools) => pools.iter().map(ip_pool).collect(),
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
         Answer::Explained(explained) => {
@@ -256,6 +262,31 @@ fn detail(one: &Session) -> Vec<Element> {
         ("egress-interface", one.egress.clone()),
     ]));
     all
+}
+
+fn ip_pool(pool: &IpPool) -> Element {
+    let mut entry = Element::entry(&pool.rule);
+    let fields = leaves(&[
+        ("type", pool.kind.to_owned()),
+        ("used", pool.used.to_string()),
+        ("available", pool.available.to_string()),
+        ("ratio", pool.ratio.to_string()),
+        ("state", pool.state.to_owned()),
+    ]);
+    let addresses = pool.addresses.iter().map(|one| {
+        let fields = [
+            ("address", one.address.clone()),
+            ("protocol", one.protocol.clone()),
+            ("used", one.used.to_string()),
+            ("available", one.available.to_string()),
+            ("allocates", one.allocates.to_string()),
+            ("state", one.state.to_owned()),
+        ];
+        node("entry", leaves(&fields))
+    });
+    let addresses = (!pool.addresses.is_empty()).then(|| node("addresses", addresses.collect()));
+    entry.children.extend(fields.into_iter().chain(addresses).map(child));
+    entry
 }
 
 /// Times are seconds of Unix time, 0 for never.
