@@ -5,12 +5,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
 use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
+use hashbrown::HashMap;
 
 use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
@@ -22,7 +24,9 @@ use crate::nat::spread::Spreads;
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
+use crate::protection::cookie::Cookies;
 use crate::protection::{BlockView, Protection, ProtectionView};
+use crate::relay::Relay;
 use crate::rematch::Sweep;
 use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
@@ -64,6 +68,9 @@ pub struct Engine {
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
     pub(crate) protection: Protection,
+    pub(crate) cookies: Cookies,
+    /// Sessions that began with a cookie.
+    pub(crate) relays: HashMap<Slot, Relay, RandomState>,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -132,6 +139,8 @@ impl Engine {
             answers: Allowance::default(),
             unsteers: Allowance::default(),
             protection: Protection::new(seed),
+            cookies: Cookies::new(settings.secret),
+            relays: HashMap::with_hasher(RandomState::with_seeds(seed, 26, 27, 28)),
             refused: 0,
             session_serial: 0,
             reopened: None,

@@ -4,6 +4,8 @@
 mod azure;
 #[path = "scenarios/bursts.rs"]
 mod bursts;
+#[path = "scenarios/cookies.rs"]
+mod cookies;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/fragments.rs"]
