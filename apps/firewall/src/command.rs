@@ -28,6 +28,9 @@ impl Command {
 
     /// Whether it can be answered from a configuration alone.
     pub fn is_offline(&self) -> bool {
-        matches!(self.path.as_slice(), ["test", ..] | ["explain"] | ["show", "routing", ..] | ["show", "config", ..])
+        matches!(
+            self.path.as_slice(),
+            ["test", ..] | ["explain"] | ["show", "routing" | "config", ..] | ["show", "running", "nat-policy"]
+        )
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bartizan_engine::Engine;
-use bartizan_engine::settings::{LocalLink, Settings as EngineSettings};
+use bartizan_engine::settings::{LocalLink, Settings as EngineSettings, SharedPools};
 use bartizan_engine::verdict::Port;
 use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
@@ -68,6 +68,7 @@ pub struct Dataplane {
     clock: Clock,
     logs_lost: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    nat: SharedPools,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -93,6 +94,7 @@ impl Dataplane {
         let logs_lost = Arc::clone(&logs.lost);
         let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
         let stop = Arc::new(AtomicBool::new(false));
+        let nat = SharedPools::new(rand::random());
         let opening = Opening { workers: count, ring_mib: settings.ring_mib };
         let Opened { mut ports, capabilities, programs } =
             backend::open(opening, &attachments, |attachment| wish(&settings.io, &attachment.interface))?;
@@ -104,7 +106,9 @@ impl Dataplane {
                 workers: count,
                 sessions_max: settings.sessions_max.div_ceil(usize::from(count)),
                 seed: rand::random(),
+                secret: rand::random(),
                 local: settings.local,
+                nat: nat.clone(),
                 ..EngineSettings::default()
             });
             for attachment in &attachments {
@@ -139,6 +143,7 @@ impl Dataplane {
                 clock,
                 logs_lost,
                 stop,
+                nat,
                 threads: Mutex::new(threads),
             },
             receiver,
@@ -207,6 +212,11 @@ impl Dataplane {
     /// Sessions of all workers together, at most.
     pub fn sessions_max(&self) -> usize {
         self.sessions_max
+    }
+
+    /// What the workers share of NAT.
+    pub fn nat(&self) -> &SharedPools {
+        &self.nat
     }
 
     /// Log lines that never left the workers.

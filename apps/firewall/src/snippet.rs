@@ -28,6 +28,7 @@ pub fn render(diagnostics: &[Diagnostic], file: &str, text: &str) -> String {
 
 fn one(out: &mut String, diagnostic: &Diagnostic, file: &str, text: &str) {
     let word = match diagnostic.severity {
+        Severity::Info => "info",
         Severity::Warning => "warning",
         Severity::Error => "error",
     };

@@ -69,6 +69,10 @@ counters! {
     steered = "steered",
     /// Flows that could not be steered because the table for it was full.
     steer_overflow = "steer-overflow",
+    /// Alarms raised because most or all ports of a NAT pool address were in use.
+    nat_pool_alarms = "nat-pool-alarms",
+    /// Sessions ended because their interface lost the address they were translated to.
+    nat_address_gone = "nat-address-gone",
     /// Packets that an offloaded frame was cut into on its way into a tunnel.
     tunnel_segments = "tunnel-segments",
     /// Fragments that came in.
@@ -103,6 +107,12 @@ counters! {
     alarms = "alarms",
     /// Floods and scans not told about because there were too many.
     alarms_suppressed = "alarms-suppressed",
+    /// SYNs answered with a cookie.
+    cookies_sent = "syn-cookies-sent",
+    /// SYN cookies that came back and opened a session.
+    cookies_accepted = "syn-cookies-accepted",
+    /// Acknowledgments without a session that brought no valid SYN cookie.
+    cookies_refused = "syn-cookies-refused",
     /// Counts of a possible scanner that had to make way for others.
     scan_evictions = "scan-evictions",
     /// Blocked sources that had to make way for others.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bartizan_model::device::Action;
 use bartizan_packet::parse::Packet;
-use bartizan_policy::decide::decide;
+use bartizan_policy::decide::{Silent, decide_among};
 use bartizan_policy::tables::{Decision, DropCause, Flow, Forward, IfaceId, Interface, Route};
 
 use crate::engine::Engine;
@@ -16,13 +16,18 @@ use crate::verdict::DropReason;
 pub(crate) struct Ruled(pub(crate) Forward);
 
 impl Ruled {
+    /// Whether the firewall may answer for the server: the server is somewhere else.
+    pub(crate) fn may_be_relayed(&self) -> bool {
+        !self.refuses() && matches!(self.0.route, Route::Via { .. })
+    }
+
     pub(crate) fn refuses(&self) -> bool {
         self.0.verdict.action != Action::Allow
     }
 }
 
 impl Engine {
-    pub(crate) fn decide(&self, iface: IfaceId, packet: &Packet) -> Staged<Ruled> {
+    pub(crate) fn decide(&mut self, iface: IfaceId, packet: &Packet) -> Staged<Ruled> {
         let (source_port, destination_port) = packet.ports();
         let flow = Flow {
             ingress: iface,
@@ -33,7 +38,7 @@ impl Engine {
             destination_port,
         };
         let Some(tables) = &self.tables else { return drop(DropReason::NoZone) };
-        match decide(tables, &flow) {
+        match decide_among(tables, &flow, &mut Silent, &mut self.spreads) {
             Decision::Dropped(cause) => drop(reason(cause)),
             Decision::Ruled(forward) => {
                 if let Route::Via { iface, next_hop, .. } = forward.route

@@ -2,32 +2,38 @@
 //!
 //! The path of a frame through it is in `pipeline.rs`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::Frame;
 use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
+use hashbrown::HashMap;
 
 use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
 use crate::hits::{Hits, RuleBase};
 use crate::log::DropLogs;
-use crate::nat::pool::{Lease, Pools};
+use crate::nat::pool::{Lease, Pools, Terms};
+use crate::nat::spread::Spreads;
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
+use crate::protection::cookie::Cookies;
 use crate::protection::{BlockView, Protection, ProtectionView};
+use crate::relay::Relay;
 use crate::rematch::Sweep;
 use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
 use crate::tunnel::Tunnels;
-use crate::verdict::{EndReason, Event, PeerMessage, Port, SessionView, Time, Transmit, Verdict};
+use crate::verdict::{EndReason, Event, PeerMessage, PoolLevel, Port, SessionView, Time, Transmit, Verdict};
 
 /// The address of the host behind [`Port::Local`].
 pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1);
@@ -46,6 +52,7 @@ pub struct Engine {
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
     pub(crate) pools: Pools,
+    pub(crate) spreads: Spreads,
     pub(crate) neighbors: Neighbors,
     pub(crate) reassembly: Reassembly,
     pub(crate) paths: Paths,
@@ -61,6 +68,9 @@ pub struct Engine {
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
     pub(crate) protection: Protection,
+    pub(crate) cookies: Cookies,
+    /// Sessions that began with a cookie.
+    pub(crate) relays: HashMap<Slot, Relay, RandomState>,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -97,6 +107,13 @@ impl Engine {
     pub fn new(settings: Settings) -> Self {
         let seed = settings.seed;
         let limits = settings.limits;
+        let terms = Terms {
+            workers: settings.workers,
+            addresses_max: limits.nat_addresses,
+            ratio: 1,
+            alarm_percent: limits.nat_alarm_percent,
+            rest: settings.timeouts.nat_rest,
+        };
         Self {
             timeouts: settings.timeouts,
             now: Time(0),
@@ -106,7 +123,8 @@ impl Engine {
             local_mac: None,
             table: Table::new(settings.sessions_max, seed),
             wheel: Wheel::new(settings.sessions_max),
-            pools: Pools::new(settings.worker, settings.workers, limits.nat_addresses, seed),
+            pools: Pools::new(settings.nat.clone(), terms, seed),
+            spreads: Spreads::new(settings.worker, seed),
             neighbors: Neighbors::new(limits, seed),
             reassembly: Reassembly::new(limits, settings.timeouts.fragments, seed),
             paths: Paths::new(seed),
@@ -121,6 +139,8 @@ impl Engine {
             answers: Allowance::default(),
             unsteers: Allowance::default(),
             protection: Protection::new(seed),
+            cookies: Cookies::new(settings.secret),
+            relays: HashMap::with_hasher(RandomState::with_seeds(seed, 26, 27, 28)),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -163,6 +183,7 @@ impl Engine {
         self.advance(now);
         self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
+        self.pools.share(tables.nat_settings.oversubscription);
         self.timeouts = self.settings.timeouts.configured(&tables.session.timeouts);
         self.tables = Some(tables);
         self.generation += 1;
@@ -200,6 +221,7 @@ impl Engine {
         self.expire_sessions();
         self.expire_neighbors();
         self.reassembly.expire(self.now, &mut self.counters);
+        self.pools.expire(self.now);
         self.sweep_sessions();
     }
 
@@ -208,8 +230,9 @@ impl Engine {
         let sweep = self.sweep.is_pending().then_some((self.now, "sessions to ask again"));
         let sessions = self.wheel.next_due().map(|due| (due, "sessions to age out"));
         let neighbors = self.neighbors.next_due().map(|due| (due, "neighbours to ask"));
+        let ports = self.pools.next_due().map(|due| (due, "ports that have rested"));
         let fragments = self.reassembly.next_due().map(|due| (due, "fragments to give up"));
-        [sweep, sessions, neighbors, fragments].into_iter().flatten().min()
+        [sweep, sessions, neighbors, ports, fragments].into_iter().flatten().min()
     }
 
     /// A frame the engine made, or kept until a neighbour was known.
@@ -221,6 +244,10 @@ impl Engine {
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(cursor) = self.shutting_down {
             self.shut_down_from(cursor);
+        }
+        if let Some(alarm) = self.pools.next_alarm() {
+            self.counters.nat_pool_alarms += u64::from(alarm.level != PoolLevel::Normal);
+            return Some(Event::Pool(alarm));
         }
         self.outbox.next_event()
     }
@@ -251,9 +278,16 @@ impl Engine {
         self.table.views()
     }
 
-    /// One session by its id.
-    pub fn session(&self, id: u64) -> Option<SessionView> {
-        self.table.slot_of(id).map(|slot| self.table.view(slot))
+    /// Those in some of the table's slots: who looks at a million of them does so step by step, and lets packets
+    /// pass in between.
+    pub fn sessions_in(&self, slots: Range<u32>) -> impl Iterator<Item = SessionView> {
+        let slots = slots.start..slots.end.min(self.session_slots());
+        slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
+    }
+
+    /// Slots of the session table; only grows.
+    pub fn session_slots(&self) -> u32 {
+        self.table.slots()
     }
 
     /// What the protection of a zone has done; `None` for a zone that never was.
@@ -287,11 +321,11 @@ impl Engine {
         self.neighbors.iter()
     }
 
-    /// Ends the sessions that `chosen` picks; gives back how many.
-    pub fn clear(&mut self, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
+    /// Ends those sessions in some of the table's slots that `chosen` picks; gives back how many.
+    pub fn clear(&mut self, slots: Range<u32>, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
         self.advance(now);
         let mut cleared = 0;
-        for slot in 0..self.table.slots() {
+        for slot in slots.start..slots.end.min(self.session_slots()) {
             if self.table[slot].live && chosen(&self.table.view(slot)) {
                 self.end(slot, EndReason::Cleared);
                 cleared += 1;

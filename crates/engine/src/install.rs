@@ -14,6 +14,7 @@ use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
 use crate::path::{NextHop, PathRef};
 use crate::pipeline::{Staged, drop};
+use crate::relay::PATIENCE;
 use crate::session::{Direction, Kind, Record, Session};
 use crate::table::Slot;
 use crate::tunnel::ReturnRef;
@@ -98,6 +99,10 @@ impl Engine {
         session.set_server(reverse(plan.server_realm, key.protocol(), &plan.tuple));
         record.egress = plan.egress;
         record.lease = plan.lease;
+        if let Some(destination) = ruled.0.destination_nat.filter(|destination| destination.spread) {
+            self.spreads.add(destination.address);
+            record.spread = true;
+        }
         record.tunnel = self.tunnels.keep();
         session.sides[0].path = match plan.exit {
             Exit::Neighbor(next_hop) => {
@@ -151,20 +156,26 @@ impl Engine {
         let session = &self.table[slot];
         let record = self.table.record(slot);
         let server = session.server();
-        let (kind, lease, steered) = (session.kind, record.lease, record.steered);
+        let client = session.client();
+        let (kind, lease, steered, spread) = (session.kind, record.lease, record.steered, record.spread);
+        let nat_rule = record.nat_rule;
         let tunnel = record.tunnel;
         let reason = record.end.unwrap_or(reason);
         if kind != Kind::Refused && record.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
         }
         if let Some(lease) = lease {
-            self.pools.give_back(lease);
+            self.release(lease, &client, nat_rule);
+        }
+        if spread {
+            self.spreads.remove(server.flow().source);
         }
         if steered {
             self.unsteer(&server);
         }
         self.refused -= usize::from(kind == Kind::Refused);
         self.tunnels.give_back(tunnel);
+        self.relays.remove(&slot);
         self.leave_path(slot, Direction::ClientToServer);
         self.leave_path(slot, Direction::ServerToClient);
         self.wheel.cancel(slot);
@@ -179,7 +190,9 @@ impl Engine {
             if expires <= self.now {
                 self.end(slot, EndReason::AgedOut);
             } else {
-                self.wheel.schedule(slot, expires);
+                self.ask_again(slot);
+                let next = if self.is_asking(slot) { self.now.after(PATIENCE) } else { expires };
+                self.wheel.schedule(slot, next.min(expires));
             }
         }
     }
@@ -249,6 +262,7 @@ impl Engine {
             end: None,
             tunnel: ReturnRef::NONE,
             steered: false,
+            spread: false,
         };
         (session, record)
     }

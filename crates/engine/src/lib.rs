@@ -29,6 +29,7 @@ mod path;
 pub mod pipeline;
 pub mod protection;
 mod reject;
+mod relay;
 mod rematch;
 mod rewrite;
 mod screen;

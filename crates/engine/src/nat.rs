@@ -1,18 +1,23 @@
 //! Which addresses and ports does a new session leave with?
 //!
-//! Owns the port pools; never touches bytes. A pool that runs dry is a drop with
-//! [`DropReason::NatPoolExhausted`], not an error: the next packet may succeed.
+//! Owns the choice; ports come from `pool.rs`, what a client keeps from `binding.rs`, and neither touches
+//! bytes. A pool that runs dry is a drop with [`DropReason::NatPoolExhausted`], not an error: the next
+//! packet may succeed.
 
+pub(crate) mod binding;
 pub(crate) mod pool;
+pub(crate) mod shared;
+pub(crate) mod spread;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_packet::rewrite::Tuple;
-use bartizan_policy::tables::{Forward, SourceNat};
+use bartizan_policy::tables::{Forward, NatRuleId, PortPool, SourceNat};
 
 use crate::engine::Engine;
 use crate::key::{Key, reverse};
-use crate::nat::pool::{Fit, Lease};
+use crate::nat::binding::{Client, Outdated};
+use crate::nat::pool::{Ask, Fit, Hold, Lease};
 use crate::pipeline::{Staged, drop};
 use crate::session::Kind;
 use crate::verdict::{DropReason, EndReason};
@@ -27,6 +32,16 @@ const TOKEN_ADDRESSES: u32 = 16;
 const TOKENS: u32 = 0xc612_0100;
 /// Token addresses in 198.18.0.0/15 from [`TOKENS`] on.
 const TOKENS_SPAN: u32 = (1 << 17) - 512;
+
+/// What kind of port a session wants.
+#[derive(Clone, Copy, Debug)]
+struct Want {
+    protocol: u8,
+    /// By which the replies come in.
+    realm: u16,
+    hold: Hold,
+    own: bool,
+}
 
 /// What a session's packets say after translation.
 #[derive(Clone, Copy, Debug)]
@@ -43,36 +58,105 @@ impl Engine {
             tuple.destination = destination.address;
             tuple.destination_port = destination.port.unwrap_or(tuple.destination_port);
         }
-        let protocol = key.protocol();
         let translation = match &forward.source_nat {
             None => Translation { tuple, lease: None },
             Some(SourceNat::Static { address }) => {
                 tuple.source = *address;
                 Translation { tuple, lease: None }
             }
-            Some(SourceNat::DynamicIpAndPort { pool }) if has_ports(protocol) => {
-                let start = self.sticky(key.tuple().source);
-                self.lease(tuple, protocol, egress_realm, |try_| pool_address(pool, start, try_))?
+            Some(SourceNat::DynamicIpAndPort { pool, persistent }) => {
+                let keeper = persistent.then_some(forward.nat_rule).flatten();
+                self.port_of(pool, tuple, key, egress_realm, keeper)?
             }
-            // Without ports there is one flow per address: a second one collides.
-            Some(SourceNat::DynamicIpAndPort { pool }) => {
-                let start = self.sticky(key.tuple().source);
-                let Some(address) = pool_address(pool, start, 0) else { return drop(DropReason::NatPoolExhausted) };
-                tuple.source = address;
-                Translation { tuple, lease: None }
+            Some(SourceNat::DynamicIp { pool, fallback }) => {
+                match (self.address_of(pool, key, forward.nat_rule), fallback) {
+                    (Some(lease), _) => {
+                        tuple.source = lease.address;
+                        Translation { tuple, lease: Some(lease) }
+                    }
+                    (None, Some(pool)) => self.port_of(pool, tuple, key, egress_realm, None)?,
+                    (None, None) => return drop(DropReason::NatPoolExhausted),
+                }
             }
         };
         let family = key.tuple().source.is_ipv4();
-        if translation.tuple.source.is_ipv4() != family || translation.tuple.destination.is_ipv4() != family {
-            translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
-            return drop(DropReason::UnsupportedProtocol);
+        let server = reverse(egress_realm, key.protocol(), &translation.tuple);
+        let reason =
+            if translation.tuple.source.is_ipv4() != family || translation.tuple.destination.is_ipv4() != family {
+                DropReason::UnsupportedProtocol
+            } else if server == *key || self.is_taken(&server) {
+                DropReason::NatCollision
+            } else {
+                return Ok(translation);
+            };
+        if let Some(lease) = translation.lease {
+            self.release(lease, key, forward.nat_rule);
         }
-        let server = reverse(egress_realm, protocol, &translation.tuple);
-        if server == *key || self.is_taken(&server) {
-            translation.lease.into_iter().for_each(|lease| self.pools.give_back(lease));
-            return drop(DropReason::NatCollision);
+        drop(reason)
+    }
+
+    /// What a session had is free again, unless others of its client have it too. `key` is the client's.
+    pub(crate) fn release(&mut self, lease: Lease, key: &Key, rule: Option<NatRuleId>) {
+        match (lease.hold, rule) {
+            (Hold::Session, _) => self.pools.give_back(lease, self.now),
+            (Hold::Client, Some(rule)) => {
+                if let Some(last) = self.settings.nat.bindings().unbind(client(key, rule)) {
+                    self.pools.give_back(last, self.now);
+                }
+            }
+            (Hold::Host, Some(rule)) => self.settings.nat.bindings().unbind_host(host(key, rule)),
+            // A translation that a client keeps comes from a rule.
+            (Hold::Client | Hold::Host, None) => {}
         }
-        Ok(translation)
+    }
+
+    /// A port of a pool: the one that the client keeps by a rule (`keeper`), or its own.
+    fn port_of(
+        &mut self,
+        pool: &PortPool,
+        mut tuple: Tuple,
+        key: &Key,
+        realm: u16,
+        keeper: Option<NatRuleId>,
+    ) -> Staged<Translation> {
+        let protocol = key.protocol();
+        let start = self.sticky(key.tuple().source);
+        if !has_ports(protocol) {
+            // Without ports there is one flow per address: a second one collides.
+            let Some(address) = pool_address(&pool.ranges, start, 0) else {
+                return drop(DropReason::NatPoolExhausted);
+            };
+            tuple.source = address;
+            return Ok(Translation { tuple, lease: None });
+        }
+        let address = |try_| pool_address(&pool.ranges, start, try_);
+        let terms = |hold| Want { protocol, realm, hold, own: pool.of_interface };
+        let Some(rule) = keeper else { return self.lease(tuple, terms(Hold::Session), address) };
+        let shared = self.settings.nat.clone();
+        let bound = shared.bindings().bind(
+            client(key, rule),
+            |kept| pool.contains(kept),
+            || self.lease(tuple, terms(Hold::Client), address).ok()?.lease,
+        );
+        match bound {
+            Ok(Some(lease)) => {
+                tuple.source = lease.address;
+                tuple.source_port = lease.port;
+                Ok(Translation { tuple, lease: Some(lease) })
+            }
+            Ok(None) => drop(DropReason::NatPoolExhausted),
+            // Older sessions end with their address; until then the client's new ones have ports of their own.
+            Err(Outdated) => self.lease(tuple, terms(Hold::Session), address),
+        }
+    }
+
+    /// The address that a client has to itself.
+    fn address_of(&self, pool: &[(IpAddr, IpAddr)], key: &Key, rule: Option<NatRuleId>) -> Option<Lease> {
+        let start = self.sticky(key.tuple().source);
+        let addresses = (0..).map_while(|try_| pool_address(pool, start, try_));
+        let size = pool.iter().map(|range| size(*range)).fold(0_u128, u128::saturating_add);
+        let address = self.settings.nat.bindings().bind_host(host(key, rule?), size, addresses)?;
+        Some(Lease { address, protocol: key.protocol(), port: 0, hold: Hold::Host, own: false })
     }
 
     /// A source by which the host's own TCP sees one client and no other.
@@ -85,7 +169,8 @@ impl Engine {
         };
         let first = u32::from(self.settings.worker) * TOKEN_ADDRESSES;
         let start = self.random();
-        self.lease(tuple, bartizan_packet::parse::TCP, realm, |try_| {
+        let want = Want { protocol: bartizan_packet::parse::TCP, realm, hold: Hold::Session, own: false };
+        self.lease(tuple, want, |try_| {
             let offset = first + (start.wrapping_add(try_ as u64) % u64::from(TOKEN_ADDRESSES)) as u32;
             Some(IpAddr::V4(Ipv4Addr::from_bits(TOKENS + offset % TOKENS_SPAN)))
         })
@@ -106,13 +191,14 @@ impl Engine {
     fn lease(
         &mut self,
         mut tuple: Tuple,
-        protocol: u8,
-        realm: u16,
+        want: Want,
         address: impl Fn(usize) -> Option<IpAddr>,
     ) -> Staged<Translation> {
+        let Want { protocol, realm, hold, own } = want;
         let workers = self.settings.workers.max(1);
         let worker = self.settings.worker;
-        if let Some(lease) = self.reopened.filter(|lease| lease.protocol == protocol)
+        let reopened = self.reopened.filter(|lease| lease.protocol == protocol && lease.hold != Hold::Host);
+        if let Some(lease) = reopened.map(|lease| Lease { hold, own, ..lease })
             && (0..ADDRESS_TRIES).any(|try_| address(try_) == Some(lease.address))
         {
             tuple.source = lease.address;
@@ -124,7 +210,8 @@ impl Engine {
         for try_ in 0..ADDRESS_TRIES {
             let Some(address) = address(try_) else { break };
             tuple.source = address;
-            let random = self.random();
+            let tries = PORT_TRIES * usize::from(workers);
+            let ask = Ask { address, protocol, random: self.random(), tries, alone: hold == Hold::Client };
             let table = &self.table;
             let fits = |port| {
                 let server = reverse(realm, protocol, &Tuple { source_port: port, ..tuple });
@@ -136,19 +223,30 @@ impl Engine {
                     Fit::Usable
                 }
             };
-            let tries = PORT_TRIES * usize::from(workers);
-            if let Some(lease) = self.pools.take(address, protocol, random, tries, fits) {
+            if let Some(lease) = self.pools.take(&ask, self.now, fits) {
                 tuple.source_port = lease.port;
-                return Ok(Translation { tuple, lease: Some(lease) });
+                return Ok(Translation { tuple, lease: Some(Lease { hold, own, ..lease }) });
             }
         }
         drop(DropReason::NatPoolExhausted)
     }
 
-    /// One client keeps its pool address (RFC 4787 REQ-2), as far as there are ports.
+    /// One client keeps its pool address (RFC 4787 REQ-2), at whichever worker, as far as there are ports.
     fn sticky(&self, client: IpAddr) -> u64 {
-        std::hash::BuildHasher::hash_one(&ahash::RandomState::with_seeds(self.settings.seed, 10, 11, 12), client)
+        let hasher = ahash::RandomState::with_seeds(self.settings.nat.seed(), 10, 11, 12);
+        std::hash::BuildHasher::hash_one(&hasher, client)
     }
+}
+
+/// Who keeps a port by a rule.
+fn client(key: &Key, rule: NatRuleId) -> Client {
+    let flow = key.flow();
+    Client { rule: rule.0, realm: flow.realm, address: flow.source, port: flow.source_port, protocol: flow.protocol }
+}
+
+/// Who keeps an address by a rule.
+fn host(key: &Key, rule: NatRuleId) -> Client {
+    Client { port: 0, protocol: 0, ..client(key, rule) }
 }
 
 fn has_ports(protocol: u8) -> bool {

@@ -4,10 +4,11 @@
 //! comes first. The NAT mapping of a session that goes on is kept.
 
 use bartizan_model::device::Action;
-use bartizan_policy::decide::decide;
-use bartizan_policy::tables::{Decision, Flow, Forward, Route};
+use bartizan_policy::decide::{Silent, decide_among};
+use bartizan_policy::tables::{Decision, Flow, Forward, Interface, Route};
 
 use crate::engine::Engine;
+use crate::nat::spread::Staying;
 use crate::session::{Direction, Kind};
 use crate::table::Slot;
 use crate::verdict::{EndReason, LogKind, SessionState};
@@ -73,8 +74,10 @@ impl Engine {
             destination_port: client.destination_port,
         };
         let refused = session.kind == Kind::Refused;
+        let rule = self.table.record(slot).nat_rule;
+        let mut staying = Staying { rule, destination: session.server().flow().source };
         let decision = match &self.tables {
-            Some(tables) if self.same_realm(slot) => decide(tables, &flow),
+            Some(tables) if self.same_realm(slot) => decide_among(tables, &flow, &mut Silent, &mut staying),
             _ => return self.gone(slot),
         };
         match decision {
@@ -102,6 +105,11 @@ impl Engine {
 
     /// An allowed session goes on, if it still has a way and ends in the zone the rule spoke of.
     fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
+        if self.lost_its_address(slot) {
+            self.counters.nat_address_gone += 1;
+            self.end(slot, EndReason::NatAddressGone);
+            return Rematch::Gone;
+        }
         let session = &self.table[slot];
         let survives = match session.kind {
             Kind::Forward | Kind::Wire => {
@@ -124,6 +132,14 @@ impl Engine {
         self.leave_path(slot, Direction::ServerToClient);
         self.adopt(slot, forward);
         Rematch::Kept
+    }
+
+    /// Whether the session leaves with an address that an interface had and has no more: by DHCP, or by a
+    /// commit. Its replies would go to whoever has the address now.
+    fn lost_its_address(&self, slot: Slot) -> bool {
+        let Some(lease) = self.table.record(slot).lease.filter(|lease| lease.own) else { return false };
+        let holds = |interface: &Interface| interface.addresses.iter().any(|own| own.addr() == lease.address);
+        !self.tables.as_ref().is_some_and(|tables| tables.interfaces().any(|(_, interface)| holds(interface)))
     }
 
     /// The session ends for the log, and stays in the table to refuse what is still on its way.

@@ -124,6 +124,8 @@ pub(crate) struct Record {
     pub(crate) tunnel: ReturnRef,
     /// Another worker was told that the server's packets belong here.
     pub(crate) steered: bool,
+    /// Its destination was chosen among several and counts it.
+    pub(crate) spread: bool,
 }
 
 /// Nanoseconds in the unit timeouts are kept in.

@@ -2,6 +2,7 @@
 
 use bartizan_model::device::SessionTimeouts;
 
+pub use crate::nat::shared::SharedPools;
 use crate::verdict::Time;
 
 /// Nanoseconds in a second.
@@ -18,12 +19,16 @@ pub struct Settings {
     pub sessions_max: usize,
     /// Secret of the hash tables and of port choice: random in production, fixed in tests.
     pub seed: u64,
+    /// Secret of SYN cookies: random in production, fixed in tests.
+    pub secret: [u64; 2],
     /// The link to the host's own TCP; without it health checks are not answered.
     pub local: Option<LocalLink>,
     /// How long silent sessions live, where the configuration says nothing.
     pub timeouts: Timeouts,
     /// Bounds of queues and side tables.
     pub limits: Limits,
+    /// Ports of NAT pools: the same for all workers of a firewall.
+    pub nat: SharedPools,
 }
 
 impl Default for Settings {
@@ -33,9 +38,11 @@ impl Default for Settings {
             workers: 1,
             sessions_max: 65_536,
             seed: 0,
+            secret: [0; 2],
             local: None,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            nat: SharedPools::default(),
         }
     }
 }
@@ -81,6 +88,9 @@ pub struct Timeouts {
     pub discard_udp: u64,
     /// Refused others.
     pub discard_other: u64,
+    /// A translated TCP port after its session, before another one gets it: as long as Linux keeps a
+    /// connection in TIME-WAIT (`TCP_TIMEWAIT_LEN`).
+    pub nat_rest: u64,
 }
 
 impl Default for Timeouts {
@@ -101,6 +111,7 @@ impl Default for Timeouts {
             discard_tcp: 90 * SECOND,
             discard_udp: 60 * SECOND,
             discard_other: 60 * SECOND,
+            nat_rest: 60 * SECOND,
         }
     }
 }
@@ -124,6 +135,7 @@ impl Timeouts {
             discard_tcp: or(seconds.discard_tcp, self.discard_tcp),
             discard_udp: or(seconds.discard_udp, self.discard_udp),
             discard_other: or(seconds.discard_other, self.discard_other),
+            nat_rest: self.nat_rest,
         }
     }
 }
@@ -153,6 +165,9 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Addresses of NAT pools with ports in use, per protocol.
     pub nat_addresses: usize,
+    /// Percent of a pool address's ports in use that raise the alarm (RFC 7659
+    /// `natv2PoolThresholdUsageHigh`; the MIB leaves the number to the operator).
+    pub nat_alarm_percent: u32,
     /// Sessions of which the headers of their tunnel are remembered.
     pub tunnel_sessions: usize,
     /// Tunnels without a traffic object that are remembered.
@@ -186,6 +201,7 @@ impl Default for Limits {
             fragments_per_datagram: 64,
             fragment_bytes: 4 << 20,
             nat_addresses: 4096,
+            nat_alarm_percent: 80,
             tunnel_sessions: 262_144,
             unmapped_tunnels: 64,
             drop_logs_per_second: 10,

@@ -53,6 +53,8 @@ pub struct Transmit {
 pub enum Event {
     /// A line for the traffic log.
     Log(SessionLog),
+    /// For the system log: a NAT pool is running dry, or is not any more.
+    Pool(PoolAlarm),
     /// Something an administrator should know at once.
     Alarm(Alarm),
     /// For the other workers: `to` one of them, or all when `None`.
@@ -73,6 +75,67 @@ pub enum Event {
         /// With the size of its fragments.
         meta: Meta,
     },
+}
+
+/// How full the ports of a pool address are. Told once by whichever worker finds it so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolAlarm {
+    /// The pool's address.
+    pub address: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// How full.
+    pub level: PoolLevel,
+    /// Sessions that have a port there.
+    pub used: u32,
+    /// Sessions that may have one.
+    pub capacity: u32,
+}
+
+/// How full a pool address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PoolLevel {
+    /// Ports enough.
+    Normal,
+    /// Above the alarm.
+    High,
+    /// A session was turned away.
+    Exhausted,
+}
+
+impl PoolLevel {
+    pub(crate) fn of(value: u8) -> Self {
+        match value {
+            0 => Self::Normal,
+            1 => Self::High,
+            _ => Self::Exhausted,
+        }
+    }
+
+    /// One word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// The ports of a pool address in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// The pool's address.
+    pub address: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Sessions that have a port there.
+    pub used: u32,
+    /// Sessions that had one since it came into use.
+    pub taken: u64,
+    /// How full it is.
+    pub level: PoolLevel,
 }
 
 /// What workers tell one another.
@@ -188,6 +251,8 @@ pub enum EndReason {
     PolicyDeny,
     /// Its interface, zone or route is gone after a commit.
     ConfigurationChange,
+    /// Its interface lost the address that it was translated to.
+    NatAddressGone,
     /// An administrator cleared it.
     Cleared,
     /// The firewall shuts down.
@@ -204,6 +269,7 @@ impl EndReason {
             Self::TcpRstFromServer => "tcp-rst-from-server",
             Self::PolicyDeny => "policy-deny",
             Self::ConfigurationChange => "configuration-change",
+            Self::NatAddressGone => "nat-address-gone",
             Self::Cleared => "cleared",
             Self::Shutdown => "shutdown",
         }
@@ -383,6 +449,8 @@ drop_reasons! {
     FloodIcmpv6 = "flood-icmpv6",
     /// More new flows of other protocols a second than the zone's protection profile lets in.
     FloodOtherIp = "flood-other-ip",
+    /// The server has not yet answered a connection that a SYN cookie let in.
+    HandshakePending = "handshake-pending",
     /// The source is blocked for a scan.
     ZoneBlocked = "zone-blocked-source",
     /// The destination is multicast or broadcast, which is not routed.
@@ -422,7 +490,7 @@ drop_reasons! {
     TooBig = "too-big",
     /// The session table is full.
     SessionTableFull = "session-table-full",
-    /// No free port in the NAT pool.
+    /// No free port or address in the NAT pool.
     NatPoolExhausted = "nat-pool-exhausted",
     /// The translated flow collides with an existing session.
     NatCollision = "nat-collision",

@@ -4,6 +4,8 @@
 mod azure;
 #[path = "scenarios/bursts.rs"]
 mod bursts;
+#[path = "scenarios/cookies.rs"]
+mod cookies;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/fragments.rs"]
@@ -14,6 +16,8 @@ mod house;
 mod lab;
 #[path = "scenarios/links.rs"]
 mod links;
+#[path = "scenarios/nat.rs"]
+mod nat;
 #[path = "scenarios/protection.rs"]
 mod protection;
 #[path = "scenarios/sessions.rs"]

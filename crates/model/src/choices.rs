@@ -25,7 +25,8 @@ pub const TRAFFIC_OBJECT: &[&str] = &["k8s-cluster", "vpc", "gcp-nsi", "azure-gw
 /// The router of a traffic object.
 pub const ANY_ROUTER: &[&str] = &["logical-router", "virtual-router"];
 /// Kinds of source translation.
-pub const SOURCE_TRANSLATION: &[&str] = &["dynamic-ip-and-port", "dynamic-ip", "static-ip"];
+pub const SOURCE_TRANSLATION: &[&str] =
+    &["dynamic-ip-and-port", "persistent-dynamic-ip-and-port", "dynamic-ip", "static-ip"];
 /// Where a source pool gets its addresses.
 pub const SOURCE_POOL: &[&str] = &["interface-address", "translated-address"];
 /// Kinds of destination translation.
@@ -69,6 +70,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("azure-gwlb/network", ANY_ROUTER),
     ("source-translation", SOURCE_TRANSLATION),
     ("dynamic-ip-and-port", SOURCE_POOL),
+    ("persistent-dynamic-ip-and-port", SOURCE_POOL),
     ("dynamic-ip/fallback", SOURCE_POOL),
     ("interface-address", &["ip", "floating-ip"]),
     ("nat/rules/entry", DESTINATION_TRANSLATION),

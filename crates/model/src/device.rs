@@ -88,6 +88,9 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     let nat_rules = nat::read(&mut context, &known, &rulebases);
     config.security_rules = security_rules;
     config.nat_rules = nat_rules;
+    if let Some(device) = &device {
+        config.nat = nat::read_settings(&mut context, device);
+    }
     let defaults: Vec<Node<'_>> = [local, post].into_iter().flatten().collect();
     security::read_defaults(&mut context, &mut config, &defaults);
     for region in objects::predefined_regions(&config) {
@@ -175,6 +178,8 @@ pub struct DeviceConfig {
     pub tags: Vec<Tag>,
     /// NAT rules in the order of evaluation (pre, local, post).
     pub nat_rules: Vec<NatRule>,
+    /// Settings of NAT.
+    pub nat: NatSettings,
     /// Security rules in the order of evaluation (pre, local, post), without the default rules.
     pub security_rules: Vec<SecurityRule>,
     /// What `intrazone-default` does.
@@ -415,15 +420,20 @@ pub struct NatRule {
 /// Source translation of a NAT rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceTranslation {
-    /// Dynamic IP and port on an interface's address (that one, or its first of the family).
-    InterfaceAddress {
-        /// Interface name.
-        interface: String,
-        /// One address of several.
-        address: Option<IpNet>,
+    /// Dynamic IP and port.
+    DynamicIpAndPort {
+        /// Whose ports.
+        pool: PortPool,
+        /// A client's address and port keep their translation whatever the destination.
+        persistent: bool,
     },
-    /// Dynamic IP and port on a pool (names or literals).
-    Pool(Vec<String>),
+    /// Each client has an address of its own for as long as it has sessions; ports are kept.
+    DynamicIp {
+        /// Names or literals.
+        addresses: Vec<String>,
+        /// Dynamic IP and port for those who find no address.
+        fallback: Option<PortPool>,
+    },
     /// One to one; a prefix maps onto a prefix of equal length.
     Static {
         /// Name or literal.
@@ -433,6 +443,20 @@ pub enum SourceTranslation {
     },
 }
 
+/// The addresses whose ports sessions leave with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortPool {
+    /// An interface's address (that one, or its first of the family).
+    Interface {
+        /// Interface name.
+        interface: String,
+        /// One address of several.
+        address: Option<IpNet>,
+    },
+    /// Names or literals.
+    Addresses(Vec<String>),
+}
+
 /// Destination translation of a NAT rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationTranslation {
@@ -440,6 +464,53 @@ pub struct DestinationTranslation {
     pub address: String,
     /// New port; unchanged when absent.
     pub port: Option<u16>,
+    /// How new sessions are spread over the addresses; one to one when absent.
+    pub distribution: Option<Distribution>,
+}
+
+/// How new sessions are spread over several translated destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// One after the other.
+    RoundRobin,
+    /// By the source address.
+    SourceIpHash,
+    /// By source and destination address, combined by XOR, modulo the number of addresses.
+    IpModulo,
+    /// By source and destination address.
+    IpHash,
+    /// Where the fewest sessions are.
+    LeastSessions,
+}
+
+impl Distribution {
+    /// Spelling of the configuration, and what it means.
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("round-robin", Self::RoundRobin),
+        ("source-ip-hash", Self::SourceIpHash),
+        ("ip-modulo", Self::IpModulo),
+        ("ip-hash", Self::IpHash),
+        ("least-sessions", Self::LeastSessions),
+    ];
+
+    /// Spelling of the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Device-wide settings of NAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatSettings {
+    /// Sessions to different destinations that may leave with the same address and port at once: 1, 2, 4
+    /// or 8.
+    pub oversubscription: u8,
+}
+
+impl Default for NatSettings {
+    fn default() -> Self {
+        Self { oversubscription: 1 }
+    }
 }
 
 /// A security rule. Lists hold names or literals; `any` is the empty list.

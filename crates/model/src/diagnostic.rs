@@ -10,6 +10,8 @@ use crate::tree::Span;
 /// How much a diagnostic weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
+    /// Nothing is wrong; something else may be wanted as well.
+    Info,
     /// The configuration is accepted; part of it is stored but not enforced, or looks unintended.
     Warning,
     /// The configuration is refused.
@@ -43,7 +45,7 @@ impl Origin {
 /// One thing that is wrong or worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Diagnostic {
-    /// Error or warning.
+    /// Error, warning or less.
     pub severity: Severity,
     /// Stable kebab-case identifier, e.g. `unknown-zone`; documented in `docs/diagnostics.md`.
     pub code: &'static str,
@@ -66,6 +68,11 @@ impl Diagnostic {
         Self { severity: Severity::Warning, code, origin, message: message.into(), help: None }
     }
 
+    /// Something that may be wanted as well.
+    pub fn info(code: &'static str, origin: Origin, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Info, code, origin, message: message.into(), help: None }
+    }
+
     /// Adds the advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -77,6 +84,7 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.severity {
+            Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Error => "error",
         };

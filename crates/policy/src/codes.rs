@@ -18,6 +18,8 @@ codes! {
     NAT_FAMILY_MISMATCH = "nat-family-mismatch";
     /// A bidirectional NAT rule is for one service, its reverse for all.
     NAT_REVERSE_SERVICE = "nat-reverse-service";
+    /// A static source translation works in one direction only.
+    NAT_REVERSE_SUGGESTED = "nat-reverse-suggested";
     /// A NAT rule translates to something that is not one range of addresses.
     NAT_TRANSLATED_ADDRESS = "nat-translated-address";
     /// Routers send a destination to one another in a circle.

@@ -131,6 +131,7 @@ pub(crate) fn compile_device(
         tunnels,
         routers,
         nat,
+        nat_settings: config.nat,
         security,
     })
 }

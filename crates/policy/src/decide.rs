@@ -6,6 +6,8 @@
 
 use std::net::IpAddr;
 
+use bartizan_model::device::Distribution;
+
 use crate::classifier::Query;
 use crate::tables::{
     Among, Compiled, Decision, DestinationNat, DropCause, Flow, Forward, IfaceId, Interface, NatRuleId, Route,
@@ -36,6 +38,26 @@ pub struct Silent;
 
 impl Trace for Silent {}
 
+/// Knows what a choice among several translated destinations depends on, besides the flow.
+pub trait Choose {
+    /// The destination that the flow has already, if it has one.
+    fn keep(&self, _rule: NatRuleId) -> Option<IpAddr> {
+        None
+    }
+
+    /// The next of `members`, for `round-robin` and `least-sessions`; the first when there is no reason for
+    /// any.
+    fn member(&mut self, _rule: NatRuleId, _distribution: Distribution, _members: &[IpAddr]) -> Option<IpAddr> {
+        None
+    }
+}
+
+/// Nothing went before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unmoved;
+
+impl Choose for Unmoved {}
+
 /// What a NAT rule makes of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translated {
@@ -49,20 +71,30 @@ pub struct Translated {
     pub destination: Option<DestinationNat>,
 }
 
-/// Decides one flow.
+/// Decides one flow, as if it were the first.
 pub fn decide(tables: &Compiled, flow: &Flow) -> Decision {
     decide_traced(tables, flow, &mut Silent)
 }
 
-/// Decides one flow and tells how.
+/// Decides one flow and tells how, as if it were the first.
 pub fn decide_traced<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Decision {
-    match walk(tables, flow, trace) {
+    decide_among(tables, flow, trace, &mut Unmoved)
+}
+
+/// Decides one flow by what went before, and tells how.
+pub fn decide_among<T: Trace, C: Choose>(tables: &Compiled, flow: &Flow, trace: &mut T, choose: &mut C) -> Decision {
+    match walk(tables, flow, trace, choose) {
         Ok(forward) => Decision::Ruled(forward),
         Err(cause) => Decision::Dropped(cause),
     }
 }
 
-fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forward, DropCause> {
+fn walk<T: Trace, C: Choose>(
+    tables: &Compiled,
+    flow: &Flow,
+    trace: &mut T,
+    choose: &mut C,
+) -> Result<Forward, DropCause> {
     let ingress = tables.interface(flow.ingress).ok_or(DropCause::NoZone)?;
     let from = ingress.zone.ok_or(DropCause::NoZone)?;
     let router = ingress.router.ok_or(DropCause::NoRouter)?;
@@ -83,7 +115,7 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
         source_port: flow.source_port,
         destination_port: flow.destination_port,
     };
-    let translated = translate(tables, &query(original_zone), egress);
+    let translated = translate(tables, &query(original_zone), egress, choose);
     trace.nat(original_zone, egress, translated.as_ref());
 
     let destination_nat = translated.as_ref().and_then(|translated| translated.destination);
@@ -112,13 +144,18 @@ fn walk<T: Trace>(tables: &Compiled, flow: &Flow, trace: &mut T) -> Result<Forwa
     Ok(Forward { from, to, nat_rule, source_nat, destination_nat, route, rule: rule.id, verdict: rule.verdict })
 }
 
-fn translate(tables: &Compiled, query: &Query, egress: Option<IfaceId>) -> Option<Translated> {
+fn translate<C: Choose>(
+    tables: &Compiled,
+    query: &Query,
+    egress: Option<IfaceId>,
+    choose: &mut C,
+) -> Option<Translated> {
     let rule = tables.nat.first(query, egress)?;
     Some(Translated {
         rule: rule.id,
         reverse: rule.reverse,
         source: rule.source_nat(query.source),
-        destination: rule.destination_nat(query.destination, query.protocol),
+        destination: rule.destination_nat(query, choose),
     })
 }
 
@@ -175,5 +212,5 @@ pub fn security_match(tables: &Compiled, flow: &ZoneFlow) -> (RuleId, RuleVerdic
 
 /// The NAT rule for a flow between two zones; `egress` is asked by rules for one outgoing interface.
 pub fn nat_match(tables: &Compiled, flow: &ZoneFlow, egress: Option<IfaceId>) -> Option<Translated> {
-    translate(tables, &flow.query(), egress)
+    translate(tables, &flow.query(), egress, &mut Unmoved)
 }

@@ -210,15 +210,19 @@ impl<'a> Story<'a> {
         }
         let source = found.source.as_ref().map(|source| match source {
             SourceNat::Static { address } => format!("source becomes {address}"),
-            SourceNat::DynamicIpAndPort { pool } => match pool[..] {
-                [] => "source would become an interface's address, which it has not got yet".into(),
-                [(first, last), ..] if first == last && pool.len() == 1 => {
-                    format!("source becomes {first} with a new port")
+            SourceNat::DynamicIpAndPort { pool, persistent } => {
+                let keeps = if *persistent { ", which the client keeps for all destinations" } else { "" };
+                match one_of(&pool.ranges) {
+                    Some(address) => format!("source becomes {address} with a new port{keeps}"),
+                    None => "source would become an interface's address, which it has not got yet".into(),
                 }
-                [(first, _), .., (_, last)] | [(first, last)] => {
-                    format!("source becomes one of {first} to {last} with a new port")
-                }
-            },
+            }
+            SourceNat::DynamicIp { pool, fallback } => {
+                let address = one_of(pool).unwrap_or_default();
+                let else_ = fallback.as_ref().and_then(|pool| one_of(&pool.ranges));
+                let else_ = else_.map(|address| format!(", or {address} with a new port when all are taken"));
+                format!("source becomes {address}, one for each client{}", else_.unwrap_or_default())
+            }
         });
         let destination = found.destination.map(|destination| match destination.port {
             Some(port) => format!("destination becomes {} port {port}", destination.address),
@@ -362,6 +366,15 @@ impl<'a> Story<'a> {
             }
             Route::Discard | Route::None | Route::Loop => "dropped".into(),
         }
+    }
+}
+
+/// The addresses of a pool in words; `None` when it has none.
+fn one_of(ranges: &[(IpAddr, IpAddr)]) -> Option<String> {
+    match *ranges {
+        [] => None,
+        [(first, last)] if first == last => Some(first.to_string()),
+        [(first, _), .., (_, last)] | [(first, last)] => Some(format!("one of {first} to {last}")),
     }
 }
 

@@ -1,18 +1,37 @@
 //! Which NAT rule is for a flow, and what does it make of its addresses?
 
 pub(crate) mod build;
+mod spread;
+mod suggest;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use bartizan_model::device::Distribution;
 use bartizan_model::diagnostic::Origin;
 
 use crate::classifier::{Classifier, Field, Query, Row};
+use crate::decide::Choose;
 use crate::security::{Idle, ZoneList};
-use crate::tables::{DestinationNat, IfaceId, NatRuleId, RuleInfo, SourceNat};
+use crate::tables::{DestinationNat, IfaceId, NatRuleId, PortPool, Ranges, RuleInfo, RulePool, SourceNat};
 
-/// Inclusive address ranges of one family.
-type Pool = Arc<[(IpAddr, IpAddr)]>;
+/// Addresses of both families.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pools {
+    pub(crate) v4: Ranges,
+    pub(crate) v6: Ranges,
+    pub(crate) of_interface: bool,
+}
+
+impl Pools {
+    fn of(&self, client: IpAddr) -> &Ranges {
+        if client.is_ipv4() { &self.v4 } else { &self.v6 }
+    }
+
+    fn ports(&self, client: IpAddr) -> PortPool {
+        PortPool { ranges: Arc::clone(self.of(client)), of_interface: self.of_interface }
+    }
+}
 
 /// A rule after names were resolved, or the reverse of a bidirectional one.
 #[derive(Clone, Debug)]
@@ -36,15 +55,31 @@ pub(crate) struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SourceAction {
     Keep,
-    Dynamic { v4: Pool, v6: Pool },
+    Ports { pools: Pools, persistent: bool },
+    Hosts { pools: Pools, fallback: Option<Pools> },
     Static(Shift),
 }
 
 /// What a rule does to the destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DestinationAction {
-    pub(crate) shift: Shift,
+    pub(crate) target: Target,
     pub(crate) port: Option<u16>,
+}
+
+/// Where a rule leads flows to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    One(Shift),
+    Spread(Spread),
+}
+
+/// Several translated destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spread {
+    pub(crate) v4: Arc<[IpAddr]>,
+    pub(crate) v6: Arc<[IpAddr]>,
+    pub(crate) distribution: Distribution,
 }
 
 /// One range of addresses onto another of equal size, or anything onto one address.
@@ -83,18 +118,39 @@ impl Rule {
         match &self.source {
             SourceAction::Keep => None,
             SourceAction::Static(shift) => Some(SourceNat::Static { address: shift.apply(source) }),
-            SourceAction::Dynamic { v4, v6 } => {
-                let pool = if source.is_ipv4() { v4 } else { v6 };
-                Some(SourceNat::DynamicIpAndPort { pool: Arc::clone(pool) })
+            SourceAction::Ports { pools, persistent } => {
+                Some(SourceNat::DynamicIpAndPort { pool: pools.ports(source), persistent: *persistent })
+            }
+            SourceAction::Hosts { pools, fallback } => {
+                let fallback = fallback.as_ref().map(|pools| pools.ports(source));
+                let fallback = fallback.filter(|pool| !pool.ranges.is_empty());
+                Some(SourceNat::DynamicIp { pool: Arc::clone(pools.of(source)), fallback })
             }
         }
     }
 
+    /// Its pools, if it has any.
+    pub(crate) fn pools(&self) -> Option<RulePool<'_>> {
+        let (kind, ports, hosts) = match &self.source {
+            SourceAction::Keep | SourceAction::Static(_) => return None,
+            SourceAction::Ports { pools, persistent: false } => ("Dynamic IP/Port", Some(pools), None),
+            SourceAction::Ports { pools, persistent: true } => ("Persistent Dynamic IP/Port", Some(pools), None),
+            SourceAction::Hosts { pools, fallback } => ("Dynamic IP", fallback.as_ref(), Some(pools)),
+        };
+        Some(RulePool { rule: self.id, kind, ports: families(ports), hosts: families(hosts) })
+    }
+
     /// What becomes of a destination.
-    pub(crate) fn destination_nat(&self, destination: IpAddr, protocol: u8) -> Option<DestinationNat> {
-        let action = self.destination?;
-        let port = action.port.filter(|_| PORT_PROTOCOLS.contains(&protocol));
-        Some(DestinationNat { address: action.shift.apply(destination), port })
+    pub(crate) fn destination_nat<C: Choose>(&self, query: &Query, choose: &mut C) -> Option<DestinationNat> {
+        let action = self.destination.as_ref()?;
+        let port = action.port.filter(|_| PORT_PROTOCOLS.contains(&query.protocol));
+        Some(match &action.target {
+            Target::One(shift) => DestinationNat { address: shift.apply(query.destination), port, spread: false },
+            Target::Spread(spread) => {
+                let address = spread.pick(self.id, query.source, query.destination, choose)?;
+                DestinationNat { address, port, spread: true }
+            }
+        })
     }
 
     /// The fields that keep a flow from matching, by the row that comes closest; empty when it matches
@@ -108,6 +164,10 @@ impl Rule {
     pub(crate) fn exempts(&self) -> bool {
         self.source == SourceAction::Keep && self.destination.is_none()
     }
+}
+
+fn families(pools: Option<&Pools>) -> Vec<&Ranges> {
+    pools.map_or_else(Vec::new, |pools| vec![&pools.v4, &pools.v6])
 }
 
 /// The rule base.

@@ -7,12 +7,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::{Action, SessionSettings, ZoneProtection};
+use bartizan_model::device::{Action, NatSettings, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
 pub use crate::names::{Ids, Names};
-use crate::nat::NatTable;
+use crate::nat::{self, NatTable};
 use crate::routing::{Hop, Routers, Source, State};
 use crate::security::SecurityTable;
 use crate::tunnels::{Tunnel, Tunnels};
@@ -226,16 +226,57 @@ pub const ROUTER_HOPS_MAX: usize = 8;
 /// How a source address is translated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceNat {
-    /// A port (ICMP: an identifier) on one of these addresses, all of the flow's family.
+    /// A port (ICMP: an identifier) on one of these addresses.
     DynamicIpAndPort {
-        /// Inclusive address ranges of the pool.
-        pool: Arc<[(IpAddr, IpAddr)]>,
+        /// The addresses.
+        pool: PortPool,
+        /// The client's address and port keep their translation whatever the destination.
+        persistent: bool,
+    },
+    /// One of these addresses for each client, the port unchanged.
+    DynamicIp {
+        /// Inclusive address ranges, all of the flow's family.
+        pool: Ranges,
+        /// For clients that find no address.
+        fallback: Option<PortPool>,
     },
     /// This address, the port unchanged.
     Static {
         /// New source.
         address: IpAddr,
     },
+}
+
+/// Inclusive address ranges.
+pub type Ranges = Arc<[(IpAddr, IpAddr)]>;
+
+/// Addresses whose ports sessions leave with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortPool {
+    /// Inclusive address ranges, all of the flow's family.
+    pub ranges: Ranges,
+    /// They are an interface's: a session does not outlive its address.
+    pub of_interface: bool,
+}
+
+impl PortPool {
+    /// Whether an address belongs to it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.ranges.iter().any(|(first, last)| *first <= address && address <= *last)
+    }
+}
+
+/// The pools of a NAT rule, for `show running ippool`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulePool<'t> {
+    /// The rule.
+    pub rule: NatRuleId,
+    /// `Dynamic IP/Port`, `Dynamic IP` and the like.
+    pub kind: &'static str,
+    /// Each session has a port of these.
+    pub ports: Vec<&'t Ranges>,
+    /// Each client has an address of these.
+    pub hosts: Vec<&'t Ranges>,
 }
 
 /// How a destination is translated.
@@ -245,6 +286,8 @@ pub struct DestinationNat {
     pub address: IpAddr,
     /// New destination port.
     pub port: Option<u16>,
+    /// It was chosen among several, and sessions there are counted.
+    pub spread: bool,
 }
 
 /// Everything a session needs that is allowed to go on.
@@ -335,6 +378,8 @@ pub struct Compiled {
     pub(crate) tunnels: Tunnels,
     pub(crate) routers: Routers,
     pub(crate) nat: NatTable,
+    /// Device-wide settings of NAT.
+    pub nat_settings: NatSettings,
     pub(crate) security: SecurityTable,
 }
 
@@ -437,6 +482,11 @@ impl Compiled {
     /// Place of a NAT rule; `None` when this generation has no such rule.
     pub fn nat_rule(&self, id: NatRuleId) -> Option<RuleInfo<'_>> {
         self.nat.info(id)
+    }
+
+    /// The pools of the NAT rules, in the order of evaluation.
+    pub fn rule_pools(&self) -> impl Iterator<Item = RulePool<'_>> {
+        self.nat.rules.iter().filter_map(nat::Rule::pools)
     }
 
     /// Memory of the security rules' look-up tables, in bytes.

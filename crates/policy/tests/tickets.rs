@@ -142,9 +142,15 @@ fn line(tables: &Compiled, decision: &Decision) -> String {
     }
     match &forward.source_nat {
         Some(SourceNat::Static { address }) => line += &format!(", source {address}"),
-        Some(SourceNat::DynamicIpAndPort { pool }) => {
-            let pool: Vec<_> = pool.iter().map(|(first, last)| format!("{first}-{last}")).collect();
-            line += &format!(", source of {}", pool.join(" "));
+        Some(SourceNat::DynamicIpAndPort { pool, persistent }) => {
+            let kept = if *persistent { "kept " } else { "" };
+            line += &format!(", {kept}source of {}", ranges(&pool.ranges));
+        }
+        Some(SourceNat::DynamicIp { pool, fallback }) => {
+            line += &format!(", own source of {}", ranges(pool));
+            if let Some(fallback) = fallback {
+                line += &format!(" or of {}", ranges(&fallback.ranges));
+            }
         }
         None => {}
     }
@@ -155,6 +161,10 @@ fn line(tables: &Compiled, decision: &Decision) -> String {
         }
     }
     line
+}
+
+fn ranges(ranges: &[(IpAddr, IpAddr)]) -> String {
+    ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Each flow of a ticket with its outcome.

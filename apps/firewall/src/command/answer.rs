@@ -50,6 +50,10 @@ pub enum Answer {
     Fib(Fib),
     /// `clear session`
     Cleared(Cleared),
+    /// `show running ippool` and `show running nat-rule-ippool`
+    IpPools(Vec<IpPool>),
+    /// `show running nat-policy`
+    NatPolicy(String),
     /// `show zone-protection`
     ZoneProtection(Vec<protection::ZoneProtection>),
     /// `show dos-block-table`
@@ -80,8 +84,10 @@ impl Answer {
 pub struct Sessions {
     /// How many there are.
     pub total: usize,
-    /// As many as an answer holds.
+    /// As many as an answer holds, by id.
     pub sessions: Vec<Session>,
+    /// Only their number was asked for.
+    pub counted: bool,
 }
 
 /// A session with both directions.
@@ -117,6 +123,10 @@ pub struct Session {
     pub action: &'static str,
     /// When it was installed, wall clock.
     pub start: String,
+    /// Seconds since then.
+    pub age_s: u64,
+    /// Seconds it may be silent.
+    pub timeout_s: u64,
     /// Seconds it will still live when nothing comes.
     pub expires_s: u64,
     /// What PAN-OS would call the application, as far as known.
@@ -358,6 +368,42 @@ pub struct Fib {
 pub struct Cleared {
     /// How many.
     pub cleared: usize,
+}
+
+/// How full the addresses of a NAT rule are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IpPool {
+    /// The rule.
+    pub rule: String,
+    /// `Dynamic IP/Port`, `Dynamic IP` and the like.
+    pub kind: &'static str,
+    /// Sessions with a port, of the protocol that has the most; for `Dynamic IP`, clients with an address.
+    pub used: u64,
+    /// How many more there may be.
+    pub available: u64,
+    /// Sessions that may use a port at once.
+    pub ratio: u8,
+    /// `normal`, `high` or `exhausted`: that of the fullest address.
+    pub state: &'static str,
+    /// The addresses in use, when one rule was asked for.
+    pub addresses: Vec<IpPoolAddress>,
+}
+
+/// How full one address is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IpPoolAddress {
+    /// The address.
+    pub address: String,
+    /// `tcp`, `udp`, ...
+    pub protocol: String,
+    /// Sessions with a port.
+    pub used: u64,
+    /// How many more there may be.
+    pub available: u64,
+    /// Sessions that had a port since the address came into use.
+    pub allocates: u64,
+    /// `normal`, `high` or `exhausted`.
+    pub state: &'static str,
 }
 
 /// How often the rules of one rule base decided.

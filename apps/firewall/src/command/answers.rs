@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod nat;
 mod protection;
 mod rules;
 mod sessions;
@@ -41,9 +42,10 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,
         ["show", "traffic-objects"] => traffic_objects(firewall).await,
         ["show", "system", "info"] => Ok(Answer::System(system(firewall))),
+        ["show", "running", "ippool"] | ["show", "running", "nat-rule-ippool", ..] => nat::pools(command, firewall),
         ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
         ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
-        ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
+        ["clear", "session", "all", ..] => clear(Filter::read_for_clear(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;
             clear(Filter::of(id), firewall).await
@@ -63,6 +65,7 @@ pub fn answer_offline(command: &Command, running: &Running) -> Result<Answer, St
     let tables = &running.compiled;
     match command.path.as_slice() {
         ["show", "routing", ..] => routes(command, tables),
+        ["show", "running", "nat-policy"] => Ok(nat::policy(running)),
         ["show", "config", "running"] => Ok(Answer::Configuration(Configuration {
             version: running.version,
             digest: running.digest.clone(),
@@ -339,15 +342,22 @@ fn test_nat(command: &Command, tables: &Compiled) -> Result<Answer, String> {
 fn source_text(source: &SourceNat) -> String {
     match source {
         SourceNat::Static { address } => format!("{address}, the port unchanged"),
-        SourceNat::DynamicIpAndPort { pool } => {
-            let ranges = pool.iter().map(
-                |(first, last)| {
-                    if first == last { first.to_string() } else { format!("{first}-{last}") }
-                },
-            );
-            format!("a port of {}", ranges.collect::<Vec<_>>().join(", "))
+        SourceNat::DynamicIpAndPort { pool, persistent: false } => format!("a port of {}", ranges_text(&pool.ranges)),
+        SourceNat::DynamicIpAndPort { pool, persistent: true } => {
+            format!("a port of {}, the same for all destinations", ranges_text(&pool.ranges))
+        }
+        SourceNat::DynamicIp { pool, fallback } => {
+            let fallback = fallback.as_ref().map(|pool| format!(", else a port of {}", ranges_text(&pool.ranges)));
+            format!("an address of {}, the port unchanged{}", ranges_text(pool), fallback.unwrap_or_default())
         }
     }
+}
+
+fn ranges_text(ranges: &[(std::net::IpAddr, std::net::IpAddr)]) -> String {
+    let text = |(first, last): &(std::net::IpAddr, std::net::IpAddr)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    ranges.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn fib(command: &Command, tables: &Compiled) -> Result<Answer, String> {

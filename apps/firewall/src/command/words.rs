@@ -56,6 +56,9 @@ const PROTOCOL: &str = "NUMBER|tcp|udp|icmp|icmp6";
 /// States of sessions, as they may be written.
 const STATES: &str = "opening|active|closing|closed|discard";
 
+/// What of a session is translated, as it may be written.
+const NAT: &str = "none|source|destination|both";
+
 const FILTER: &[Node] = &[node(
     "filter",
     "only sessions that match all of",
@@ -69,7 +72,16 @@ const FILTER: &[Node] = &[node(
         optional("to", "ZONE"),
         optional("rule", "RULE"),
         optional("nat-rule", "RULE"),
+        optional("nat", NAT),
         optional("state", STATES),
+        optional("application", "APPLICATION"),
+        optional("ingress-interface", "INTERFACE"),
+        optional("egress-interface", "INTERFACE"),
+        optional("min-age", "SECONDS"),
+        optional("min-kb", "KILOBYTES"),
+        optional("type", "flow|predict"),
+        optional("count", "yes|no"),
+        optional("start-at", "ID"),
     ]),
 )];
 
@@ -100,6 +112,16 @@ const RULE_HITS: &[Node] = &[node(
     ),
 )];
 
+const RUNNING: &[Node] = &[
+    node("ippool", "how full the pools of the NAT rules are", Then::End),
+    node(
+        "nat-rule-ippool",
+        "how full the pool of one NAT rule is, address by address",
+        Then::Options(&[required("rule", "RULE")]),
+    ),
+    node("nat-policy", "the NAT rules", Then::End),
+];
+
 const SHOW: &[Node] = &[
     node(
         "session",
@@ -125,6 +147,7 @@ const SHOW: &[Node] = &[
     node("dos-block-table", "blocked sources", Then::Words(&[node("all", "all of them", Then::End)], true)),
     node("traffic-objects", "tunnels with what went through them, and those that no object is for", Then::End),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
+    node("running", "what is in force", Then::Words(RUNNING, false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
@@ -441,6 +464,10 @@ mod tests {
             (
                 "test routing fib-lookup ip 1.1.1.1 virtual-router vr1",
                 "<test><routing><fib-lookup><ip>1.1.1.1</ip><virtual-router>vr1</virtual-router></fib-lookup></routing></test>",
+            ),
+            (
+                "show running nat-rule-ippool rule out",
+                "<show><running><nat-rule-ippool><rule>out</rule></nat-rule-ippool></running></show>",
             ),
             (
                 "show rule-hit-count vsys vsys-name vsys1 rule-base nat rules all",

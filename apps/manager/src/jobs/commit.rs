@@ -117,7 +117,8 @@ async fn check(snapshot: &Arc<Snapshot>) -> anyhow::Result<(Vec<String>, Vec<Str
     let snapshot = snapshot.clone();
     let diagnostics = tokio::task::spawn_blocking(move || diagnose(&snapshot.candidate)).await?;
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
-    Ok((lines(Severity::Error), lines(Severity::Warning)))
+    let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
+    Ok((lines(Severity::Error), notes))
 }
 
 fn diagnose(candidate: &Arc<Element>) -> Vec<Diagnostic> {

@@ -125,7 +125,7 @@ async fn push(app: &App, request: &PushRequest, version: u64, serial: &str) -> E
     };
     let diagnostics = rendering.diagnostics();
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
-    let warnings = lines(Severity::Warning);
+    let warnings = [lines(Severity::Warning), lines(Severity::Info)].concat();
     if rendering.is_refused() {
         let mut errors = vec!["Validation Error:".to_owned()];
         errors.extend(lines(Severity::Error));

@@ -13,7 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bartizan_engine::settings::{LocalLink, Settings};
-use bartizan_engine::verdict::{Alarm, DropReason, Event, LogKind, Port, SessionLog, SessionView, Time, Verdict};
+use bartizan_engine::verdict::{
+    Alarm, DropReason, Event, LogKind, PoolAlarm, Port, SessionLog, SessionView, Time, Verdict,
+};
 use bartizan_engine::{Counters, Engine};
 use bartizan_model::{device, xml};
 use bartizan_packet::answer::{Link, ip_frame};
@@ -46,6 +48,7 @@ pub(crate) struct Lab {
     /// IP frames that left, in order.
     pub(crate) left: Vec<Vec<u8>>,
     pub(crate) messages: Vec<Event>,
+    pub(crate) pool_alarms: Vec<PoolAlarm>,
     pub(crate) alarms: Vec<Alarm>,
     logs: Vec<SessionLog>,
 }
@@ -65,14 +68,16 @@ pub(crate) fn neighbor_mac(address: IpAddr) -> [u8; 6] {
 
 /// The tables of a configuration text; its mistakes fail the test.
 pub(crate) fn tables(text: &str, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
+    tables_with(text, &Facts::default(), ids, generation)
+}
+
+fn tables_with(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
     let root = xml::parse(text).unwrap_or_else(|diagnostic| panic!("{diagnostic}"));
     let report = device::read(&root, device::Scope::Device);
     let Some(config) = report.config else {
         panic!("{}", report.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     };
-    Arc::new(
-        compile(&config, &Facts::default(), ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")),
-    )
+    Arc::new(compile(&config, facts, ids, generation).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}")))
 }
 
 impl Lab {
@@ -104,6 +109,7 @@ impl Lab {
             left: Vec::new(),
             messages: Vec::new(),
             alarms: Vec::new(),
+            pool_alarms: Vec::new(),
             logs: Vec::new(),
         }
     }
@@ -112,6 +118,13 @@ impl Lab {
     pub(crate) fn commit(&mut self, text: &str) {
         self.generation += 1;
         self.tables = tables(text, &mut self.ids, self.generation);
+        self.engine.install(self.tables.clone(), self.now);
+    }
+
+    /// The same configuration with other facts.
+    pub(crate) fn learn(&mut self, text: &str, facts: &Facts) {
+        self.generation += 1;
+        self.tables = tables_with(text, facts, &mut self.ids, self.generation);
         self.engine.install(self.tables.clone(), self.now);
     }
 
@@ -245,6 +258,7 @@ impl Lab {
                 Event::Log(log) => self.logs.push(log),
                 Event::Alarm(alarm) => self.alarms.push(alarm),
                 Event::Tell { .. } | Event::HandOver { .. } => self.messages.push(event),
+                Event::Pool(alarm) => self.pool_alarms.push(alarm),
             }
         }
         lines

@@ -468,8 +468,8 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
     match random.below(10) {
         0 => {}
         1 | 2 => {
-            translation = source_pool(random, network);
-            source = list(random, 80, |random| family_name(random, network, false));
+            translation = source_pool(random, network, v6);
+            source = list(random, 80, |random| family_name(random, network, v6));
         }
         3..=5 => {
             // One address or four, to as many.
@@ -495,11 +495,22 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
                 service = "service-http".into();
                 port = "<translated-port>8080</translated-port>".into();
             }
-            translation = format!(
-                "<destination-translation><translated-address>{inner}</translated-address>{port}</destination-translation>"
-            );
+            translation = match kind {
+                7 => {
+                    let interface = 1 + random.below(network.interfaces);
+                    let (first, last) = (host(interface, false, 10, v6), host(interface, false, 12, v6));
+                    format!(
+                        "<dynamic-destination-translation><translated-address>{first}-{last}</translated-address>\
+                         <distribution>ip-modulo</distribution></dynamic-destination-translation>"
+                    )
+                }
+                _ => format!(
+                    "<destination-translation><translated-address>{inner}</translated-address>{port}\
+                     </destination-translation>"
+                ),
+            };
             if kind >= 8 {
-                translation += &source_pool(random, network);
+                translation += &source_pool(random, network, v6);
             }
         }
     }
@@ -513,15 +524,41 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
     )
 }
 
-fn source_pool(random: &mut Random, network: &Network) -> String {
-    let interface = 1 + random.below(network.interfaces);
-    let inner = match random.below(3) {
-        0 => format!("<interface-address><interface>ethernet1/{interface}</interface></interface-address>"),
-        1 => format!(
-            "<translated-address>{}</translated-address>",
-            member(&format!("10.0.{interface}.101-10.0.{interface}.103"))
-        ),
-        _ => format!("<translated-address>{}</translated-address>", member("192.0.2.0/30") + &member("192.0.2.9")),
+fn source_pool(random: &mut Random, network: &Network, v6: bool) -> String {
+    let kind = match random.below(10) {
+        0..=4 => "dynamic-ip-and-port",
+        5..=7 => "persistent-dynamic-ip-and-port",
+        _ => {
+            let addresses = pool_addresses(random, network, v6);
+            let fallback = match random.below(2) {
+                0 => format!("<fallback>{}</fallback>", port_pool(random, network, v6)),
+                _ => String::new(),
+            };
+            return format!("<source-translation><dynamic-ip>{addresses}{fallback}</dynamic-ip></source-translation>");
+        }
     };
-    format!("<source-translation><dynamic-ip-and-port>{inner}</dynamic-ip-and-port></source-translation>")
+    format!("<source-translation><{kind}>{}</{kind}></source-translation>", port_pool(random, network, v6))
+}
+
+fn port_pool(random: &mut Random, network: &Network, v6: bool) -> String {
+    match random.below(3) {
+        0 => {
+            let interface = 1 + random.below(network.interfaces);
+            format!("<interface-address><interface>ethernet1/{interface}</interface></interface-address>")
+        }
+        _ => pool_addresses(random, network, v6),
+    }
+}
+
+fn pool_addresses(random: &mut Random, network: &Network, v6: bool) -> String {
+    let interface = 1 + random.below(network.interfaces);
+    let members = match (random.below(2), v6) {
+        (0, _) => {
+            let last = 101 + random.below(3);
+            member(&format!("{}-{}", host(interface, false, 101, v6), host(interface, false, last, v6)))
+        }
+        (_, false) => member("192.0.2.0/30") + &member("192.0.2.9"),
+        (_, true) => member("2001:db8::10/126") + &member("2001:db8::20"),
+    };
+    format!("<translated-address>{members}</translated-address>")
 }

@@ -6,6 +6,8 @@
 
 #[path = "reference/decision.rs"]
 pub(crate) mod decision;
+#[path = "reference/nat.rs"]
+mod nat;
 #[path = "reference/paths.rs"]
 mod paths;
 #[path = "reference/protection.rs"]
@@ -21,6 +23,7 @@ use bartizan_model::device::{Action, Check, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
 use self::decision::{NewSource, Now, Ruling, Way, answers_ping, decide, mtu_of, route, router_of, zone_of};
+use self::nat::Unlearned;
 use self::paths::Among;
 use self::protection::{Protection, profile, refuses};
 use self::tcp::Connection;
@@ -63,7 +66,7 @@ pub(crate) struct Forward {
     /// No IP packet it leaves in is longer than this.
     pub(crate) longest: usize,
     /// The session is new and its source is to be one of these.
-    pub(crate) source: Option<Vec<(IpAddr, IpAddr)>>,
+    pub(crate) source: Option<Unlearned>,
     session: usize,
 }
 
@@ -103,7 +106,9 @@ struct Session {
     tcp: Option<Connection>,
     generation: usize,
     /// The source is one of these; which one was not seen yet.
-    unlearned: Option<Vec<(IpAddr, IpAddr)>>,
+    unlearned: Option<Unlearned>,
+    /// The rule by which the client keeps the source, and whether other clients have others.
+    keeper: Option<(String, bool)>,
     /// There is nobody at the other end: the firewall answers itself, or refused the flow at once.
     one_way: bool,
 }
@@ -136,6 +141,8 @@ pub(crate) struct Reference {
     longest: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination.
     pub(crate) translations: [usize; 3],
+    /// When the last session was over whose client had its address to itself.
+    own_until: Time,
 }
 
 impl Reference {
@@ -152,6 +159,7 @@ impl Reference {
             protected: 0,
             longest: 0,
             translations: [0; 3],
+            own_until: 0,
         }
     }
 
@@ -171,6 +179,8 @@ impl Reference {
     /// Time goes on: what is over leaves, the rest is asked again.
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = now;
+        let over = self.sessions.iter().filter(|session| session.expires <= now && session.has_own_address());
+        self.own_until = over.map(|session| session.expires).chain([self.own_until]).max().unwrap_or(0);
         self.sessions.retain(|session| session.expires > now);
         let mut at = 0;
         while at < self.sessions.len() {
@@ -217,51 +227,6 @@ impl Reference {
         self.continues(at, from_client, ingress, &router, station, packet)
     }
 
-    /// The source that was seen on the first packet of a new session; why it must not be that one.
-    pub(crate) fn learn(&mut self, forward: &Forward, seen: &Packet) -> Result<(), String> {
-        let Some(ranges) = &forward.source else { return Ok(()) };
-        let mut tuple = forward.packet.tuple();
-        let (source, port) = (seen.source, seen.tuple().source_port);
-        if !ranges.iter().any(|(first, last)| *first <= source && source <= *last) {
-            return Err(format!("source {source} is not in the pool {ranges:?}"));
-        }
-        if !has_identity(tuple.protocol) {
-            if port != tuple.source_port {
-                return Err(format!("the port became {port}, which protocol {} does not allow", tuple.protocol));
-            }
-        } else if port < 1024 {
-            return Err(format!("source port {port} is below 1024"));
-        }
-        (tuple.source, tuple.source_port) = (source, port);
-        let server = Side { router: self.sessions[forward.session].server.router.clone(), tuple: tuple.reversed() };
-        let session = &mut self.sessions[forward.session];
-        (session.server, session.unlearned) = (server.clone(), None);
-        let met = |other: &Session| other.client == server || other.is_server(&server.router, &server.tuple);
-        let refused = |other: &Session| matches!(other.kind, Kind::Refused { .. });
-        // What is only remembered as refused makes way.
-        self.sessions.retain(|other| !(met(other) && refused(other)));
-        if self.sessions.iter().filter(|other| met(other)).count() > 1 {
-            return Err(format!("{tuple:?} is in use by another session"));
-        }
-        Ok(())
-    }
-
-    /// The engine found no free source for a new session; whether that may be. Only protocols whose ports
-    /// cannot be changed may meet another session.
-    pub(crate) fn collide(&mut self, forward: &Forward) -> bool {
-        let tuple = forward.packet.tuple();
-        let session = self.sessions.remove(forward.session);
-        let Some(ranges) = forward.source.as_ref().filter(|_| !has_identity(tuple.protocol)) else { return false };
-        let answers = |side: &Side| {
-            let of_pool = ranges.iter().any(|(first, last)| (first..=last).contains(&&side.tuple.destination));
-            side.tuple.protocol == tuple.protocol && side.tuple.source == tuple.destination && of_pool
-        };
-        let in_the_way =
-            |other: &Session| answers(&other.client) || answers(&other.server) || other.unlearned.is_some();
-        // It may even meet itself, when it is turned back to where it came from.
-        answers(&session.client) || self.sessions.iter().any(in_the_way)
-    }
-
     fn read(&self) -> Now<'_> {
         Now { config: &self.config, facts: &self.facts }
     }
@@ -297,6 +262,7 @@ impl Reference {
             tcp: None,
             generation: self.generation,
             unlearned: None,
+            keeper: None,
             one_way: true,
         };
         if ruling.action != Action::Allow {
@@ -319,7 +285,10 @@ impl Reference {
                 session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
                 session.one_way = false;
                 match ruling.source {
-                    NewSource::OneOf(ranges) => session.unlearned = Some(ranges),
+                    NewSource::OneOf { ranges, kept } => session.unlearned = Some(Unlearned::port(ranges, kept)),
+                    NewSource::Own { ranges, fallback, rule } => {
+                        session.unlearned = Some(Unlearned { ranges, fallback, keeper: Some(rule), own: true });
+                    }
                     NewSource::Same | NewSource::Fixed(_) => {
                         if session.server == session.client || self.is_taken(&session.server) {
                             return DROP;

@@ -42,6 +42,8 @@ pub(crate) struct Tally {
     pub(crate) sources: usize,
     pub(crate) pools: usize,
     pub(crate) destinations: usize,
+    /// New sessions that found no address of their own.
+    pub(crate) dry: usize,
     /// Packets that a protection profile refused.
     pub(crate) protected: usize,
 }
@@ -61,6 +63,7 @@ impl Tally {
         self.sources += other.sources;
         self.pools += other.pools;
         self.destinations += other.destinations;
+        self.dry += other.dry;
         self.protected += other.protected;
     }
 }
@@ -313,9 +316,14 @@ impl World {
         let first = if let Verdict::Transmit(port) = verdict { Some((port, bytes)) } else { None };
         let sent = self.drain(first).map_err(context)?;
         self.log.extend(sent.iter().map(|sent| format!("            -> {} {:?}", sent.interface, sent.packet)));
-        if let (Verdict::Drop(DropReason::NatCollision), Expected::Forward(forward)) = (verdict, &expected) {
-            let may = self.reference.collide(forward);
+        if verdict == Verdict::Drop(DropReason::NatCollision) && !matches!(expected, Expected::Drop(Answer::Nothing)) {
+            let may = self.reference.collide(&expected);
             return if may { Ok(None) } else { Err(context("no other session is in the way".into())) };
+        }
+        if verdict == Verdict::Drop(DropReason::NatPoolExhausted) {
+            let may = self.reference.run_dry(&expected);
+            self.tally.dry += usize::from(may);
+            return if may { Ok(None) } else { Err(context("there are addresses left".into())) };
         }
         self.judge(interface, station, packet, &expected, sent).map_err(context)
     }

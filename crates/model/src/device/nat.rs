@@ -5,8 +5,19 @@ use super::node::Node;
 use super::references::Names;
 use super::rules::{self, Known};
 use super::value::{self, interface_name};
-use super::{AddressValue, DestinationTranslation, Interface, NatRule, Scope, SourceTranslation};
+use super::{
+    AddressValue, DestinationTranslation, Distribution, Interface, NatRule, NatSettings, PortPool, Scope,
+    SourceTranslation,
+};
 use crate::{choices, codes};
+
+/// Reads the settings of `deviceconfig/setting/nat`.
+pub(super) fn read_settings(context: &mut Context, device: &Node<'_>) -> NatSettings {
+    let nat = ["deviceconfig", "setting", "nat"].iter().try_fold(device.clone(), |node, tag| node.child(tag));
+    let ratio = [("1x", 1), ("2x", 2), ("4x", 4), ("8x", 8)];
+    let oversubscription = nat.and_then(|nat| context.word(&nat, "dipp-oversub", &ratio));
+    oversubscription.map_or_else(NatSettings::default, |oversubscription| NatSettings { oversubscription })
+}
 
 /// Reads the rules of all rulebases in the order of evaluation.
 pub(super) fn read(context: &mut Context, known: &Known<'_>, rulebases: &[Node<'_>]) -> Vec<NatRule> {
@@ -50,9 +61,7 @@ impl Reader<'_> {
         if let Some(parent) = context.choice(node, choices::DESTINATION_TRANSLATION) {
             rule.destination_translation = self.destination_translation(context, &rule, &parent);
         }
-        let left_out = source_kind.is_some_and(|kind| kind.tag() == "dynamic-ip")
-            || node.child("dynamic-destination-translation").is_some();
-        (supported && !left_out).then_some(rule)
+        supported.then_some(rule)
     }
 
     fn is_ipv4(&self, context: &mut Context, node: &Node<'_>) -> bool {
@@ -91,9 +100,10 @@ impl Reader<'_> {
 
     fn source_translation(&self, context: &mut Context, rule: &NatRule, kind: &Node<'_>) -> Option<SourceTranslation> {
         match kind.tag() {
-            "dynamic-ip-and-port" => self.dynamic_ip_and_port(context, kind),
+            "dynamic-ip-and-port" => self.dynamic_ip_and_port(context, kind, false),
+            "persistent-dynamic-ip-and-port" => self.dynamic_ip_and_port(context, kind, true),
             "static-ip" => self.static_ip(context, rule, kind),
-            "dynamic-ip" => None,
+            "dynamic-ip" => self.dynamic_ip(context, kind),
             _ => {
                 context.error(
                     codes::MISSING_MEMBER,
@@ -106,17 +116,33 @@ impl Reader<'_> {
         }
     }
 
-    fn dynamic_ip_and_port(&self, context: &mut Context, kind: &Node<'_>) -> Option<SourceTranslation> {
+    fn dynamic_ip_and_port(
+        &self,
+        context: &mut Context,
+        kind: &Node<'_>,
+        persistent: bool,
+    ) -> Option<SourceTranslation> {
+        let pool = self.port_pool(context, kind)?;
+        Some(SourceTranslation::DynamicIpAndPort { pool, persistent })
+    }
+
+    fn dynamic_ip(&self, context: &mut Context, kind: &Node<'_>) -> Option<SourceTranslation> {
+        let Some(branch) = kind.child("translated-address") else {
+            context.error(codes::MISSING_MEMBER, kind, "the translation names no address");
+            context.help("name the addresses of the pool in `translated-address`");
+            return None;
+        };
+        let addresses = self.pool_members(context, &branch)?;
+        let fallback = kind.child("fallback");
+        let fallback = fallback.and_then(|fallback| self.port_pool(context, &fallback));
+        Some(SourceTranslation::DynamicIp { addresses, fallback })
+    }
+
+    /// The addresses of a pool of ports, below `kind`.
+    fn port_pool(&self, context: &mut Context, kind: &Node<'_>) -> Option<PortPool> {
         match context.choice(kind, choices::SOURCE_POOL) {
             Some(branch) if branch.tag() == "interface-address" => self.interface_address(context, &branch),
-            Some(branch) => {
-                let members: Vec<Node<'_>> = branch.members().collect();
-                if members.is_empty() {
-                    context.error(codes::MISSING_MEMBER, &branch, "the pool of translated addresses is empty");
-                    return None;
-                }
-                Some(SourceTranslation::Pool(self.known.addresses(context, &members)))
-            }
+            Some(branch) => Some(PortPool::Addresses(self.pool_members(context, &branch)?)),
             None => {
                 context.error(codes::MISSING_MEMBER, kind, "the translation names no address");
                 context.help("use `interface-address` or `translated-address`");
@@ -125,7 +151,16 @@ impl Reader<'_> {
         }
     }
 
-    fn interface_address(&self, context: &mut Context, branch: &Node<'_>) -> Option<SourceTranslation> {
+    fn pool_members(&self, context: &mut Context, branch: &Node<'_>) -> Option<Vec<String>> {
+        let members: Vec<Node<'_>> = branch.members().collect();
+        if members.is_empty() {
+            context.error(codes::MISSING_MEMBER, branch, "the pool of translated addresses is empty");
+            return None;
+        }
+        Some(self.known.addresses(context, &members))
+    }
+
+    fn interface_address(&self, context: &mut Context, branch: &Node<'_>) -> Option<PortPool> {
         let Some(leaf) = branch.child("interface") else {
             context.error(codes::MISSING_MEMBER, branch, "`interface-address` names no `interface`");
             return None;
@@ -145,7 +180,7 @@ impl Reader<'_> {
                 address = self.address_on(context, &at, &text, interface);
             }
         }
-        Some(SourceTranslation::InterfaceAddress { interface: name, address })
+        Some(PortPool::Interface { interface: name, address })
     }
 
     fn address_on(
@@ -179,17 +214,21 @@ impl Reader<'_> {
         rule: &NatRule,
         parent: &Node<'_>,
     ) -> Option<DestinationTranslation> {
-        if parent.tag() != "destination-translation" {
-            return None;
-        }
         let port = context.number(parent, "translated-port", 1..=65535);
         if port.is_some() && rule.service.is_none() {
             let at = parent.child("translated-port").unwrap_or_else(|| parent.clone());
             context.error(codes::NAT_WITHOUT_PORT, &at, "`translated-port` needs a service whose port it replaces");
             context.help("name a TCP or UDP service in `service`, or remove `translated-port`");
         }
-        let address = self.translated_address(context, rule, parent, "destination", &rule.destination)?;
-        Some(DestinationTranslation { address, port })
+        if parent.tag() == "destination-translation" {
+            let address = self.translated_address(context, rule, parent, "destination", &rule.destination)?;
+            return Some(DestinationTranslation { address, port, distribution: None });
+        }
+        let distribution = context.word(parent, "distribution", Distribution::ALL);
+        let (leaf, address) = self.translated_to(context, rule, parent)?;
+        self.known.objects.check_address(context, &leaf, &address);
+        let distribution = Some(distribution.unwrap_or(Distribution::RoundRobin));
+        Some(DestinationTranslation { address, port, distribution })
     }
 
     /// The address of a one-to-one translation: it stands for as many addresses as the original.
@@ -201,15 +240,7 @@ impl Reader<'_> {
         side: &str,
         original: &[String],
     ) -> Option<String> {
-        let Some(leaf) = parent.child("translated-address") else {
-            context.error(
-                codes::MISSING_MEMBER,
-                parent,
-                format!("NAT rule `{}` has no `translated-address`", rule.name),
-            );
-            return None;
-        };
-        let text = context.text(parent, "translated-address")?;
+        let (leaf, text) = self.translated_to(context, rule, parent)?;
         self.known.objects.check_address(context, &leaf, &text);
         let after = self.size(std::slice::from_ref(&text))?;
         if original.is_empty() {
@@ -222,6 +253,21 @@ impl Reader<'_> {
             context.help("use prefixes of equal length on both sides");
         }
         Some(text)
+    }
+
+    fn translated_to<'n>(
+        &self,
+        context: &mut Context,
+        rule: &NatRule,
+        parent: &Node<'n>,
+    ) -> Option<(Node<'n>, String)> {
+        let Some(leaf) = parent.child("translated-address") else {
+            let message = format!("NAT rule `{}` has no `translated-address`", rule.name);
+            context.error(codes::MISSING_MEMBER, parent, message);
+            return None;
+        };
+        let text = context.text(parent, "translated-address")?;
+        Some((leaf, text))
     }
 
     /// How many addresses the names stand for; nothing when one is unknown or cannot be known yet.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use expect_test::{Expect, expect};
 
-use super::{Action, InterfaceKind, NextHop, Report, Scope, Severity, SourceTranslation, read};
+use super::{Action, InterfaceKind, NextHop, PortPool, Report, Scope, Severity, SourceTranslation, read};
 use crate::edit;
 use crate::xml::parse;
 
@@ -51,9 +51,12 @@ fn the_azure_reference_configuration_is_clean() {
     assert_eq!(config.nat_rules[0].source_translation, None);
     assert_eq!(
         config.nat_rules[1].source_translation,
-        Some(SourceTranslation::InterfaceAddress {
-            interface: "ethernet1/1".to_owned(),
-            address: Some("10.0.1.4/24".parse().unwrap()),
+        Some(SourceTranslation::DynamicIpAndPort {
+            pool: PortPool::Interface {
+                interface: "ethernet1/1".to_owned(),
+                address: Some("10.0.1.4/24".parse().unwrap()),
+            },
+            persistent: false,
         })
     );
     assert_eq!(config.security_rules.len(), 3);
@@ -287,7 +290,15 @@ fn each_mistake_has_its_code() {
             "<member>192.0.2.1-192.0.2.9</member>",
             "",
         ),
-        (at(NAT, "source-translation/dynamic-ip/translated-address"), "<member>192.0.2.1</member>", "not-enforced"),
+        (at(NAT, "source-translation/dynamic-ip/translated-address"), "<member>192.0.2.1</member>", ""),
+        (at(NAT, "source-translation/dynamic-ip/fallback"), "<translated-address/>", "missing-member"),
+        (
+            at(NAT, "source-translation/persistent-dynamic-ip-and-port/translated-address"),
+            "<member>192.0.2.1</member>",
+            "",
+        ),
+        ("devices/entry/deviceconfig/setting/nat/dipp-oversub".to_owned(), "4x", ""),
+        ("devices/entry/deviceconfig/setting/nat/dipp-oversub".to_owned(), "3x", "invalid-enum"),
         (at(NAT, "source-translation/static-ip/translated-address"), "192.0.2.1", "nat-size-mismatch"),
         (at(NAT, "source-translation"), "=<source-translation/>", "missing-member"),
         // Whole parts.

@@ -176,7 +176,7 @@ fn rules_come_in_order_and_objects_from_the_nearest_scope() {
     assert!(config.intrazone_default.log_end, "the nearer override");
     assert_eq!(config.security_rules[0].origin.owner.as_deref(), Some("shared"));
     assert_eq!(config.security_rules[2].origin.owner.as_deref(), Some("device-group `branch`"));
-    assert!(matches!(config.nat_rules[0].source_translation, Some(SourceTranslation::InterfaceAddress { .. })));
+    assert!(matches!(config.nat_rules[0].source_translation, Some(SourceTranslation::DynamicIpAndPort { .. })));
     let origin = origin::to_manager(config.security_rules[2].origin.clone(), &root, Some("001"));
     assert_eq!(
         origin.xpath,

@@ -4,19 +4,25 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_model::codes::{NAT_SIZE_MISMATCH, NAT_WITHOUT_ADDRESS, UNKNOWN_INTERFACE};
-use bartizan_model::device::{NatRule, RuleKind, SourceTranslation};
+use bartizan_model::device::{Distribution, NatRule, PortPool, RuleKind, SourceTranslation};
 use bartizan_model::diagnostic::Diagnostic;
 
-use super::{DestinationAction, NatTable, Pool, Rule, Shift, SourceAction};
+use super::{DestinationAction, NatTable, Pools, Rule, Shift, SourceAction, Spread, Target};
 use crate::classifier::Row;
 use crate::codes;
 use crate::names::Names;
 use crate::objects::{Addresses, Objects};
 use crate::ports::Ports;
-use crate::ranges::{AddressSet, Ranges};
+use crate::ranges::{AddressSet, Ranges as RangeSet};
 use crate::routing::build::link_local;
 use crate::security::{Idle, Zones};
-use crate::tables::{IfaceId, Interface, NatRuleId};
+use crate::tables::{IfaceId, Interface, NatRuleId, Ranges};
+
+/// Addresses of a dynamic-IP pool at most, as on PAN-OS (32000 there).
+const DYNAMIC_IP_MAX: u128 = 32_768;
+
+/// Destinations one rule spreads flows over at most.
+const SPREAD_MAX: u128 = 1024;
 
 /// What NAT rules refer to.
 pub(crate) struct Context<'c, 'a> {
@@ -38,6 +44,7 @@ pub(crate) fn compile<'a>(rules: &'a [NatRule], mut context: Context<'_, 'a>) ->
             Err(error) => context.diagnostics.push(error),
         }
     }
+    super::suggest::reverse_rules(&compiled, context.names, context.diagnostics);
     NatTable::new(compiled, context.zones.names.len())
 }
 
@@ -63,8 +70,8 @@ impl Families {
         if self == Self::BOTH {
             return Arc::clone(set);
         }
-        let v4 = if self.v4 { set.v4.clone() } else { Ranges::none() };
-        let v6 = if self.v6 { set.v6.clone() } else { Ranges::none() };
+        let v4 = if self.v4 { set.v4.clone() } else { RangeSet::none() };
+        let v6 = if self.v6 { set.v6.clone() } else { RangeSet::none() };
         Arc::new(AddressSet { v4, v6 })
     }
 }
@@ -142,14 +149,16 @@ impl<'a> Context<'_, 'a> {
         let (action, mut families) = self.source(rule, source, &mut compiled.claims)?;
         compiled.source = action;
         if let Some(translation) = &rule.destination_translation {
-            let translated = self.range(&translation.address, rule)?;
-            let shift = shift(destination, translated).ok_or_else(|| {
-                let message = "original and translated destination are of different sizes";
-                error(NAT_SIZE_MISMATCH, rule, message)
-                    .with_help("translate to a single address, or to a range as large as the original one")
-            })?;
-            families = families.and(Families::of(translated.0));
-            compiled.destination = Some(DestinationAction { shift, port: translation.port });
+            let (target, theirs) = match translation.distribution {
+                Some(distribution) => self.spread(&translation.address, distribution, rule, compiled)?,
+                None => self.one(&translation.address, rule, destination)?,
+            };
+            families = families.and(theirs);
+            compiled.destination = Some(DestinationAction { target, port: translation.port });
+            // A rule that never matches for want of its destinations still says what its own address is.
+            if matches!(compiled.idle, Some(Idle::Unevaluated(_))) {
+                return Ok(families);
+            }
             if !destination.is_all() {
                 compiled.claims.extend(families.keep(destination).ranges());
             }
@@ -169,35 +178,23 @@ impl<'a> Context<'_, 'a> {
     ) -> Result<(SourceAction, Families), Diagnostic> {
         match &rule.source_translation {
             None => Ok((SourceAction::Keep, Families::BOTH)),
-            Some(SourceTranslation::InterfaceAddress { interface, address }) => {
-                let (_, holder) = self.interface(interface, rule)?;
-                let wanted = |own: &IpAddr| address.is_none_or(|address| address.addr() == *own) && !link_local(*own);
-                let own = || holder.addresses.iter().map(|own| own.addr()).filter(wanted);
-                let one = |ip: Option<IpAddr>| ip.map(|ip| (ip, ip)).into_iter().collect::<Pool>();
-                let (v4, v6) = (one(own().find(IpAddr::is_ipv4)), one(own().find(IpAddr::is_ipv6)));
-                if v4.is_empty() && v6.is_empty() {
-                    let message = match address {
-                        Some(address) => format!("`{address}` is not an address of `{interface}`"),
-                        None => {
-                            format!("`{interface}` has no address yet; until it has, flows of this rule are dropped")
-                        }
-                    };
-                    if address.is_some() {
-                        return Err(error(NAT_WITHOUT_ADDRESS, rule, &message));
-                    }
-                    let message = format!("NAT rule `{}`: {message}", rule.name);
-                    self.diagnostics.push(Diagnostic::warning(NAT_WITHOUT_ADDRESS, rule.origin.clone(), message));
-                    return Ok((SourceAction::Dynamic { v4, v6 }, Families { v4: true, v6: false }));
-                }
-                let families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
-                Ok((SourceAction::Dynamic { v4, v6 }, families))
+            Some(SourceTranslation::DynamicIpAndPort { pool, persistent }) => {
+                let (pools, families) = self.port_pool(pool, rule, claims)?;
+                Ok((SourceAction::Ports { pools, persistent: *persistent }, families))
             }
-            Some(SourceTranslation::Pool(names)) => {
-                let pool = self.known(names, rule)?;
-                let (v4, v6): (Vec<_>, Vec<_>) = pool.ranges().into_iter().partition(|(first, _)| first.is_ipv4());
-                claims.extend(pool.ranges());
-                let families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
-                Ok((SourceAction::Dynamic { v4: v4.into(), v6: v6.into() }, families))
+            Some(SourceTranslation::DynamicIp { addresses, fallback }) => {
+                let (pools, families) = self.pool(addresses, rule, claims)?;
+                let size = |ranges: &[(IpAddr, IpAddr)]| {
+                    ranges.iter().fold(0_u128, |sum, range| sum.saturating_add(extent(*range)).saturating_add(1))
+                };
+                if size(&pools.v4).max(size(&pools.v6)) > DYNAMIC_IP_MAX {
+                    let message = format!("a dynamic-IP pool has {DYNAMIC_IP_MAX} addresses at most");
+                    return Err(error(NAT_SIZE_MISMATCH, rule, &message)
+                        .with_help("translate to fewer addresses, or use `dynamic-ip-and-port`"));
+                }
+                let fallback = fallback.as_ref().map(|pool| self.port_pool(pool, rule, claims)).transpose()?;
+                let fallback = fallback.map(|(pools, _)| pools);
+                Ok((SourceAction::Hosts { pools, fallback }, families))
             }
             Some(SourceTranslation::Static { address, .. }) => {
                 let translated = self.range(address, rule)?;
@@ -217,6 +214,95 @@ impl<'a> Context<'_, 'a> {
                 Ok((SourceAction::Static(shift), families))
             }
         }
+    }
+
+    /// The addresses of a pool of ports.
+    fn port_pool(
+        &mut self,
+        pool: &'a PortPool,
+        rule: &NatRule,
+        claims: &mut Vec<(IpAddr, IpAddr)>,
+    ) -> Result<(Pools, Families), Diagnostic> {
+        let (interface, address) = match pool {
+            PortPool::Addresses(names) => return self.pool(names, rule, claims),
+            PortPool::Interface { interface, address } => (interface, address),
+        };
+        let (_, holder) = self.interface(interface, rule)?;
+        let wanted = |own: &IpAddr| address.is_none_or(|address| address.addr() == *own) && !link_local(*own);
+        let own = || holder.addresses.iter().map(|own| own.addr()).filter(wanted);
+        let one = |ip: Option<IpAddr>| ip.map(|ip| (ip, ip)).into_iter().collect::<Ranges>();
+        let (v4, v6) = (one(own().find(IpAddr::is_ipv4)), one(own().find(IpAddr::is_ipv6)));
+        let mut families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
+        if v4.is_empty() && v6.is_empty() {
+            if let Some(address) = address {
+                let message = format!("`{address}` is not an address of `{interface}`");
+                return Err(error(NAT_WITHOUT_ADDRESS, rule, &message));
+            }
+            let message = format!(
+                "NAT rule `{}`: `{interface}` has no address yet; until it has, flows of this rule are dropped",
+                rule.name
+            );
+            self.diagnostics.push(Diagnostic::warning(NAT_WITHOUT_ADDRESS, rule.origin.clone(), message));
+            families.v4 = true;
+        }
+        Ok((Pools { v4, v6, of_interface: true }, families))
+    }
+
+    /// Addresses that are named.
+    fn pool(
+        &mut self,
+        names: &'a [String],
+        rule: &NatRule,
+        claims: &mut Vec<(IpAddr, IpAddr)>,
+    ) -> Result<(Pools, Families), Diagnostic> {
+        let pool = self.known(names, rule)?;
+        let (v4, v6): (Vec<_>, Vec<_>) = pool.ranges().into_iter().partition(|(first, _)| first.is_ipv4());
+        claims.extend(pool.ranges());
+        let families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
+        Ok((Pools { v4: v4.into(), v6: v6.into(), of_interface: false }, families))
+    }
+
+    /// A destination for each original one.
+    fn one(
+        &mut self,
+        address: &'a String,
+        rule: &NatRule,
+        original: &Arc<AddressSet>,
+    ) -> Result<(Target, Families), Diagnostic> {
+        let translated = self.range(address, rule)?;
+        let shift = shift(original, translated).ok_or_else(|| {
+            let message = "original and translated destination are of different sizes";
+            error(NAT_SIZE_MISMATCH, rule, message)
+                .with_help("translate to a single address, or to a range as large as the original one")
+        })?;
+        Ok((Target::One(shift), Families::of(translated.0)))
+    }
+
+    /// Several destinations for all flows; those that are not known yet are left out.
+    fn spread(
+        &mut self,
+        address: &'a String,
+        distribution: Distribution,
+        rule: &NatRule,
+        compiled: &mut Rule,
+    ) -> Result<(Target, Families), Diagnostic> {
+        let list = self.objects.address_list(std::slice::from_ref(address), &rule.origin)?;
+        if let Some(never) = self.warn_unknown(rule, &list) {
+            compiled.idle.get_or_insert(never);
+        }
+        let ranges = list.set.ranges();
+        let total = ranges.iter().fold(0_u128, |sum, range| sum.saturating_add(extent(*range)).saturating_add(1));
+        if total > SPREAD_MAX {
+            let message = format!("`{address}` stands for more than {SPREAD_MAX} destinations");
+            return Err(error(NAT_SIZE_MISMATCH, rule, &message).with_help("name the servers one by one"));
+        }
+        let members: Vec<IpAddr> = ranges.into_iter().flat_map(members).collect();
+        let (v4, v6): (Vec<_>, Vec<_>) = members.into_iter().partition(IpAddr::is_ipv4);
+        let mut families = Families { v4: !v4.is_empty(), v6: !v6.is_empty() };
+        if v4.is_empty() && v6.is_empty() {
+            families = Families::BOTH;
+        }
+        Ok((Target::Spread(Spread { v4: v4.into(), v6: v6.into(), distribution }), families))
     }
 
     /// The rule that a bidirectional static translation implies for flows from outside: from any zone, to
@@ -249,7 +335,7 @@ impl<'a> Context<'_, 'a> {
             to_interface: None,
             source: SourceAction::Keep,
             destination: Some(DestinationAction {
-                shift: Shift { original: Some(translated), translated: original },
+                target: Target::One(Shift { original: Some(translated), translated: original }),
                 port: None,
             }),
             reverse: true,
@@ -299,6 +385,19 @@ impl<'a> Context<'_, 'a> {
             format!("NAT rule `{}`: {member} is not resolved by this version, so the rule {effect}", rule.name);
         self.diagnostics.push(Diagnostic::warning(codes::UNRESOLVED_ADDRESS, rule.origin.clone(), message));
         never.then(|| Idle::Unevaluated(member.clone()))
+    }
+}
+
+/// The addresses of a range of one family.
+fn members((first, last): (IpAddr, IpAddr)) -> Vec<IpAddr> {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            (first.to_bits()..=last.to_bits()).map(|bits| std::net::Ipv4Addr::from_bits(bits).into()).collect()
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            (first.to_bits()..=last.to_bits()).map(|bits| std::net::Ipv6Addr::from_bits(bits).into()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -250,3 +250,118 @@ fn the_firewall_answers_arp_for_translated_addresses_but_not_for_gateways_or_who
     "#]],
     );
 }
+
+fn dynamic_ip(addresses: &str, fallback: &str) -> String {
+    format!(
+        "<source-translation><dynamic-ip><translated-address>{}</translated-address>{fallback}</dynamic-ip>\
+         </source-translation>",
+        members(&[addresses])
+    )
+}
+
+fn spread(addresses: &str, by: &str) -> String {
+    format!(
+        "<dynamic-destination-translation><translated-address>{addresses}</translated-address>\
+         <distribution>{by}</distribution></dynamic-destination-translation>"
+    )
+}
+
+#[test]
+fn clients_have_addresses_or_ports_to_themselves() {
+    let fallback = "<fallback><interface-address><interface>ethernet1/2</interface></interface-address></fallback>";
+    let persistent = INTERFACE.replace("dynamic-ip-and-port", "persistent-dynamic-ip-and-port");
+    let rules = rule("hosts", &[("source", &["10.1.0.5"])], &dynamic_ip("203.0.113.16/28", fallback))
+        + &rule("dry", &[("source", &["10.1.0.6"])], &dynamic_ip("203.0.113.32/28", ""))
+        + &rule("keep", &[("source", &["10.1.0.7"])], &persistent);
+    let flow = |last: u8| format!("ethernet1/1 10.1.0.{last}:40000 -> 1.1.1.1:443 tcp");
+    check(
+        &site(&rules),
+        &[&flow(5), &flow(6), &flow(7)],
+        expect![[r#"
+        ethernet1/1 10.1.0.5:40000 -> 1.1.1.1:443 tcp: allow by `all` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default), nat `hosts`, own source of 203.0.113.16-203.0.113.31 or of 203.0.113.2-203.0.113.2
+        ethernet1/1 10.1.0.6:40000 -> 1.1.1.1:443 tcp: allow by `all` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default), nat `dry`, own source of 203.0.113.32-203.0.113.47
+        ethernet1/1 10.1.0.7:40000 -> 1.1.1.1:443 tcp: allow by `all` (1), trust -> untrust, out ethernet1/2 to 203.0.113.1 (default), nat `keep`, kept source of 203.0.113.2-203.0.113.2
+    "#]],
+    );
+    check_explained(
+        &site(&rules),
+        &flow(5),
+        expect![[r#"
+        ingress: `ethernet1/1` is in zone `trust` and router `default`
+        route: router `default`: route `default` (0.0.0.0/0) leads to 203.0.113.1 on `ethernet1/2`
+        zone: NAT rules see destination zone `untrust`
+        nat: rule `hosts`: source becomes one of 203.0.113.16 to 203.0.113.31, one for each client, or 203.0.113.2 with a new port when all are taken
+        security: from zone `trust` to zone `untrust`: rule `all` (1 of 3) says allow
+        result: forwarded out by `ethernet1/2` to 203.0.113.1
+    "#]],
+    );
+}
+
+#[test]
+fn a_flow_is_led_to_one_of_several_servers() {
+    let rules = rule("farm", &[("destination", &["203.0.113.50"])], &spread("10.1.0.81-10.1.0.83", "ip-modulo"))
+        + &rule("turns", &[("destination", &["203.0.113.51"])], &spread("10.1.0.81-10.1.0.83", "round-robin"));
+    check(
+        &site(&rules),
+        &[
+            "ethernet1/2 1.1.1.1:40000 -> 203.0.113.50:80 tcp",
+            "ethernet1/2 1.1.1.3:40000 -> 203.0.113.50:80 tcp",
+            "ethernet1/2 1.1.1.2:40000 -> 203.0.113.51:80 tcp",
+        ],
+        expect![[r#"
+            ethernet1/2 1.1.1.1:40000 -> 203.0.113.50:80 tcp: allow by `all` (1), untrust -> trust, out ethernet1/1 to 10.1.0.81 (default), nat `farm`, destination 10.1.0.81
+            ethernet1/2 1.1.1.3:40000 -> 203.0.113.50:80 tcp: allow by `all` (1), untrust -> trust, out ethernet1/1 to 10.1.0.82 (default), nat `farm`, destination 10.1.0.82
+            ethernet1/2 1.1.1.2:40000 -> 203.0.113.51:80 tcp: allow by `all` (1), untrust -> trust, out ethernet1/1 to 10.1.0.81 (default), nat `turns`, destination 10.1.0.81
+        "#]],
+    );
+}
+
+#[test]
+fn pools_and_farms_are_bounded() {
+    let rules = rule("hosts", &[], &dynamic_ip("10.64.0.0/14", ""))
+        + &rule("farm", &[("destination", &["203.0.113.50"])], &spread("10.1.0.0/20", "ip-hash"));
+    check_diagnostics(
+        &site(&rules),
+        expect![[r#"
+        error[nat-size-mismatch]: NAT rule `hosts`: a dynamic-IP pool has 32768 addresses at most
+          --> /vsys/entry[@name='vsys1']/rulebase/nat/rules/entry[@name='hosts']
+          help: translate to fewer addresses, or use `dynamic-ip-and-port`
+        error[nat-size-mismatch]: NAT rule `farm`: `10.1.0.0/20` stands for more than 1024 destinations
+          --> /vsys/entry[@name='vsys1']/rulebase/nat/rules/entry[@name='farm']
+          help: name the servers one by one
+    "#]],
+    );
+}
+
+#[test]
+fn hosts_inside_reach_their_own_service_by_its_public_address() {
+    // U-turn: both translations in one rule, so that the server answers the firewall and not its neighbour.
+    let rules = rule(
+        "u-turn",
+        &[("from", &["trust"]), ("destination", &["203.0.113.50"])],
+        &(INTERFACE.replace("ethernet1/2", "ethernet1/1") + &to("10.1.0.80", "")),
+    );
+    check(
+        &site(&rules),
+        &["ethernet1/1 10.1.0.5:40000 -> 203.0.113.50:80 tcp"],
+        expect![[r#"
+        ethernet1/1 10.1.0.5:40000 -> 203.0.113.50:80 tcp: allow by `all` (1), trust -> trust, out ethernet1/1 to 10.1.0.80 (default), nat `u-turn`, source of 10.1.0.1-10.1.0.1, destination 10.1.0.80
+    "#]],
+    );
+}
+
+#[test]
+fn a_reverse_rule_is_suggested_where_there_is_none() {
+    let one = [("from", &["trust"][..]), ("to", &["untrust"]), ("source", &["10.1.7.3"])];
+    check_diagnostics(
+        &site(&rule("web", &one, &fixed("203.0.113.67", false))),
+        expect![[r#"
+        info[nat-reverse-suggested]: NAT rule `web` gives `10.1.7.3` the address `203.0.113.67` outside, but no rule leads new flows to that address back, so that nobody outside can open one
+          --> /vsys/entry[@name='vsys1']/rulebase/nat/rules/entry[@name='web']
+          help: if somebody should, set `bi-directional` to `yes`; replies need no rule
+    "#]],
+    );
+    check_diagnostics(&site(&rule("web", &one, &fixed("203.0.113.67", true))), expect![""]);
+    let back = rule("back", &[("destination", &["203.0.113.67"])], &to("10.1.7.3", ""));
+    check_diagnostics(&site(&(rule("web", &one, &fixed("203.0.113.67", false)) + &back)), expect![""]);
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, NatMatch, Session, SessionInfo, Sessions, protection};
+use super::{Answer, Direction, Fib, IpPool, NatMatch, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -87,6 +87,8 @@ pub(super) fn render(answer: &Answer) -> String {
         Answer::Blocks(blocks) => protection::blocks_text(blocks),
         Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
         Answer::Cleared(cleared) => format!("sessions ended: {}\n", cleared.cleared),
+        Answer::NatPolicy(text) => text.clone(),
+        Answer::IpPools(pools) => ip_pools(pools),
         Answer::RuleHits(hits) => table(
             &["RULE", "HITS", "FIRST", "LAST", "CLEARED"],
             hits.rules
@@ -110,6 +112,9 @@ pub(super) fn render(answer: &Answer) -> String {
 }
 
 fn sessions_text(sessions: &Sessions) -> String {
+    if sessions.counted {
+        return format!("sessions: {}\n", sessions.total);
+    }
     if sessions.sessions.is_empty() {
         return "no sessions\n".to_owned();
     }
@@ -156,9 +161,10 @@ fn sessions_text(sessions: &Sessions) -> String {
     if sessions.total > sessions.sessions.len() {
         let _ = writeln!(
             text,
-            "{} of {} sessions are shown; use `filter` to choose",
+            "{} of {} sessions are shown; use `filter` to choose, with `start-at {}` for the next ones",
             sessions.sessions.len(),
-            sessions.total
+            sessions.total,
+            sessions.sessions.last().map_or(0, |last| last.id + 1),
         );
     }
     text
@@ -192,7 +198,9 @@ fn session_text(session: &Session) -> String {
         ("out by", session.egress.clone()),
         ("rule", format!("{} ({})", session.rule, session.action)),
         ("NAT rule", session.nat_rule.clone()),
-        ("started", session.start.clone()),
+        ("application", session.application.into()),
+        ("started", format!("{}, {} s ago", session.start, session.age_s)),
+        ("timeout", format!("{} s", session.timeout_s)),
         ("expires in", format!("{} s", session.expires_s)),
     ])
 }
@@ -227,6 +235,26 @@ fn ends(one: &Direction) -> String {
         if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
     };
     format!("{} -> {}", end(&one.source, one.source_port), end(&one.destination, one.destination_port))
+}
+
+fn ip_pools(pools: &[IpPool]) -> String {
+    let row = |one: &IpPool| {
+        let numbers = [one.used.to_string(), one.available.to_string(), one.ratio.to_string()];
+        let names = [one.rule.clone(), one.kind.to_owned()];
+        names.into_iter().chain(numbers).chain([one.state.to_owned()]).collect()
+    };
+    let mut text = table(&["RULE", "TYPE", "USED", "AVAILABLE", "RATIO", "STATE"], pools.iter().map(row).collect());
+    let addresses: Vec<_> = pools.iter().flat_map(|pool| &pool.addresses).collect();
+    if !addresses.is_empty() {
+        let rows = addresses.into_iter().map(|one| {
+            let numbers = [one.used, one.available, one.allocates].map(|number| number.to_string());
+            let names = [one.address.clone(), one.protocol.clone()];
+            names.into_iter().chain(numbers).chain([one.state.to_owned()]).collect()
+        });
+        let header = ["ADDRESS", "PROTOCOL", "USED", "AVAILABLE", "ALLOCATES", "STATE"];
+        text = text + "\n" + &table(&header, rows.collect());
+    }
+    text
 }
 
 /// Seconds of Unix time as a date; `-` for never.

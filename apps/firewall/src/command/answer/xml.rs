@@ -3,14 +3,20 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, NatMatch, RuleHits, Session, SessionInfo, protection};
+use super::{Answer, Direction, Fib, IpPool, NatMatch, RuleHits, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
+    if let Answer::NatPolicy(text) = answer {
+        return format!("<![CDATA[{}]]>", text.replace("]]>", "]]]]><![CDATA[>"));
+    }
     elements(answer).iter().map(write).collect()
 }
 
 fn elements(answer: &Answer) -> Vec<Element> {
     match answer {
+        Answer::Sessions(Sessions { total, counted: true, .. }) => {
+            vec![Element::leaf("member", &format!("Number of sessions that match filter: {total}"))]
+        }
         Answer::Sessions(sessions) => sessions.sessions.iter().map(entry).collect(),
         Answer::Session(session) => detail(session),
         Answer::SessionInfo(info) => session_info(info),
@@ -154,6 +160,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         Answer::Blocks(blocks) => vec![node("dos-block-table", protection::blocks_xml(blocks))],
         Answer::Unblocked(_) => vec![Element::leaf("member", "dos block table cleared")],
         Answer::Cleared(_) => vec![Element::leaf("member", "sessions cleared")],
+        // Text, not elements: see `render`.
+        Answer::NatPolicy(_) => Vec::new(),
+        Answer::IpPools(pools) => pools.iter().map(ip_pool).collect(),
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
         Answer::Explained(explained) => {
@@ -220,6 +229,9 @@ fn entry(one: &Session) -> Element {
             ("security-rule", one.rule.clone()),
             ("nat-rule", one.nat_rule.clone()),
             ("start-time", one.start.clone()),
+            ("age", one.age_s.to_string()),
+            ("timeout", one.timeout_s.to_string()),
+            ("ttl", one.expires_s.to_string()),
             ("total-byte-count", (one.client.bytes + one.server.bytes).to_string()),
             ("vsys-idx", "1".to_owned()),
         ]),
@@ -245,7 +257,8 @@ fn detail(one: &Session) -> Vec<Element> {
     let mut all = vec![direction("c2s", &one.client, &one.from), direction("s2c", &one.server, &one.to)];
     all.extend(leaves(&[
         ("start-time", one.start.clone()),
-        ("timeout", one.expires_s.to_string()),
+        ("timeout", one.timeout_s.to_string()),
+        ("ttl", one.expires_s.to_string()),
         ("total-byte-count", (one.client.bytes + one.server.bytes).to_string()),
         ("layer7-packet-count", (one.client.packets + one.server.packets).to_string()),
         ("vsys", "vsys1".to_owned()),
@@ -256,6 +269,31 @@ fn detail(one: &Session) -> Vec<Element> {
         ("egress-interface", one.egress.clone()),
     ]));
     all
+}
+
+fn ip_pool(pool: &IpPool) -> Element {
+    let mut entry = Element::entry(&pool.rule);
+    let fields = leaves(&[
+        ("type", pool.kind.to_owned()),
+        ("used", pool.used.to_string()),
+        ("available", pool.available.to_string()),
+        ("ratio", pool.ratio.to_string()),
+        ("state", pool.state.to_owned()),
+    ]);
+    let addresses = pool.addresses.iter().map(|one| {
+        let fields = [
+            ("address", one.address.clone()),
+            ("protocol", one.protocol.clone()),
+            ("used", one.used.to_string()),
+            ("available", one.available.to_string()),
+            ("allocates", one.allocates.to_string()),
+            ("state", one.state.to_owned()),
+        ];
+        node("entry", leaves(&fields))
+    });
+    let addresses = (!pool.addresses.is_empty()).then(|| node("addresses", addresses.collect()));
+    entry.children.extend(fields.into_iter().chain(addresses).map(child));
+    entry
 }
 
 /// Times are seconds of Unix time, 0 for never.

@@ -53,6 +53,17 @@ pub(super) fn protocol(command: &Command) -> Result<u8, String> {
     }
 }
 
+/// A protocol as commands and answers call it.
+pub(super) fn protocol_name(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmp6".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 pub(super) fn number<T: std::str::FromStr>(command: &Command, name: &str) -> Result<T, String> {
     let text = command.value(name).unwrap_or_default();
     text.parse().map_err(|_| format!("`{text}` after `{name}` is no number in its range"))

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use bartizan_model::device::{
-    Action, AddressValue, DeviceConfig, GroupMembers, InterfaceKind, NatRule, NextHop, RuleKind, SecurityRule,
-    ServiceProtocol, SourceTranslation, StaticRoute,
+    Action, AddressValue, DeviceConfig, Distribution, GroupMembers, InterfaceKind, NatRule, NextHop, PortPool,
+    RuleKind, SecurityRule, ServiceProtocol, SourceTranslation, StaticRoute,
 };
 use bartizan_policy::facts::Facts;
 use ipnet::IpNet;
@@ -30,8 +30,17 @@ pub(crate) enum NewSource {
     Same,
     /// This address with the same port.
     Fixed(IpAddr),
-    /// One of these addresses, with a port nobody else has.
-    OneOf(Vec<(IpAddr, IpAddr)>),
+    /// One of these addresses, with a port nobody else has; `kept` by the client's sessions of this rule.
+    OneOf {
+        ranges: Vec<(IpAddr, IpAddr)>,
+        kept: Option<String>,
+    },
+    /// One of these addresses that no other client has, with the same port; or one of the fallback's.
+    Own {
+        ranges: Vec<(IpAddr, IpAddr)>,
+        fallback: Option<Vec<(IpAddr, IpAddr)>>,
+        rule: String,
+    },
 }
 
 /// Address and port that a destination becomes, if it is translated.
@@ -367,19 +376,12 @@ fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(Ne
     let v4 = flow.source.is_ipv4();
     let source = match &rule.source_translation {
         None => NewSource::Same,
-        Some(SourceTranslation::InterfaceAddress { interface, address }) => {
-            let holder = config.interfaces.iter().find(|known| known.name == *interface)?;
-            let mut own = holder.addresses.iter().map(|own| own.addr());
-            let chosen = own.find(|own| own.is_ipv4() == v4 && address.is_none_or(|only| only.addr() == *own))?;
-            NewSource::OneOf(vec![(chosen, chosen)])
+        Some(SourceTranslation::DynamicIpAndPort { pool, persistent }) => {
+            NewSource::OneOf { ranges: pool_of(config, pool, v4)?, kept: persistent.then(|| rule.name.clone()) }
         }
-        Some(SourceTranslation::Pool(names)) => {
-            let ranges = names.iter().filter_map(|name| range_of(config, name));
-            let ranges: Vec<_> = ranges.filter(|(first, _)| first.is_ipv4() == v4).collect();
-            if ranges.is_empty() {
-                return None;
-            }
-            NewSource::OneOf(ranges)
+        Some(SourceTranslation::DynamicIp { addresses, fallback }) => {
+            let fallback = fallback.as_ref().and_then(|pool| pool_of(config, pool, v4));
+            NewSource::Own { ranges: ranges_of(config, addresses, v4)?, fallback, rule: rule.name.clone() }
         }
         Some(SourceTranslation::Static { address, .. }) => {
             let outside = range_of(config, address).filter(|(first, _)| first.is_ipv4() == v4)?;
@@ -388,6 +390,14 @@ fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(Ne
     };
     let destination = match &rule.destination_translation {
         None => None,
+        Some(translation) if translation.distribution == Some(Distribution::IpModulo) => {
+            let mut members = members_of(config, &translation.address);
+            members.retain(|member| member.is_ipv4() == v4);
+            members.sort();
+            let sum = number(flow.source) ^ number(flow.destination);
+            let address = *members.get((sum % members.len().max(1) as u128) as usize)?;
+            Some((address, translation.port.filter(|_| matches!(flow.protocol, 6 | 17 | 132))))
+        }
         Some(translation) => {
             let inside = range_of(config, &translation.address).filter(|(first, _)| first.is_ipv4() == v4)?;
             let address = if inside.0 == inside.1 {
@@ -402,10 +412,54 @@ fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(Ne
     Some((source, destination))
 }
 
+/// The addresses of a pool of ports.
+fn pool_of(config: &DeviceConfig, pool: &PortPool, v4: bool) -> Option<Vec<(IpAddr, IpAddr)>> {
+    match pool {
+        PortPool::Interface { interface, address } => {
+            let holder = config.interfaces.iter().find(|known| known.name == *interface)?;
+            let mut own = holder.addresses.iter().map(|own| own.addr());
+            let chosen = own.find(|own| own.is_ipv4() == v4 && address.is_none_or(|only| only.addr() == *own))?;
+            Some(vec![(chosen, chosen)])
+        }
+        PortPool::Addresses(names) => ranges_of(config, names, v4),
+    }
+}
+
+fn ranges_of(config: &DeviceConfig, names: &[String], v4: bool) -> Option<Vec<(IpAddr, IpAddr)>> {
+    let ranges = names.iter().filter_map(|name| range_of(config, name));
+    let ranges: Vec<_> = ranges.filter(|(first, _)| first.is_ipv4() == v4).collect();
+    (!ranges.is_empty()).then_some(ranges)
+}
+
 /// The one range a list stands for in a family.
 fn only_range(config: &DeviceConfig, names: &[String], v4: bool) -> (IpAddr, IpAddr) {
     let mut ranges = names.iter().filter_map(|name| range_of(config, name)).filter(|(first, _)| first.is_ipv4() == v4);
     ranges.next().unwrap_or_else(|| panic!("a static translation of {names:?}"))
+}
+
+/// The addresses of a name or literal of a few.
+fn members_of(config: &DeviceConfig, name: &str) -> Vec<IpAddr> {
+    let Some((first, last)) = range_of(config, name) else { return Vec::new() };
+    (0..size((first, last))).map(|offset| plus(first, offset)).collect()
+}
+
+fn plus(ip: IpAddr, offset: u128) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => std::net::Ipv4Addr::from_bits(ip.to_bits() + offset as u32).into(),
+        IpAddr::V6(ip) => std::net::Ipv6Addr::from_bits(ip.to_bits() + offset).into(),
+    }
+}
+
+/// How many addresses there are in a range.
+pub(crate) fn size((first, last): (IpAddr, IpAddr)) -> u128 {
+    number(last) - number(first) + 1
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
 }
 
 /// The address as far into `to` as `ip` is into `from`.
