@@ -45,7 +45,7 @@ pub enum Forwarder {
 /// A forwarder in place; gone when dropped.
 #[derive(Debug)]
 pub struct Running {
-    _firewall: Option<Process>,
+    firewall: Option<Process>,
 }
 
 impl Running {
@@ -107,7 +107,7 @@ impl Row {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
         })
         .with_context(|| firewall.as_ref().map(Process::output).unwrap_or_default())?;
-        Ok(Running { _firewall: firewall })
+        Ok(Running { firewall })
     }
 
     fn plain(&self) -> Result<()> {
