@@ -32,6 +32,7 @@ pub mod pipeline;
 pub mod probe;
 pub mod protection;
 mod reject;
+mod relay;
 mod rematch;
 mod rewrite;
 mod screen;

@@ -285,7 +285,7 @@ fn only_replies_that_are_waited_for_are_heard() {
         lab.check(line, if heard.is_some() { "" } else { "drop icmp-unrelated" });
         let told = lab.messages.iter().find_map(|event| match event {
             Event::Notice(notice) => Some((notice.kind, notice.source, notice.bytes[4..8].to_vec())),
-            Event::Log(_) | Event::Tell { .. } | Event::HandOver { .. } | Event::Alarm(_) => None,
+            Event::Log(_) | Event::Tell { .. } | Event::HandOver { .. } | Event::Alarm(_) | Event::Pool(_) => None,
         });
         let expected = heard.map(|(source, id)| (NoticeKind::EchoReply, source.parse().unwrap(), vec![0, id, 0, 1]));
         assert_eq!(told, expected, "{line}");
