@@ -154,7 +154,7 @@ impl House {
                 0 => self.engine.detach(port),
                 1 => {
                     let nth = u64::from(input.byte());
-                    self.engine.clear(|session| session.id & 0xff == nth, self.now);
+                    self.engine.clear(0..u32::MAX, |session| session.id & 0xff == nth, self.now);
                 }
                 _ => self.engine.attach(port, mac(port)),
             },

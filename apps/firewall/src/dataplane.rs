@@ -134,6 +134,7 @@ impl Dataplane {
                 workers: count,
                 sessions_max: settings.sessions_max.div_ceil(usize::from(count)),
                 seed: rand::random(),
+                secret: rand::random(),
                 local: settings.local,
                 nat: nat.clone(),
                 ..EngineSettings::default()

@@ -113,6 +113,12 @@ counters! {
     alarms = "alarms",
     /// Floods and scans not told about because there were too many.
     alarms_suppressed = "alarms-suppressed",
+    /// SYNs answered with a cookie.
+    cookies_sent = "syn-cookies-sent",
+    /// SYN cookies that came back and opened a session.
+    cookies_accepted = "syn-cookies-accepted",
+    /// Acknowledgments without a session that brought no valid SYN cookie.
+    cookies_refused = "syn-cookies-refused",
     /// Counts of a possible scanner that had to make way for others.
     scan_evictions = "scan-evictions",
     /// Blocked sources that had to make way for others.

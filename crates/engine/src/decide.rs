@@ -16,6 +16,11 @@ use crate::verdict::DropReason;
 pub(crate) struct Ruled(pub(crate) Forward);
 
 impl Ruled {
+    /// Whether the firewall may answer for the server: the server is somewhere else.
+    pub(crate) fn may_be_relayed(&self) -> bool {
+        !self.refuses() && matches!(self.0.route, Route::Via { .. })
+    }
+
     pub(crate) fn refuses(&self) -> bool {
         self.0.verdict.action != Action::Allow
     }

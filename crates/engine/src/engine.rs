@@ -3,14 +3,17 @@
 //! The path of a frame through it is in `pipeline.rs`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
+use hashbrown::HashMap;
 
 use crate::ahead::{BURST_MAX, Seen};
 use crate::counters::Counters;
@@ -22,7 +25,9 @@ use crate::nat::spread::Spreads;
 use crate::neighbor::Neighbors;
 use crate::outbox::{Allowance, Outbox};
 use crate::path::Paths;
+use crate::protection::cookie::Cookies;
 use crate::protection::{BlockView, Protection, ProtectionView};
+use crate::relay::Relay;
 use crate::rematch::Sweep;
 use crate::settings::{Settings, Timeouts};
 use crate::steer::Steering;
@@ -80,6 +85,9 @@ pub struct Engine {
     /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
     pub(crate) lost_addresses: Vec<(u16, IpAddr)>,
     pub(crate) protection: Protection,
+    pub(crate) cookies: Cookies,
+    /// Sessions that began with a cookie.
+    pub(crate) relays: HashMap<Slot, Relay, RandomState>,
     /// Sessions in the table that are refused.
     pub(crate) refused: usize,
     pub(crate) session_serial: u64,
@@ -155,6 +163,8 @@ impl Engine {
             notices: Allowance::default(),
             lost_addresses: Vec::new(),
             protection: Protection::new(seed),
+            cookies: Cookies::new(settings.secret),
+            relays: HashMap::with_hasher(RandomState::with_seeds(seed, 26, 27, 28)),
             refused: 0,
             session_serial: 0,
             reopened: None,
@@ -313,9 +323,16 @@ impl Engine {
         self.table.views()
     }
 
-    /// One session by its id.
-    pub fn session(&self, id: u64) -> Option<SessionView> {
-        self.table.slot_of(id).map(|slot| self.table.view(slot))
+    /// Those in some of the table's slots: who looks at a million of them does so step by step, and lets packets
+    /// pass in between.
+    pub fn sessions_in(&self, slots: Range<u32>) -> impl Iterator<Item = SessionView> {
+        let slots = slots.start..slots.end.min(self.session_slots());
+        slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
+    }
+
+    /// Slots of the session table; only grows.
+    pub fn session_slots(&self) -> u32 {
+        self.table.slots()
     }
 
     /// What the protection of a zone has done; `None` for a zone that never was.
@@ -349,11 +366,11 @@ impl Engine {
         self.neighbors.iter()
     }
 
-    /// Ends the sessions that `chosen` picks; gives back how many.
-    pub fn clear(&mut self, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
+    /// Ends those sessions in some of the table's slots that `chosen` picks; gives back how many.
+    pub fn clear(&mut self, slots: Range<u32>, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
         self.advance(now);
         let mut cleared = 0;
-        for slot in 0..self.table.slots() {
+        for slot in slots.start..slots.end.min(self.session_slots()) {
             if self.table[slot].live && chosen(&self.table.view(slot)) {
                 self.end(slot, EndReason::Cleared);
                 cleared += 1;

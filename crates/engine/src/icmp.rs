@@ -73,6 +73,7 @@ impl Engine {
             destination_port: if echo { 0 } else { new.source_port },
         };
         rewrite::embedded(frame.bytes, packet, quoted, &quoted_new);
+        self.shift_error(slot, direction, frame, packet, quoted);
         frame.meta.checksum = bartizan_packet::frame::Checksum::Complete;
         if session.kind == Kind::Forward {
             rewrite::hop(frame.bytes, packet);

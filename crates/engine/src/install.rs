@@ -14,6 +14,7 @@ use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
 use crate::path::{NextHop, PathRef};
 use crate::pipeline::{Staged, drop};
+use crate::relay::PATIENCE;
 use crate::session::{Direction, Kind, Record, Session};
 use crate::table::Slot;
 use crate::tunnel::ReturnRef;
@@ -174,6 +175,7 @@ impl Engine {
         }
         self.refused -= usize::from(kind == Kind::Refused);
         self.tunnels.give_back(tunnel);
+        self.relays.remove(&slot);
         self.leave_path(slot, Direction::ClientToServer);
         self.leave_path(slot, Direction::ServerToClient);
         self.wheel.cancel(slot);
@@ -188,7 +190,9 @@ impl Engine {
             if expires <= self.now {
                 self.end(slot, EndReason::AgedOut);
             } else {
-                self.wheel.schedule(slot, expires);
+                self.ask_again(slot);
+                let next = if self.is_asking(slot) { self.now.after(PATIENCE) } else { expires };
+                self.wheel.schedule(slot, next.min(expires));
             }
         }
     }

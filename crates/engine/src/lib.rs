@@ -31,6 +31,7 @@ mod path;
 pub mod pipeline;
 pub mod protection;
 mod reject;
+mod relay;
 mod rematch;
 mod rewrite;
 mod screen;

@@ -10,6 +10,7 @@ use crate::ahead::Guess;
 use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::key::Key;
+use crate::relay::{Handshake, shift, unshifted};
 use crate::rematch::Rematch;
 use crate::screen::is_link_local;
 use crate::session::{Direction, Kind};
@@ -38,6 +39,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("decide", "first", "destination NAT, route, zones and security rule, by the compiled tables"),
     ("nat", "first", "an address and port for the source"),
     ("host", "first", "own addresses: ping and health checks, nothing else"),
+    ("relay", "first", "after a SYN cookie came back the server is asked; later packets have its numbers moved"),
     ("install", "first", "both directions enter the session table; refused flows enter as such"),
     ("rematch", "packet", "a session older than the tables is asked again"),
     ("reject", "packet", "refused: drop, and answer with a reset or ICMP error if the rule says so"),
@@ -199,14 +201,20 @@ impl Engine {
         packet: &Packet,
         key: &Key,
     ) -> Staged<Verdict> {
-        let iface = self.screen(arrival, packet)?;
+        let (iface, handshake) = self.screen(arrival, packet, key)?;
         if is_link_local(packet.destination) {
             return self.reply_to_echo(arrival, frame, packet);
         }
         let decision = self.decide(iface, packet)?;
+        if handshake == Handshake::Ask && decision.may_be_relayed() {
+            return self.ask_back(arrival, frame, packet, key);
+        }
         self.hits.count(&decision.0, self.now);
         if decision.refuses() {
             return self.refuse(arrival, iface, frame, packet, key, &decision);
+        }
+        if let Handshake::Proven(proof) = handshake {
+            return self.open_relay(arrival, iface, packet, key, &decision, proof);
         }
         let plan = self.plan(packet, key, &decision)?;
         let slot = self.install_session(arrival, iface, packet, key, &decision, plan);
@@ -248,9 +256,22 @@ impl Engine {
         if kind == Kind::LocalEcho {
             return self.answer_echo(slot, arrival, frame, packet);
         }
+        let relayed = self.relay_of(slot);
+        if let Some(verdict) = self.await_server(slot, relayed, direction, arrival, packet)? {
+            return Ok(verdict);
+        }
+        let ahead = relayed.and_then(|relay| relay.ahead());
         // A packet that ends here says nothing to the other side, so it does not move the connection.
         self.hop(slot, direction, arrival, frame, packet)?;
-        if !self.follow(slot, direction, packet)? {
+        let shifted;
+        let seen = match ahead {
+            None => packet,
+            Some(ahead) => {
+                shifted = unshifted(direction, packet, ahead);
+                &shifted
+            }
+        };
+        if !self.follow(slot, direction, seen)? {
             self.reopened = self.table.record(slot).lease;
             self.end(slot, EndReason::TcpFin);
             let verdict = self.open(arrival, frame, packet, key);
@@ -262,6 +283,9 @@ impl Engine {
             self.refresh_tunnel(slot);
         }
         self.rewrite(slot, direction, frame, packet);
+        if let Some(ahead) = ahead {
+            shift(direction, frame, packet, ahead);
+        }
         self.clamp_mss(slot, direction, arrival.port, frame, packet);
         self.forward(slot, direction, frame)
     }

@@ -5,7 +5,8 @@
 //! first packet of a session.
 
 mod cache;
-mod flood;
+pub(crate) mod cookie;
+pub(crate) mod flood;
 mod scan;
 
 use std::net::IpAddr;
@@ -198,26 +199,44 @@ impl Engine {
     }
 
     /// Whether another flow may come in: not too many of them, and not a scan.
-    pub(crate) fn admit(&mut self, iface: IfaceId, packet: &Packet) -> Staged<()> {
-        let Some(zone) = self.zone_of(iface) else { return Ok(()) };
-        let Some(profile) = self.protection.profile(zone) else { return Ok(()) };
+    pub(crate) fn admit(&mut self, iface: IfaceId, packet: &Packet) -> Staged<Outcome> {
+        let Some(zone) = self.zone_of(iface) else { return Ok(Outcome::Pass) };
+        let Some(profile) = self.protection.profile(zone) else { return Ok(Outcome::Pass) };
         let kind = flood_kind(packet);
         let (flood, scans) = (profile.floods[kind as usize], profile.scans);
-        if let Some(flood) = flood {
-            self.limit(zone, kind, &flood)?;
+        if let Some(flood) = flood
+            && self.limit(zone, kind, &flood)? == Outcome::Cookie
+            && self.gives_cookies(iface)
+            && matches!(packet.layer4, Layer4::Tcp(tcp) if tcp.flags.syn())
+        {
+            // Whose source it is will be known when the cookie comes back.
+            return Ok(Outcome::Cookie);
         }
-        if scans.iter().any(Option::is_some) {
-            self.watch(zone, &scans, packet)?;
-        }
-        Ok(())
+        self.watch(zone, &scans, packet)?;
+        Ok(Outcome::Pass)
+    }
+
+    /// Whether a client that proved where it is may open a connection: it is not scanning.
+    pub(crate) fn admit_proven(&mut self, iface: IfaceId, packet: &Packet) -> Staged<()> {
+        let Some(zone) = self.zone_of(iface) else { return Ok(()) };
+        let Some(scans) = self.protection.profile(zone).map(|profile| profile.scans) else { return Ok(()) };
+        self.watch(zone, &scans, packet)
+    }
+
+    /// Whether SYNs of an interface may be answered by cookies. Those out of tunnels may not.
+    pub(crate) fn gives_cookies(&self, iface: IfaceId) -> bool {
+        let profile = self.zone_of(iface).and_then(|zone| self.protection.profile(zone));
+        let flood = profile.and_then(|profile| profile.floods[FloodKind::TcpSyn as usize]);
+        let tunnel = self.links.get(iface.index()).is_some_and(|link| link.tunnel);
+        !tunnel && flood.is_some_and(|flood| flood.syn_cookies)
     }
 
     /// Counts a new flow; drops it when there are too many.
-    fn limit(&mut self, zone: ZoneId, kind: FloodKind, flood: &Flood) -> Staged<()> {
+    fn limit(&mut self, zone: ZoneId, kind: FloodKind, flood: &Flood) -> Staged<Outcome> {
         let (now, at) = (self.now, kind as usize);
         let dice = self.random();
         let workers = u32::from(self.settings.workers.max(1));
-        let Some(state) = self.protection.zones.get_mut(zone.index()) else { return Ok(()) };
+        let Some(state) = self.protection.zones.get_mut(zone.index()) else { return Ok(Outcome::Pass) };
         // Flows spread over the workers by their hash: each sees its share of the rate.
         let rate = state.meters[at].count(now).saturating_mul(workers);
         let due = state.told[at].is_none_or(|told| now.since(told) >= FLOOD_ALARM_INTERVAL);
@@ -233,13 +252,16 @@ impl Engine {
             self.alarm(zone, Threat::Flood { kind, rate });
         }
         match outcome {
-            Outcome::Pass | Outcome::Cookie => Ok(()),
+            Outcome::Pass | Outcome::Cookie => Ok(outcome),
             Outcome::Drop => drop(reason_of_flood(kind)),
         }
     }
 
     /// Counts the target of a new flow; ends it when its source is to be blocked for what it has done.
     fn watch(&mut self, zone: ZoneId, scans: &[Option<Scan>; ScanKind::ALL.len()], packet: &Packet) -> Staged<()> {
+        if scans.iter().all(Option::is_none) {
+            return Ok(());
+        }
         let (now, workers) = (self.now, self.settings.workers);
         let found = self.protection.scans.watch(zone, scans, packet, workers, now);
         self.counters.scan_evictions = self.protection.scans.evicted;

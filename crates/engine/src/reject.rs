@@ -63,7 +63,11 @@ impl Engine {
     /// Sends a reset as if it were the next segment of `direction`.
     fn reset_towards(&mut self, slot: Slot, direction: Direction) {
         let session = &self.table[slot];
-        let Some((sequence, acknowledgment)) = session.tcp.reset_towards(direction.other()) else { return };
+        let Some((mut sequence, acknowledgment)) = session.tcp.reset_towards(direction.other()) else { return };
+        if direction == Direction::ServerToClient {
+            let ahead = self.relay_of(slot).and_then(|relay| relay.ahead());
+            sequence = sequence.wrapping_add(ahead.unwrap_or(0));
+        }
         let says = session.leaving(direction);
         // The path is that of the session's last packet, or the one its first came by.
         let record = self.table.record(slot);

@@ -7,17 +7,25 @@ use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
+use crate::key::Key;
 use crate::pipeline::{Staged, drop};
+use crate::protection::flood::Outcome;
+use crate::relay::Handshake;
 use crate::tcp::tracking::flags_are_sane;
 use crate::verdict::{DropReason, Port};
 
 impl Engine {
-    /// The interface the packet came by, if the packet may open a session.
-    pub(crate) fn screen(&mut self, arrival: &Arrival, packet: &Packet) -> Staged<IfaceId> {
+    /// The interface the packet came by, if the packet may open a session, and how.
+    pub(crate) fn screen(&mut self, arrival: &Arrival, packet: &Packet, key: &Key) -> Staged<(IfaceId, Handshake)> {
         let Port::Data(iface) = arrival.port else { return drop(DropReason::LocalUnrelated) };
+        let mut handshake = Handshake::Through;
         match packet.layer4 {
             Layer4::Tcp(tcp) if !flags_are_sane(&tcp) => return drop(DropReason::TcpState),
-            Layer4::Tcp(tcp) if !self.opens(&tcp) => return drop(DropReason::TcpNotSyn),
+            Layer4::Tcp(tcp) if !tcp.flags.syn() || tcp.flags.ack() => match self.redeem(iface, packet, key) {
+                Some(proof) => handshake = Handshake::Proven(proof),
+                None if self.opens(&tcp) => {}
+                None => return drop(DropReason::TcpNotSyn),
+            },
             Layer4::Echo { reply: true, .. } => return drop(DropReason::IcmpUnrelated),
             Layer4::IcmpOther { .. } => return drop(DropReason::IcmpUnsupported),
             Layer4::Tcp(_) | Layer4::Ports { .. } | Layer4::Echo { .. } | Layer4::IcmpError | Layer4::Other => {}
@@ -32,9 +40,13 @@ impl Engine {
             return drop(DropReason::BadDestination);
         }
         if is_link_local(packet.source) || is_link_local(packet.destination) {
-            return self.screen_link_local(arrival, iface, packet);
+            return self.screen_link_local(arrival, iface, packet).map(|iface| (iface, handshake));
         }
-        self.admit(iface, packet)?;
+        if handshake != Handshake::Through {
+            self.admit_proven(iface, packet)?;
+        } else if self.admit(iface, packet)? == Outcome::Cookie {
+            handshake = Handshake::Ask;
+        }
         let among = Among::Interface(iface);
         let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &among));
         let Some(back) = back else { return drop(DropReason::NoRoute) };
@@ -42,7 +54,7 @@ impl Engine {
             return drop(DropReason::Spoofed);
         }
         self.check_source(iface, packet, back)?;
-        Ok(iface)
+        Ok((iface, handshake))
     }
 
     /// Whether a segment may open a session: a SYN, or anything but a reset where the configuration lets

@@ -19,6 +19,8 @@ pub struct Settings {
     pub sessions_max: usize,
     /// Secret of the hash tables and of port choice: random in production, fixed in tests.
     pub seed: u64,
+    /// Secret of SYN cookies: random in production, fixed in tests.
+    pub secret: [u64; 2],
     /// The link to the host's own TCP; without it health checks are not answered.
     pub local: Option<LocalLink>,
     /// How long silent sessions live, where the configuration says nothing.
@@ -36,6 +38,7 @@ impl Default for Settings {
             workers: 1,
             sessions_max: 65_536,
             seed: 0,
+            secret: [0; 2],
             local: None,
             timeouts: Timeouts::default(),
             limits: Limits::default(),

@@ -478,6 +478,8 @@ drop_reasons! {
     FloodIcmpv6 = "flood-icmpv6",
     /// More new flows of other protocols a second than the zone's protection profile lets in.
     FloodOtherIp = "flood-other-ip",
+    /// The server has not yet answered a connection that a SYN cookie let in.
+    HandshakePending = "handshake-pending",
     /// The source is blocked for a scan.
     ZoneBlocked = "zone-blocked-source",
     /// The destination is multicast or broadcast, which is not routed.

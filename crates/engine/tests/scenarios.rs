@@ -6,6 +6,8 @@ mod autoconf;
 mod azure;
 #[path = "scenarios/bursts.rs"]
 mod bursts;
+#[path = "scenarios/cookies.rs"]
+mod cookies;
 #[path = "scenarios/dhcp.rs"]
 mod dhcp;
 #[path = "scenarios/drops.rs"]

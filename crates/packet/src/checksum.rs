@@ -49,6 +49,17 @@ impl Delta {
         Self(fold(u64::from(!old) + u64::from(new)))
     }
 
+    /// A 32-bit field went from `old` to `new`.
+    pub fn long(old: u32, new: u32) -> Self {
+        Self::word(fold(u64::from(old)), fold(u64::from(new)))
+    }
+
+    /// The same change in a field that begins at an odd byte (RFC 1071 section 2).
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        Self(self.0.swap_bytes())
+    }
+
     /// An address of one family was replaced by another of the same family.
     pub fn address(old: IpAddr, new: IpAddr) -> Self {
         Self::word(address_sum(old), address_sum(new))

@@ -6,7 +6,8 @@
 //! [`parse`] reads a frame once; [`rewrite`] changes addresses and ports in place; [`answer`] builds the
 //! packets a firewall sends on its own account; [`fragment`] puts datagrams together and cuts them; [`arp`]
 //! and [`ndp`] find neighbours; [`tunnel`] opens and turns VXLAN and GENEVE; [`oddity`] names what ordinary
-//! packets do not have; [`segment`] does what a network card would have done.
+//! packets do not have; [`handshake`] and [`sequence`] take part in TCP connections; [`segment`] does what a
+//! network card would have done.
 
 pub mod answer;
 pub mod arp;
@@ -16,11 +17,13 @@ pub mod ethernet;
 pub mod fragment;
 pub mod frame;
 pub mod geneve;
+pub mod handshake;
 pub mod mss;
 pub mod ndp;
 pub mod oddity;
 pub mod parse;
 pub mod rewrite;
 pub mod segment;
+pub mod sequence;
 pub mod tunnel;
 pub mod vxlan;

@@ -88,8 +88,10 @@ impl Answer {
 pub struct Sessions {
     /// How many there are.
     pub total: usize,
-    /// As many as an answer holds.
+    /// As many as an answer holds, by id.
     pub sessions: Vec<Session>,
+    /// Only their number was asked for.
+    pub counted: bool,
 }
 
 /// A session with both directions.
@@ -125,6 +127,10 @@ pub struct Session {
     pub action: &'static str,
     /// When it was installed, wall clock.
     pub start: String,
+    /// Seconds since then.
+    pub age_s: u64,
+    /// Seconds it may be silent.
+    pub timeout_s: u64,
     /// Seconds it will still live when nothing comes.
     pub expires_s: u64,
     /// What PAN-OS would call the application, as far as known.

@@ -54,7 +54,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "running", "ippool"] | ["show", "running", "nat-rule-ippool", ..] => nat::pools(command, firewall),
         ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
         ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
-        ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
+        ["clear", "session", "all", ..] => clear(Filter::read_for_clear(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;
             clear(Filter::of(id), firewall).await

@@ -56,6 +56,9 @@ const PROTOCOL: &str = "NUMBER|tcp|udp|icmp|icmp6";
 /// States of sessions, as they may be written.
 const STATES: &str = "opening|active|closing|closed|discard";
 
+/// What of a session is translated, as it may be written.
+const NAT: &str = "none|source|destination|both";
+
 const FILTER: &[Node] = &[node(
     "filter",
     "only sessions that match all of",
@@ -69,7 +72,16 @@ const FILTER: &[Node] = &[node(
         optional("to", "ZONE"),
         optional("rule", "RULE"),
         optional("nat-rule", "RULE"),
+        optional("nat", NAT),
         optional("state", STATES),
+        optional("application", "APPLICATION"),
+        optional("ingress-interface", "INTERFACE"),
+        optional("egress-interface", "INTERFACE"),
+        optional("min-age", "SECONDS"),
+        optional("min-kb", "KILOBYTES"),
+        optional("type", "flow|predict"),
+        optional("count", "yes|no"),
+        optional("start-at", "ID"),
     ]),
 )];
 

@@ -314,8 +314,8 @@ pub(super) fn reference(context: &mut Context, config: &DeviceConfig, zone: &Nod
 /// Settings whose harmless values are more than one.
 fn warn_of_unenforced(context: &mut Context, profile: &Node<'_>) {
     for (tag, value, instead) in [
-        ("tcp-reject-non-syn", "no", "a TCP packet that opens no connection is always dropped"),
-        ("asymmetric-path", "bypass", "what does not fit its connection is always dropped"),
+        ("tcp-reject-non-syn", "no", "the setting of the device decides"),
+        ("asymmetric-path", "bypass", "the setting of the device decides"),
     ] {
         let Some(leaf) = profile.child(tag).filter(|leaf| leaf.text() == value) else { continue };
         context.warning(codes::NOT_ENFORCED, &leaf, format!("`{tag}` is stored but not enforced: {instead}"));

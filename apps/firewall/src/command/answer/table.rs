@@ -141,6 +141,9 @@ fn addresses_text(interface: &Interface) -> String {
 }
 
 fn sessions_text(sessions: &Sessions) -> String {
+    if sessions.counted {
+        return format!("sessions: {}\n", sessions.total);
+    }
     if sessions.sessions.is_empty() {
         return "no sessions\n".to_owned();
     }
@@ -187,9 +190,10 @@ fn sessions_text(sessions: &Sessions) -> String {
     if sessions.total > sessions.sessions.len() {
         let _ = writeln!(
             text,
-            "{} of {} sessions are shown; use `filter` to choose",
+            "{} of {} sessions are shown; use `filter` to choose, with `start-at {}` for the next ones",
             sessions.sessions.len(),
-            sessions.total
+            sessions.total,
+            sessions.sessions.last().map_or(0, |last| last.id + 1),
         );
     }
     text
@@ -223,7 +227,9 @@ fn session_text(session: &Session) -> String {
         ("out by", session.egress.clone()),
         ("rule", format!("{} ({})", session.rule, session.action)),
         ("NAT rule", session.nat_rule.clone()),
-        ("started", session.start.clone()),
+        ("application", session.application.into()),
+        ("started", format!("{}, {} s ago", session.start, session.age_s)),
+        ("timeout", format!("{} s", session.timeout_s)),
         ("expires in", format!("{} s", session.expires_s)),
     ])
 }

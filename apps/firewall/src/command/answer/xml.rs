@@ -3,7 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, IpPool, NatMatch, RuleHits, Session, SessionInfo, protection};
+use super::{Answer, Direction, Fib, IpPool, NatMatch, RuleHits, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     if let Answer::NatPolicy(text) = answer {
@@ -14,6 +14,9 @@ pub(super) fn render(answer: &Answer) -> String {
 
 fn elements(answer: &Answer) -> Vec<Element> {
     match answer {
+        Answer::Sessions(Sessions { total, counted: true, .. }) => {
+            vec![Element::leaf("member", &format!("Number of sessions that match filter: {total}"))]
+        }
         Answer::Sessions(sessions) => sessions.sessions.iter().map(entry).collect(),
         Answer::Session(session) => detail(session),
         Answer::SessionInfo(info) => session_info(info),
@@ -246,6 +249,9 @@ fn entry(one: &Session) -> Element {
             ("security-rule", one.rule.clone()),
             ("nat-rule", one.nat_rule.clone()),
             ("start-time", one.start.clone()),
+            ("age", one.age_s.to_string()),
+            ("timeout", one.timeout_s.to_string()),
+            ("ttl", one.expires_s.to_string()),
             ("total-byte-count", (one.client.bytes + one.server.bytes).to_string()),
             ("vsys-idx", "1".to_owned()),
         ]),
@@ -271,7 +277,8 @@ fn detail(one: &Session) -> Vec<Element> {
     let mut all = vec![direction("c2s", &one.client, &one.from), direction("s2c", &one.server, &one.to)];
     all.extend(leaves(&[
         ("start-time", one.start.clone()),
-        ("timeout", one.expires_s.to_string()),
+        ("timeout", one.timeout_s.to_string()),
+        ("ttl", one.expires_s.to_string()),
         ("total-byte-count", (one.client.bytes + one.server.bytes).to_string()),
         ("layer7-packet-count", (one.client.packets + one.server.packets).to_string()),
         ("vsys", "vsys1".to_owned()),
