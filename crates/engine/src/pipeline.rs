@@ -286,10 +286,10 @@ impl Engine {
             self.refresh_tunnel(slot);
         }
         self.rewrite(slot, direction, frame, packet);
-        self.clamp_mss(slot, direction, arrival.port, frame, packet);
         if let Some(ahead) = ahead {
             shift(direction, frame, packet, ahead);
         }
+        self.clamp_mss(slot, direction, arrival.port, frame, packet);
         self.forward(slot, direction, frame)
     }
 }
