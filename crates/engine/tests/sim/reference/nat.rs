@@ -163,7 +163,7 @@ impl Reference {
     fn opened(&self, expected: &Expected) -> Option<(usize, Unlearned)> {
         let at = match expected {
             Expected::Forward(forward) => forward.session,
-            Expected::Drop(Answer::TimeExceeded) => self.sessions.len().checked_sub(1)?,
+            Expected::Drop(Answer::TimeExceeded | Answer::TooBig(_)) => self.sessions.len().checked_sub(1)?,
             Expected::Drop(_) | Expected::EchoReply(_) => return None,
         };
         Some((at, self.sessions[at].unlearned.clone()?))
