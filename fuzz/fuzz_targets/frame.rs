@@ -107,7 +107,7 @@ impl House {
             nat_addresses: 4,
             ..Limits::default()
         };
-        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443 });
+        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443, ipv6: true });
         let settings =
             Settings { seed, sessions_max: 16, local, limits, workers: 1 + seed as u16 % 2, ..Settings::default() };
         let mut engine = Engine::new(settings);
@@ -154,7 +154,7 @@ impl House {
                 0 => self.engine.detach(port),
                 1 => {
                     let nth = u64::from(input.byte());
-                    self.engine.clear(|session| session.id & 0xff == nth, self.now);
+                    self.engine.clear(0..u32::MAX, |session| session.id & 0xff == nth, self.now);
                 }
                 _ => self.engine.attach(port, mac(port)),
             },

@@ -34,6 +34,8 @@ pub(crate) enum Verb {
     Test(Question),
     /// Remove something, e.g. `clear session id 7`.
     Clear(Question),
+    /// Have something done, e.g. `request dhcp client renew ethernet1/2`.
+    Request(Question),
     /// Follow a flow through zones, routes, NAT and rules, step by step.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Question),
@@ -51,6 +53,7 @@ Examples:
   bartizan show routing route
   bartizan show interface all
   bartizan show arp all
+  bartizan show dhcp client state all
   bartizan show config running";
 
 const TEST_EXAMPLES: &str = "\

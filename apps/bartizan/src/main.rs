@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Show(question) => operate::ask("show", question),
         Verb::Test(question) => operate::ask("test", question),
         Verb::Clear(question) => operate::ask("clear", question),
+        Verb::Request(question) => operate::ask("request", question),
         Verb::Explain(question) => operate::ask("explain", question),
         Verb::Replay(replay) => operate::replay(replay),
     };

@@ -40,3 +40,11 @@ impl Clock {
         Timestamp::from_microsecond(shifted).unwrap_or(wall)
     }
 }
+
+/// Waits until an engine time; without one, for ever.
+pub async fn sleep_until(clock: Clock, due: Option<Time>) {
+    match due {
+        Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(clock.now()))).await,
+        None => std::future::pending().await,
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bartizan_engine::Engine;
 use bartizan_engine::settings::{LocalLink, Settings as EngineSettings, SharedPools};
-use bartizan_engine::verdict::Port;
+use bartizan_engine::verdict::{Notice, Port};
 use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,12 +20,14 @@ use crate::port::netdev::Device;
 use crate::settings::IoWish;
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
-use crate::worker::{Inside, Job, Line, LogSink, Parts, Waiting, Worker};
+use crate::worker::{Inside, Job, Line, LogSink, NoticeSink, Parts, Waiting, Worker};
 
 /// Jobs that wait for one worker at most.
 const JOBS_MAX: usize = 64;
 /// Log lines on their way out of the workers.
 const LOG_LINES_MAX: usize = 65_536;
+/// DHCP replies, and router advertisements, on their way out of the workers.
+const NOTICES_MAX: usize = 256;
 /// A worker that does not answer in this time is broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -77,20 +79,46 @@ struct Handle {
     bell: Arc<Bell>,
 }
 
+/// What comes out of the workers. The channels end when the workers have ended.
+pub struct Outlets {
+    /// Log lines.
+    pub lines: mpsc::Receiver<Line>,
+    /// DHCP replies.
+    pub dhcp: mpsc::Receiver<Notice>,
+    /// Router advertisements.
+    pub advertisements: mpsc::Receiver<Notice>,
+}
+
+impl Handle {
+    fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Inside<'_>) -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>> {
+        let (answer, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |inside| {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(work(inside));
+        });
+        if self.jobs.try_send(job).is_err() {
+            bail!("a worker is too busy to take commands");
+        }
+        self.bell.ring();
+        Ok(receiver)
+    }
+}
+
 impl Dataplane {
-    /// Opens the ports on every worker and starts them. Log lines come out of the channel, which ends
-    /// when the workers have ended.
+    /// Opens the ports on every worker and starts them.
     ///
     /// # Errors
     /// When a port cannot be opened or a thread not be started.
-    pub fn start(
-        settings: &Settings,
-        attachments: Vec<Attachment>,
-        clock: Clock,
-    ) -> Result<(Self, mpsc::Receiver<Line>)> {
+    pub fn start(settings: &Settings, attachments: Vec<Attachment>, clock: Clock) -> Result<(Self, Outlets)> {
         let count = settings.workers.max(1);
         let (lines, receiver) = mpsc::channel(LOG_LINES_MAX);
         let logs = LogSink { lines, lost: Arc::default() };
+        let (dhcp, dhcp_heard) = mpsc::channel(NOTICES_MAX);
+        let (advertisements, advertisements_heard) = mpsc::channel(NOTICES_MAX);
+        let notices = NoticeSink { dhcp, advertisements };
         let logs_lost = Arc::clone(&logs.lost);
         let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -123,6 +151,7 @@ impl Dataplane {
                 bell: Arc::clone(bell),
                 clock,
                 logs: logs.clone(),
+                notices: notices.clone(),
                 waiting: settings.waiting,
                 stop: Arc::clone(&stop),
             };
@@ -146,8 +175,22 @@ impl Dataplane {
                 nat,
                 threads: Mutex::new(threads),
             },
-            receiver,
+            Outlets { lines: receiver, dhcp: dhcp_heard, advertisements: advertisements_heard },
         ))
+    }
+
+    /// Runs something on one worker, whichever: for what only one of them is to do.
+    ///
+    /// # Errors
+    /// As [`Self::on_all`].
+    pub async fn on_one<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Inside<'_>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let handle = self.workers.first().context("there is no worker")?;
+        let answer = handle.ask(work)?;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, answer).await;
+        answer.context("a worker does not answer")?.context("a worker ended")
     }
 
     /// Runs something on every worker between two bursts; the answers in worker order.
@@ -160,17 +203,7 @@ impl Dataplane {
     ) -> Result<Vec<T>> {
         let mut answers = Vec::new();
         for handle in &self.workers {
-            let (answer, receiver) = oneshot::channel();
-            let work = work.clone();
-            let job: Job = Box::new(move |inside| {
-                // Whoever asked may have stopped waiting.
-                let _ = answer.send(work(inside));
-            });
-            if handle.jobs.try_send(job).is_err() {
-                bail!("a worker is too busy to take commands");
-            }
-            handle.bell.ring();
-            answers.push(receiver);
+            answers.push(handle.ask(work.clone())?);
         }
         let mut results = Vec::new();
         for answer in answers {

@@ -1,7 +1,7 @@
 //! The running firewall: the workers and the configuration they enforce.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,11 +11,12 @@ use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_policy::compile::recompile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
-use bartizan_policy::tables::Compiled;
+use bartizan_policy::tables::{Compiled, IfaceId};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
+use crate::dhcp;
 use crate::load::{Loaded, load, reload};
 use crate::port::Losses;
 use crate::store::{Enforced, Store};
@@ -40,6 +41,8 @@ pub struct Running {
 pub struct Firewall {
     dataplane: Dataplane,
     running: watch::Sender<Option<Arc<Running>>>,
+    /// The DHCP clients, once they are started.
+    dhcp: OnceLock<dhcp::Handle>,
     /// Held while a configuration is put in force: one after the other.
     compiler: Mutex<Compiler>,
 }
@@ -77,7 +80,7 @@ impl Firewall {
     /// attached to.
     pub fn new(dataplane: Dataplane, ids: Ids) -> Self {
         let compiler = Compiler { ids, ..Compiler::default() };
-        Self { dataplane, running: watch::Sender::new(None), compiler: Mutex::new(compiler) }
+        Self { dataplane, running: watch::Sender::new(None), dhcp: OnceLock::new(), compiler: Mutex::new(compiler) }
     }
 
     /// Puts a configuration in force, and keeps it in the store when there is one. When anything is
@@ -167,6 +170,25 @@ impl Firewall {
         &self.dataplane
     }
 
+    /// Makes the DHCP clients known to the commands; the first ones stay.
+    pub fn set_dhcp(&self, handle: dhcp::Handle) {
+        // Nobody starts them twice.
+        let _ = self.dhcp.set(handle);
+    }
+
+    /// The DHCP clients, once they are started.
+    pub fn dhcp(&self) -> Option<&dhcp::Handle> {
+        self.dhcp.get()
+    }
+
+    /// The hardware address by which an interface speaks, while a device is attached for it: a subinterface
+    /// by its port's.
+    pub fn mac_of(&self, tables: &Compiled, iface: IfaceId) -> Option<[u8; 6]> {
+        let part = tables.interface(iface).and_then(|interface| interface.vlan);
+        let wire = Port::Data(part.map_or(iface, |(port, _)| port));
+        self.dataplane.attachments().iter().find(|one| one.port == wire).map(|one| one.device.mac)
+    }
+
     /// The workers' clock.
     pub fn clock(&self) -> Clock {
         self.dataplane.clock()
@@ -203,14 +225,18 @@ impl Firewall {
         let mut warnings = Vec::new();
         for (id, interface) in compiled.interfaces().filter(|(_, interface)| !interface.loopback) {
             let xpath = format!("/config/devices/entry/network/interface/ethernet/entry[@name='{}']", interface.name);
-            match attached.get(&Port::Data(id)) {
+            let (wire, port) = match interface.vlan {
+                Some((wire, _)) => (wire, compiled.interface_name(wire)),
+                None => (id, &*interface.name),
+            };
+            match attached.get(&Port::Data(wire)) {
                 None => warnings.push(
                     Diagnostic::warning(
                         "interface-without-port",
                         Origin::xpath(xpath),
                         format!("no network device is attached as `{}`: it neither receives nor sends", interface.name),
                     )
-                    .with_help(format!("start the firewall with `--port {}=DEVICE`", interface.name)),
+                    .with_help(format!("start the firewall with `--port {port}=DEVICE`")),
                 ),
                 Some(device) if device.mtu_bytes < u32::from(interface.mtu_bytes) => warnings.push(
                     Diagnostic::warning(

@@ -4,10 +4,12 @@
 //! until told to stop, and leave nothing behind. The engine decides; everything with an effect is here.
 
 pub mod auth_key;
+pub mod autoconf;
 pub mod clock;
 pub mod command;
 pub mod control;
 pub mod dataplane;
+pub mod dhcp;
 pub mod firewall;
 pub mod hex;
 pub mod load;

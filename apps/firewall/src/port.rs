@@ -17,7 +17,7 @@ pub mod virtio;
 
 use std::os::fd::RawFd;
 
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::frame::{Checksum, Frame, Meta};
 
 use self::virtio::{HEADER_BYTES, decode, encode};
 
@@ -78,7 +78,7 @@ pub struct Losses {
     pub ring_full: u64,
     /// Frames longer than a slot.
     pub truncated: u64,
-    /// VLAN-tagged frames; subinterfaces are not supported.
+    /// Frames with a VLAN tag of another kind than 802.1Q.
     pub vlan_tagged: u64,
     /// Offload headers this version does not know.
     pub unknown_offload: u64,
@@ -99,12 +99,25 @@ impl Losses {
     }
 }
 
+/// Length of an 802.1Q tag.
+pub const TAG_BYTES: usize = 4;
+/// Length of the two MAC addresses, behind which a tag stands.
+const ADDRESSES_BYTES: usize = 12;
+/// Ethernet type of an 802.1Q tag.
+const TAG_TYPE: [u8; 2] = [0x81, 0x00];
+/// The VLAN in a tag, without priority.
+const VLAN_MASK: u16 = 0x0fff;
+/// What stands in front of a frame in memory: room for a VLAN tag, and the offload header.
+pub const HEADROOM: usize = TAG_BYTES + HEADER_BYTES;
+
 /// A received frame in its ring slot, with the offload header in front of it.
 #[derive(Debug)]
 pub struct Slot<'a> {
     bytes: &'a mut [u8],
     /// Bytes in front of the offload header, free for the engine's headers.
     room: usize,
+    /// The VLAN whose tag was taken off the frame.
+    vlan: u16,
 }
 
 impl<'a> Slot<'a> {
@@ -115,7 +128,23 @@ impl<'a> Slot<'a> {
 
     /// A slot with `room` bytes in front of the offload header.
     pub fn with_room(bytes: &'a mut [u8], room: usize) -> Option<Self> {
-        (bytes.len() >= room + HEADER_BYTES).then_some(Self { bytes, room })
+        (bytes.len() >= room + HEADER_BYTES).then_some(Self { bytes, room, vlan: 0 })
+    }
+
+    /// The same, with the VLAN that the kernel took off the frame.
+    #[must_use]
+    pub fn in_vlan(self, vlan: u16) -> Self {
+        Self { vlan, ..self }
+    }
+
+    /// A slot whose frame may have its 802.1Q tag among its bytes, where it is taken out.
+    pub fn with_tag(bytes: &'a mut [u8], room: usize) -> Option<Self> {
+        let at = room + HEADER_BYTES + ADDRESSES_BYTES;
+        let Some([0x81, 0x00, high, low]) = bytes.get(at..at + TAG_BYTES) else { return Self::with_room(bytes, room) };
+        let vlan = u16::from_be_bytes([*high, *low]) & VLAN_MASK;
+        let end = bytes.len() - TAG_BYTES;
+        bytes.copy_within(at + TAG_BYTES.., at);
+        Self::with_room(&mut bytes[..end], room).map(|slot| slot.in_vlan(vlan))
     }
 
     /// The frame for the engine; `None` when the offload header is of an unknown kind.
@@ -124,7 +153,7 @@ impl<'a> Slot<'a> {
         // The offload header was read, so its place is room for the engine, too; what the first of its kind
         // takes is written again by `into_sendable`.
         let bytes = self.bytes.get_mut(HEADER_BYTES..)?;
-        Some(Frame { bytes, meta: Meta { headroom: self.room as u16, ..meta } })
+        Some(Frame { bytes, meta: Meta { headroom: self.room as u16, vlan: self.vlan, ..meta } })
     }
 
     /// The frame's bytes, as they are now.
@@ -135,18 +164,51 @@ impl<'a> Slot<'a> {
     /// Sets the offload state of a frame that did not come from a ring.
     pub fn set_meta(&mut self, meta: &Meta) {
         encode(meta, &mut self.bytes[self.room..self.room + HEADER_BYTES]);
+        self.vlan = meta.vlan;
     }
 
-    /// Writes the frame's offload state back in front of it and yields what a [`Sender`] wants.
+    /// Writes the frame's offload state and tag back in front of it and yields what a [`Sender`] wants.
     pub fn into_sendable(self, meta: &Meta) -> &'a mut [u8] {
         let start = usize::from(meta.headroom);
-        let Self { bytes, room } = self;
+        let Self { bytes, room, .. } = self;
         // A frame that lost headers keeps what `encode` keeps; one that got some was never an offloaded one.
         let kind = if start >= room { bytes[room + 1] } else { 0 };
         bytes[start + 1] = kind;
-        encode(meta, &mut bytes[start..start + HEADER_BYTES]);
-        &mut bytes[start..]
+        match start.checked_sub(TAG_BYTES) {
+            Some(front) => seal(&mut bytes[front..], meta),
+            None if meta.vlan == 0 => {
+                encode(meta, &mut bytes[start..start + HEADER_BYTES]);
+                &mut bytes[start..]
+            }
+            // Without its tag the frame is none of this link's: the sender refuses what is empty.
+            None => &mut [],
+        }
     }
+}
+
+/// Writes offload state and tag of a frame with [`HEADROOM`] in front of it; what a [`Sender`] wants. The ECN bit
+/// of the offload header that was there is kept.
+pub fn seal<'a>(bytes: &'a mut [u8], meta: &Meta) -> &'a mut [u8] {
+    if meta.vlan == 0 || bytes.len() < HEADROOM + ADDRESSES_BYTES {
+        encode(meta, &mut bytes[TAG_BYTES..HEADROOM]);
+        return &mut bytes[TAG_BYTES..];
+    }
+    bytes[1] = bytes[TAG_BYTES + 1];
+    bytes.copy_within(HEADROOM..HEADROOM + ADDRESSES_BYTES, HEADER_BYTES);
+    let tag = HEADER_BYTES + ADDRESSES_BYTES;
+    bytes[tag..tag + 2].copy_from_slice(&TAG_TYPE);
+    bytes[tag + 2..tag + TAG_BYTES].copy_from_slice(&meta.vlan.to_be_bytes());
+    // The kernel counts from the start of the frame, which the tag makes longer.
+    let shift = TAG_BYTES as u16;
+    let checksum = match meta.checksum {
+        Checksum::Complete => Checksum::Complete,
+        Checksum::Partial { start, offset } => Checksum::Partial { start: start.saturating_add(shift), offset },
+    };
+    encode(
+        &Meta { checksum, header_bytes: meta.header_bytes.saturating_add(shift), ..*meta },
+        &mut bytes[..HEADER_BYTES],
+    );
+    bytes
 }
 
 /// Frames of one burst, on the stack.
@@ -235,5 +297,62 @@ impl<'a> Outgoing<'a> {
 impl Default for Outgoing<'_> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_packet::frame::Segmentation;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_is_put_behind_the_addresses_and_offsets_move_with_it() {
+        let frame: Vec<u8> = (0..60).collect();
+        let meta = Meta {
+            checksum: Checksum::Partial { start: 34, offset: 16 },
+            segmentation: Segmentation::TcpV4,
+            segment_bytes: 1400,
+            header_bytes: 54,
+            ..Meta::default()
+        };
+        let sendable = |room: usize, vlan: u16| {
+            let mut bytes = [vec![0; room + HEADER_BYTES], frame.clone()].concat();
+            let meta = Meta { headroom: room as u16, vlan, ..meta };
+            Slot::with_room(&mut bytes, room).unwrap().into_sendable(&meta).to_vec()
+        };
+        for room in [0, 4, 50] {
+            let untagged = sendable(room, 0);
+            assert_eq!((decode(&untagged), &untagged[HEADER_BYTES..]), (Some(meta), &frame[..]), "{room}");
+        }
+        for room in [4, 50] {
+            let tagged = sendable(room, 0x123);
+            let expected = Meta { checksum: Checksum::Partial { start: 38, offset: 16 }, header_bytes: 58, ..meta };
+            assert_eq!(decode(&tagged), Some(expected));
+            assert_eq!(&tagged[HEADER_BYTES..], [&frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
+        }
+        assert!(sendable(0, 0x123).is_empty(), "never without its tag");
+    }
+
+    #[test]
+    fn a_tag_among_the_bytes_is_taken_out() {
+        let frame: Vec<u8> = (0..60).collect();
+        let tagged = [&frame[..12], &[0x81, 0, 0xa1, 0x23], &frame[12..]].concat();
+        let mut bytes = [vec![0; HEADER_BYTES], tagged].concat();
+        let mut slot = Slot::with_tag(&mut bytes, 0).unwrap();
+        let found = slot.frame().unwrap();
+        assert_eq!((&*found.bytes, found.meta), (&frame[..], Meta { vlan: 0x123, ..Meta::default() }));
+        let mut bytes = [vec![0; HEADER_BYTES], frame.clone()].concat();
+        assert_eq!(Slot::with_tag(&mut bytes, 0).unwrap().frame().unwrap().meta.vlan, 0);
+    }
+
+    #[test]
+    fn the_vlan_of_a_slot_reaches_the_engine() {
+        let mut bytes = vec![0; HEADER_BYTES + 60];
+        let mut slot = Slot::new(&mut bytes).unwrap().in_vlan(7);
+        assert_eq!(slot.frame().unwrap().meta.vlan, 7);
+        slot.set_meta(&Meta { vlan: 9, ..Meta::default() });
+        assert_eq!(slot.frame().unwrap().meta.vlan, 9);
+        assert!(Slot::new(&mut bytes[..HEADER_BYTES - 1]).is_none());
     }
 }

@@ -24,8 +24,7 @@ use self::line::describe;
 pub use self::line::{DropSummary, Line, Sent, Summary};
 use self::link::{Neighbors, station};
 use crate::port::pcap::{Capture, Record, Recorder};
-use crate::port::virtio::HEADER_BYTES;
-use crate::port::{Batch, Receiver as _, Sender as _, Slot};
+use crate::port::{Batch, HEADROOM, Receiver as _, Sender as _, Slot, seal};
 use crate::settings::SESSIONS_DEFAULT;
 
 /// MAC of the engine's end of the local link in a replay.
@@ -154,7 +153,7 @@ impl<'a> Replay<'a> {
     fn new(tables: &'a Arc<Compiled>, inputs: &[Input], request: &Request) -> Result<Self> {
         let mut engine = Engine::new(EngineSettings {
             sessions_max: SESSIONS_DEFAULT,
-            local: Some(LocalLink { host_mac: Some(HOST_MAC), http_port: 80, https_port: 443 }),
+            local: Some(LocalLink { host_mac: Some(HOST_MAC), http_port: 80, https_port: 443, ipv6: true }),
             ..EngineSettings::default()
         });
         if let Some(folder) = &request.out {
@@ -206,17 +205,20 @@ impl<'a> Replay<'a> {
         if let Some(packet) = &packet {
             self.neighbors.saw(port, packet.source, ethernet::source(frame.view()));
         }
+        let vlan = frame.meta.vlan;
         let verdict = self.engine.handle_frame(port, &mut frame, now);
         let meta = frame.meta;
         if let Verdict::Transmit(to) = verdict {
-            line.sent.extend(self.leave(to, slot.into_sendable(&meta), meta));
+            let mut bytes = vec![0; HEADROOM];
+            bytes.extend_from_slice(frame.bytes.get(usize::from(meta.headroom)..).unwrap_or_default());
+            line.sent.extend(self.leave(to, seal(&mut bytes, &meta), meta));
         }
         line.sent.extend(self.drain(now));
-        self.conclude(&mut line, verdict, port, packet.as_ref());
+        self.conclude(&mut line, verdict, (port, vlan), packet.as_ref());
         line
     }
 
-    fn conclude(&self, line: &mut Line, verdict: Verdict, port: Port, packet: Option<&Packet>) {
+    fn conclude(&self, line: &mut Line, verdict: Verdict, (port, vlan): (Port, u16), packet: Option<&Packet>) {
         line.verdict = match verdict {
             Verdict::Drop(reason) => {
                 line.reason = Some(reason.as_str());
@@ -227,7 +229,7 @@ impl<'a> Replay<'a> {
             _ => "sent",
         };
         let Some(packet) = packet else { return };
-        if let Some(session) = self.engine.session_of(port, packet) {
+        if let Some(session) = self.engine.session_of(port, vlan, packet) {
             line.belongs_to(&session, self.tables);
         }
         if matches!(verdict, Verdict::Drop(_)) {
@@ -253,14 +255,15 @@ impl<'a> Replay<'a> {
         loop {
             while self.engine.poll_event().is_some() {}
             let Some(transmit) = self.engine.poll_transmit() else { return sent };
-            let mut bytes = vec![0; HEADER_BYTES];
+            let mut bytes = vec![0; HEADROOM];
             bytes.extend_from_slice(&transmit.bytes);
             let answer = self.neighbors.answer(transmit.port, &transmit.bytes);
-            let Some(slot) = Slot::new(&mut bytes) else { continue };
-            let left = self.leave(transmit.port, slot.into_sendable(&transmit.meta), transmit.meta);
+            let vlan = transmit.meta.vlan;
+            let left = self.leave(transmit.port, seal(&mut bytes, &transmit.meta), transmit.meta);
             match answer {
                 Some(mut answer) => {
-                    let verdict = self.engine.handle_frame(transmit.port, &mut Frame::new(&mut answer), now);
+                    let mut frame = Frame { bytes: &mut answer, meta: Meta { vlan, ..Meta::default() } };
+                    let verdict = self.engine.handle_frame(transmit.port, &mut frame, now);
                     debug_assert_eq!(verdict, Verdict::Consumed, "an answer to a question ends in the engine");
                 }
                 None => sent.extend(left),
@@ -271,11 +274,13 @@ impl<'a> Replay<'a> {
     /// Writes a frame to the file of its interface.
     fn leave(&mut self, to: Port, sendable: &mut [u8], meta: Meta) -> Option<Sent> {
         let outlet = self.outlets.iter_mut().find(|outlet| outlet.port == to)?;
-        let packet = describe(sendable.get(HEADER_BYTES..).unwrap_or_default(), meta);
+        // The tag is the interface's, not the packet's.
+        let mut untagged = sendable.to_vec();
+        let packet = Slot::with_tag(&mut untagged, 0).and_then(|mut slot| Some(describe(slot.frame()?.bytes, meta)));
         if let Some(recorder) = &mut outlet.recorder {
             recorder.send(&mut std::iter::once(sendable));
         }
-        Some(Sent { interface: outlet.name.clone(), packet })
+        Some(Sent { interface: outlet.name.clone(), packet: packet.unwrap_or_default() })
     }
 
     /// A TCP packet beyond the interface's MTU was captured before a network card would have cut it (or

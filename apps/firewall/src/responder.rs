@@ -4,7 +4,7 @@
 //! a client could hold on to is bounded: connections, their lifetime, the size of a request.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tracing::warn;
 
 /// Connections at a time, HTTP and HTTPS together; more are closed at once.
 const CONNECTIONS_MAX: usize = 256;
@@ -32,39 +33,54 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 const HEADERS_LIMIT: Duration = Duration::from_secs(5);
 /// Largest request head; hyper's smallest allowed buffer.
 const HEAD_BYTES_MAX: usize = 8192;
+/// What load balancers ask for: the root by default, and the pages by which deployment guides for PAN-OS
+/// probe a firewall (Azure, then Google Cloud). None of them shows a login form here.
+const PATHS: &[&str] = &["/", "/unauth/php/health.php", "/php/login.php"];
 
-/// The ports the responder listens on.
+/// Where the responder listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
     /// Plain HTTP.
     pub http: u16,
     /// HTTPS with a certificate of its own making.
     pub https: u16,
+    /// On the same ports of the IPv6 address, too.
+    pub ipv6: bool,
 }
 
-/// Starts the responder on this address, and on this device only when one is named. It ends with the
-/// runtime.
+/// Starts the responder on these addresses, and on this device only when one is named. It ends with the
+/// runtime. Without IPv6 on the host it answers over IPv4 alone.
 ///
 /// # Errors
 /// When a port or the certificate cannot be had.
-pub fn start(address: Ipv4Addr, device: Option<&str>) -> Result<Ports> {
+pub fn start(v4: Ipv4Addr, v6: Ipv6Addr, device: Option<&str>) -> Result<Ports> {
     let acceptor = TlsAcceptor::from(Arc::new(tls()?));
-    let (http, https) = (listen(address, device)?, listen(address, device)?);
-    let ports = Ports { http: http.local_addr()?.port(), https: https.local_addr()?.port() };
+    let (http, https) = (listen((v4, 0).into(), device)?, listen((v4, 0).into(), device)?);
+    let mut ports = Ports { http: http.local_addr()?.port(), https: https.local_addr()?.port(), ipv6: false };
+    let both =
+        listen((v6, ports.http).into(), device).and_then(|http| Ok((http, listen((v6, ports.https).into(), device)?)));
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    match both {
+        Ok((http, https)) => {
+            ports.ipv6 = true;
+            tokio::spawn(accept(http, Arc::clone(&slots), None));
+            tokio::spawn(accept(https, Arc::clone(&slots), Some(acceptor.clone())));
+        }
+        Err(error) => warn!("health checks are answered over IPv4 alone: {error:#}"),
+    }
     tokio::spawn(accept(http, Arc::clone(&slots), None));
     tokio::spawn(accept(https, slots, Some(acceptor)));
     Ok(ports)
 }
 
-fn listen(address: Ipv4Addr, device: Option<&str>) -> Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
+fn listen(address: SocketAddr, device: Option<&str>) -> Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(device) = device {
         socket
             .bind_device(Some(device.as_bytes()))
             .with_context(|| format!("bind the health responder to `{device}`"))?;
     }
-    socket.bind(SocketAddr::from((address, 0))).with_context(|| format!("bind the health responder to {address}"))?;
+    socket.bind(address).with_context(|| format!("bind the health responder to {address}"))?;
     Ok(socket.listen(CONNECTIONS_MAX as u32)?)
 }
 
@@ -121,8 +137,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 
 fn respond(method: &Method, path: &str) -> Response<Full<Bytes>> {
     let (status, body) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/") => (StatusCode::OK, "healthy\n"),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "only `/` is answered\n"),
+        (&Method::GET | &Method::HEAD, path) if PATHS.contains(&path) => (StatusCode::OK, "healthy\n"),
+        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "only health checks are answered\n"),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n"),
     };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
@@ -152,13 +168,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_is_told_healthy_and_nothing_else() {
-        let ports = start(Ipv4Addr::LOCALHOST, None).unwrap();
+        let ports = start(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, None).unwrap();
         let close = "host: x\r\nconnection: close\r\n\r\n";
         let answer = ask(ports.http, &format!("GET / HTTP/1.1\r\n{close}")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nhealthy\n"), "{answer}");
         let answer = ask(ports.http, &format!("HEAD / HTTP/1.1\r\n{close}")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+        for path in ["/unauth/php/health.php", "/php/login.php", "/php/login.php?probe=1"] {
+            let answer = ask(ports.http, &format!("GET {path} HTTP/1.1\r\n{close}")).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhealthy\n"), "{answer}");
+        }
         let answer = ask(ports.http, &format!("GET /api/?type=keygen HTTP/1.1\r\n{close}")).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
         let answer = ask(ports.http, &format!("DELETE / HTTP/1.1\r\n{close}")).await;
@@ -167,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_oversized_head_is_refused() {
-        let ports = start(Ipv4Addr::LOCALHOST, None).unwrap();
+        let ports = start(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, None).unwrap();
         let answer = ask(ports.http, &format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(HEAD_BYTES_MAX))).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }

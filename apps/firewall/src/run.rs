@@ -17,10 +17,10 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::control::Socket;
-use crate::dataplane::{self, Attachment, Dataplane};
+use crate::dataplane::{self, Attachment, Dataplane, Outlets};
 use crate::firewall::Firewall;
 use crate::load::load;
-use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_END, Link as LocalPair};
+use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_ADDRESS_V6, HOST_END, Link as LocalPair};
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
 use crate::logs::{LineWriter, alarm_text, record};
 use crate::manager::{self, LogQueue};
@@ -29,7 +29,7 @@ use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
 use crate::worker::Line;
-use crate::{hex, responder, snippet};
+use crate::{autoconf, dhcp, hex, responder, snippet};
 
 /// How long the last logs may take to reach the manager.
 const LAST_LOGS_LIMIT: Duration = Duration::from_secs(3);
@@ -116,7 +116,7 @@ async fn start(settings: &Settings) -> Result<Process> {
     };
     let local = local.map(|(pair, _)| pair);
     let started = start_workers(&plane, attachments, ids, first, &settings.source).await;
-    let (firewall, lines) = match started {
+    let (firewall, outlets) = match started {
         Ok(started) => started,
         Err(error) => {
             if let Some(local) = local {
@@ -125,12 +125,14 @@ async fn start(settings: &Settings) -> Result<Process> {
             return Err(error);
         }
     };
+    firewall.set_dhcp(dhcp::start(Arc::clone(&firewall), Arc::clone(&store), outlets.dhcp));
+    tokio::spawn(autoconf::run(Arc::clone(&firewall), outlets.advertisements));
     socket.serve(Arc::clone(&firewall));
     let queue = match &settings.source {
         Source::Manager(_) => Some(Arc::new(LogQueue::new(Spool::new(RECORDS_MAX, BYTES_MAX)))),
         Source::File(_) => None,
     };
-    let log_task = tokio::spawn(write_logs(lines, Arc::clone(&firewall), writer, queue.clone()));
+    let log_task = tokio::spawn(write_logs(outlets.lines, Arc::clone(&firewall), writer, queue.clone()));
     let link = link_to_manager(settings, &store, &firewall, queue.as_ref());
     info!(
         "the firewall is up: {} workers, {} sessions at most, control socket `{}`",
@@ -249,9 +251,14 @@ async fn local_link(netdevs: &Netdevs) -> Option<(LocalPair, LocalLink)> {
             return None;
         }
     };
-    match responder::start(HOST_ADDRESS, Some(HOST_END)) {
+    match responder::start(HOST_ADDRESS, HOST_ADDRESS_V6, Some(HOST_END)) {
         Ok(ports) => {
-            let link = LocalLink { host_mac: Some(pair.host.mac), http_port: ports.http, https_port: ports.https };
+            let link = LocalLink {
+                host_mac: Some(pair.host.mac),
+                http_port: ports.http,
+                https_port: ports.https,
+                ipv6: ports.ipv6,
+            };
             Some((pair, link))
         }
         Err(error) => {
@@ -268,8 +275,8 @@ async fn start_workers(
     ids: Ids,
     first: Option<Enforced>,
     source: &Source,
-) -> Result<(Arc<Firewall>, mpsc::Receiver<Line>)> {
-    let (plane, lines) = Dataplane::start(settings, attachments, Clock::start())?;
+) -> Result<(Arc<Firewall>, Outlets)> {
+    let (plane, outlets) = Dataplane::start(settings, attachments, Clock::start())?;
     let firewall = Arc::new(Firewall::new(plane, ids));
     if let Some(enforced) = first {
         let text = enforced.text.clone();
@@ -289,7 +296,7 @@ async fn start_workers(
             }
         }
     }
-    Ok((firewall, lines))
+    Ok((firewall, outlets))
 }
 
 fn link_to_manager(

@@ -1,4 +1,4 @@
-//! What must survive a restart: the device's identity and the configuration it enforced last.
+//! What must survive a restart: the device's identity, the configuration it enforced last, and its leases.
 //!
 //! Every file is replaced as a whole: written beside its place, synced, renamed over it, and the
 //! directory synced. A crash leaves the old file or the new one, never half of one; the leftovers of an
@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::dhcp::Kept;
+
 const IDENTITY: &str = "identity.json";
 const CONFIGURATION: &str = "running.json";
+const LEASES: &str = "leases.json";
 const LOCK: &str = "lock";
 
 /// Largest file that is read back: a configuration at its largest, twice for JSON escapes.
@@ -119,6 +122,22 @@ impl Store {
     /// When the file cannot be written; the old one is still there then.
     pub fn keep_enforced(&self, enforced: &Enforced) -> Result<()> {
         self.replace(CONFIGURATION, enforced)
+    }
+
+    /// The DHCP leases of before; none when there is no file.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read.
+    pub fn leases(&self) -> Result<Kept> {
+        Ok(self.read(LEASES)?.unwrap_or_default())
+    }
+
+    /// Keeps the DHCP leases.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_leases(&self, leases: &Kept) -> Result<()> {
+        self.replace(LEASES, leases)
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {

@@ -12,14 +12,15 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{Alarm, Event, PoolAlarm, PoolLevel, Port, SessionLog, Time, Verdict};
+use bartizan_engine::verdict::{
+    Alarm, Event, Notice, NoticeKind, PoolAlarm, PoolLevel, Port, SessionLog, Time, Verdict,
+};
 use bartizan_packet::frame::{Frame, Meta};
 use tracing::{info, warn};
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
-use crate::port::virtio::{HEADER_BYTES, encode};
-use crate::port::{BURST, Batch, Losses, Outgoing, Receiver, Sender, Slot};
+use crate::port::{BURST, Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, TAG_BYTES, seal};
 use crate::wake::{Bell, PollSet};
 
 /// How a worker waits for frames.
@@ -68,6 +69,8 @@ pub struct IoCounters {
     pub ownerless: u64,
     /// Frames and messages for another worker whose ring was full.
     pub peer_ring_full: u64,
+    /// DHCP replies and router advertisements that found the queue to the client full.
+    pub notices_lost: u64,
 }
 
 /// A port with both halves.
@@ -89,6 +92,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where log lines go.
     pub logs: LogSink,
+    /// Where messages for whoever configures the interfaces go.
+    pub notices: NoticeSink,
     /// How it waits.
     pub waiting: Waiting,
     /// Set to end the worker.
@@ -121,6 +126,15 @@ impl LogSink {
     }
 }
 
+/// The bounded ways of messages from the network to whoever configures the interfaces.
+#[derive(Clone, Debug)]
+pub struct NoticeSink {
+    /// DHCP replies.
+    pub dhcp: tokio::sync::mpsc::Sender<Notice>,
+    /// Router advertisements.
+    pub advertisements: tokio::sync::mpsc::Sender<Notice>,
+}
+
 /// A worker.
 pub struct Worker {
     receivers: Vec<Box<dyn Receiver>>,
@@ -139,6 +153,7 @@ struct Core {
     bell: Arc<Bell>,
     clock: Clock,
     logs: LogSink,
+    notices: NoticeSink,
     io: IoCounters,
     scratch: Vec<u8>,
 }
@@ -167,6 +182,7 @@ impl Worker {
             bell: parts.bell,
             clock: parts.clock,
             logs: parts.logs,
+            notices: parts.notices,
             io,
             scratch: Vec::new(),
         };
@@ -348,9 +364,11 @@ impl Core {
     }
 
     fn hand_over(&mut self, owner: u16, port: Port, meta: Meta, frame: &[u8]) {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + frame.len());
-        bytes.resize(HEADER_BYTES, 0);
+        let mut bytes = Vec::with_capacity(HEADROOM + frame.len());
+        bytes.resize(HEADROOM, 0);
         bytes.extend_from_slice(frame);
+        // The room for a tag is in front of what the frame has.
+        let meta = Meta { headroom: meta.headroom + TAG_BYTES as u16, ..meta };
         if self.peers.tell(owner, Item::Frame { port, meta, bytes }) {
             self.io.handed_over += 1;
         } else {
@@ -376,10 +394,9 @@ impl Core {
         while let Some(transmit) = self.engine.poll_transmit() {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
-            scratch.resize(HEADER_BYTES, 0);
+            scratch.resize(HEADROOM, 0);
             scratch.extend_from_slice(&transmit.bytes);
-            encode(&transmit.meta, &mut scratch[..HEADER_BYTES]);
-            self.send(transmit.port, &mut scratch);
+            self.send(transmit.port, seal(&mut scratch, &transmit.meta));
             self.scratch = scratch;
         }
     }
@@ -389,6 +406,13 @@ impl Core {
             match event {
                 Event::Log(line) => self.logs.write(Line::Session(line)),
                 Event::Alarm(alarm) => self.logs.write(Line::Alarm(alarm)),
+                Event::Notice(notice) => {
+                    let queue = match notice.kind {
+                        NoticeKind::Dhcp => &self.notices.dhcp,
+                        NoticeKind::RouterAdvertisement => &self.notices.advertisements,
+                    };
+                    self.io.notices_lost += u64::from(queue.try_send(notice).is_err());
+                }
                 Event::Pool(alarm) => log_pool(&alarm),
                 Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {

@@ -119,7 +119,7 @@ fn first_packet(class: Class) {
         for frame in &frames {
             open(engine, frame);
         }
-        engine.clear(|_| true, NOW);
+        engine.clear(0..u32::MAX, |_| true, NOW);
         while engine.poll_event().is_some() {}
     };
     run(&mut engine);

@@ -45,14 +45,19 @@ impl Engine {
     ) {
         self.advance(now);
         if let [frame] = frames {
-            let verdict = self.run(port, frame);
+            let verdict = self.between_tags(port, frame, Self::run);
             return done(0, frame, verdict);
         }
         let mut seen = std::mem::take(&mut self.seen);
         for (start, burst) in (0..).step_by(BURST_MAX).zip(frames.chunks_mut(BURST_MAX)) {
             self.look_ahead(port, burst, &mut seen);
             for (position, (frame, seen)) in burst.iter_mut().zip(&seen).enumerate() {
-                let verdict = self.run_seen(port, frame, &seen.parsed, seen.guess.as_ref());
+                // The guess is for the port itself, not for a VLAN on it.
+                let guess = seen.guess.as_ref().filter(|_| frame.meta.vlan == 0);
+                let run = |engine: &mut Self, port: Port, frame: &mut Frame<'_>| {
+                    engine.run_seen(port, frame, &seen.parsed, guess)
+                };
+                let verdict = self.between_tags(port, frame, run);
                 done(start + position, frame, verdict);
             }
             seen.clear();

@@ -63,6 +63,8 @@ counters! {
     sessions_refused = "sessions-refused",
     /// Sessions that were asked again after a commit.
     sessions_rematched = "sessions-rematched",
+    /// Sessions ended because the firewall's address that they were opened to is gone.
+    sessions_address_lost = "sessions-address-lost",
     /// Frames handed to another worker.
     handoffs = "handoffs",
     /// Sessions with a direction that arrives at another worker.
@@ -91,6 +93,10 @@ counters! {
     neighbor_answers = "neighbor-answers",
     /// Echo requests answered by the firewall itself.
     echo_answers = "echo-answers",
+    /// DHCP replies and router advertisements handed to the interface's client.
+    notices = "notices",
+    /// TCP handshakes whose segment size was lowered to what an interface allows.
+    mss_lowered = "mss-lowered",
     /// Resets and ICMP errors sent.
     rejections = "rejections",
     /// Resets and ICMP errors not sent because there were too many.

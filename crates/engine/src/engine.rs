@@ -2,11 +2,13 @@
 //!
 //! The path of a frame through it is in `pipeline.rs`.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use bartizan_packet::ethernet::Mac;
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
@@ -32,10 +34,20 @@ use crate::steer::Steering;
 use crate::table::{Slot, Table};
 use crate::timer::Wheel;
 use crate::tunnel::Tunnels;
-use crate::verdict::{EndReason, Event, PeerMessage, PoolLevel, Port, SessionView, Time, Transmit, Verdict};
+use crate::verdict::{
+    DropReason, EndReason, Event, PeerMessage, PoolLevel, Port, SessionView, Time, Transmit, Verdict,
+};
+use crate::vlan::Tagged;
 
-/// The address of the host behind [`Port::Local`].
-pub const LOCAL_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1);
+/// The IPv4 address of the host behind [`Port::Local`].
+pub const LOCAL_HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// Its IPv6 address, from the benchmarking range of RFC 5180, which is never routed.
+pub const LOCAL_HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+
+/// The host's address of the family of another address.
+pub(crate) fn local_host(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { LOCAL_HOST.into() } else { LOCAL_HOST_V6.into() }
+}
 
 /// One worker's flow engine.
 pub struct Engine {
@@ -47,6 +59,8 @@ pub struct Engine {
     /// Counts the installed tables, from 1.
     pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
+    /// Subinterfaces by port and tag, sorted.
+    pub(crate) tags: Vec<Tagged>,
     pub(crate) local_mac: Option<Mac>,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
@@ -66,6 +80,10 @@ pub struct Engine {
     pub(crate) drop_logs: DropLogs,
     pub(crate) answers: Allowance,
     pub(crate) unsteers: Allowance,
+    /// Messages for whoever configures the interfaces.
+    pub(crate) notices: Allowance,
+    /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
+    pub(crate) lost_addresses: Vec<(u16, IpAddr)>,
     pub(crate) protection: Protection,
     pub(crate) cookies: Cookies,
     /// Sessions that began with a cookie.
@@ -99,6 +117,10 @@ pub(crate) struct Link {
     /// It is one whose packets are routed: their answers may come by other ports.
     pub(crate) routed: bool,
     pub(crate) mtu_bytes: u16,
+    /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
+    pub(crate) mss_bytes: Option<(u16, u16)>,
+    /// Of a subinterface: its port, and its tag there.
+    pub(crate) vlan: Option<(IfaceId, u16)>,
 }
 
 impl Engine {
@@ -119,6 +141,7 @@ impl Engine {
             tables: None,
             generation: 0,
             links: Vec::new(),
+            tags: Vec::new(),
             local_mac: None,
             table: Table::new(settings.sessions_max, seed),
             wheel: Wheel::new(settings.sessions_max),
@@ -137,6 +160,8 @@ impl Engine {
             drop_logs: DropLogs::default(),
             answers: Allowance::default(),
             unsteers: Allowance::default(),
+            notices: Allowance::default(),
+            lost_addresses: Vec::new(),
             protection: Protection::new(seed),
             cookies: Cookies::new(settings.secret),
             relays: HashMap::with_hasher(RandomState::with_seeds(seed, 26, 27, 28)),
@@ -161,6 +186,7 @@ impl Engine {
                 self.local_mac = Some(mac);
                 if let Some(host_mac) = self.settings.local.and_then(|local| local.host_mac) {
                     self.neighbors.fix(Port::Local, LOCAL_HOST.into(), host_mac);
+                    self.neighbors.fix(Port::Local, LOCAL_HOST_V6.into(), host_mac);
                 }
             }
         }
@@ -168,18 +194,28 @@ impl Engine {
 
     /// A port went down: nothing is sent there until it is attached again.
     pub fn detach(&mut self, port: Port) {
+        let mut lost = self.neighbors.forget_port(port);
         match port {
-            Port::Data(iface) => self.link_mut(iface).mac = None,
+            Port::Data(iface) => {
+                self.link_mut(iface).mac = None;
+                self.refresh_links();
+                for position in 0..self.tags.len() {
+                    let ((wire, _), part) = self.tags[position];
+                    if wire == iface {
+                        lost += self.neighbors.forget_port(Port::Data(part));
+                    }
+                }
+            }
             Port::Local => self.local_mac = None,
         }
-        let lost = self.neighbors.forget_port(port);
-        self.counters.drop_packets(crate::verdict::DropReason::PortDown, lost as u64);
+        self.counters.drop_packets(DropReason::PortDown, lost as u64);
     }
 
     /// New tables, from now on. Sessions are asked again by and by, each at the latest with its next
     /// packet.
     pub fn install(&mut self, tables: Arc<Compiled>, now: Time) {
         self.advance(now);
+        self.lose_addresses(&tables);
         self.protection.install(&tables, &self.settings.limits);
         self.hits.cover(&tables);
         self.pools.share(tables.nat_settings.oversubscription);
@@ -190,10 +226,11 @@ impl Engine {
         self.sweep.restart(self.table.slots());
     }
 
-    /// One frame, rewritten in place if it is to be sent on.
+    /// One frame, rewritten in place if it is to be sent on. Ports are those that are attached: a
+    /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        self.run(port, frame)
+        self.between_tags(port, frame, Self::run)
     }
 
     /// What another worker's engine said in an [`Event::Tell`].
@@ -236,7 +273,9 @@ impl Engine {
 
     /// A frame the engine made, or kept until a neighbour was known.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.outbox.next_transmit()
+        let mut transmit = self.outbox.next_transmit()?;
+        (transmit.port, transmit.meta.vlan) = self.tag(transmit.port);
+        Some(transmit)
     }
 
     /// A log line, or something other workers have to know.
@@ -248,7 +287,14 @@ impl Engine {
             self.counters.nat_pool_alarms += u64::from(alarm.level != PoolLevel::Normal);
             return Some(Event::Pool(alarm));
         }
-        self.outbox.next_event()
+        Some(match self.outbox.next_event()? {
+            Event::HandOver { to, port, bytes, mut meta } => {
+                let (port, vlan) = self.tag(port);
+                meta.vlan = vlan;
+                Event::HandOver { to, port, bytes, meta }
+            }
+            event => event,
+        })
     }
 
     /// How often what happened.
@@ -277,9 +323,16 @@ impl Engine {
         self.table.views()
     }
 
-    /// One session by its id.
-    pub fn session(&self, id: u64) -> Option<SessionView> {
-        self.table.slot_of(id).map(|slot| self.table.view(slot))
+    /// Those in some of the table's slots: who looks at a million of them does so step by step, and lets packets
+    /// pass in between.
+    pub fn sessions_in(&self, slots: Range<u32>) -> impl Iterator<Item = SessionView> {
+        let slots = slots.start..slots.end.min(self.session_slots());
+        slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
+    }
+
+    /// Slots of the session table; only grows.
+    pub fn session_slots(&self) -> u32 {
+        self.table.slots()
     }
 
     /// What the protection of a zone has done; `None` for a zone that never was.
@@ -298,9 +351,9 @@ impl Engine {
         self.protection.unblock(chosen, self.now)
     }
 
-    /// The session that a packet of this port belongs to.
-    pub fn session_of(&self, port: Port, packet: &Packet) -> Option<SessionView> {
-        let realm = match port {
+    /// The session that a packet of this port and VLAN belongs to.
+    pub fn session_of(&self, port: Port, vlan: u16, packet: &Packet) -> Option<SessionView> {
+        let realm = match self.untag(port, Meta { vlan, ..Meta::default() })? {
             Port::Data(iface) => self.links.get(iface.index())?.realm?,
             Port::Local => crate::key::LOCAL_REALM,
         };
@@ -309,15 +362,15 @@ impl Engine {
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.
-    pub fn neighbors(&self) -> impl Iterator<Item = (Port, std::net::IpAddr, Option<Mac>)> {
+    pub fn neighbors(&self) -> impl Iterator<Item = (Port, IpAddr, Option<Mac>)> {
         self.neighbors.iter()
     }
 
-    /// Ends the sessions that `chosen` picks; gives back how many.
-    pub fn clear(&mut self, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
+    /// Ends those sessions in some of the table's slots that `chosen` picks; gives back how many.
+    pub fn clear(&mut self, slots: Range<u32>, mut chosen: impl FnMut(&SessionView) -> bool, now: Time) -> usize {
         self.advance(now);
         let mut cleared = 0;
-        for slot in 0..self.table.slots() {
+        for slot in slots.start..slots.end.min(self.session_slots()) {
             if self.table[slot].live && chosen(&self.table.view(slot)) {
                 self.end(slot, EndReason::Cleared);
                 cleared += 1;
@@ -375,6 +428,18 @@ impl Engine {
                 // No port is behind it: it is always up.
                 link.tunnel = tunnel.is_some();
                 link.mac = tunnel.map(|_| [2, 0x62, 0x7a, 0, (position >> 8) as u8, position as u8]);
+            }
+            link.mss_bytes = interface.and_then(|interface| interface.mss_bytes);
+            link.vlan = interface.and_then(|interface| interface.vlan);
+        }
+        let parts = tables.interfaces().filter_map(|(id, interface)| Some((interface.vlan?, id)));
+        self.tags = parts.collect();
+        self.tags.sort_unstable();
+        // A subinterface is up when its port is, and speaks with its MAC.
+        for ((wire, _), part) in &self.tags {
+            let mac = self.links.get(wire.index()).and_then(|link| link.mac);
+            if let Some(link) = self.links.get_mut(part.index()) {
+                link.mac = mac;
             }
         }
     }

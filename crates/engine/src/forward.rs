@@ -11,7 +11,7 @@ use bartizan_packet::frame::Frame;
 use bartizan_packet::ndp;
 use bartizan_policy::tables::{Among, IfaceId, Route};
 
-use crate::engine::{Engine, LOCAL_HOST};
+use crate::engine::{Engine, local_host};
 use crate::neighbor::{Due, Found, NeighborRef, Waiting};
 use crate::path::{NextHop, Path, PathRef};
 use crate::pipeline::{Staged, drop};
@@ -73,7 +73,9 @@ impl Engine {
     pub(crate) fn find_path(&mut self, slot: Slot, direction: Direction) -> Staged<()> {
         let session = &self.table[slot];
         let (port, next_hop) = match (direction, session.kind) {
-            (Direction::ClientToServer, Kind::LocalService) => (Port::Local, NextHop::Address(LOCAL_HOST.into())),
+            (Direction::ClientToServer, Kind::LocalService) => {
+                (Port::Local, NextHop::Address(local_host(session.client().flow().destination)))
+            }
             (Direction::ClientToServer, _) => self.way_to_server(slot)?,
             (Direction::ServerToClient, _) => self.way_to_client(slot)?,
         };

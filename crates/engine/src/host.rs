@@ -9,7 +9,7 @@ use bartizan_packet::frame::{Checksum, Frame};
 use bartizan_packet::parse::{Layer4, Packet};
 use bartizan_policy::tables::{IfaceId, Service};
 
-use crate::engine::{Engine, LOCAL_HOST};
+use crate::engine::{Engine, local_host};
 use crate::ingress::Arrival;
 use crate::install::{Exit, Plan};
 use crate::key::{Key, LOCAL_REALM};
@@ -33,7 +33,7 @@ impl Engine {
             });
         }
         let Some(port) = self.local_port(iface, key) else { return drop(DropReason::LocalService) };
-        let translation = self.token(LOCAL_HOST, port, LOCAL_REALM)?;
+        let translation = self.token(local_host(packet.destination), port, LOCAL_REALM)?;
         Ok(Plan {
             kind: Kind::LocalService,
             egress: iface,
@@ -50,6 +50,9 @@ impl Engine {
         let local = self.settings.local?;
         let flow = key.flow();
         self.local_mac?;
+        if !(flow.source.is_ipv4() || local.ipv6) {
+            return None;
+        }
         match interface.service(flow.source, flow.protocol, flow.destination_port) {
             Ok(Service::Http) => Some(local.http_port),
             Ok(Service::Https) => Some(local.https_port),

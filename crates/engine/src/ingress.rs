@@ -1,6 +1,6 @@
 //! Is this frame for us, and by which interface did it come?
 //!
-//! ARP and NDP are answered here and go no further.
+//! ARP and NDP are answered here and go no further; so do replies to the firewall's own DHCP requests.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use bartizan_packet::oddity::{Oddities, Oddity};
 use bartizan_packet::parse::{ICMPV6, Layer4, Malformed, Packet, Parsed};
 use bartizan_policy::tables::IfaceId;
 
-use crate::engine::{Engine, LOCAL_HOST};
+use crate::engine::{Engine, local_host};
 use crate::key::LOCAL_REALM;
 use crate::pipeline::{Staged, drop};
 use crate::verdict::{DropReason, PeerMessage, Port, Verdict};
@@ -89,6 +89,9 @@ impl Engine {
             }
             return Err(self.handle_ndp(port, mac, frame.bytes, packet));
         }
+        if let Some(verdict) = self.hear_dhcp(port, frame, packet).or_else(|| self.hear_router(port, frame, packet)) {
+            return Err(verdict);
+        }
         if is_group(packet.destination) {
             return drop(DropReason::Multicast);
         }
@@ -129,7 +132,9 @@ impl Engine {
             return Verdict::Drop(DropReason::BadNeighborMessage);
         }
         let ours = self.answers_for(port, mac, IpAddr::V4(arp.target));
-        if !probe && ours {
+        // Without an address of its own the interface asks from none, and answers are for that.
+        let asked = arp.operation == Operation::Reply && self.neighbors.knows(port, sender);
+        if !probe && (ours || asked) {
             self.learn_and_tell(port, sender, arp.sender_mac, arp.operation == Operation::Reply);
         }
         if arp.operation == Operation::Request && ours {
@@ -177,7 +182,7 @@ impl Engine {
     fn answers_for(&self, port: Port, mac: Mac, address: IpAddr) -> bool {
         let iface = match port {
             // The engine is everyone on the local link but the host.
-            Port::Local => return is_local_link(address) && address != IpAddr::V4(LOCAL_HOST),
+            Port::Local => return is_local_link(address) && address != local_host(address),
             Port::Data(iface) => iface,
         };
         if address == IpAddr::V6(ndp::link_local(mac)) {
@@ -190,7 +195,7 @@ impl Engine {
 
     pub(crate) fn is_on_link(&self, port: Port, address: IpAddr) -> bool {
         match port {
-            Port::Local => address == IpAddr::V4(LOCAL_HOST),
+            Port::Local => address == local_host(address),
             Port::Data(iface) => self.is_connected(iface, address),
         }
     }
@@ -234,7 +239,10 @@ fn in_range(address: IpAddr, first: IpAddr, last: IpAddr) -> bool {
     address.is_ipv4() == first.is_ipv4() && (first..=last).contains(&address)
 }
 
-/// 198.18.0.0/15.
+/// 198.18.0.0/15 and 2001:2::/48.
 pub(crate) fn is_local_link(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 198 && v4.octets()[1] & 0xfe == 18)
+    match address {
+        IpAddr::V4(v4) => v4.octets()[0] == 198 && v4.octets()[1] & 0xfe == 18,
+        IpAddr::V6(v6) => v6.segments()[..3] == [0x2001, 2, 0],
+    }
 }

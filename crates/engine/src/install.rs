@@ -8,7 +8,7 @@ use bartizan_packet::rewrite::Tuple;
 use bartizan_policy::tables::{IfaceId, Route};
 
 use crate::decide::Ruled;
-use crate::engine::{Engine, LOCAL_HOST};
+use crate::engine::{Engine, local_host};
 use crate::ingress::Arrival;
 use crate::key::{Key, reverse};
 use crate::nat::pool::Lease;
@@ -109,7 +109,7 @@ impl Engine {
                 let next_hop = self.next_hop(plan.egress, next_hop);
                 self.paths.take(Port::Data(plan.egress), next_hop)
             }
-            Exit::Local => self.paths.take(Port::Local, NextHop::Address(LOCAL_HOST.into())),
+            Exit::Local => self.paths.take(Port::Local, NextHop::Address(local_host(packet.destination))),
             Exit::Nowhere => PathRef::NONE,
         };
         let log_start = record.verdict.log_start;

@@ -22,8 +22,10 @@ mod install;
 mod key;
 mod log;
 mod lookup;
+mod mss;
 mod nat;
 mod neighbor;
+mod notice;
 mod outbox;
 mod path;
 pub mod pipeline;
@@ -41,6 +43,7 @@ mod tcp;
 mod timer;
 mod tunnel;
 pub mod verdict;
+mod vlan;
 
 pub use counters::Counters;
 pub use engine::Engine;

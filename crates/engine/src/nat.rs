@@ -9,7 +9,7 @@ pub(crate) mod pool;
 pub(crate) mod shared;
 pub(crate) mod spread;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bartizan_packet::rewrite::Tuple;
 use bartizan_policy::tables::{Forward, NatRuleId, PortPool, SourceNat};
@@ -30,7 +30,9 @@ const PORT_TRIES: usize = 8;
 const TOKEN_ADDRESSES: u32 = 16;
 /// First token address: 198.18.1.0, beyond the host's own neighbourhood.
 const TOKENS: u32 = 0xc612_0100;
-/// Token addresses in 198.18.0.0/15 from [`TOKENS`] on.
+/// First token address over IPv6: 2001:2:0:1::, beyond the host's own neighbourhood.
+const TOKENS_V6: u128 = 0x2001_0002_0000_0001 << 64;
+/// Token addresses in 198.18.0.0/15 from [`TOKENS`] on; as many over IPv6.
 const TOKENS_SPAN: u32 = (1 << 17) - 512;
 
 /// What kind of port a session wants.
@@ -160,19 +162,18 @@ impl Engine {
     }
 
     /// A source by which the host's own TCP sees one client and no other.
-    pub(crate) fn token(&mut self, destination: Ipv4Addr, port: u16, realm: u16) -> Staged<Translation> {
-        let tuple = Tuple {
-            source: destination.into(),
-            destination: destination.into(),
-            source_port: 0,
-            destination_port: port,
-        };
+    pub(crate) fn token(&mut self, destination: IpAddr, port: u16, realm: u16) -> Staged<Translation> {
+        let tuple = Tuple { source: destination, destination, source_port: 0, destination_port: port };
         let first = u32::from(self.settings.worker) * TOKEN_ADDRESSES;
         let start = self.random();
         let want = Want { protocol: bartizan_packet::parse::TCP, realm, hold: Hold::Session, own: false };
         self.lease(tuple, want, |try_| {
             let offset = first + (start.wrapping_add(try_ as u64) % u64::from(TOKEN_ADDRESSES)) as u32;
-            Some(IpAddr::V4(Ipv4Addr::from_bits(TOKENS + offset % TOKENS_SPAN)))
+            let offset = offset % TOKENS_SPAN;
+            Some(match destination {
+                IpAddr::V4(_) => Ipv4Addr::from_bits(TOKENS + offset).into(),
+                IpAddr::V6(_) => Ipv6Addr::from_bits(TOKENS_V6 + u128::from(offset)).into(),
+            })
         })
     }
 
@@ -266,7 +267,7 @@ fn pool_address(pool: &[(IpAddr, IpAddr)], start: u64, try_: usize) -> Option<Ip
         if offset < count {
             return Some(match range.0 {
                 IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits().wrapping_add(offset as u32)).into(),
-                IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits().wrapping_add(offset)).into(),
+                IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits().wrapping_add(offset)).into(),
             });
         }
         offset -= count;

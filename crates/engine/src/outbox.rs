@@ -8,7 +8,7 @@ use bartizan_packet::frame::Meta;
 
 use crate::counters::Counters;
 use crate::settings::{Limits, SECOND};
-use crate::verdict::{Alarm, Event, PeerMessage, Port, SessionLog, Time, Transmit};
+use crate::verdict::{Alarm, Event, Notice, PeerMessage, Port, SessionLog, Time, Transmit};
 
 /// Frames and events of one engine.
 pub(crate) struct Outbox {
@@ -44,6 +44,15 @@ impl Outbox {
             return;
         }
         self.events.push_back(Event::Log(log));
+    }
+
+    /// Whether there was room for a notice.
+    pub(crate) fn note(&mut self, notice: Notice) -> bool {
+        let room = self.events.len() < self.events_max;
+        if room {
+            self.events.push_back(Event::Notice(notice));
+        }
+        room
     }
 
     pub(crate) fn alarm(&mut self, alarm: Alarm, counters: &mut Counters) {

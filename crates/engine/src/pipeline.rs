@@ -22,7 +22,11 @@ use crate::verdict::{DropReason, EndReason, Port, Verdict};
 pub const STAGES: &[(&str, &str, &str)] = &[
     ("parse", "packet", "lengths, header checksum, offsets; what cannot be read is dropped"),
     ("tunnel", "packet", "VXLAN and GENEVE for us: the packet inside goes on, by a side of its traffic object"),
-    ("ingress", "packet", "is the frame for us, by a port with zone and router; ARP and NDP end here"),
+    (
+        "ingress",
+        "packet",
+        "is the frame for us, by a port with zone and router; ARP, NDP, router advertisements and DHCP replies end here",
+    ),
     (
         "protection",
         "packet",
@@ -42,6 +46,7 @@ pub const STAGES: &[(&str, &str, &str)] = &[
     ("hop", "packet", "TTL and MTU; what is too big leaves in fragments, if it may"),
     ("tcp", "packet", "connection state"),
     ("rewrite", "packet", "addresses, ports, TTL and their checksums"),
+    ("mss", "packet", "TCP handshakes agree on no larger segments than the interfaces allow"),
     ("forward", "packet", "the neighbour's MAC, or wait for it"),
 ];
 
@@ -281,6 +286,7 @@ impl Engine {
         if let Some(ahead) = ahead {
             shift(direction, frame, packet, ahead);
         }
+        self.clamp_mss(slot, direction, arrival.port, frame, packet);
         self.forward(slot, direction, frame)
     }
 }

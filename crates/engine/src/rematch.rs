@@ -3,9 +3,12 @@
 //! Each session is asked again under the new tables: with its next packet, or by the sweep, whichever
 //! comes first. The NAT mapping of a session that goes on is kept.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+
 use bartizan_model::device::Action;
 use bartizan_policy::decide::{Silent, decide_among};
-use bartizan_policy::tables::{Decision, Flow, Forward, Interface, Route};
+use bartizan_policy::tables::{Compiled, Decision, Flow, Forward, Interface, Route};
 
 use crate::engine::Engine;
 use crate::nat::spread::Staying;
@@ -42,6 +45,12 @@ impl Sweep {
     }
 }
 
+/// The addresses of all interfaces, with their routers.
+fn own_addresses(tables: &Compiled) -> impl Iterator<Item = (u16, IpAddr)> {
+    let interfaces = tables.interfaces().filter_map(|(_, interface)| Some((interface.router?.0, interface)));
+    interfaces.flat_map(|(router, interface)| interface.addresses.iter().map(move |own| (router, own.addr())))
+}
+
 impl Engine {
     /// Asks the next sessions.
     pub(crate) fn sweep_sessions(&mut self) {
@@ -58,6 +67,26 @@ impl Engine {
             }
         }
         self.sweep.next = end;
+        if !self.sweep.is_pending() {
+            self.lost_addresses.clear();
+        }
+    }
+
+    /// Notes which own addresses the new tables take away.
+    pub(crate) fn lose_addresses(&mut self, new: &Compiled) {
+        let Some(old) = &self.tables else { return };
+        // One that moves to another router still leads here.
+        let kept: HashSet<IpAddr> = own_addresses(new).map(|(_, address)| address).collect();
+        self.lost_addresses.extend(own_addresses(old));
+        self.lost_addresses.retain(|(_, address)| !kept.contains(address));
+        self.lost_addresses.sort_unstable();
+        self.lost_addresses.dedup();
+    }
+
+    /// Whether a session was opened to an own address that is gone: its client cannot reach it any more.
+    fn uses_lost_address(&self, slot: Slot) -> bool {
+        let client = self.table[slot].client();
+        self.lost_addresses.contains(&(client.realm(), client.flow().destination))
     }
 
     /// Asks the rules about a session again.
@@ -74,6 +103,11 @@ impl Engine {
             destination_port: client.destination_port,
         };
         let refused = session.kind == Kind::Refused;
+        if !refused && self.uses_lost_address(slot) {
+            self.counters.sessions_address_lost += 1;
+            self.end(slot, EndReason::AddressLost);
+            return Rematch::Gone;
+        }
         let rule = self.table.record(slot).nat_rule;
         let mut staying = Staying { rule, destination: session.server().flow().source };
         let decision = match &self.tables {

@@ -47,8 +47,9 @@ impl Default for Settings {
     }
 }
 
-/// The host behind [`crate::verdict::Port::Local`]. It holds `198.18.0.1/15`; the engine is everyone
-/// else in that network (RFC 2544's benchmarking range, which is never routed).
+/// The host behind [`crate::verdict::Port::Local`]. It holds `198.18.0.1/15` and, unless it has no IPv6,
+/// `2001:2::1/48`; the engine is everyone else in these networks (the benchmarking ranges of RFC 2544
+/// and RFC 5180, which are never routed).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalLink {
     /// MAC of the host's end; asked for by ARP when it is not known.
@@ -57,6 +58,8 @@ pub struct LocalLink {
     pub http_port: u16,
     /// Where HTTPS health checks are answered on the host.
     pub https_port: u16,
+    /// They are answered over IPv6, too.
+    pub ipv6: bool,
 }
 
 /// Idle times in nanoseconds. The defaults are those of PAN-OS (`show session info`).
@@ -176,6 +179,8 @@ pub struct Limits {
     pub drop_logs_per_second: u32,
     /// ICMP errors and resets made per second.
     pub answers_per_second: u32,
+    /// DHCP replies and router advertisements taken in per second.
+    pub notices_per_second: u32,
     /// Possible scanners counted at a time.
     pub scan_sources: usize,
     /// Ports and hosts of all possible scanners.
@@ -206,6 +211,7 @@ impl Default for Limits {
             unmapped_tunnels: 64,
             drop_logs_per_second: 10,
             answers_per_second: 1000,
+            notices_per_second: 100,
             scan_sources: 16_384,
             scan_targets: 65_536,
             blocked_sources: 16_384,

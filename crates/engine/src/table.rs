@@ -150,12 +150,6 @@ impl Table {
     pub(crate) fn record_mut(&mut self, slot: Slot) -> &mut Record {
         &mut self.records[slot as usize]
     }
-
-    /// The id of a live session's record.
-    pub(crate) fn slot_of(&self, id: u64) -> Option<Slot> {
-        let found = self.records.iter().zip(&self.slots).position(|(record, session)| record.id == id && session.live);
-        found.map(|slot| slot as Slot)
-    }
 }
 
 #[inline]

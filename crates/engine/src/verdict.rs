@@ -53,6 +53,8 @@ pub struct Transmit {
 pub enum Event {
     /// A line for the traffic log.
     Log(SessionLog),
+    /// A message for whoever configures an interface.
+    Notice(Notice),
     /// For the system log: a NAT pool is running dry, or is not any more.
     Pool(PoolAlarm),
     /// Something an administrator should know at once.
@@ -75,6 +77,28 @@ pub enum Event {
         /// With the size of its fragments.
         meta: Meta,
     },
+}
+
+/// What a [`Notice`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// The payload of a DHCP reply.
+    Dhcp,
+    /// An ICMPv6 message by which a router advertises itself; its packet was found right.
+    RouterAdvertisement,
+}
+
+/// What the network said to the firewall itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What kind of message it is.
+    pub kind: NoticeKind,
+    /// Where it came in.
+    pub iface: IfaceId,
+    /// Who sent it.
+    pub source: IpAddr,
+    /// What was said.
+    pub bytes: Vec<u8>,
 }
 
 /// How full the ports of a pool address are. Told once by whichever worker finds it so.
@@ -251,6 +275,8 @@ pub enum EndReason {
     PolicyDeny,
     /// Its interface, zone or route is gone after a commit.
     ConfigurationChange,
+    /// The firewall's own address that it was opened to is gone, e.g. with its DHCP lease.
+    AddressLost,
     /// Its interface lost the address that it was translated to.
     NatAddressGone,
     /// An administrator cleared it.
@@ -269,6 +295,7 @@ impl EndReason {
             Self::TcpRstFromServer => "tcp-rst-from-server",
             Self::PolicyDeny => "policy-deny",
             Self::ConfigurationChange => "configuration-change",
+            Self::AddressLost => "address-lost",
             Self::NatAddressGone => "nat-address-gone",
             Self::Cleared => "cleared",
             Self::Shutdown => "shutdown",
@@ -415,6 +442,8 @@ drop_reasons! {
     FragmentMemory = "fragment-memory",
     /// The frame was not for the interface's MAC address.
     NotForUs = "not-for-us",
+    /// No subinterface of the port has the frame's VLAN tag.
+    UnknownVlan = "unknown-vlan",
     /// The interface is not configured, or has no zone.
     NoZone = "no-zone",
     /// The interface belongs to no router.

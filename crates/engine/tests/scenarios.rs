@@ -1,11 +1,15 @@
 //! What does the engine do with whole conversations, as an operator would tell them?
 
+#[path = "scenarios/autoconf.rs"]
+mod autoconf;
 #[path = "scenarios/azure.rs"]
 mod azure;
 #[path = "scenarios/bursts.rs"]
 mod bursts;
 #[path = "scenarios/cookies.rs"]
 mod cookies;
+#[path = "scenarios/dhcp.rs"]
+mod dhcp;
 #[path = "scenarios/drops.rs"]
 mod drops;
 #[path = "scenarios/fragments.rs"]
@@ -24,3 +28,5 @@ mod protection;
 mod sessions;
 #[path = "scenarios/tunnels.rs"]
 mod tunnels;
+#[path = "scenarios/vlans.rs"]
+mod vlans;

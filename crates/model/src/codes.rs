@@ -25,6 +25,8 @@ codes! {
     DUPLICATE_MEMBER = "duplicate-member";
     /// A name is taken in this scope.
     DUPLICATE_NAME = "duplicate-name";
+    /// Two subinterfaces of one port have the same VLAN tag.
+    DUPLICATE_TAG = "duplicate-tag";
     /// Two traffic objects are for one tunnel.
     DUPLICATE_TUNNEL = "duplicate-tunnel";
     /// A group contains itself.

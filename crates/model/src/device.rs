@@ -201,12 +201,64 @@ pub struct Interface {
     pub kind: InterfaceKind,
     /// Addresses with prefix length, v4 and v6.
     pub addresses: Vec<IpNet>,
-    /// The IPv4 address comes by DHCP.
-    pub dhcp: bool,
+    /// The IPv4 address comes by DHCP, in this way.
+    pub dhcp: Option<DhcpClient>,
+    /// IPv6 addresses come by router advertisement, in this way.
+    pub autoconf: Option<Autoconf>,
+    /// The 802.1Q tag of a subinterface.
+    pub vlan: Option<u16>,
     /// Largest IP packet in bytes; 1500 when unset.
     pub mtu_bytes: Option<u16>,
+    /// By how much the segments of TCP stay below the MTU, where that is enforced.
+    pub tcp_mss: Option<TcpMss>,
     /// Name of an interface management profile.
     pub management_profile: Option<String>,
+}
+
+impl Interface {
+    /// The port that a subinterface is a part of: `ethernet1/1` of `ethernet1/1.100`.
+    pub fn parent(&self) -> Option<&str> {
+        self.vlan?;
+        self.name.rsplit_once('.').map(|(parent, _)| parent)
+    }
+}
+
+/// Bytes that TCP segments leave free in the MTU, by family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpMss {
+    /// `ipv4-mss-adjustment`.
+    pub v4_bytes: u16,
+    /// `ipv6-mss-adjustment`.
+    pub v6_bytes: u16,
+}
+
+/// How an interface asks for its IPv4 address, and what it makes of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpClient {
+    /// The gateway of the lease becomes a default route of the interface's router.
+    pub default_route: bool,
+    /// Metric of that route.
+    pub default_route_metric: u16,
+    /// The name the server is told.
+    pub hostname: Option<DhcpHostname>,
+}
+
+/// What an interface makes of router advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Autoconf {
+    /// The router becomes a default route of the interface's router.
+    pub default_route: bool,
+    /// Metric of that route.
+    pub default_route_metric: u16,
+}
+
+/// The host name in a DHCP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DhcpHostname {
+    /// The firewall's own.
+    System,
+    /// This one.
+    Named(String),
 }
 
 /// What kind of port an interface is.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::bytes::{put, put_u16, u8_at};
 use crate::checksum::{self, Delta};
 use crate::ethernet::{self, Mac};
-use crate::parse::{Flags, ICMP, ICMPV6, Layer4, Packet, TCP};
+use crate::parse::{Flags, ICMP, ICMPV6, Layer4, Packet, TCP, UDP};
 
 /// TTL and hop limit of our own packets (RFC 1700).
 pub const TTL: u8 = 64;
@@ -157,6 +157,24 @@ pub fn icmp_error(link: Link, from: IpAddr, frame: &[u8], packet: &Packet, probl
         if v4 { checksum::checksum(&message) } else { checksum::transport(from, packet.source, ICMPV6, &message) };
     put_u16(&mut message, 2, value);
     ip_frame(link, from, packet.source, protocol, TTL, &message)
+}
+
+/// A UDP datagram of our own; source and destination are address and port, both of one family.
+pub fn udp_frame(link: Link, source: (IpAddr, u16), destination: (IpAddr, u16), payload: &[u8]) -> Vec<u8> {
+    let length = (8 + payload.len()) as u16;
+    let mut datagram = Vec::with_capacity(8 + payload.len());
+    datagram.extend(source.1.to_be_bytes());
+    datagram.extend(destination.1.to_be_bytes());
+    datagram.extend(length.to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(payload);
+    // A computed 0 is sent as 0xffff: 0 means that there is none (RFC 768).
+    let value = match checksum::transport(source.0, destination.0, UDP, &datagram) {
+        0 => 0xffff,
+        value => value,
+    };
+    put_u16(&mut datagram, 6, value);
+    ip_frame(link, source.0, destination.0, UDP, TTL, &datagram)
 }
 
 /// A frame with an IP packet around a transport message; both addresses of one family.

@@ -19,26 +19,31 @@ pub const ARP: u16 = 0x0806;
 pub const IPV6: u16 = 0x86dd;
 
 /// Destination of a frame.
+#[inline]
 pub fn destination(frame: &[u8]) -> Mac {
     mac_at(frame, 0)
 }
 
 /// Source of a frame.
+#[inline]
 pub fn source(frame: &[u8]) -> Mac {
     mac_at(frame, 6)
 }
 
 /// Ethernet type of a frame.
+#[inline]
 pub fn kind(frame: &[u8]) -> u16 {
     u16_at(frame, 12)
 }
 
 /// Whether the address names a group of stations.
+#[inline]
 pub fn is_group(mac: Mac) -> bool {
     mac[0] & 1 == 1
 }
 
 /// Rewrites both addresses.
+#[inline]
 pub fn address(frame: &mut [u8], destination: Mac, source: Mac) {
     put(frame, 0, &destination);
     put(frame, 6, &source);

@@ -127,6 +127,31 @@ pub fn finish_whole(frame: &mut [u8]) {
     }
 }
 
+/// Whether a router on the way marked a packet as having met congestion (RFC 3168).
+pub fn met_congestion(frame: &[u8], packet: &Packet) -> bool {
+    congestion(frame, packet.network).is_some_and(|(at, bits)| u8_at(frame, at) & bits == bits)
+}
+
+/// Marks a whole datagram of which a fragment met congestion (RFC 3168 section 5.3), if its ends understand that.
+/// To be called before [`finish_whole`].
+pub fn mark_congestion(frame: &mut [u8]) {
+    if let Some((at, bits)) = congestion(frame, ethernet::HEADER_BYTES) {
+        let byte = u8_at(frame, at);
+        if byte & bits != 0 {
+            put(frame, at, &[byte | bits]);
+        }
+    }
+}
+
+/// Where a packet keeps its two congestion bits.
+fn congestion(frame: &[u8], network: usize) -> Option<(usize, u8)> {
+    match u8_at(frame, network) >> 4 {
+        4 => Some((network + 1, 0x03)),
+        6 => Some((network + 1, 0x30)),
+        _ => None,
+    }
+}
+
 /// Gives an IPv4 packet another identification.
 pub fn identify(frame: &mut [u8], packet: &Packet, identification: u16) {
     let old = u16_at(frame, packet.network + 4);

@@ -45,6 +45,8 @@ pub struct Meta {
     pub segment_bytes: u16,
     /// Length of all headers up to the payload, for segmentation, as the kernel gave it.
     pub header_bytes: u16,
+    /// VLAN of the frame by its 802.1Q tag, which is not among the bytes; 0 for an untagged one.
+    pub vlan: u16,
     /// Bytes of the buffer in front of the frame, free for headers to be put there. Whoever handles a frame
     /// may move its start.
     pub headroom: u16,

@@ -18,6 +18,7 @@ pub mod fragment;
 pub mod frame;
 pub mod geneve;
 pub mod handshake;
+pub mod mss;
 pub mod ndp;
 pub mod oddity;
 pub mod parse;

@@ -3,12 +3,16 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::answer::{Link, ip_frame};
-use crate::bytes::{ipv6_at, mac_at, put_u16, u8_at};
+use crate::bytes::{ipv6_at, mac_at, put_u16, u8_at, u16_at, u32_at};
 use crate::checksum;
 use crate::ethernet::Mac;
 use crate::parse::{ICMPV6, Packet};
 use crate::rewrite::icmp_is_intact;
 
+/// ICMPv6 type of a router solicitation.
+pub const ROUTER_SOLICITATION: u8 = 133;
+/// ICMPv6 type of a router advertisement.
+pub const ROUTER_ADVERTISEMENT: u8 = 134;
 /// ICMPv6 type of a neighbour solicitation.
 pub const SOLICITATION: u8 = 135;
 /// ICMPv6 type of a neighbour advertisement.
@@ -19,6 +23,7 @@ const HOP_LIMIT: u8 = 255;
 /// Options that are looked at before the rest is ignored.
 const OPTIONS_MAX: usize = 16;
 
+const PREFIX_INFORMATION: u8 = 3;
 const SOURCE_LINK_ADDRESS: u8 = 1;
 const TARGET_LINK_ADDRESS: u8 = 2;
 
@@ -73,6 +78,81 @@ impl Message {
             _ => None,
         }
     }
+}
+
+/// What a router says about its link (RFC 4861 section 4.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouterAdvertisement {
+    /// How long it may be the default router; 0 means that it is none.
+    pub lifetime_s: u16,
+    /// The link's networks, as many as options are looked at.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// A network of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Its address, with whatever bits beyond its length were sent.
+    pub network: Ipv6Addr,
+    /// Its length in bits, at most 128.
+    pub length: u8,
+    /// Its hosts are neighbours.
+    pub on_link: bool,
+    /// Hosts make themselves an address in it.
+    pub autonomous: bool,
+    /// How long an address in it may be used; `u32::MAX` is for ever.
+    pub valid_s: u32,
+    /// How long such an address is preferred.
+    pub preferred_s: u32,
+}
+
+impl RouterAdvertisement {
+    /// Reads the ICMPv6 message of a packet that keeps the rules of RFC 4861 section 6.1.2.
+    pub fn of(frame: &[u8], packet: &Packet) -> Option<Self> {
+        let from_router = matches!(packet.source, IpAddr::V6(source) if source.is_unicast_link_local());
+        let valid =
+            packet.ttl == HOP_LIMIT && packet.protocol == ICMPV6 && from_router && icmp_is_intact(frame, packet);
+        if valid { Self::read(frame.get(packet.transport..packet.end)?) } else { None }
+    }
+
+    /// Reads an ICMPv6 message of type 134 whose packet was found right.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        if message.len() < 16 || message[0] != ROUTER_ADVERTISEMENT || message[1] != 0 {
+            return None;
+        }
+        let mut prefixes = Vec::new();
+        let mut options = message.get(16..)?;
+        for _ in 0..OPTIONS_MAX {
+            if options.is_empty() {
+                break;
+            }
+            let length = usize::from(u8_at(options, 1)) * 8;
+            let option = options.get(..length).filter(|option| !option.is_empty())?;
+            if u8_at(option, 0) == PREFIX_INFORMATION && length == 32 && u8_at(option, 2) <= 128 {
+                prefixes.push(Prefix {
+                    network: ipv6_at(option, 16),
+                    length: u8_at(option, 2),
+                    on_link: u8_at(option, 3) & 0x80 != 0,
+                    autonomous: u8_at(option, 3) & 0x40 != 0,
+                    valid_s: u32_at(option, 4),
+                    preferred_s: u32_at(option, 8),
+                });
+            }
+            options = options.get(length..)?;
+        }
+        Some(Self { lifetime_s: u16_at(message, 6), prefixes })
+    }
+}
+
+/// The question to all routers of a link.
+pub fn solicit_routers(mac: Mac) -> Vec<u8> {
+    let (source, group) = (link_local(mac), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2));
+    let mut bytes = vec![ROUTER_SOLICITATION, 0, 0, 0, 0, 0, 0, 0, SOURCE_LINK_ADDRESS, 1];
+    bytes.extend(mac);
+    let value = checksum::transport(source.into(), group.into(), ICMPV6, &bytes);
+    put_u16(&mut bytes, 2, value);
+    let link = Link { source: mac, destination: [0x33, 0x33, 0, 0, 0, 2] };
+    ip_frame(link, source.into(), group.into(), ICMPV6, HOP_LIMIT, &bytes)
 }
 
 /// The option's MAC, if it is there; `None` outside when an option is broken.
@@ -168,6 +248,42 @@ mod tests {
         assert_eq!(read(&question), Some(Message::Solicitation { target, mac: Some(US) }));
         let answer = advertise(THEM, US, asker, target);
         assert_eq!(read(&answer), Some(Message::Advertisement { target, mac: Some(THEM), solicited: true }));
+    }
+
+    #[test]
+    fn an_advertisement_is_read_with_its_prefixes_and_broken_ones_are_not() {
+        let mut message = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+        message.extend([1, 1, 2, 0, 0, 0, 0, 9]);
+        message.extend([3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x07, 0x08, 0, 0, 0, 0]);
+        message.extend("2001:db8:7::".parse::<Ipv6Addr>().unwrap().octets());
+        let found = RouterAdvertisement::read(&message).unwrap();
+        assert_eq!(found.lifetime_s, 1800);
+        assert_eq!(
+            found.prefixes,
+            [Prefix {
+                network: "2001:db8:7::".parse().unwrap(),
+                length: 64,
+                on_link: true,
+                autonomous: true,
+                valid_s: 3600,
+                preferred_s: 1800
+            }]
+        );
+        for length in 0..message.len() {
+            // Cut between options it is shorter, anywhere else it is broken.
+            assert_eq!(RouterAdvertisement::read(&message[..length]).is_some(), matches!(length, 16 | 24), "{length}");
+        }
+        let mut loops = message.clone();
+        loops[17] = 0;
+        assert_eq!(RouterAdvertisement::read(&loops), None, "an option without length");
+    }
+
+    #[test]
+    fn routers_are_asked_as_a_group() {
+        let question = solicit_routers(US);
+        let Ok(Parsed::Ip(packet)) = parse(&question, Meta::default()) else { panic!("not IP") };
+        assert_eq!((packet.ttl, packet.destination.to_string()), (255, "ff02::2".to_owned()));
+        assert!(icmp_is_intact(&question, &packet));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bartizan_model::device::{DeviceConfig, InterfaceKind, Validated, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
+use ipnet::IpNet;
 
 use crate::codes;
 use crate::facts::Facts;
@@ -182,20 +183,31 @@ fn interfaces(config: &DeviceConfig, facts: &Facts, ids: &Ids) -> Vec<Option<Int
     let mut slots = vec![None; ids.interfaces.len()];
     for written in &config.interfaces {
         let learned = facts.interfaces.get(&written.name).map(|learned| learned.addresses.iter().copied());
+        // What a client that is switched off by now had learned counts no more.
+        let wanted =
+            |own: &IpNet| if own.addr().is_ipv4() { written.dhcp.is_some() } else { written.autoconf.is_some() };
+        let learned = learned.into_iter().flatten().filter(wanted);
         let profile = written.management_profile.as_deref();
         let profile = profile.and_then(|name| config.management_profiles.iter().find(|profile| profile.name == name));
+        let mtu_bytes = written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES);
+        let below = |bytes| mtu_bytes.saturating_sub(bytes);
+        let port = written.parent().and_then(|port| ids.interfaces.position(port)).map(|at| IfaceId(at as u16));
         let interface = Interface {
             name: written.name.as_str().into(),
             loopback: written.kind == InterfaceKind::Loopback,
             zone: zones.get(&*written.name).copied(),
             router: routers.get(&*written.name).copied(),
-            mtu_bytes: written.mtu_bytes.unwrap_or(MTU_DEFAULT_BYTES),
-            addresses: written.addresses.iter().copied().chain(learned.into_iter().flatten()).collect(),
+            vlan: port.zip(written.vlan),
+            mtu_bytes,
+            mss_bytes: written.tcp_mss.map(|mss| (below(mss.v4_bytes), below(mss.v6_bytes))),
+            addresses: written.addresses.iter().copied().chain(learned).collect(),
             ping: profile.is_some_and(|profile| profile.ping),
             http: profile.is_some_and(|profile| profile.http),
             https: profile.is_some_and(|profile| profile.https),
             tunnel: None,
             permitted: profile.map(|profile| profile.permitted.clone()).unwrap_or_default(),
+            dhcp: written.dhcp.is_some(),
+            autoconf: written.autoconf.is_some(),
             proxy: Vec::new(),
         };
         if let Some(slot) = ids.interfaces.position(&written.name).and_then(|at| slots.get_mut(at)) {

@@ -54,9 +54,6 @@ pub fn no_service(reason: NoService) -> String {
         NoService::NotPermitted(service) => {
             format!("the management profile offers `{}`, but not to this source", service.as_str())
         }
-        NoService::Ipv4Only(service) => {
-            format!("`{}` health checks are answered over IPv4 only", service.as_str())
-        }
         NoService::Translated => "what NAT translates is not answered at the firewall's own addresses".into(),
     }
 }

@@ -37,6 +37,16 @@ pub(crate) enum Source {
     Local,
     Connected,
     Static,
+    /// A gateway that an interface learned.
+    Learned,
+}
+
+impl Source {
+    /// Its place among the routes of one prefix. A learned default route competes with static ones by
+    /// distance and metric.
+    fn rank(self) -> Self {
+        self.min(Self::Static)
+    }
 }
 
 /// One configured or implied route of a router, in force or not.

@@ -68,10 +68,18 @@ pub struct Interface {
     pub zone: Option<ZoneId>,
     /// Its router; packets of an interface without one are dropped.
     pub router: Option<RouterId>,
+    /// The port that a subinterface is a part of, and its 802.1Q tag there.
+    pub vlan: Option<(IfaceId, u16)>,
     /// Largest IP packet in bytes.
     pub mtu_bytes: u16,
+    /// Largest TCP segment that a handshake may agree on, over IPv4 and IPv6, where that is enforced.
+    pub mss_bytes: Option<(u16, u16)>,
     /// Own addresses with their connected networks.
     pub addresses: Vec<IpNet>,
+    /// Its IPv4 address comes by DHCP: replies of servers are for it.
+    pub dhcp: bool,
+    /// IPv6 addresses come by router advertisement: those of its link are for it.
+    pub autoconf: bool,
     /// Answers ICMP echo.
     pub ping: bool,
     /// Answers the HTTP health check.
@@ -113,10 +121,6 @@ impl Interface {
         if !self.permits(source) {
             return Err(NoService::NotPermitted(service));
         }
-        // The link to the host's own TCP is IPv4 only.
-        if service != Service::Ping && !source.is_ipv4() {
-            return Err(NoService::Ipv4Only(service));
-        }
         Ok(service)
     }
 }
@@ -157,8 +161,6 @@ pub enum NoService {
     Disabled(Service),
     /// The management profile does not permit this source.
     NotPermitted(Service),
-    /// Health checks are answered over IPv4 only.
-    Ipv4Only(Service),
     /// NAT leads to an own address, or translates what goes to one.
     Translated,
 }
@@ -406,7 +408,8 @@ pub struct RouteRow {
     /// Metric.
     pub metric: u16,
     /// `A` when in force, then `S`tatic, `C`onnected or `H`ost; `E` when it shares its prefix with routes of
-    /// equal cost, `D` when its monitored path is dead.
+    /// equal cost, `D` when its monitored path is dead,
+    /// `L` when it was learned.
     pub flags: &'static str,
     /// Outgoing interface.
     pub interface: Option<IfaceId>,
@@ -517,10 +520,12 @@ impl Compiled {
                 flags: match (entry.state, entry.source) {
                     (State::Active, Source::Static) => "A S",
                     (State::Equal, _) => "A S E",
+                    (State::Active, Source::Learned) => "A S L",
                     (State::Active, Source::Connected) => "A C",
                     (State::Active, Source::Local) => "A H",
                     (State::Down, _) => "  S D",
                     (State::Idle, Source::Static) => "  S",
+                    (State::Idle, Source::Learned) => "  S L",
                     (State::Idle, Source::Connected) => "  C",
                     (State::Idle, Source::Local) => "  H",
                 },

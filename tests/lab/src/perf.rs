@@ -1,7 +1,6 @@
 //! Three hosts in a row, the middle one forwarding by the kernel or by Bartizan: how fast is each?
 
-pub mod backends;
-
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +19,8 @@ pub struct Row {
     forwarder: Namespace,
     server: Namespace,
     _servers: Vec<Process>,
+    /// The next port for a server that lives for one measurement.
+    ports: Cell<u16>,
     binary: PathBuf,
     lab: Lab,
 }
@@ -38,11 +39,6 @@ pub enum Forwarder {
     Bartizan {
         /// Rules before the one that allows.
         rules: usize,
-    },
-    /// Bartizan with source NAT, one rule, and these options.
-    With {
-        /// Words of its command line.
-        options: &'static [&'static str],
     },
 }
 
@@ -79,10 +75,9 @@ impl Row {
         let probe = probe_program()?;
         let servers = vec![
             crate::azure::servers::nginx(&lab, &server, &["10.10.2.2:80 backlog=8192"])?,
-            server.spawn(&["iperf3", "--server"], &[], &lab.dir().join("iperf3.log"))?,
             server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?,
         ];
-        Ok(Self { client, forwarder, server, _servers: servers, binary, lab })
+        Ok(Self { client, forwarder, server, _servers: servers, ports: Cell::new(5300), binary, lab })
     }
 
     /// Puts a forwarder in place and waits until packets pass.
@@ -106,8 +101,7 @@ impl Row {
                 self.filter(rules)?;
                 None
             }
-            Forwarder::Bartizan { rules } => Some(self.bartizan(rules, &[])?),
-            Forwarder::With { options } => Some(self.bartizan(1, options)?),
+            Forwarder::Bartizan { rules } => Some(self.bartizan(rules)?),
         };
         eventually("packets pass", Duration::from_secs(60), || {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
@@ -138,14 +132,13 @@ impl Row {
         Ok(())
     }
 
-    fn bartizan(&self, rules: usize, options: &[&str]) -> Result<Process> {
+    fn bartizan(&self, rules: usize) -> Result<Process> {
         let file = self.lab.dir().join("firewall.xml");
         std::fs::write(&file, configuration(rules))?;
         let state = self.lab.dir().join("state");
         let (binary, file, state) = (self.binary.to_string_lossy(), file.to_string_lossy(), state.to_string_lossy());
         let mut words = vec![&*binary, "firewall", "--config", &file, "--state-dir", &state];
         words.extend(["--port", "ethernet1/1=f0", "--port", "ethernet1/2=f1"]);
-        words.extend(options);
         self.forwarder.spawn(&words, &[], &self.lab.dir().join("firewall.log"))
     }
 
@@ -184,7 +177,20 @@ impl Row {
     /// # Errors
     /// When iperf3 reports none.
     pub fn tcp_gigabits(&self) -> Result<f64> {
-        throughput(&self.client.try_run(&["iperf3", "-c", "10.10.2.2", "-t", SECONDS, "-J"])?.stdout)
+        throughput(&self.iperf3(&["-t", SECONDS])?)
+    }
+
+    /// A report of iperf3, as JSON. Each gets a server of its own: one whose client was cut off with the forwarder
+    /// before would wait for it for minutes.
+    fn iperf3(&self, options: &[&str]) -> Result<String> {
+        let port = self.ports.get();
+        self.ports.set(port + 1);
+        let (port, log) = (port.to_string(), self.lab.dir().join(format!("iperf3-{port}.log")));
+        let server = ["iperf3", "--server", "--one-off", "--forceflush", "--port", &port];
+        let mut server = self.server.spawn(&server, &[], &log)?;
+        server.wait_for("Server listening", Duration::from_secs(10))?;
+        let words = [&["iperf3", "-c", "10.10.2.2", "-J", "-p", &port][..], options].concat();
+        Ok(self.client.try_run(&words)?.stdout)
     }
 
     /// New TCP connections per second, each with one HTTP request, 64 in flight.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bartizan_lab::process::eventually;
 use bartizan_lab::{Finished, Lab, Namespace, Process};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The lab with a running firewall.
@@ -16,6 +16,8 @@ pub(crate) struct Edge {
     pub(crate) firewall: Namespace,
     pub(crate) process: Process,
     pub(crate) dir: PathBuf,
+    /// The firewall's command line.
+    words: Vec<String>,
     servers: Vec<Process>,
     /// Dropped after what runs in it.
     _lab: Lab,
@@ -50,7 +52,17 @@ impl Edge {
         words.extend(arguments);
         let mut process = firewall.spawn(&words, &[], &dir.join("firewall.log")).unwrap();
         process.wait_for("the firewall is up", LIMIT).unwrap();
-        Self { client, server, firewall, process, dir, servers: Vec::new(), _lab: lab }
+        let words = words.into_iter().map(str::to_owned).collect();
+        Self { client, server, firewall, process, dir, words, servers: Vec::new(), _lab: lab }
+    }
+
+    /// Starts the firewall again, after it was ended.
+    pub(crate) fn start_again(&mut self) {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        // What an earlier start said is not what this one says; there may be none.
+        let _ = std::fs::remove_file(self.dir.join("firewall-again.log"));
+        self.process = self.firewall.spawn(&words, &[], &self.dir.join("firewall-again.log")).unwrap();
+        self.process.wait_for("the firewall is up", LIMIT).unwrap();
     }
 
     /// A web server on the server, which writes who asked to its log.

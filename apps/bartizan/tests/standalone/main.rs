@@ -1,12 +1,14 @@
 //! The firewall alone with a configuration file: real packets, real clients, the real binary.
 //!
 //! Needs root, or user namespaces, and `ip`, `ethtool`, `ping`, `curl`, `nc`, `iperf3`,
-//! `python3`.
+//! `python3`, `dnsmasq`, `tcpdump`, `traceroute`.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
 mod backends;
+mod dhcp;
 mod edge;
+mod vlans;
 
 use bartizan_lab::Lab;
 use bartizan_lab::process::eventually;
@@ -75,6 +77,11 @@ fn ping_and_health_checks_are_answered_where_the_profile_says_so() {
     }
     assert_eq!(edge.fetch("http://10.0.1.1/").unwrap(), "healthy\n");
     assert_eq!(edge.fetch("https://10.0.1.1/").unwrap(), "healthy\n");
+    for path in ["unauth/php/health.php", "php/login.php"] {
+        assert_eq!(edge.fetch(&format!("https://[2001:db8:1::1]/{path}")).unwrap(), "healthy\n", "{path}");
+    }
+    assert_eq!(edge.fetch("http://[2001:db8:1::1]/").unwrap(), "healthy\n");
+    assert_eq!(edge.fetch("http://10.0.1.1/api/?type=keygen").unwrap(), "only health checks are answered\n");
     // The untrust side has no profile.
     let answer = edge.server.try_run(&["ping", "-c", "1", "-W", "1", "203.0.113.1"]).unwrap();
     assert_ne!(answer.code, Some(0));

@@ -36,6 +36,8 @@ pub enum Answer {
     Interfaces(Vec<Interface>),
     /// `show arp`
     Neighbors(Vec<Neighbor>),
+    /// `show dhcp client state`, `request dhcp client`
+    DhcpClients(Vec<DhcpClient>),
     /// `show traffic-objects`
     TrafficObjects(TrafficObjects),
     /// `show config running`
@@ -48,6 +50,8 @@ pub enum Answer {
     NatMatch(NatMatch),
     /// `test routing fib-lookup`
     Fib(Fib),
+    /// `test routing first-usable`
+    FirstUsable(FirstUsable),
     /// `clear session`
     Cleared(Cleared),
     /// `show running ippool` and `show running nat-rule-ippool`
@@ -84,8 +88,10 @@ impl Answer {
 pub struct Sessions {
     /// How many there are.
     pub total: usize,
-    /// As many as an answer holds.
+    /// As many as an answer holds, by id.
     pub sessions: Vec<Session>,
+    /// Only their number was asked for.
+    pub counted: bool,
 }
 
 /// A session with both directions.
@@ -121,6 +127,10 @@ pub struct Session {
     pub action: &'static str,
     /// When it was installed, wall clock.
     pub start: String,
+    /// Seconds since then.
+    pub age_s: u64,
+    /// Seconds it may be silent.
+    pub timeout_s: u64,
     /// Seconds it will still live when nothing comes.
     pub expires_s: u64,
     /// What PAN-OS would call the application, as far as known.
@@ -216,14 +226,18 @@ pub struct Interface {
     pub router: String,
     /// Addresses.
     pub addresses: Vec<String>,
+    /// The IPv4 address comes by DHCP.
+    pub dhcp: bool,
+    /// 802.1Q tag of a subinterface; 0 of a port.
+    pub vlan: u16,
     /// MTU.
     pub mtu_bytes: u16,
-    /// Frames received.
-    pub received: u64,
+    /// Frames received; `None` for a subinterface, whose frames its port counts.
+    pub received: Option<u64>,
     /// Frames sent.
-    pub sent: u64,
+    pub sent: Option<u64>,
     /// Frames lost before the engine.
-    pub lost: u64,
+    pub lost: Option<u64>,
     /// What its frames come by: `af-packet`, or `af-xdp` with its mode; empty when there is no port.
     pub io: &'static str,
     /// Why by that.
@@ -241,6 +255,25 @@ pub struct Neighbor {
     pub mac: String,
     /// `complete`, `incomplete`.
     pub status: &'static str,
+}
+
+/// What an interface learned by DHCP.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DhcpClient {
+    /// The interface.
+    pub interface: String,
+    /// `Bound`, `Selecting`, ...
+    pub state: &'static str,
+    /// The address with the length of its network; empty without a lease.
+    pub address: String,
+    /// The gateway; empty when there is none.
+    pub gateway: String,
+    /// Who gave the lease.
+    pub server: String,
+    /// Seconds that the address may still be used; `None` without a lease, or when it is for ever.
+    pub leased_until_s: Option<u64>,
+    /// Seconds until the lease is renewed.
+    pub renewed_in_s: Option<u64>,
 }
 
 /// Traffic objects, and tunnels that belong to none.
@@ -355,6 +388,15 @@ pub struct Fib {
     pub next_hop: String,
     /// Router whose table had the last word.
     pub router: String,
+}
+
+/// The first address of a network that a host can have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirstUsable {
+    /// The network.
+    pub network: String,
+    /// Its first usable address.
+    pub address: String,
 }
 
 /// Sessions or blocks were ended.

@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod dhcp;
 mod nat;
 mod protection;
 mod rules;
@@ -7,19 +8,24 @@ mod sessions;
 mod tunnels;
 mod values;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use bartizan_engine::verdict::Port;
 use bartizan_engine::{counters::Counters, verdict::DropReason};
+use bartizan_model::device::interface_name;
 use bartizan_policy::decide::{ZoneFlow, nat_match, security_match};
 use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Among, Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
 use self::sessions::{Filter, clear, session, session_info, sessions};
 use self::tunnels::traffic_objects;
-use self::values::{address, interface_id, number, optional_number, protocol, router_id, zone_id};
+use self::values::{address, interface_id, network, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
 use super::answer::{
-    Answer, Configuration, Counter, Explained, Fib, Interface, NatMatch, Neighbor, Route, SecurityMatch, Step, System,
+    Answer, Configuration, Counter, Explained, Fib, FirstUsable, Interface, NatMatch, Neighbor, Route, SecurityMatch,
+    Step, System,
 };
+use crate::dhcp::Order;
 use crate::firewall::{Firewall, Running};
 use crate::port::Losses;
 use crate::port::netdev::{Device, Netdevs};
@@ -37,6 +43,9 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
         ["show", "arp"] => neighbors(command, firewall).await,
+        ["show", "dhcp", ..] => dhcp::state(command, firewall),
+        ["request", "dhcp", "client", "renew"] => dhcp::order(command, firewall, Order::Renew).await,
+        ["request", "dhcp", "client", "release"] => dhcp::order(command, firewall, Order::Release).await,
         ["show", "zone-protection", ..] => protection::zones(command, firewall).await,
         ["show", "dos-block-table", ..] => protection::blocks(firewall).await,
         ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,
@@ -45,7 +54,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "running", "ippool"] | ["show", "running", "nat-rule-ippool", ..] => nat::pools(command, firewall),
         ["show", "rule-hit-count", ..] => rules::hits(command, firewall).await,
         ["clear", "rule-hit-count", ..] => rules::clear(command, firewall).await,
-        ["clear", "session", "all", ..] => clear(Filter::read(command)?, firewall).await,
+        ["clear", "session", "all", ..] => clear(Filter::read_for_clear(command)?, firewall).await,
         ["clear", "session", "id"] => {
             let id = number(command, "id")?;
             clear(Filter::of(id), firewall).await
@@ -74,6 +83,7 @@ pub fn answer_offline(command: &Command, running: &Running) -> Result<Answer, St
         ["test", "security-policy-match"] => test_security(command, tables),
         ["test", "nat-policy-match"] => test_nat(command, tables),
         ["test", "routing", "fib-lookup"] => fib(command, tables),
+        ["test", "routing", "first-usable"] => first_usable(command),
         ["explain"] => explained(command, tables),
         _ => Err(format!("`{}` can be answered only by a running firewall", command.path.join(" "))),
     }
@@ -111,6 +121,7 @@ struct IoSum {
     handed_over: u64,
     ownerless: u64,
     peer_ring_full: u64,
+    notices_lost: u64,
 }
 
 impl IoSum {
@@ -121,6 +132,7 @@ impl IoSum {
         self.handed_over += one.handed_over;
         self.ownerless += one.ownerless;
         self.peer_ring_full += one.peer_ring_full;
+        self.notices_lost += one.notices_lost;
     }
 
     fn rows(&self, logs_lost: u64) -> Vec<Counter> {
@@ -145,7 +157,7 @@ impl IoSum {
                 self.losses.vlan_tagged,
                 "drop",
                 "io",
-                "VLAN-tagged frames: subinterfaces are not supported.",
+                "Frames with a VLAN tag of another kind than 802.1Q.",
             ),
             row(
                 "io-unknown-offload",
@@ -177,13 +189,20 @@ impl IoSum {
                 "io",
                 "Frames and messages for a worker whose ring was full.",
             ),
+            row(
+                "io-notices-lost",
+                self.notices_lost,
+                "drop",
+                "io",
+                "DHCP replies and router advertisements that found the queue to the client full.",
+            ),
             row("log-lines-lost", logs_lost, "drop", "log", "Log lines that found the queue out of the workers full."),
         ]
     }
 }
 
 async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
-    let wanted = command.value("interface").unwrap_or("all");
+    let wanted = interface_name(command.value("interface").unwrap_or("all"));
     let io = on_all(firewall, |inside| inside.io.clone()).await?;
     // By netlink, which speaks of this process's own network namespace; /sys may show another one.
     let listed = match Netdevs::connect() {
@@ -197,11 +216,14 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
     if let Some(running) = &running {
         let tables = &running.compiled;
         for (id, interface) in tables.interfaces() {
-            let position = attachments.iter().position(|one| one.port == Port::Data(id));
+            let wire = interface.vlan.map_or(id, |(port, _)| port);
+            let position = attachments.iter().position(|one| one.port == Port::Data(wire));
             let device = position.and_then(|at| attachments.get(at)).map(|one| &one.device);
             let capabilities = position.and_then(|at| firewall.dataplane().capabilities().get(at));
+            // Frames are counted by the port; a subinterface has no counters of its own.
             let sum = |pick: &dyn Fn(&IoCounters, usize) -> u64| {
-                position.map_or(0, |at| io.iter().map(|one| pick(one, at)).sum())
+                let own = interface.vlan.is_none();
+                own.then(|| position.map_or(0, |at| io.iter().map(|one| pick(one, at)).sum()))
             };
             rows.push(Interface {
                 name: interface.name.to_string(),
@@ -215,6 +237,8 @@ async fn interfaces(command: &Command, firewall: &Firewall) -> Result<Answer, St
                 zone: interface.zone.map_or_else(String::new, |id| tables.zone_name(id).to_owned()),
                 router: interface.router.map_or_else(String::new, |id| tables.router_name(id).to_owned()),
                 addresses: interface.addresses.iter().map(ToString::to_string).collect(),
+                dhcp: interface.dhcp,
+                vlan: interface.vlan.map_or(0, |(_, tag)| tag),
                 mtu_bytes: interface.mtu_bytes,
                 received: sum(&|one, at| one.received.get(at).copied().unwrap_or(0)),
                 sent: sum(&|one, at| one.sent.get(at).copied().unwrap_or(0)),
@@ -241,7 +265,7 @@ fn link_state(listed: &[Device], device: &Device) -> &'static str {
 }
 
 async fn neighbors(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
-    let wanted = command.value("arp").unwrap_or("all").to_owned();
+    let wanted = interface_name(command.value("arp").unwrap_or("all"));
     let found = on_all(firewall, |inside| inside.engine.neighbors().collect::<Vec<_>>()).await?;
     let running = firewall.running();
     let mut rows: Vec<_> = found
@@ -353,8 +377,8 @@ fn source_text(source: &SourceNat) -> String {
     }
 }
 
-fn ranges_text(ranges: &[(std::net::IpAddr, std::net::IpAddr)]) -> String {
-    let text = |(first, last): &(std::net::IpAddr, std::net::IpAddr)| {
+fn ranges_text(ranges: &[(IpAddr, IpAddr)]) -> String {
+    let text = |(first, last): &(IpAddr, IpAddr)| {
         if first == last { first.to_string() } else { format!("{first}-{last}") }
     };
     ranges.iter().map(text).collect::<Vec<_>>().join(", ")
@@ -386,6 +410,18 @@ fn fib(command: &Command, tables: &Compiled) -> Result<Answer, String> {
         Lookup::None => Fib { kind: "none", ..Fib::default() },
         Lookup::Loop => Fib { kind: "loop", ..Fib::default() },
     }))
+}
+
+/// The first address of a network that a host can have: there clouds put the gateway of a subnet.
+fn first_usable(command: &Command) -> Result<Answer, String> {
+    let network = network(command, "first-usable")?.ok_or("`first-usable` is not followed by a network")?;
+    // The first address names the network itself (IPv6: all of its routers), unless there are only two.
+    let first = usize::from(network.max_prefix_len() - network.prefix_len() > 1);
+    let address = match network.network() {
+        IpAddr::V4(first_v4) => IpAddr::V4(Ipv4Addr::from_bits(first_v4.to_bits() + first as u32)),
+        IpAddr::V6(first_v6) => IpAddr::V6(Ipv6Addr::from_bits(first_v6.to_bits() + first as u128)),
+    };
+    Ok(Answer::FirstUsable(FirstUsable { network: network.trunc().to_string(), address: address.to_string() }))
 }
 
 fn explained(command: &Command, tables: &Compiled) -> Result<Answer, String> {
@@ -493,6 +529,25 @@ mod tests {
             (vec![device(3, true, true)], "down"),
         ] {
             assert_eq!(link_state(&listed, &attached), state, "{listed:?}");
+        }
+    }
+    #[test]
+    fn the_first_usable_address_is_where_clouds_put_the_gateway() {
+        for (network, expected) in [
+            ("10.0.1.0/24", Ok("10.0.1.1")),
+            ("10.0.1.77/24", Ok("10.0.1.1")),
+            ("10.0.1.8/30", Ok("10.0.1.9")),
+            ("10.0.1.8/31", Ok("10.0.1.8")),
+            ("10.0.1.9/32", Ok("10.0.1.9")),
+            ("0.0.0.0/0", Ok("0.0.0.1")),
+            ("2001:db8:7::/64", Ok("2001:db8:7::1")),
+            ("2001:db8:7::/127", Ok("2001:db8:7::")),
+            ("10.0.1.0/33", Err("`10.0.1.0/33` after `first-usable` is neither an IP address nor a network")),
+        ] {
+            let words: Vec<String> = ["test", "routing", "first-usable", network].map(str::to_owned).to_vec();
+            let command = crate::command::words::parse(&words).unwrap();
+            let found = first_usable(&command).map(|answer| answer.render(crate::command::answer::Form::Text));
+            assert_eq!(found, expected.map(|text| format!("{text}\n")).map_err(str::to_owned), "{network}");
         }
     }
 }

@@ -56,6 +56,9 @@ const PROTOCOL: &str = "NUMBER|tcp|udp|icmp|icmp6";
 /// States of sessions, as they may be written.
 const STATES: &str = "opening|active|closing|closed|discard";
 
+/// What of a session is translated, as it may be written.
+const NAT: &str = "none|source|destination|both";
+
 const FILTER: &[Node] = &[node(
     "filter",
     "only sessions that match all of",
@@ -69,7 +72,16 @@ const FILTER: &[Node] = &[node(
         optional("to", "ZONE"),
         optional("rule", "RULE"),
         optional("nat-rule", "RULE"),
+        optional("nat", NAT),
         optional("state", STATES),
+        optional("application", "APPLICATION"),
+        optional("ingress-interface", "INTERFACE"),
+        optional("egress-interface", "INTERFACE"),
+        optional("min-age", "SECONDS"),
+        optional("min-kb", "KILOBYTES"),
+        optional("type", "flow|predict"),
+        optional("count", "yes|no"),
+        optional("start-at", "ID"),
     ]),
 )];
 
@@ -128,6 +140,18 @@ const SHOW: &[Node] = &[
     node("interface", "an interface, or `all`", Then::Value("NAME")),
     node("arp", "resolved neighbours, of an interface or `all`", Then::Value("NAME")),
     node(
+        "dhcp",
+        "DHCP",
+        Then::Words(
+            &[node(
+                "client",
+                "addresses of interfaces",
+                Then::Words(&[node("state", "what an interface has, or `all`", Then::Value("NAME"))], false),
+            )],
+            false,
+        ),
+    ),
+    node(
         "zone-protection",
         "what zone protection has done",
         Then::Words(&[node("zone", "in one zone", Then::Value("ZONE"))], true),
@@ -179,18 +203,21 @@ const TEST: &[Node] = &[
         "routing",
         "routing",
         Then::Words(
-            &[node(
-                "fib-lookup",
-                "where packets for an address go",
-                Then::Options(&[
-                    required("ip", "ADDRESS"),
-                    optional("virtual-router", "ROUTER"),
-                    optional("logical-router", "ROUTER"),
-                    optional("source-ip", "ADDRESS"),
-                    optional("source-port", "PORT"),
-                    optional("destination-port", "PORT"),
-                ]),
-            )],
+            &[
+                node(
+                    "fib-lookup",
+                    "where packets for an address go",
+                    Then::Options(&[
+                        required("ip", "ADDRESS"),
+                        optional("virtual-router", "ROUTER"),
+                        optional("logical-router", "ROUTER"),
+                        optional("source-ip", "ADDRESS"),
+                        optional("source-port", "PORT"),
+                        optional("destination-port", "PORT"),
+                    ]),
+                ),
+                node("first-usable", "the address where clouds put a subnet's gateway", Then::Value("NETWORK")),
+            ],
             false,
         ),
     ),
@@ -205,6 +232,25 @@ const EXPLAIN: &[Choice] = &[
     optional("source-port", "PORT"),
     optional("destination-port", "PORT"),
 ];
+
+const REQUEST: &[Node] = &[node(
+    "dhcp",
+    "DHCP",
+    Then::Words(
+        &[node(
+            "client",
+            "the address of an interface",
+            Then::Words(
+                &[
+                    node("renew", "ask for more time, or for an address", Then::Value("INTERFACE")),
+                    node("release", "give it back", Then::Value("INTERFACE")),
+                ],
+                false,
+            ),
+        )],
+        false,
+    ),
+)];
 
 /// All commands.
 const ROOT: &[Node] = &[
@@ -222,6 +268,7 @@ const ROOT: &[Node] = &[
             false,
         ),
     ),
+    node("request", "have something done", Then::Words(REQUEST, false)),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
 ];
 
@@ -448,6 +495,10 @@ mod tests {
             ),
             ("show session id 7", "<show><session><id>7</id></session></show>"),
             ("show interface ethernet1/1", "<show><interface>ethernet1/1</interface></show>"),
+            (
+                "request dhcp client renew ethernet1/2",
+                "<request><dhcp><client><renew>ethernet1/2</renew></client></dhcp></request>",
+            ),
             ("clear session all", "<clear><session><all/></session></clear>"),
             (
                 "test routing fib-lookup ip 1.1.1.1 virtual-router vr1",

@@ -23,7 +23,7 @@ pub use self::sender::AfPacketSender;
 use super::fanout::Program;
 use super::socket::{Plain, get_option, set_option};
 use super::virtio::HEADER_BYTES;
-use super::{BURST, Batch, Losses, Receiver, Slot};
+use super::{BURST, Batch, Losses, Receiver, Slot, VLAN_MASK};
 
 // From linux/if_packet.h.
 const PACKET_RX_RING: i32 = 5;
@@ -40,6 +40,9 @@ const TPACKET_V2: i32 = 1;
 const TP_STATUS_KERNEL: u32 = 0;
 const TP_STATUS_USER: u32 = 1;
 const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
+/// Ethernet type of an 802.1Q tag.
+const VLAN_TPID: u16 = 0x8100;
 
 /// `struct tpacket_req`
 #[repr(C)]
@@ -164,7 +167,8 @@ impl Receiver for AfPacketReceiver {
             }
             self.next = (self.next + 1) % self.ring.slots;
             self.taken += 1;
-            if status & TP_STATUS_VLAN_VALID != 0 {
+            let vlan = if status & TP_STATUS_VLAN_VALID != 0 { header.vlan_tci & VLAN_MASK } else { 0 };
+            if status & TP_STATUS_VLAN_TPID_VALID != 0 && header.vlan_tpid != VLAN_TPID {
                 self.losses.vlan_tagged += 1;
                 continue;
             }
@@ -182,7 +186,7 @@ impl Receiver for AfPacketReceiver {
             let bytes =
                 unsafe { std::slice::from_raw_parts_mut(slot.add(begin).as_ptr(), room + HEADER_BYTES + length) };
             if let Some(slot) = Slot::with_room(bytes, room) {
-                batch.push(slot);
+                batch.push(slot.in_vlan(vlan));
             }
         }
     }

@@ -222,7 +222,7 @@ impl Receiver for AfXdpReceiver {
             let checksum = if self.socket.zero_copy { Checksum::Complete } else { guess_checksum(frame) };
             header.fill(0);
             encode(&Meta { checksum, ..Meta::default() }, header);
-            if let Some(slot) = Slot::with_room(bytes, room) {
+            if let Some(slot) = Slot::with_tag(bytes, room) {
                 batch.push(slot);
             }
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 use tracing::warn;
@@ -119,7 +119,12 @@ impl Netdevs {
     /// # Errors
     /// When the kernel refuses.
     pub async fn add_address(&self, index: u32, address: IpAddr, prefix: u8) -> Result<()> {
-        self.0.address().add(index, address, prefix).execute().await.context("add the address")
+        let mut request = self.0.address().add(index, address, prefix);
+        if address.is_ipv6() {
+            // It can be listened at from now on, not only once nobody else turned out to have it.
+            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        request.execute().await.context("add the address")
     }
 
     /// Makes a device the engine's own: no IPv6 autoconfiguration by the kernel, up.

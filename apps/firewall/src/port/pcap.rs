@@ -227,7 +227,7 @@ impl Receiver for Capture {
     fn receive<'a>(&'a mut self, batch: &mut Batch<'a>) {
         match self.peek() {
             Ok(Some(_)) => {
-                if let Some(slot) = Slot::with_room(&mut self.buffer, HEADROOM_BYTES) {
+                if let Some(slot) = Slot::with_tag(&mut self.buffer, HEADROOM_BYTES) {
                     batch.push(slot);
                 }
             }

@@ -23,7 +23,7 @@ pub enum Item {
         port: Port,
         /// Its offload state.
         meta: Meta,
-        /// Room for the offload header, then the frame.
+        /// Headroom, then the frame.
         bytes: Vec<u8>,
     },
 }

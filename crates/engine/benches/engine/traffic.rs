@@ -166,7 +166,7 @@ pub(crate) fn many_rules(rules: u32, flows: usize) -> (Arc<Compiled>, Vec<Flow>)
             .expect("text");
     }
     let config = house::house("", &text).replace("<rulebase>", &format!("<service>{services}</service><rulebase>"));
-    let tables = lab::tables(&config, &mut Ids::default(), 1);
+    let tables = lab::tables(&config, &bartizan_policy::facts::Facts::default(), &mut Ids::default(), 1);
     let mut state = 1;
     let flow = |_| {
         let (network, port) = meant_for(random(&mut state, rules as usize) as u32);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ahash::RandomState;
-use bartizan_packet::fragment::{Piece, finish_whole};
+use bartizan_packet::fragment::{Piece, finish_whole, mark_congestion, met_congestion};
 use bartizan_packet::parse::Packet;
 use hashbrown::HashMap;
 
@@ -77,6 +77,8 @@ struct Datagram {
     /// Where it ends, from the last one.
     end: Option<usize>,
     fragment_bytes: u16,
+    /// One of its fragments met congestion.
+    congested: bool,
     /// Its fragments contradict one another.
     spoiled: bool,
     cost: usize,
@@ -149,6 +151,7 @@ impl Reassembly {
         self.cost += cost;
         datagram.parts.insert(at, Part { offset: piece.offset, bytes: data.to_vec() });
         datagram.fragment_bytes = datagram.fragment_bytes.max(packet.ip_bytes() as u16);
+        datagram.congested |= met_congestion(frame, packet);
         if piece.offset == 0 {
             datagram.head = Some(piece.head(frame, packet));
         }
@@ -194,8 +197,16 @@ impl Reassembly {
         }
         self.begun += 1;
         let age = (now, self.begun);
-        let datagram =
-            Datagram { age, parts: Vec::new(), head: None, end: None, fragment_bytes: 0, spoiled: false, cost: 0 };
+        let datagram = Datagram {
+            age,
+            parts: Vec::new(),
+            head: None,
+            end: None,
+            fragment_bytes: 0,
+            congested: false,
+            spoiled: false,
+            cost: 0,
+        };
         self.datagrams.insert(id, datagram);
         self.by_age.insert(age, id);
         *self.sources.entry((id.port, id.source)).or_insert(0) += 1;
@@ -257,6 +268,9 @@ impl Datagram {
         let mut bytes = self.head?;
         bytes.reserve_exact(self.end.unwrap_or(0));
         self.parts.iter().for_each(|part| bytes.extend_from_slice(&part.bytes));
+        if self.congested {
+            mark_congestion(&mut bytes);
+        }
         finish_whole(&mut bytes);
         Some(Whole { bytes, fragment_bytes: self.fragment_bytes })
     }

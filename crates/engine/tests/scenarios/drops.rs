@@ -27,7 +27,8 @@ fn open() -> Lab {
 }
 
 /// Lines that are dropped by a house where everything is allowed.
-const LINES: [(&str, &str); 26] = [
+const LINES: [(&str, &str); 27] = [
+    ("e1.9 udp 10.1.0.5:1 > 198.51.100.9:2", "unknown-vlan"),
     ("e9 udp 10.1.0.5:1 > 198.51.100.9:2", "port-down"),
     ("e1 udp 10.1.0.5:1 > 224.0.0.9:2", "multicast"),
     ("e1 udp 10.1.0.5:1 > 255.255.255.255:2", "multicast"),
@@ -51,7 +52,7 @@ const LINES: [(&str, &str); 26] = [
     ("e1 udp 10.1.0.5:1 > 203.0.113.7:2", "route-discard"),
     ("e1 udp [2001:db8:1::5]:1 > [3fff::1]:2", "no-route"),
     ("e1 udp 10.1.0.5:1 > 10.1.0.1:2", "local-service"),
-    ("e1 tcp [2001:db8:1::5]:1 > [2001:db8:1::1]:80 S", "local-service"),
+    ("e1 tcp [2001:db8:1::5]:1 > [2001:db8:1::1]:22 S", "local-service"),
     ("local udp 198.18.0.1:1 > 198.18.0.9:2", "local-unrelated"),
     ("e1 udp 10.1.0.5:1 > 198.51.100.9:2 ttl=0", "ttl-expired"),
 ];

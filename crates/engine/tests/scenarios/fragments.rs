@@ -329,3 +329,64 @@ fn fragments_meet_at_one_worker_and_the_datagram_goes_to_its_owner() {
     }
     assert!(handed_on > 4, "most datagrams belong to another worker than their fragments: {handed_on}");
 }
+
+/// The traffic class of an IP packet.
+fn class(frame: &[u8]) -> u8 {
+    if frame[14] >> 4 == 4 { frame[15] } else { frame[14] << 4 | frame[15] >> 4 }
+}
+
+/// Gives a frame a traffic class.
+fn classify(frame: &mut [u8], class: u8) {
+    if frame[14] >> 4 == 4 {
+        frame[15] = class;
+        put_u16(frame, 24, 0);
+        let value = checksum::checksum(&frame[14..34]);
+        put_u16(frame, 24, value);
+    } else {
+        frame[14] = 0x60 | class >> 4;
+        frame[15] = class << 4 | frame[15] & 0xf;
+    }
+}
+
+/// Expedited forwarding, by ends that understand congestion marks (ECT(0)); and the mark.
+const MARKED: (u8, u8) = (46 << 2 | 2, 46 << 2 | 3);
+
+#[test]
+fn class_and_congestion_marks_are_kept_whole_and_in_fragments() {
+    let nat = dynamic("trust", "untrust", "192.0.2.10");
+    for line in [V4, V6] {
+        let mut lab = Lab::new(&house(&nat, &rule("all", "any", "any", "allow")));
+        let (_, mut bytes, meta) = lab.packet(&line.replace("3000", "100"));
+        classify(&mut bytes, MARKED.1);
+        lab.inject("e1", bytes, meta);
+        assert_eq!(class(&lab.last().1), MARKED.1, "{line}");
+        lab.left.clear();
+        // Only one fragment met congestion: now all have.
+        for (at, mut fragment) in lab.fragments(line, 1500, 7).into_iter().enumerate() {
+            classify(&mut fragment, if at == 1 { MARKED.1 } else { MARKED.0 });
+            lab.inject("e1", fragment, Meta::default());
+        }
+        assert_eq!(lab.left.iter().map(|frame| class(frame)).collect::<Vec<_>>(), [MARKED.1; 3], "{line}");
+    }
+}
+
+#[test]
+fn ends_that_do_not_understand_congestion_are_not_told_of_it() {
+    let mut lab = open();
+    for (at, mut fragment) in lab.fragments(V4, 1500, 7).into_iter().enumerate() {
+        classify(&mut fragment, if at == 1 { 3 } else { 0 });
+        lab.inject("e1", fragment, Meta::default());
+    }
+    assert_eq!(lab.left.iter().map(|frame| class(frame)).collect::<Vec<_>>(), [0; 3]);
+}
+
+#[test]
+fn headers_that_nobody_knows_are_a_protocol_of_their_own() {
+    let mut lab = open();
+    // Mobility, host identity, experiments: what is behind them is not looked for.
+    for protocol in [135, 139, 140, 253] {
+        let line = format!("e1 proto 2001:db8:1::5 > 2001:db8:100::9 proto={protocol}");
+        lab.check(&line, &format!("e2 proto {protocol} 2001:db8:1::5 > 2001:db8:100::9"));
+    }
+    assert_eq!(lab.sessions().len(), 4);
+}

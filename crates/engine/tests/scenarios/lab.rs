@@ -55,6 +55,7 @@ pub(crate) struct Lab {
 
 /// The MAC of the engine's port `e<n>`; `local` is 0.
 pub(crate) fn port_mac(port: &str) -> [u8; 6] {
+    let port = port.split('.').next().unwrap_or(port);
     [2, 0xb0, 0, 0, 0, port.trim_start_matches('e').parse().unwrap_or(0)]
 }
 
@@ -67,11 +68,7 @@ pub(crate) fn neighbor_mac(address: IpAddr) -> [u8; 6] {
 }
 
 /// The tables of a configuration text; its mistakes fail the test.
-pub(crate) fn tables(text: &str, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
-    tables_with(text, &Facts::default(), ids, generation)
-}
-
-fn tables_with(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
+pub(crate) fn tables(text: &str, facts: &Facts, ids: &mut Ids, generation: u64) -> Arc<Compiled> {
     let root = xml::parse(text).unwrap_or_else(|diagnostic| panic!("{diagnostic}"));
     let report = device::read(&root, device::Scope::Device);
     let Some(config) = report.config else {
@@ -86,13 +83,13 @@ impl Lab {
     }
 
     pub(crate) fn with(text: &str, settings: Settings) -> Self {
-        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443 });
+        let local = Some(LocalLink { host_mac: None, http_port: 8080, https_port: 8443, ipv6: true });
         let mut engine = Engine::new(Settings { local, seed: 1, ..settings });
         let mut ids = Ids::default();
-        let tables = tables(text, &mut ids, 1);
+        let tables = tables(text, &Facts::default(), &mut ids, 1);
         let now = Time(1000 * SECOND);
         engine.install(tables.clone(), now);
-        let names = tables.interfaces().filter(|(_, interface)| !interface.loopback);
+        let names = tables.interfaces().filter(|(_, interface)| !interface.loopback && interface.vlan.is_none());
         for (id, interface) in names {
             engine.attach(Port::Data(id), port_mac(&short(&interface.name)));
         }
@@ -116,15 +113,13 @@ impl Lab {
 
     /// Commits another configuration.
     pub(crate) fn commit(&mut self, text: &str) {
-        self.generation += 1;
-        self.tables = tables(text, &mut self.ids, self.generation);
-        self.engine.install(self.tables.clone(), self.now);
+        self.learn(text, &Facts::default());
     }
 
-    /// The same configuration with other facts.
+    /// Commits a configuration with what was learned beside it.
     pub(crate) fn learn(&mut self, text: &str, facts: &Facts) {
         self.generation += 1;
-        self.tables = tables_with(text, facts, &mut self.ids, self.generation);
+        self.tables = tables(text, facts, &mut self.ids, self.generation);
         self.engine.install(self.tables.clone(), self.now);
     }
 
@@ -217,17 +212,17 @@ impl Lab {
 
     /// Frames in, lines out; the neighbourhood answers ARP and NDP.
     pub(crate) fn inject(&mut self, port: &str, bytes: Vec<u8>, meta: Meta) -> String {
-        let id = self.port(port);
+        let (id, vlan) = self.wire(port);
         let mut buffer = vec![0xee; HEADROOM_BYTES];
         buffer.extend(bytes);
-        let mut frame = Frame { bytes: &mut buffer, meta: Meta { headroom: HEADROOM_BYTES as u16, ..meta } };
+        let mut frame = Frame { bytes: &mut buffer, meta: Meta { headroom: HEADROOM_BYTES as u16, vlan, ..meta } };
         let verdict = self.engine.handle_frame(id, &mut frame, self.now);
         let bytes = frame.bytes[usize::from(frame.meta.headroom)..].to_vec();
         let meta = Meta { headroom: 0, ..frame.meta };
         let mut lines = Vec::new();
         match verdict {
             Verdict::Transmit(port) => {
-                let port = self.name(port);
+                let port = self.wire_name(port, meta.vlan);
                 lines.push(self.leave(&port, bytes, meta));
             }
             Verdict::Drop(reason) => lines.push(format!("drop {}", reason.as_str())),
@@ -242,11 +237,13 @@ impl Lab {
     pub(crate) fn settle(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(transmit) = self.engine.poll_transmit() {
-            let port = self.name(transmit.port);
+            let port = self.wire_name(transmit.port, transmit.meta.vlan);
             match self.neighbor_answer(&port, &transmit.bytes) {
                 Some(Some(answer)) => {
                     let mut bytes = answer;
-                    let verdict = self.engine.handle_frame(transmit.port, &mut Frame::new(&mut bytes), self.now);
+                    let meta = Meta { vlan: transmit.meta.vlan, ..Meta::default() };
+                    let mut frame = Frame { bytes: &mut bytes, meta };
+                    let verdict = self.engine.handle_frame(transmit.port, &mut frame, self.now);
                     assert_eq!(verdict, Verdict::Consumed);
                 }
                 Some(None) => {}
@@ -257,7 +254,7 @@ impl Lab {
             match event {
                 Event::Log(log) => self.logs.push(log),
                 Event::Alarm(alarm) => self.alarms.push(alarm),
-                Event::Tell { .. } | Event::HandOver { .. } => self.messages.push(event),
+                Event::Tell { .. } | Event::Notice(_) | Event::HandOver { .. } => self.messages.push(event),
                 Event::Pool(alarm) => self.pool_alarms.push(alarm),
             }
         }
@@ -299,6 +296,24 @@ impl Lab {
         }
         let name = format!("ethernet1/{}", name.trim_start_matches('e'));
         Port::Data(self.tables.interface_id(&name).unwrap_or(IfaceId(99)))
+    }
+
+    /// The port on the wire, and the tag, of `e1` or `e1.100`; a tag that nobody has stands for itself.
+    fn wire(&self, name: &str) -> (Port, u16) {
+        let Some((port, part)) = name.split_once('.') else { return (self.port(name), 0) };
+        match self.port(name) {
+            Port::Data(id) => match self.tables.interface(id).and_then(|part| part.vlan) {
+                Some((wire, tag)) => (Port::Data(wire), tag),
+                None => (self.port(port), part.parse().unwrap()),
+            },
+            Port::Local => (Port::Local, 0),
+        }
+    }
+
+    fn wire_name(&self, port: Port, vlan: u16) -> String {
+        let Port::Data(wire) = port else { return self.name(port) };
+        let part = self.tables.interfaces().find(|(_, interface)| interface.vlan == Some((wire, vlan)));
+        part.map_or_else(|| self.name(port), |(id, _)| self.name(Port::Data(id)))
     }
 
     pub(crate) fn name(&self, port: Port) -> String {
@@ -456,7 +471,11 @@ impl Lab {
                 let mut segment = [source_port.to_be_bytes(), destination_port.to_be_bytes()].concat();
                 segment.extend(seq.to_be_bytes());
                 segment.extend(ack.to_be_bytes());
-                segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                let mss = number("mss", 0) as u16;
+                segment.extend([if mss > 0 { 0x60 } else { 0x50 }, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                if mss > 0 {
+                    segment.extend([&[2, 4], &mss.to_be_bytes()[..]].concat());
+                }
                 segment.extend(&payload);
                 (6, segment)
             }
@@ -568,7 +587,10 @@ fn quotation_is_intact(bytes: &[u8], packet: &Packet) -> bool {
 
 /// Whether the engine made the address up for the local link.
 fn is_token(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.octets()[..2] == [198, 18] && v4.octets() != [198, 18, 0, 1])
+    match address {
+        IpAddr::V4(v4) => v4.octets()[..2] == [198, 18] && v4.octets() != [198, 18, 0, 1],
+        IpAddr::V6(v6) => v6.segments()[..4] == [0x2001, 2, 0, 1],
+    }
 }
 
 fn short(name: &str) -> String {

@@ -228,12 +228,18 @@ fn health_checks_end_at_the_host_and_come_back() {
     lab.check("e1 tcp 10.1.0.5:40000 > 10.1.0.1:80 A", "local tcp token > 198.18.0.1:8080 A");
     lab.check("e1 tcp 10.1.0.5:40000 > 10.1.0.1:80 FA", "local tcp token > 198.18.0.1:8080 FA");
     lab.check_reply("FA ack=1002", "e1 tcp 10.1.0.1:80 > 10.1.0.5:40000 FA");
+    lab.check("e1 tcp [2001:db8:1::5]:40000 > [2001:db8:1::1]:80 S", "local tcp token > [2001:2::1]:8080 S");
+    lab.check_reply("SA", "e1 tcp [2001:db8:1::1]:80 > [2001:db8:1::5]:40000 SA");
+    lab.check("e1 tcp [2001:db8:1::5]:40000 > [2001:db8:1::1]:443 S", "local tcp token > [2001:2::1]:8443 S");
     lab.check("e1 tcp 10.1.0.5:40000 > 10.1.0.1:22 S", "drop local-service");
     lab.check("e2 tcp 192.0.2.9:40000 > 192.0.2.1:80 S", "drop local-service");
     lab.check("local tcp 198.18.0.1:5555 > 198.18.0.9:80 S", "drop local-unrelated");
     // The host finds the engine behind each token.
     let ask = Arp::request(neighbor_mac("198.18.0.1".parse().unwrap()), [198, 18, 0, 1].into(), [198, 19, 3, 4].into());
     assert_eq!(lab.inject("local", ask, Meta::default()), "local arp Reply 198.19.3.4 > 198.18.0.1");
+    let (asker, token): (std::net::Ipv6Addr, _) = ("2001:2::1".parse().unwrap(), "2001:2:0:1::4".parse().unwrap());
+    let ask = ndp::solicit(neighbor_mac(asker.into()), asker, token);
+    assert_eq!(lab.inject("local", ask, Meta::default()), "local icmp 136 2001:2:0:1::4 > 2001:2::1");
     // A commit that takes the profile away ends what it allowed.
     lab.send("e1 tcp 10.1.0.5:40009 > 10.1.0.1:80 S");
     lab.commit(&open().replace("<http>yes</http>", ""));

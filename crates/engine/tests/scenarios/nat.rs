@@ -234,7 +234,7 @@ fn new_sessions_are_spread_over_the_servers_and_stay_where_they_are() {
         .collect();
     assert_eq!(ids.len(), 2, "they take turns while both are equal");
     let now = lab.now;
-    assert_eq!(lab.engine.clear(|session| ids.iter().any(|one| one.id == session.id), now), 2);
+    assert_eq!(lab.engine.clear(0..u32::MAX, |session| ids.iter().any(|one| one.id == session.id), now), 2);
     for port in 5..=6 {
         lab.send(&format!("e2 udp 198.51.100.9:{port} > 192.0.2.50:53"));
         assert_eq!(target(&lab, port), "10.3.0.11", "where the fewest are");

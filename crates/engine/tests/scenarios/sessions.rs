@@ -206,7 +206,7 @@ fn clear_and_shutdown_log_every_session() {
         lab.send(&format!("e1 udp 10.1.0.5:{} > 198.51.100.9:53", 40_000 + port));
     }
     let now = lab.now;
-    assert_eq!(lab.engine.clear(|session| session.client.source_port == 40_003, now), 1);
+    assert_eq!(lab.engine.clear(0..u32::MAX, |session| session.client.source_port == 40_003, now), 1);
     assert_eq!(lab.logs(), ["end 10.1.0.5 > 198.51.100.9 trust>untrust allow all cleared"]);
     lab.engine.shutdown(now);
     let ends = lab.logs();
@@ -515,4 +515,19 @@ fn connections_are_picked_up_in_their_midst_if_they_may_be() {
     lab.check("e1 tcp 10.1.0.5:40001 > 198.51.100.9:443 R", "drop tcp-not-syn");
     let mut strict = Lab::new(&set("<session><tcp-reject-non-syn>yes</tcp-reject-non-syn></session>"));
     strict.check(line, "drop tcp-not-syn");
+}
+
+#[test]
+fn a_table_is_walked_in_steps() {
+    let mut lab = Lab::new(&open());
+    for port in 0..10 {
+        lab.send(&format!("e1 udp 10.1.0.5:{} > 198.51.100.9:53", 40_000 + port));
+    }
+    let now = lab.now;
+    assert_eq!(lab.engine.clear(3..5, |_| true, now), 2);
+    let slots = lab.engine.session_slots();
+    assert_eq!(slots, 10);
+    let steps: Vec<usize> = (0..slots).step_by(4).map(|from| lab.engine.sessions_in(from..from + 4).count()).collect();
+    assert_eq!(steps, [3, 3, 2]);
+    assert_eq!(lab.engine.sessions_in(10..20).count(), 0);
 }

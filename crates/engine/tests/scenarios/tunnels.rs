@@ -457,7 +457,7 @@ fn each_drop_of_a_tunnel_packet_has_its_reason() {
     assert!(lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 198.51.100.9:2").starts_with("e2 udp"));
     let full = lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 198.51.100.9:3");
     assert_eq!(full, "drop tunnel-table-full");
-    lab.engine.clear(|_| true, lab.now);
+    lab.engine.clear(0..u32::MAX, |_| true, lab.now);
     assert!(lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 198.51.100.9:3").starts_with("e2 udp"));
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Packet {
     /// Routers may cut it; never so in IPv6.
     pub(crate) fragmentable: bool,
     pub(crate) body: Body,
+    /// The segment size that a SYN announces; 0 without that option.
+    pub(crate) mss: u16,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -134,7 +136,11 @@ impl Packet {
                 bytes.extend(destination.to_be_bytes());
                 bytes.extend(sequence.to_be_bytes());
                 bytes.extend(acknowledgment.to_be_bytes());
-                bytes.extend([0x50, *flags, 0xff, 0xff, 0, 0, 0, 0]);
+                bytes.extend([if self.mss > 0 { 0x60 } else { 0x50 }, *flags, 0xff, 0xff, 0, 0, 0, 0]);
+                if self.mss > 0 {
+                    bytes.extend([2, 4]);
+                    bytes.extend(self.mss.to_be_bytes());
+                }
                 Some(16)
             }
             Body::Udp { source, destination, summed } => {
@@ -257,6 +263,13 @@ impl Packet {
         if summed && checksum(source, destination, protocol, message) != 0 {
             return Err(format!("wrong checksum of protocol {protocol}"));
         }
+        let mut mss = 0;
+        if protocol == 6 && word(12)? >> 12 == 6 {
+            if word(20)? != 0x0204 {
+                return Err("another TCP option than it was sent with".into());
+            }
+            mss = word(22)?;
+        }
         let (body, header) = match protocol {
             6 => (
                 Body::Tcp {
@@ -266,7 +279,7 @@ impl Packet {
                     acknowledgment: long(8)?,
                     flags: word(12)? as u8,
                 },
-                20,
+                if mss > 0 { 24 } else { 20 },
             ),
             17 => (Body::Udp { source: word(0)?, destination: word(2)?, summed: !unsummed }, 8),
             1 | 58 => match (protocol, word(0)?.to_be_bytes()) {
@@ -282,7 +295,7 @@ impl Packet {
             other => (Body::Other(other), 0),
         };
         let payload = message.get(header..).ok_or("shorter than its header")?.to_vec();
-        Ok(Self { source, destination, ttl, fragmentable: false, body, payload })
+        Ok(Self { source, destination, ttl, fragmentable: false, body, mss, payload })
     }
 }
 
@@ -294,6 +307,7 @@ impl fmt::Debug for Packet {
                 let names = [(SYN, 'S'), (FIN, 'F'), (RST, 'R'), (ACK, 'A')];
                 let flags: String = names.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| name).collect();
                 write!(f, "tcp {from}:{source} > {to}:{destination} {flags} seq {sequence} ack {acknowledgment}")?;
+                write!(f, " mss {}", self.mss)?;
             }
             Body::Udp { source, destination, .. } => write!(f, "udp {from}:{source} > {to}:{destination}")?,
             Body::Echo { reply, identifier, .. } => {

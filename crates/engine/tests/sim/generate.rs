@@ -20,8 +20,11 @@ impl Network {
 
 /// Name of the n-th interface, from 1.
 pub(crate) fn interface_name(at: usize) -> String {
-    format!("ethernet1/{at}")
+    if at == PART { format!("ethernet1/1.{PART}") } else { format!("ethernet1/{at}") }
 }
+
+/// The interface that is a VLAN of the first port.
+pub(crate) const PART: usize = 3;
 
 /// A host on the network of an interface (`far`: on one behind its gateway).
 pub(crate) fn host(interface: usize, far: bool, number: usize, v6: bool) -> IpAddr {
@@ -46,6 +49,7 @@ pub(crate) fn address(random: &mut Random, network: &Network, v6: bool) -> IpAdd
         7..=9 => host(interface, true, number, v6),
         10..=15 => outside(random, v6),
         16 => host(interface, false, 1, v6),
+        18 if !v6 => format!("10.9.{interface}.{number}").parse().expect("an address"),
         17 if !v6 && network.loopback => "203.0.113.1".parse().expect("an address"),
         17 | 18 if !v6 => format!("192.0.2.{}", random.below(16)).parse().expect("an address"),
         _ if v6 => format!("2001:db8::{:x}", 8 + random.below(2)).parse().expect("an address"),
@@ -68,13 +72,30 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     for at in 1..=network.interfaces {
         let profile =
             if random.percent(50) { "<interface-management-profile>ping</interface-management-profile>" } else { "" };
+        // Some interfaces have a second network.
+        let second = if random.percent(30) { format!("<entry name='10.9.{at}.1/24'/>") } else { String::new() };
         let mtu = ["", "", "<mtu>1280</mtu>", "<mtu>1400</mtu>"][random.below(4)];
-        interfaces += &format!(
-            "<entry name='ethernet1/{at}'><layer3>{mtu}<ip><entry name='10.0.{at}.1/24'/></ip><ipv6><enabled>yes</enabled>\
-             <address><entry name='fd00:0:0:{at}::1/64'/></address></ipv6>{profile}</layer3></entry>"
+        let adjust = match random.below(4) {
+            0 => "<adjust-tcp-mss><enable>yes</enable></adjust-tcp-mss>",
+            1 => {
+                "<adjust-tcp-mss><enable>yes</enable><ipv4-mss-adjustment>300</ipv4-mss-adjustment>\
+                 <ipv6-mss-adjustment>120</ipv6-mss-adjustment></adjust-tcp-mss>"
+            }
+            _ => "",
+        };
+        let layer3 = format!(
+            "{mtu}<ip><entry name='10.0.{at}.1/24'/>{second}</ip><ipv6><enabled>yes</enabled>\
+             <address><entry name='fd00:0:0:{at}::1/64'/></address></ipv6>{adjust}{profile}"
         );
+        let name = interface_name(at);
+        if at == PART {
+            let unit = format!("<units><entry name='{name}'><tag>{}</tag>{layer3}</entry></units>", 100 + at);
+            interfaces = interfaces.replacen("</layer3>", &format!("{unit}</layer3>"), 1);
+        } else {
+            interfaces += &format!("<entry name='{name}'><layer3>{layer3}</layer3></entry>");
+        }
         if random.percent(97) {
-            member_of_zone[random.below(zones)] += &format!("<member>ethernet1/{at}</member>");
+            member_of_zone[random.below(zones)] += &format!("<member>{name}</member>");
         }
         // Every router gets an interface first.
         let router = if at <= routers { at - 1 } else { random.below(routers) };
@@ -191,7 +212,7 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
             entry(&narrow, next_hop, &(more[random.below(4)].to_owned() + &monitored));
         }
     }
-    let mut names: String = members.iter().map(|member| format!("<member>ethernet1/{member}</member>")).collect();
+    let mut names: String = members.iter().map(|at| format!("<member>{}</member>", interface_name(*at))).collect();
     if loopback == Some(at) {
         names += "<member>loopback.1</member>";
     }
@@ -515,7 +536,7 @@ fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> 
         }
     }
     let only = match random.below(6) {
-        0 => format!("<to-interface>ethernet1/{interface}</to-interface>"),
+        0 => format!("<to-interface>{}</to-interface>", interface_name(interface)),
         _ => String::new(),
     };
     format!(
@@ -544,7 +565,7 @@ fn port_pool(random: &mut Random, network: &Network, v6: bool) -> String {
     match random.below(3) {
         0 => {
             let interface = 1 + random.below(network.interfaces);
-            format!("<interface-address><interface>ethernet1/{interface}</interface></interface-address>")
+            format!("<interface-address><interface>{}</interface></interface-address>", interface_name(interface))
         }
         _ => pool_addresses(random, network, v6),
     }

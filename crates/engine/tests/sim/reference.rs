@@ -403,6 +403,12 @@ impl Reference {
         let (tuple, interface, station) = self.way(at, from_client);
         let mut packet = packet.with_tuple(&tuple);
         packet.ttl -= 1;
+        if matches!(packet.body, Body::Tcp { flags, .. } if flags & SYN != 0) {
+            packet.mss = [ingress, &interface]
+                .iter()
+                .filter_map(|name| segment_limit(&self.config, name, packet.source.is_ipv4()))
+                .fold(packet.mss, u16::min);
+        }
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
         let longest = self.longest.min(usize::from(mtu_of(&self.config, &interface)));
         Expected::Forward(Forward { interface, station, packet, longest, source, session: at })
@@ -468,6 +474,7 @@ impl Reference {
             destination: tuple.destination,
             ttl: packet.ttl - 1,
             body: Body::Error { kind, code, word, quoted },
+            mss: 0,
             payload: Vec::new(),
         };
         let longest = self.longest.min(usize::from(mtu_of(&self.config, &interface)));
@@ -567,6 +574,13 @@ fn refusal(action: Action, icmp_unreachable: bool, packet: &Packet) -> Answer {
         _ if icmp_unreachable => Answer::Unreachable,
         _ => Answer::Nothing,
     }
+}
+
+/// The largest segment that an interface lets a handshake agree on.
+fn segment_limit(config: &Validated, interface: &str, v4: bool) -> Option<u16> {
+    let interface = config.interfaces.iter().find(|known| known.name == interface)?;
+    let adjust = interface.tcp_mss?;
+    Some(interface.mtu_bytes.unwrap_or(1500) - if v4 { adjust.v4_bytes } else { adjust.v6_bytes })
 }
 
 fn echo_reply(packet: &Packet) -> Packet {

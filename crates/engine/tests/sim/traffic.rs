@@ -98,11 +98,13 @@ impl Conversation {
         };
         let fragmentable = !v6 && random.percent(50);
         let ttl = if random.percent(2) { 1 } else { 64 };
+        let opens = matches!(body, Body::Tcp { flags, .. } if flags & SYN != 0);
+        let mss = if opens { *random.pick(&[0, 536, 1300, 1460]) } else { 0 };
         let station = [2, 0xcc, 0, 0, u8::from(far), if far { GATEWAY as u8 } else { ingress as u8 }];
         Self {
             ingress,
             station,
-            first: Packet { source, destination, ttl, fragmentable, body, payload },
+            first: Packet { source, destination, ttl, fragmentable, body, mss, payload },
             seen: None,
             answered: None,
             passed: [false; STEPS.len()],
@@ -114,7 +116,7 @@ impl Conversation {
     fn again(&self, random: &mut Random) -> Self {
         let (mut ingress, mut first) = (self.ingress, self.first.clone());
         if let Some((interface, seen)) = self.seen.as_ref().filter(|_| random.percent(60)) {
-            ingress = interface.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(ingress);
+            ingress = interface.rsplit(['/', '.']).next().and_then(|number| number.parse().ok()).unwrap_or(ingress);
             let mut tuple = seen.tuple().reversed();
             if random.percent(30) {
                 tuple.destination = self.first.source;
@@ -200,7 +202,8 @@ impl Conversation {
         };
         let Body::Tcp { source, destination, .. } = sender.body else { return None };
         let body = tcp((source, destination), flags, mine.wrapping_add(sequence), acknowledgment);
-        let packet = Packet { body, payload: payload(bytes), ttl: 64, ..sender };
+        let mss = if flags & SYN != 0 { sender.mss } else { 0 };
+        let packet = Packet { body, mss, payload: payload(bytes), ttl: 64, ..sender };
         Some(Next { from_client, packet, step: Some(step) })
     }
 
@@ -237,7 +240,7 @@ impl Conversation {
         };
         let body = Body::Error { kind, code, word, quoted: Box::new(quoted) };
         let fragmentable = !v6 && random.percent(50);
-        Some((from_client, Packet { source, destination, ttl: 64, fragmentable, body, payload: Vec::new() }))
+        Some((from_client, Packet { source, destination, ttl: 64, fragmentable, body, mss: 0, payload: Vec::new() }))
     }
 }
 

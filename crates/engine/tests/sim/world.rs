@@ -8,7 +8,7 @@ use bartizan_engine::verdict::{DropReason, FlowKey, Port, SessionState, Time, Ve
 use bartizan_engine::{Engine, Settings};
 use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
-use bartizan_packet::frame::Frame;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids, IfaceId};
@@ -169,8 +169,27 @@ fn mac(ip: IpAddr) -> Mac {
     }
 }
 
-fn own_mac(interface: usize) -> Mac {
-    [2, 0xee, 0, 0, 0, interface as u8]
+/// The MAC of an interface by its name: a part of a port has that of the port.
+fn own_mac(interface: &str) -> Mac {
+    let number = interface.strip_prefix("ethernet1/").and_then(|rest| rest.split('.').next()?.parse().ok());
+    [2, 0xee, 0, 0, 0, number.unwrap_or(0)]
+}
+
+/// Port and tag of an interface on the wire.
+fn wire(tables: &Compiled, interface: &str) -> (Port, u16) {
+    let id = tables.interface_id(interface).expect("a configured interface");
+    let (port, tag) = tables.interface(id).and_then(|interface| interface.vlan).unwrap_or((id, 0));
+    (Port::Data(port), tag)
+}
+
+/// The interface of a port and tag.
+fn behind(tables: &Compiled, port: Port, tag: u16) -> Option<IfaceId> {
+    let Port::Data(id) = port else { return None };
+    let mut parts = tables.interfaces();
+    match tag {
+        0 => Some(id),
+        _ => parts.find(|(_, part)| part.vlan == Some((id, tag))).map(|(part, _)| part),
+    }
 }
 
 impl World {
@@ -183,8 +202,10 @@ impl World {
         let now = 10 * SECOND;
         let mut engine = Engine::new(Settings { sessions_max: 4096, seed, ..Settings::default() });
         for at in 1..=network.interfaces {
-            let id = tables.interface_id(&interface_name(at)).expect("a configured interface");
-            engine.attach(Port::Data(id), own_mac(at));
+            let name = interface_name(at);
+            if let (port, 0) = wire(&tables, &name) {
+                engine.attach(port, own_mac(&name));
+            }
         }
         engine.install(Arc::clone(&tables), Time(now));
         let mut world = Self {
@@ -295,25 +316,27 @@ impl World {
     ) -> Result<Option<(String, Packet)>, String> {
         self.tally.packets += 1;
         self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
-        let id = self.tables.interface_id(interface).expect("a configured interface");
-        let own = own_mac(id.index() + 1);
+        let (port, vlan) = wire(&self.tables, interface);
+        let own = own_mac(interface);
         let mut frames = vec![frame(own, station, packet)];
         if let Some((shape, fragments)) = cut(random, own, station, packet, self.tally.in_fragments as u16) {
             self.tally.in_fragments += 1;
             self.log.push(format!("            in {} fragments, {shape:?}", fragments.len()));
             frames = fragments;
             if shape == Shape::Incomplete {
-                return frames.into_iter().try_for_each(|bytes| self.swallow(id, bytes)).map(|()| None);
+                return frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes)).map(|()| None);
             }
         }
         let mut bytes = frames.pop().expect("a frame");
         let longest = frames.iter().map(Vec::len).fold(bytes.len(), usize::max) - 14;
         self.reference.in_fragments = !frames.is_empty();
-        frames.into_iter().try_for_each(|bytes| self.swallow(id, bytes))?;
+        frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes))?;
         let expected = self.reference.packet(interface, station, packet, longest);
-        let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));
+        let mut arrived = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
+        let verdict = self.engine.handle_frame(port, &mut arrived, Time(self.now));
+        let vlan = arrived.meta.vlan;
         let context = |text: String| format!("{text}\n  verdict {verdict:?}\n  expected {expected:?}");
-        let first = if let Verdict::Transmit(port) = verdict { Some((port, bytes)) } else { None };
+        let first = if let Verdict::Transmit(port) = verdict { Some((port, vlan, bytes)) } else { None };
         let sent = self.drain(first).map_err(context)?;
         self.log.extend(sent.iter().map(|sent| format!("            -> {} {:?}", sent.interface, sent.packet)));
         if verdict == Verdict::Drop(DropReason::NatCollision) && !matches!(expected, Expected::Drop(Answer::Nothing)) {
@@ -329,8 +352,9 @@ impl World {
     }
 
     /// A fragment that does not complete its datagram.
-    fn swallow(&mut self, id: IfaceId, mut bytes: Vec<u8>) -> Result<(), String> {
-        let verdict = self.engine.handle_frame(Port::Data(id), &mut Frame::new(&mut bytes), Time(self.now));
+    fn swallow(&mut self, (port, vlan): (Port, u16), mut bytes: Vec<u8>) -> Result<(), String> {
+        let mut frame = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
+        let verdict = self.engine.handle_frame(port, &mut frame, Time(self.now));
         let sent = self.drain(None)?.len();
         let ended = matches!(verdict, Verdict::Consumed | Verdict::Drop(_));
         if ended && sent == 0 {
@@ -341,13 +365,14 @@ impl World {
     }
 
     /// All frames the engine has for the world, questions to neighbours answered.
-    fn drain(&mut self, first: Option<(Port, Vec<u8>)>) -> Result<Vec<Sent>, String> {
+    fn drain(&mut self, first: Option<(Port, u16, Vec<u8>)>) -> Result<Vec<Sent>, String> {
         let mut frames: Vec<_> = first.into_iter().collect();
         while let Some(transmit) = self.engine.poll_transmit() {
+            let vlan = transmit.meta.vlan;
             match neighbor_answer(&transmit.bytes, mac) {
-                Some((address, _)) if self.is_deserted(transmit.port, address) => {}
+                Some((address, _)) if self.is_deserted(transmit.port, vlan, address) => {}
                 Some((address, mut answer)) => {
-                    let frame = &mut Frame::new(&mut answer);
+                    let frame = &mut Frame { bytes: &mut answer, meta: Meta { vlan, ..Meta::default() } };
                     let verdict = self.engine.handle_frame(transmit.port, frame, Time(self.now));
                     self.log.push(format!("            {address} answers: {verdict:?}"));
                     // An interface that lost its zone or router has nothing to say to its neighbours any more.
@@ -358,16 +383,19 @@ impl World {
                         return Err(format!("the answer of a neighbour came to {verdict:?}"));
                     }
                 }
-                None => frames.push((transmit.port, transmit.bytes)),
+                None => frames.push((transmit.port, vlan, transmit.bytes)),
             }
         }
         while self.engine.poll_event().is_some() {}
-        join(frames)?.into_iter().map(|(port, (bytes, longest))| self.read(port, &bytes, longest)).collect()
+        let frames: Result<Vec<_>, String> = frames
+            .into_iter()
+            .map(|(port, vlan, bytes)| Ok((behind(&self.tables, port, vlan).ok_or("a tag that is nobody's")?, bytes)))
+            .collect();
+        join(frames?)?.into_iter().map(|(id, (bytes, longest))| self.read(id, &bytes, longest)).collect()
     }
 
-    fn is_deserted(&mut self, port: Port, address: IpAddr) -> bool {
-        let Port::Data(id) = port else { return false };
-        let interface = self.tables.interface(id);
+    fn is_deserted(&mut self, port: Port, vlan: u16, address: IpAddr) -> bool {
+        let interface = behind(&self.tables, port, vlan).and_then(|id| self.tables.interface(id));
         let claimed = interface
             .is_some_and(|interface| interface.proxy.iter().any(|(first, last)| *first <= address && address <= *last));
         if claimed {
@@ -376,14 +404,14 @@ impl World {
         self.deserted.contains(&address)
     }
 
-    fn read(&self, port: Port, bytes: &[u8], longest: usize) -> Result<Sent, String> {
-        let Port::Data(id) = port else { return Err("a frame for the host".into()) };
-        if bytes[6..12] != own_mac(id.index() + 1) {
+    fn read(&self, id: IfaceId, bytes: &[u8], longest: usize) -> Result<Sent, String> {
+        let interface = self.tables.interface_name(id).to_owned();
+        if bytes[6..12] != own_mac(&interface) {
             return Err("a frame with somebody else's source MAC".into());
         }
         let packet = Packet::read(&bytes[14..])?;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface: self.tables.interface_name(id).to_owned(), destination, packet, longest })
+        Ok(Sent { interface, destination, packet, longest })
     }
 
     fn judge(

@@ -8,13 +8,28 @@ use ipnet::IpNet;
 use super::context::Context;
 use super::node::Node;
 use super::value;
-use super::{AddressValue, DeviceConfig, Interface, InterfaceKind, ManagementProfile, Scope};
+use super::{
+    AddressValue, Autoconf, DeviceConfig, DhcpClient, DhcpHostname, Interface, InterfaceKind, ManagementProfile, Scope,
+    TcpMss,
+};
 use crate::{choices, codes};
 
 /// Longest name of an interface management profile in PAN-OS.
 const PROFILE_NAME_LENGTH_MAX: usize = 31;
 /// Range of `mtu` in PAN-OS.
 const MTU_BYTES: std::ops::RangeInclusive<u32> = 576..=9216;
+/// Tags of 802.1Q that a VLAN can have.
+const VLAN_TAG: std::ops::RangeInclusive<u32> = 1..=4094;
+/// Range of `ipv4-mss-adjustment` in PAN-OS; its default is the start, the headers without options.
+const MSS_V4_BYTES: std::ops::RangeInclusive<u32> = 40..=300;
+/// The same of `ipv6-mss-adjustment`.
+const MSS_V6_BYTES: std::ops::RangeInclusive<u32> = 60..=300;
+/// Range of `default-route-metric` in PAN-OS.
+const DHCP_METRIC: std::ops::RangeInclusive<u32> = 1..=65535;
+/// The metric when nothing else is said.
+const DHCP_METRIC_DEFAULT: u16 = 10;
+/// Longest `send-hostname/hostname` in PAN-OS.
+const HOSTNAME_BYTES_MAX: usize = 64;
 
 /// Interfaces that exist in the configuration and move no packets: name and what they are.
 pub(super) type OtherInterfaces = BTreeMap<String, String>;
@@ -86,11 +101,10 @@ fn read_ethernet(
     }
     match context.choice(node, choices::INTERFACE) {
         Some(mode) if mode.tag() == "layer3" => {
-            for unit in mode.entries_at(&["units"]) {
-                others.insert(value::interface_name(unit.name()), "a subinterface".to_owned());
-            }
             let interface = interface(context, config, name, node, &mode, InterfaceKind::Ethernet);
+            let port = (interface.name.clone(), interface.mtu_bytes);
             config.interfaces.push(interface);
+            read_units(context, config, &mode, port);
         }
         Some(mode) => {
             others.insert(name, format!("an interface of type `{}`", mode.tag()));
@@ -98,6 +112,37 @@ fn read_ethernet(
         None => {
             others.insert(name, "an interface without a type".to_owned());
         }
+    }
+}
+
+/// The subinterfaces of a port, which is given by name and MTU.
+fn read_units(context: &mut Context, config: &mut DeviceConfig, layer3: &Node<'_>, port: (String, Option<u16>)) {
+    let mut tags: BTreeMap<u16, String> = BTreeMap::new();
+    for node in layer3.entries_at(&["units"]) {
+        if context.is_variable(&node, node.name()) {
+            continue;
+        }
+        let name = value::interface_name(node.name());
+        if !value::is_subinterface(&name, &port.0) {
+            context.error(codes::INVALID_NAME, &node, format!("`{name}` is not the name of a part of `{}`", port.0));
+            context.help(format!("write e.g. `{}.100`, with a number from 1 to 9999", port.0));
+            continue;
+        }
+        if node.child("tag").is_none() {
+            context.error(codes::MISSING_MEMBER, &node, format!("`{name}` has no `tag`"));
+            context.help("give it the VLAN's number, from 1 to 4094");
+        }
+        let tag = context.number(&node, "tag", VLAN_TAG);
+        if let Some(other) = tag.and_then(|tag| tags.insert(tag, name.clone())) {
+            let at = node.child("tag").unwrap_or_else(|| node.clone());
+            context.error(codes::DUPLICATE_TAG, &at, format!("`{other}` and `{name}` have the same VLAN tag"));
+            context.help("give each subinterface of a port a tag of its own");
+        }
+        let mut interface = interface(context, config, name, &node, &node, InterfaceKind::Ethernet);
+        interface.mtu_bytes = interface.mtu_bytes.or(port.1);
+        // What has no valid tag was reported above; nothing is compiled then.
+        interface.vlan = Some(tag.unwrap_or_default());
+        config.interfaces.push(interface);
     }
 }
 
@@ -124,7 +169,7 @@ fn interface(
     layer3: &Node<'_>,
     kind: InterfaceKind,
 ) -> Interface {
-    let dhcp = kind == InterfaceKind::Ethernet && reads_dhcp(context, layer3);
+    let dhcp = if kind == InterfaceKind::Ethernet { dhcp_client(context, layer3) } else { None };
     let found_before = context.diagnostics.len();
     let mut addresses = Vec::new();
     for entry in layer3.entries_at(&["ip"]) {
@@ -140,25 +185,69 @@ fn interface(
         kind,
         addresses,
         dhcp,
+        autoconf: if kind == InterfaceKind::Ethernet { autoconf(context, layer3) } else { None },
+        vlan: None,
+        tcp_mss: tcp_mss(context, layer3),
         mtu_bytes: context.number(layer3, "mtu", MTU_BYTES),
         management_profile: profile_reference(context, config, layer3),
     }
 }
 
+/// What `adjust-tcp-mss` takes off, where it is switched on.
+fn tcp_mss(context: &mut Context, layer3: &Node<'_>) -> Option<TcpMss> {
+    let adjust = layer3.child("adjust-tcp-mss")?;
+    let mss = TcpMss {
+        v4_bytes: context.number(&adjust, "ipv4-mss-adjustment", MSS_V4_BYTES).unwrap_or(*MSS_V4_BYTES.start() as u16),
+        v6_bytes: context.number(&adjust, "ipv6-mss-adjustment", MSS_V6_BYTES).unwrap_or(*MSS_V6_BYTES.start() as u16),
+    };
+    context.yes_no(&adjust, "enable").unwrap_or(false).then_some(mss)
+}
+
 /// An empty `<dhcp-client/>` is switched on.
-fn reads_dhcp(context: &mut Context, layer3: &Node<'_>) -> bool {
-    let Some(client) = layer3.child("dhcp-client") else { return false };
-    let on = context.yes_no(&client, "enable").unwrap_or(true);
-    if on {
-        context.choice(layer3, choices::INTERFACE_ADDRESS);
-        context.warning(
-            codes::NOT_ENFORCED,
-            &client,
-            "`dhcp-client` is stored but not enforced: the interface has no address yet",
-        );
-        context.help("configure its address as `ip` until DHCP is supported");
+fn dhcp_client(context: &mut Context, layer3: &Node<'_>) -> Option<DhcpClient> {
+    let client = layer3.child("dhcp-client")?;
+    if !context.yes_no(&client, "enable").unwrap_or(true) {
+        return None;
     }
-    on
+    context.choice(layer3, choices::INTERFACE_ADDRESS);
+    Some(DhcpClient {
+        default_route: context.yes_no(&client, "create-default-route").unwrap_or(true),
+        default_route_metric: context
+            .number(&client, "default-route-metric", DHCP_METRIC)
+            .unwrap_or(DHCP_METRIC_DEFAULT),
+        hostname: client.child("send-hostname").and_then(|send| dhcp_hostname(context, &send)),
+    })
+}
+
+/// What `ipv6/dhcp-client` makes of router advertisements, where both are switched on.
+fn autoconf(context: &mut Context, layer3: &Node<'_>) -> Option<Autoconf> {
+    let ipv6 = layer3.child("ipv6")?;
+    let client = ipv6.child("dhcp-client")?;
+    let settings = Autoconf {
+        default_route: context.yes_no(&client, "accept-ra-route").unwrap_or(true),
+        default_route_metric: context
+            .number(&client, "default-route-metric", DHCP_METRIC)
+            .unwrap_or(DHCP_METRIC_DEFAULT),
+    };
+    let on = context.yes_no(&client, "enable").unwrap_or(true);
+    (on && context.yes_no(&ipv6, "enabled").unwrap_or(false)).then_some(settings)
+}
+
+fn dhcp_hostname(context: &mut Context, send: &Node<'_>) -> Option<DhcpHostname> {
+    if !context.yes_no(send, "enable").unwrap_or(true) {
+        return None;
+    }
+    match context.text(send, "hostname") {
+        None => Some(DhcpHostname::System),
+        Some(name) if name == "system-hostname" => Some(DhcpHostname::System),
+        Some(name) if name.len() <= HOSTNAME_BYTES_MAX && value::is_fqdn(&name) => Some(DhcpHostname::Named(name)),
+        Some(name) => {
+            let at = send.child("hostname")?;
+            context.error(codes::INVALID_NAME, &at, format!("`{name}` is not a host name"));
+            context.help(format!("write `system-hostname`, or a DNS name of at most {HOSTNAME_BYTES_MAX} characters"));
+            None
+        }
+    }
 }
 
 fn ipv6_addresses(context: &mut Context, config: &DeviceConfig, layer3: &Node<'_>, kind: InterfaceKind) -> Vec<IpNet> {

@@ -171,7 +171,7 @@ impl Reader<'_> {
         let wanted = context.text(branch, "ip");
         let mut address = None;
         if let Some(interface) = interface {
-            let known = !interface.dhcp && !context.doubtful.contains(&name);
+            let known = interface.dhcp.is_none() && !context.doubtful.contains(&name);
             if interface.addresses.is_empty() && known {
                 let message = format!("`{name}` has no address to translate to");
                 context.error(codes::NAT_WITHOUT_ADDRESS, &leaf, message);
@@ -193,7 +193,7 @@ impl Reader<'_> {
         let named = self.known.config.address(text).and_then(|address| address.value.bounds()).map(|(first, _)| first);
         let wanted = value::prefix(text).map(|net| net.addr()).or(named);
         let found = interface.addresses.iter().find(|net| Some(net.addr()) == wanted).copied();
-        if found.is_none() && !interface.dhcp && !context.doubtful.contains(&interface.name) {
+        if found.is_none() && interface.dhcp.is_none() && !context.doubtful.contains(&interface.name) {
             let own: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
             let message = format!("`{}` does not have the address `{text}`", interface.name);
             context.error(codes::NAT_WITHOUT_ADDRESS, at, message);

@@ -17,6 +17,12 @@ impl DeviceConfig {
         self.interfaces.iter().find(|interface| interface.name == name)
     }
 
+    /// Whether a port has subinterfaces and no address: it needs neither zone nor router itself.
+    pub(super) fn only_carries_parts(&self, interface: &Interface) -> bool {
+        let bare = interface.addresses.is_empty() && interface.dhcp.is_none();
+        bare && self.interfaces.iter().any(|other| other.parent() == Some(&interface.name))
+    }
+
     /// An interface management profile.
     pub fn management_profile(&self, name: &str) -> Option<&ManagementProfile> {
         self.management_profiles.iter().find(|profile| profile.name == name)

@@ -292,7 +292,7 @@ impl RouteReader<'_> {
             .filter(|name| interface.is_none_or(|wanted| wanted == *name))
             .filter_map(|name| self.config.interface(name))
             .any(|interface| {
-                interface.dhcp
+                interface.dhcp.is_some()
                     || link_local
                     || context.doubtful.contains(&interface.name)
                     || interface.addresses.iter().any(|net| net.contains(&address))
@@ -301,7 +301,7 @@ impl RouteReader<'_> {
 }
 
 fn warn_without_router(context: &mut Context, config: &DeviceConfig) {
-    for interface in &config.interfaces {
+    for interface in config.interfaces.iter().filter(|interface| !config.only_carries_parts(interface)) {
         if !config.routers.iter().any(|router| router.interfaces.contains(&interface.name)) {
             let message = format!("`{}` belongs to no router, so its packets are dropped", interface.name);
             let origin = interface.origin.clone();

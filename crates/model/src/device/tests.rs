@@ -152,6 +152,15 @@ fn each_mistake_has_its_code() {
         (at(ETH1, "layer3/ipv6"), "<enabled>yes</enabled><address><entry name='2001:db8::4/64'/></address>", ""),
         (at(ETH1, "layer3/ipv6"), "<address><entry name='2001:db8::4/64'/></address>", "not-enforced"),
         (at(ETH1, "layer3/ipv6"), "<enabled>maybe</enabled>", "invalid-enum"),
+        (at(ETH1, "layer3/adjust-tcp-mss"), "<enable>yes</enable>", ""),
+        (at(ETH1, "layer3/adjust-tcp-mss"), "<ipv4-mss-adjustment>39</ipv4-mss-adjustment>", "invalid-number"),
+        (
+            at(ETH1, "layer3/units"),
+            "<entry name='ethernet1/1.7'><tag>7</tag></entry>",
+            "interface-without-zone interface-without-router",
+        ),
+        (at(ETH1, "layer3/units"), "<entry name='ethernet1/2.7'><tag>7</tag></entry>", "invalid-name"),
+        (at(ETH1, "layer3/units"), "<entry name='ethernet1/1.0'><tag>7</tag></entry>", "invalid-name"),
         ("NET/interface/ethernet".to_owned(), "<entry name='eth1/1'><layer3/></entry>", "duplicate-name"),
         ("NET/interface/ethernet".to_owned(), "<entry name='port7'/>", "invalid-name"),
         (
@@ -327,7 +336,16 @@ fn mistakes_in_several_places_have_their_codes() {
     ];
     let with = |more: &[(&str, &str)]| codes(&[&in_use, more].concat());
     assert_eq!(with(&[]), "");
-    assert_eq!(with(&[(&format!("{eth3}/layer3"), "<dhcp-client/>")]), "not-enforced");
+    assert_eq!(with(&[(&format!("{eth3}/layer3"), "<dhcp-client/>")]), "");
+    let hostname = "<send-hostname><hostname>not a name</hostname></send-hostname>";
+    assert_eq!(with(&[(&format!("{eth3}/layer3/dhcp-client"), hostname)]), "invalid-name");
+    let units = "<entry name='eth1/3.1'><tag>7</tag></entry><entry name='ethernet1/3.2'><tag>7</tag></entry>";
+    let found = with(&[(&format!("{eth3}/layer3/units"), units)]);
+    assert!(found.contains("duplicate-tag"), "{found}");
+    let found = with(&[(&format!("{eth3}/layer3/units"), "<entry name='ethernet1/3.1'><tag>4095</tag></entry>")]);
+    assert!(found.contains("invalid-number"), "{found}");
+    let found = with(&[(&format!("{eth3}/layer3/units"), "<entry name='ethernet1/3.1'/>")]);
+    assert!(found.contains("missing-member"), "{found}");
     assert_eq!(
         with(&[
             ("NET/interface/ethernet", "<entry name='ethernet1/4'><layer2/></entry>"),
@@ -374,13 +392,13 @@ fn what_is_not_enforced_says_what_happens_instead() {
         ),
         ("<ip-netmask>10.1.0.10</ip-netmask>", "<fqdn>www.example</fqdn>"),
         ("<member>pod-cidr</member>", "<member>US</member>"),
-        ("<mtu>1500</mtu>", "<mtu>1500</mtu><units/>"),
+        ("<mtu>1500</mtu>", "<mtu>1500</mtu><ipv6><dhcp-client><v6-options/></dhcp-client></ipv6>"),
     ]);
     check(
         &report,
         expect![[r#"
-        warning[not-enforced]: `units` is stored but not enforced: subinterfaces move no packets
-          --> ../network/interface/ethernet/entry[@name='ethernet1/1']/layer3/units
+        warning[not-enforced]: `v6-options` is stored but not enforced: DHCPv6 is not spoken, addresses come by router advertisement
+          --> ../network/interface/ethernet/entry[@name='ethernet1/1']/layer3/ipv6/dhcp-client/v6-options
         warning[not-enforced]: `fqdn` is stored but not enforced: DNS names are not resolved yet, so it matches no address
           --> ../vsys/entry[@name='vsys1']/address/entry[@name='web-server']/fqdn
         warning[not-enforced]: region `US` is stored but not enforced: it matches no address yet

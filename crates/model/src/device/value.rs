@@ -85,6 +85,11 @@ pub(super) fn is_ethernet(name: &str) -> bool {
         .is_some_and(|(slot, port)| is_number(slot, 99) && is_number(port, 999))
 }
 
+/// `ethernet1/2.100`, a part of the port `ethernet1/2`; PAN-OS numbers them 1 to 9999.
+pub(super) fn is_subinterface(name: &str, port: &str) -> bool {
+    name.strip_prefix(port).and_then(|rest| rest.strip_prefix('.')).is_some_and(|number| is_number(number, 9999))
+}
+
 /// `loopback.7`: PAN-OS numbers them 1 to 9999.
 pub(super) fn is_loopback(name: &str) -> bool {
     name.strip_prefix("loopback.").is_some_and(|number| is_number(number, 9999))

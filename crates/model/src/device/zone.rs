@@ -105,7 +105,7 @@ fn check_single(
 }
 
 fn warn_without_zone(context: &mut Context, config: &DeviceConfig) {
-    for interface in &config.interfaces {
+    for interface in config.interfaces.iter().filter(|interface| !config.only_carries_parts(interface)) {
         if !config.zones.iter().any(|zone| zone.interfaces.contains(&interface.name)) {
             let message = format!("`{}` is in no zone, so its packets are dropped", interface.name);
             let origin = interface.origin.clone();

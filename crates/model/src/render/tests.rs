@@ -147,7 +147,7 @@ fn the_first_layer_that_has_a_node_wins() {
     assert_eq!(eth1.origin.owner.as_deref(), Some("template `net`"));
     let eth2 = config.interface("ethernet1/2").unwrap();
     assert_eq!(eth2.mtu_bytes, Some(1400), "the stack's own setting");
-    assert!(!eth2.dhcp, "another branch of the choice is not added to a nearer one");
+    assert!(eth2.dhcp.is_none(), "another branch of the choice is not added to a nearer one");
     assert_eq!(config.zone("trust").unwrap().interfaces, ["ethernet1/1"], "a list of members is one node");
     assert_eq!(config.zone("untrust").unwrap().origin.owner.as_deref(), Some("template `base`"));
     let config = device::read(&render(&root, &root, "002").unwrap(), Scope::Device).config.unwrap();

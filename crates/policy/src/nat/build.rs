@@ -228,6 +228,7 @@ impl<'a> Context<'_, 'a> {
             PortPool::Interface { interface, address } => (interface, address),
         };
         let (_, holder) = self.interface(interface, rule)?;
+        let (dhcp, autoconf) = (holder.dhcp, holder.autoconf);
         let wanted = |own: &IpAddr| address.is_none_or(|address| address.addr() == *own) && !link_local(*own);
         let own = || holder.addresses.iter().map(|own| own.addr()).filter(wanted);
         let one = |ip: Option<IpAddr>| ip.map(|ip| (ip, ip)).into_iter().collect::<Ranges>();
@@ -243,8 +244,10 @@ impl<'a> Context<'_, 'a> {
                 rule.name
             );
             self.diagnostics.push(Diagnostic::warning(NAT_WITHOUT_ADDRESS, rule.origin.clone(), message));
-            families.v4 = true;
+            families.v4 = dhcp || !autoconf;
         }
+        // Flows of a family whose address is yet to be learned are dropped until it is.
+        families = Families { v4: families.v4 || dhcp, v6: families.v6 || autoconf };
         Ok((Pools { v4, v6, of_interface: true }, families))
     }
 

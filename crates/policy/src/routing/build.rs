@@ -1,18 +1,25 @@
 //! Which routes of a configuration are in force?
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bartizan_model::codes::NEXT_HOP_UNREACHABLE;
 use bartizan_model::device::{DeviceConfig, Ecmp, EcmpAlgorithm, NextHop, StaticRoute};
 use bartizan_model::diagnostic::Diagnostic;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::equal::{Equal, Input, Member, identity};
 use super::{Entry, Hop, Router, Routers, Source, State, loops};
 use crate::facts::Facts;
 use crate::ranges::{Address, ends, innermost};
 use crate::tables::{IfaceId, Interface, RouterId};
+
+/// Every IPv4 destination.
+const ALL_V4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+/// Every IPv6 destination.
+const ALL_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0));
+/// Administrative distance of a learned default route: that of a static one in PAN-OS.
+const LEARNED_DISTANCE: u8 = 10;
 
 /// What the routes of one router refer to.
 struct Surroundings<'a> {
@@ -50,6 +57,7 @@ pub(crate) fn build(
         let around = Surroundings { id, name: &router.name, config, facts, interfaces, interface_ids, router_ids };
         let mut entries = around.own();
         entries.extend(router.routes.iter().map(|route| around.entry(route, diagnostics)));
+        entries.extend(around.learned());
         if tables.0.len() <= id.index() {
             tables.0.resize(id.index() + 1, None);
         }
@@ -68,7 +76,7 @@ fn table(mut entries: Vec<Entry>, ecmp: Option<&Ecmp>, path: &dyn Fn(Hop) -> Opt
     for (at, _) in entries.iter().enumerate().filter(|(_, entry)| usable(entry)) {
         let rank = |at: usize| {
             let entry: &Entry = &entries[at];
-            (entry.source, entry.admin_distance, entry.metric, at)
+            (entry.source.rank(), entry.admin_distance, entry.metric, at)
         };
         let winner = best.entry(entries[at].destination).or_insert(at);
         if rank(at) < rank(*winner) {
@@ -109,8 +117,8 @@ fn equals(
     let mut candidates: BTreeMap<IpNet, Vec<Member>> = BTreeMap::new();
     for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.state != State::Down) {
         let Some(winner) = best.get(&entry.destination).and_then(|winner| entries.get(*winner)) else { continue };
-        let cost = |entry: &Entry| (entry.source, entry.admin_distance, entry.metric);
-        if entry.source != Source::Static || cost(entry) != cost(winner) {
+        let cost = |entry: &Entry| (entry.source.rank(), entry.admin_distance, entry.metric);
+        if entry.source.rank() != Source::Static || cost(entry) != cost(winner) {
             continue;
         }
         if let Some(member) = entry.hop.and_then(path) {
@@ -194,6 +202,37 @@ impl Surroundings<'_> {
             }
         }
         entries
+    }
+
+    /// Default routes by what interfaces learned, where the configuration wants them.
+    fn learned(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.members().flat_map(|(id, interface)| {
+            let written = self.config.interface(&interface.name);
+            let known = self.facts.interfaces.get(&*interface.name);
+            let dhcp = written.and_then(|written| written.dhcp.as_ref()).filter(|client| client.default_route);
+            let autoconf = written.and_then(|written| written.autoconf.as_ref()).filter(|client| client.default_route);
+            let wanted = [
+                (dhcp.map(|client| client.default_route_metric), "dhcp", ALL_V4),
+                (autoconf.map(|client| client.default_route_metric), "autoconf", ALL_V6),
+            ];
+            wanted.into_iter().filter_map(move |(metric, by, destination)| {
+                let gateways = &known?.gateways;
+                let same_family = |gateway: &&IpAddr| gateway.is_ipv4() == destination.addr().is_ipv4();
+                let gateway = *gateways.iter().find(same_family)?;
+                Some(Entry {
+                    name: format!("{by} {}", interface.name),
+                    origin: written?.origin.clone(),
+                    source: Source::Learned,
+                    destination,
+                    next_hop: gateway.to_string(),
+                    // It was learned on this link, so the gateway is there even beside the learned network.
+                    hop: Some(Hop::Gateway(id, gateway)),
+                    metric: metric?,
+                    admin_distance: LEARNED_DISTANCE,
+                    state: State::default(),
+                })
+            })
+        })
     }
 
     fn entry(&self, route: &StaticRoute, diagnostics: &mut Vec<Diagnostic>) -> Entry {
@@ -289,7 +328,8 @@ impl Surroundings<'_> {
             Some(only) => only == name,
             None => self.members().any(|(_, member)| &*member.name == name),
         };
-        let mut waiting = self.config.interfaces.iter().filter(|written| written.dhcp && considered(&written.name));
+        let mut waiting =
+            self.config.interfaces.iter().filter(|written| written.dhcp.is_some() && considered(&written.name));
         match waiting.next() {
             None => Inactive::Reported,
             Some(written) => because(format!(

@@ -1,8 +1,7 @@
 //! Routers and routes.
 
+use bartizan_policy::facts::{Facts, Learned};
 use expect_test::{Expect, expect};
-
-use bartizan_policy::facts::Facts;
 
 use crate::{
     check, check_diagnostics, check_explained, compiled_with, device, interface, next_router, router, via, zone,
@@ -175,6 +174,78 @@ fn routers_that_overlap_without_meeting_are_accepted() {
             ethernet1/2 10.2.0.9 -> 10.1.0.9: allow by `intrazone-default` (1), all -> all, out ethernet1/1 to 10.1.0.9 (a)
             ethernet1/2 10.2.0.9 -> 10.1.1.1: allow by `intrazone-default` (1), all -> all, to the firewall on ethernet1/1
             ethernet1/2 10.2.0.9 -> 10.50.0.1: dropped: NoRoute
+        "#]],
+    );
+}
+
+/// Two interfaces by DHCP in one router, and a static default route of metric 10.
+fn leased(first: &str, second: &str, static_route: bool) -> String {
+    let client = |name: &str, settings: &str| {
+        format!("<entry name='{name}'><layer3><dhcp-client>{settings}</dhcp-client></layer3></entry>")
+    };
+    let interfaces = [client("ethernet1/1", first), client("ethernet1/2", second)].concat();
+    let gateway = via("10.1.0.77");
+    let routes: &[(&str, &str, &str)] = if static_route { &[("written", "0.0.0.0/0", &gateway)] } else { &[] };
+    let routers = router("default", &["ethernet1/1", "ethernet1/2"], routes);
+    device(
+        &format!("<interface><ethernet>{interfaces}</ethernet></interface><virtual-router>{routers}</virtual-router>"),
+        &format!("<zone>{}</zone>", zone("all", &["ethernet1/1", "ethernet1/2"])),
+    )
+}
+
+fn leases() -> Facts {
+    let learned = |own: &str, gateway: &str| Learned {
+        addresses: vec![own.parse().unwrap()],
+        gateways: vec![gateway.parse().unwrap()],
+    };
+    let mut facts = Facts::default();
+    facts.interfaces.insert("ethernet1/1".into(), learned("10.1.0.9/24", "10.1.0.1"));
+    // A cloud gives a host address and a gateway beside it.
+    facts.interfaces.insert("ethernet1/2".into(), learned("10.2.0.9/32", "10.2.0.1"));
+    facts
+}
+
+#[test]
+fn a_lease_makes_a_default_route_only_where_it_is_wanted() {
+    let no_route = "<create-default-route>no</create-default-route>";
+    check_routes_with(
+        &leased(no_route, "<default-route-metric>20</default-route-metric>", false),
+        &leases(),
+        expect![[r#"
+            default A H 10.1.0.9/32 10.1.0.9 0 ethernet1/1
+            default A C 10.1.0.0/24 10.1.0.9 0 ethernet1/1
+            default A H 10.2.0.9/32 10.2.0.9 0 ethernet1/2
+            default A S L 0.0.0.0/0 10.2.0.1 20 ethernet1/2
+        "#]],
+    );
+    let config = leased(no_route, "", false);
+    check_routes_with(&config, &Facts::default(), expect![[""]]);
+}
+
+#[test]
+fn a_learned_default_route_competes_by_its_metric() {
+    let metric = |metric: u16| format!("<default-route-metric>{metric}</default-route-metric>");
+    let winner = |first: u16, second: u16| {
+        let tables = compiled_with(&leased(&metric(first), &metric(second), true), &leases()).unwrap();
+        let rows: Vec<_> = tables.routes().filter(|row| row.flags.starts_with("A S")).collect();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        rows[0].next_hop.clone()
+    };
+    assert_eq!(winner(5, 20), "10.1.0.1");
+    assert_eq!(winner(20, 5), "10.2.0.1");
+    assert_eq!(winner(11, 12), "10.1.0.77", "the written one has 10");
+    assert_eq!(winner(10, 10), "10.1.0.77", "of equals the written one");
+}
+
+#[test]
+fn what_was_learned_counts_only_while_the_interface_asks_for_it() {
+    let config = leased("<enable>no</enable>", "", false);
+    check_routes_with(
+        &config,
+        &leases(),
+        expect![[r#"
+            default A H 10.2.0.9/32 10.2.0.9 0 ethernet1/2
+            default A S L 0.0.0.0/0 10.2.0.1 10 ethernet1/2
         "#]],
     );
 }

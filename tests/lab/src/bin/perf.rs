@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bartizan_lab::perf::{Forwarder, Row, backends};
+use bartizan_lab::perf::{Forwarder, Row};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 3;
@@ -20,7 +20,6 @@ fn main() -> Result<()> {
     };
     let mut figures = engine_figures(&std::fs::read_to_string(engine)?);
     figures.extend(network_figures(Path::new(binary))?);
-    figures.extend(backends::figures(&Row::new(Path::new(binary))?)?);
     let mut file = std::fs::File::create(output).with_context(|| format!("write `{output}`"))?;
     for figure in &figures {
         writeln!(file, "{figure}")?;

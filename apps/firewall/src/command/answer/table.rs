@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Answer, Direction, Fib, IpPool, NatMatch, Session, SessionInfo, Sessions, protection};
+use super::{Answer, Direction, Fib, Interface, IpPool, NatMatch, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     match answer {
@@ -38,21 +38,22 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::Interfaces(interfaces) => table(
-            &["NAME", "DEVICE", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST", "IO"],
+            &["NAME", "DEVICE", "TAG", "STATE", "ZONE", "ROUTER", "ADDRESSES", "MAC", "RX", "TX", "LOST", "IO"],
             interfaces
                 .iter()
                 .map(|one| {
                     vec![
                         one.name.clone(),
                         one.device.clone(),
+                        if one.vlan == 0 { String::new() } else { one.vlan.to_string() },
                         one.state.into(),
                         one.zone.clone(),
                         one.router.clone(),
-                        one.addresses.join(","),
+                        addresses_text(one),
                         one.mac.clone(),
-                        one.received.to_string(),
-                        one.sent.to_string(),
-                        one.lost.to_string(),
+                        count_text(one.received),
+                        count_text(one.sent),
+                        count_text(one.lost),
                         one.io.into(),
                     ]
                 })
@@ -65,6 +66,21 @@ pub(super) fn render(answer: &Answer) -> String {
                 .map(|one| {
                     let (interface, address) = (one.interface.clone(), one.address.clone());
                     vec![interface, address, one.mac.clone(), one.status.into()]
+                })
+                .collect(),
+        ),
+        Answer::DhcpClients(clients) => table(
+            &["INTERFACE", "STATE", "IP", "GATEWAY", "SERVER", "LEASED UNTIL"],
+            clients
+                .iter()
+                .map(|one| {
+                    let until = match (one.leased_until_s, one.address.is_empty()) {
+                        (Some(seconds), _) => format!("{seconds} s"),
+                        (None, true) => String::new(),
+                        (None, false) => "for ever".to_owned(),
+                    };
+                    let (address, gateway) = (one.address.clone(), one.gateway.clone());
+                    vec![one.interface.clone(), one.state.into(), address, gateway, one.server.clone(), until]
                 })
                 .collect(),
         ),
@@ -83,6 +99,7 @@ pub(super) fn render(answer: &Answer) -> String {
         }
         Answer::NatMatch(found) => nat_text(found),
         Answer::Fib(fib) => fib_text(fib),
+        Answer::FirstUsable(found) => format!("{}\n", found.address),
         Answer::ZoneProtection(zones) => protection::zones_text(zones),
         Answer::Blocks(blocks) => protection::blocks_text(blocks),
         Answer::Unblocked(cleared) => format!("blocks ended: {}\n", cleared.cleared),
@@ -111,7 +128,22 @@ pub(super) fn render(answer: &Answer) -> String {
     }
 }
 
+fn count_text(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}
+
+fn addresses_text(interface: &Interface) -> String {
+    let mut addresses = interface.addresses.clone();
+    if interface.dhcp && !addresses.iter().any(|address| !address.contains(':')) {
+        addresses.insert(0, "(no DHCP lease)".to_owned());
+    }
+    addresses.join(",")
+}
+
 fn sessions_text(sessions: &Sessions) -> String {
+    if sessions.counted {
+        return format!("sessions: {}\n", sessions.total);
+    }
     if sessions.sessions.is_empty() {
         return "no sessions\n".to_owned();
     }
@@ -158,9 +190,10 @@ fn sessions_text(sessions: &Sessions) -> String {
     if sessions.total > sessions.sessions.len() {
         let _ = writeln!(
             text,
-            "{} of {} sessions are shown; use `filter` to choose",
+            "{} of {} sessions are shown; use `filter` to choose, with `start-at {}` for the next ones",
             sessions.sessions.len(),
-            sessions.total
+            sessions.total,
+            sessions.sessions.last().map_or(0, |last| last.id + 1),
         );
     }
     text
@@ -194,7 +227,9 @@ fn session_text(session: &Session) -> String {
         ("out by", session.egress.clone()),
         ("rule", format!("{} ({})", session.rule, session.action)),
         ("NAT rule", session.nat_rule.clone()),
-        ("started", session.start.clone()),
+        ("application", session.application.into()),
+        ("started", format!("{}, {} s ago", session.start, session.age_s)),
+        ("timeout", format!("{} s", session.timeout_s)),
         ("expires in", format!("{} s", session.expires_s)),
     ])
 }

@@ -3,7 +3,7 @@
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml::{parse, write};
 
-use super::{Answer, Direction, Fib, IpPool, NatMatch, RuleHits, Session, SessionInfo, protection};
+use super::{Answer, Direction, Fib, IpPool, NatMatch, RuleHits, Session, SessionInfo, Sessions, protection};
 
 pub(super) fn render(answer: &Answer) -> String {
     if let Answer::NatPolicy(text) = answer {
@@ -14,6 +14,9 @@ pub(super) fn render(answer: &Answer) -> String {
 
 fn elements(answer: &Answer) -> Vec<Element> {
     match answer {
+        Answer::Sessions(Sessions { total, counted: true, .. }) => {
+            vec![Element::leaf("member", &format!("Number of sessions that match filter: {total}"))]
+        }
         Answer::Sessions(sessions) => sessions.sessions.iter().map(entry).collect(),
         Answer::Session(session) => detail(session),
         Answer::SessionInfo(info) => session_info(info),
@@ -35,7 +38,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
             vec![node("global", vec![node("counters", entries.collect())])]
         }
         Answer::Routes(routes) => {
-            let flags = Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static");
+            let flags =
+                Element::leaf("flags", "flags: A:active, C:connect, H:host, S:static, E:ecmp, D:down, L:learned");
             let entries = routes.iter().map(|one| {
                 node(
                     "entry",
@@ -63,7 +67,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
                         ("fwd", format!("vr:{}", one.router)),
                         ("vsys", "1".to_owned()),
                         ("ip", one.addresses.first().cloned().unwrap_or_else(|| "N/A".to_owned())),
-                        ("tag", "0".to_owned()),
+                        ("tag", one.vlan.to_string()),
                     ]),
                 )
             });
@@ -98,6 +102,22 @@ fn elements(answer: &Answer) -> Vec<Element> {
             let mut all = leaves(&[("total", neighbors.len().to_string()), ("dp", "dp0".to_owned())]);
             all.push(node("entries", entries.collect()));
             all
+        }
+        Answer::DhcpClients(clients) => {
+            let entries = clients.iter().map(|one| {
+                node(
+                    "entry",
+                    leaves(&[
+                        ("interface", one.interface.clone()),
+                        ("state", one.state.to_owned()),
+                        ("ip", one.address.clone()),
+                        ("gateway", one.gateway.clone()),
+                        ("server", one.server.clone()),
+                        ("leased-until", one.leased_until_s.map_or_else(String::new, |s| s.to_string())),
+                    ]),
+                )
+            });
+            entries.collect()
         }
         Answer::TrafficObjects(found) => {
             let objects = found.objects.iter().map(|one| {
@@ -153,6 +173,9 @@ fn elements(answer: &Answer) -> Vec<Element> {
         }
         Answer::NatMatch(found) => vec![nat(found)],
         Answer::Fib(fib) => fib_fields(fib),
+        Answer::FirstUsable(found) => {
+            leaves(&[("network", found.network.clone()), ("first-usable", found.address.clone())])
+        }
         Answer::ZoneProtection(zones) => protection::zones_xml(zones),
         Answer::Blocks(blocks) => vec![node("dos-block-table", protection::blocks_xml(blocks))],
         Answer::Unblocked(_) => vec![Element::leaf("member", "dos block table cleared")],
@@ -226,6 +249,9 @@ fn entry(one: &Session) -> Element {
             ("security-rule", one.rule.clone()),
             ("nat-rule", one.nat_rule.clone()),
             ("start-time", one.start.clone()),
+            ("age", one.age_s.to_string()),
+            ("timeout", one.timeout_s.to_string()),
+            ("ttl", one.expires_s.to_string()),
             ("total-byte-count", (one.client.bytes + one.server.bytes).to_string()),
             ("vsys-idx", "1".to_owned()),
         ]),
@@ -251,7 +277,8 @@ fn detail(one: &Session) -> Vec<Element> {
     let mut all = vec![direction("c2s", &one.client, &one.from), direction("s2c", &one.server, &one.to)];
     all.extend(leaves(&[
         ("start-time", one.start.clone()),
-        ("timeout", one.expires_s.to_string()),
+        ("timeout", one.timeout_s.to_string()),
+        ("ttl", one.expires_s.to_string()),
         ("total-byte-count", (one.client.bytes + one.server.bytes).to_string()),
         ("layer7-packet-count", (one.client.packets + one.server.packets).to_string()),
         ("vsys", "vsys1".to_owned()),

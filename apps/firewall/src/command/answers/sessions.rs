@@ -1,10 +1,15 @@
 //! Sessions for `show session` and `clear session`: which are meant, and how are they told?
+//!
+//! Tables are walked in steps, and workers handle frames in between: a million sessions are looked at without
+//! a packet that waits for all of them.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bartizan_engine::settings::{SECOND, Timeouts};
-use bartizan_engine::verdict::{FlowKey, SessionState, SessionView};
-use bartizan_policy::tables::{Compiled, ZoneId};
+use bartizan_engine::verdict::{FlowKey, SessionState, SessionView, Time};
+use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use ipnet::IpNet;
 
 use super::on_all;
@@ -12,9 +17,13 @@ use super::values::{network, number, optional_number, protocol};
 use crate::command::Command;
 use crate::command::answer::{Answer, Cleared, Direction, Session, SessionInfo, Sessions};
 use crate::firewall::Firewall;
+use crate::worker::Inside;
 
 /// Sessions that one answer holds; `show session all` of PAN-OS stops at 1024 as well.
 const SESSIONS_MAX: usize = 1024;
+
+/// Slots of a session table that a worker looks at between two bursts.
+const STEP: u32 = 4096;
 
 /// Which sessions are meant. Everything that is given must match.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +38,18 @@ pub(super) struct Filter {
     to: Option<String>,
     rule: Option<String>,
     nat_rule: Option<String>,
+    /// Whether source and destination are translated.
+    nat: Option<(bool, bool)>,
     state: Option<SessionState>,
+    application: Option<String>,
+    ingress: Option<String>,
+    egress: Option<String>,
+    min_age_s: Option<u64>,
+    min_kb: Option<u64>,
+    /// Sessions that are only expected do not exist here.
+    predicted: bool,
+    /// Ids from this one on.
+    start_at: Option<u64>,
 }
 
 impl Filter {
@@ -51,11 +71,29 @@ impl Filter {
             to: text("to"),
             rule: text("rule"),
             nat_rule: text("nat-rule"),
+            nat: word(command, "nat", &NAT)?,
             state: command.value("state").map(state).transpose()?,
+            application: text("application"),
+            ingress: text("ingress-interface"),
+            egress: text("egress-interface"),
+            min_age_s: optional_number(command, "min-age")?,
+            min_kb: optional_number(command, "min-kb")?,
+            predicted: word(command, "type", &[("flow", false), ("predict", true)])?.unwrap_or(false),
+            start_at: optional_number(command, "start-at")?,
         })
     }
 
-    fn matches(&self, view: &SessionView, tables: &Compiled) -> bool {
+    /// As [`Self::read`], for what is to be ended.
+    pub(super) fn read_for_clear(command: &Command) -> Result<Self, String> {
+        match ["count", "start-at"].into_iter().find(|name| command.value(name).is_some()) {
+            Some(name) => {
+                Err(format!("`{name}` is for `show session all`; `clear session all` says how many it ended"))
+            }
+            None => Self::read(command),
+        }
+    }
+
+    fn matches(&self, view: &SessionView, tables: &Compiled, now: Time) -> bool {
         let client = &view.client;
         let zone = |wanted: &Option<String>, id: Option<ZoneId>| {
             wanted.as_deref().is_none_or(|name| id.is_some_and(|id| tables.zone_name(id) == name))
@@ -74,39 +112,103 @@ impl Filter {
                 .as_deref()
                 .is_none_or(|name| view.nat_rule.is_some_and(|id| tables.nat_rule_name(id) == name))
             && self.state.is_none_or(|state| state == view.state)
+            && self.matches_more(view, tables, now)
     }
+
+    fn matches_more(&self, view: &SessionView, tables: &Compiled, now: Time) -> bool {
+        let interface = |wanted: &Option<String>, id: Option<IfaceId>| {
+            wanted.as_deref().is_none_or(|name| id.is_some_and(|id| tables.interface_name(id) == name))
+        };
+        let kb = (view.sent.1 + view.received.1) / 1024;
+        !self.predicted
+            && self.nat.is_none_or(|nat| nat == translated(view))
+            && self.application.as_deref().is_none_or(|name| name == application(view))
+            && interface(&self.ingress, Some(view.ingress))
+            && interface(&self.egress, view.egress)
+            && self.min_age_s.is_none_or(|least| now.since(view.start) / SECOND >= least)
+            && self.min_kb.is_none_or(|least| kb >= least)
+            && self.start_at.is_none_or(|first| view.id >= first)
+    }
+}
+
+/// Looks at all tables in steps: `look` at some slots of each worker, `take` what it found. Ends early when
+/// `take` says that it has enough. A session that comes or goes meanwhile may be missed.
+async fn walk<T: Send + 'static>(
+    firewall: &Firewall,
+    look: impl Fn(&mut Inside<'_>, Range<u32>) -> T + Clone + Send + 'static,
+    mut take: impl FnMut(T) -> bool,
+) -> Result<(), String> {
+    let (mut from, mut more) = (0_u32, true);
+    while more {
+        let to = from.saturating_add(STEP);
+        let look = look.clone();
+        let found =
+            on_all(firewall, move |inside| (look(inside, from..to), inside.engine.session_slots() > to)).await?;
+        more = false;
+        let mut wanted = true;
+        for (one, further) in found {
+            more |= further;
+            wanted &= take(one);
+        }
+        more &= wanted;
+        from = to;
+    }
+    Ok(())
 }
 
 pub(super) async fn sessions(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
     let filter = Filter::read(command)?;
+    let counted = word(command, "count", &[("yes", true), ("no", false)])?.unwrap_or(false);
     let Some(running) = firewall.running() else { return Ok(Answer::Sessions(Sessions::default())) };
     let tables = Arc::clone(&running.compiled);
-    let found = on_all(firewall, move |inside| {
-        let mut total = 0;
-        let mut first = Vec::new();
-        for view in inside.engine.sessions().filter(|view| filter.matches(view, &tables)) {
-            total += 1;
-            if first.len() < SESSIONS_MAX {
-                first.push(view);
+    let look = move |inside: &mut Inside<'_>, slots| -> Vec<SessionView> {
+        inside.engine.sessions_in(slots).filter(|view| filter.matches(view, &tables, inside.now)).collect()
+    };
+    let mut total = 0;
+    let mut first: BTreeMap<u64, SessionView> = BTreeMap::new();
+    walk(firewall, look, |found| {
+        total += found.len();
+        for view in found.into_iter().filter(|_| !counted) {
+            first.insert(view.id, view);
+            if first.len() > SESSIONS_MAX {
+                first.pop_last();
             }
         }
-        (total, first)
+        true
     })
     .await?;
-    let total = found.iter().map(|(total, _)| total).sum();
-    let mut views: Vec<_> = found.into_iter().flat_map(|(_, views)| views).collect();
-    views.sort_by_key(|view| (view.start, view.id));
-    views.truncate(SESSIONS_MAX);
-    let sessions = views.iter().map(|view| describe(view, &running.compiled, firewall)).collect();
-    Ok(Answer::Sessions(Sessions { total, sessions }))
+    let sessions = first.values().map(|view| describe(view, &running.compiled, firewall)).collect();
+    Ok(Answer::Sessions(Sessions { total, sessions, counted }))
 }
 
 pub(super) async fn session(command: &Command, firewall: &Firewall) -> Result<Answer, String> {
     let id: u64 = number(command, "id")?;
-    let found = on_all(firewall, move |inside| inside.engine.session(id)).await?;
-    let view = found.into_iter().flatten().next().ok_or_else(|| format!("there is no session {id}"))?;
+    let mut found = None;
+    let look = move |inside: &mut Inside<'_>, slots| inside.engine.sessions_in(slots).find(|view| view.id == id);
+    walk(firewall, look, |view| {
+        found = found.or(view);
+        found.is_none()
+    })
+    .await?;
+    let view = found.ok_or_else(|| format!("there is no session {id}"))?;
     let running = firewall.running().ok_or("no configuration is enforced yet")?;
     Ok(Answer::Session(Box::new(describe(&view, &running.compiled, firewall))))
+}
+
+/// Whether source and destination of a session are translated.
+fn translated(view: &SessionView) -> (bool, bool) {
+    let (client, server) = (&view.client, &view.server);
+    // An echo's identifier stands in the source port of both directions; its other port is 0.
+    let echo = matches!(client.protocol, 1 | 58);
+    (
+        server.destination != client.source || (!echo && server.destination_port != client.source_port),
+        server.source != client.destination || (!echo && server.source_port != client.destination_port),
+    )
+}
+
+/// What PAN-OS would call the application, as far as known.
+fn application(view: &SessionView) -> &'static str {
+    if matches!(view.client.protocol, 1 | 58) { "ping" } else { "undecided" }
 }
 
 fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Session {
@@ -121,8 +223,7 @@ fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Sessi
         bytes,
     };
     let (client, server) = (&view.client, &view.server);
-    // An echo's identifier stands in the source port of both directions; its other port is 0.
-    let echo = matches!(client.protocol, 1 | 58);
+    let (source_nat, destination_nat) = translated(view);
     Session {
         id: view.id,
         state: state_name(view.state),
@@ -135,14 +236,29 @@ fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Sessi
         to: zone(view.to),
         rule: view.rule.map_or_else(String::new, |id| tables.rule_name(id).to_owned()),
         nat_rule: view.nat_rule.map_or_else(String::new, |id| tables.nat_rule_name(id).to_owned()),
-        source_nat: server.destination != client.source || (!echo && server.destination_port != client.source_port),
-        destination_nat: server.source != client.destination
-            || (!echo && server.source_port != client.destination_port),
+        source_nat,
+        destination_nat,
         action: view.action.as_str(),
         start: clock.wall(view.start).strftime("%a %b %e %H:%M:%S %Y").to_string(),
-        expires_s: view.expires.since(clock.now()) / 1_000_000_000,
-        application: if echo { "ping" } else { "undecided" },
+        age_s: clock.now().since(view.start) / SECOND,
+        timeout_s: view.expires.since(view.last) / SECOND,
+        expires_s: view.expires.since(clock.now()) / SECOND,
+        application: application(view),
     }
+}
+
+/// What of a session may be translated: source, destination.
+const NAT: [(&str, (bool, bool)); 4] =
+    [("none", (false, false)), ("source", (true, false)), ("destination", (false, true)), ("both", (true, true))];
+
+/// A value that is one of these words.
+fn word<T: Copy>(command: &Command, name: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
+    let Some(text) = command.value(name) else { return Ok(None) };
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| Some(*value));
+    found.ok_or_else(|| {
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        format!("`{text}` after `{name}` is not one of {}", known.join(", "))
+    })
 }
 
 /// All states in the order of a session's life.
@@ -167,11 +283,15 @@ fn state_name(state: SessionState) -> &'static str {
 }
 
 pub(super) async fn session_info(firewall: &Firewall) -> Result<Answer, String> {
-    let found = on_all(firewall, |inside| {
-        let counters = inside.engine.counters();
-        let timeouts_s = timeouts(inside.engine.timeouts());
-        let mut info = SessionInfo { installed: counters.sessions_created, timeouts_s, ..SessionInfo::default() };
-        for view in inside.engine.sessions() {
+    let mut sum = SessionInfo { max: firewall.dataplane().sessions_max() as u64, ..SessionInfo::default() };
+    sum.reject_non_syn = firewall.running().is_none_or(|running| running.compiled.session.reject_non_syn);
+    let look = |inside: &mut Inside<'_>, slots: Range<u32>| {
+        let mut info = SessionInfo::default();
+        if slots.start == 0 {
+            info.installed = inside.engine.counters().sessions_created;
+            info.timeouts_s = timeouts(inside.engine.timeouts());
+        }
+        for view in inside.engine.sessions_in(slots) {
             info.active += 1;
             match (view.state, view.client.protocol) {
                 (SessionState::Discard, _) => info.discard += 1,
@@ -182,19 +302,20 @@ pub(super) async fn session_info(firewall: &Firewall) -> Result<Answer, String> 
             }
         }
         info
-    })
-    .await?;
-    let mut sum = SessionInfo { max: firewall.dataplane().sessions_max() as u64, ..SessionInfo::default() };
-    sum.reject_non_syn = firewall.running().is_none_or(|running| running.compiled.session.reject_non_syn);
-    for one in found {
-        sum.timeouts_s = one.timeouts_s;
+    };
+    walk(firewall, look, |one| {
+        if !one.timeouts_s.is_empty() {
+            sum.timeouts_s = one.timeouts_s;
+        }
         sum.active += one.active;
         sum.installed += one.installed;
         sum.tcp += one.tcp;
         sum.udp += one.udp;
         sum.icmp += one.icmp;
         sum.discard += one.discard;
-    }
+        true
+    })
+    .await?;
     Ok(Answer::SessionInfo(sum))
 }
 
@@ -222,8 +343,17 @@ pub(super) async fn clear(filter: Filter, firewall: &Firewall) -> Result<Answer,
     let running = firewall.running().ok_or("no configuration is enforced yet")?;
     let tables = Arc::clone(&running.compiled);
     let id = filter.id;
-    let cleared = on_all(firewall, move |inside| inside.engine.clear(|view| filter.matches(view, &tables), inside.now));
-    let cleared = cleared.await?.into_iter().sum();
+    let look = move |inside: &mut Inside<'_>, slots| {
+        let now = inside.now;
+        inside.engine.clear(slots, |view| filter.matches(view, &tables, now), now)
+    };
+    let mut cleared = 0;
+    walk(firewall, look, |one| {
+        cleared += one;
+        // An id is there once.
+        id.is_none() || cleared == 0
+    })
+    .await?;
     match id {
         Some(id) if cleared == 0 => Err(format!("there is no session {id}")),
         _ => Ok(Answer::Cleared(Cleared { cleared })),
@@ -248,8 +378,85 @@ mod tests {
             "`bogus` after `state` is no state of a session; they are `opening`, `active`, `closing`, `closed`, `discard`"
         );
         assert_eq!(
+            filter("show session all filter nat some").unwrap_err(),
+            "`some` after `nat` is not one of `none`, `source`, `destination`, `both`"
+        );
+        assert_eq!(
+            filter("show session all filter min-age long").unwrap_err(),
+            "`long` after `min-age` is no number in its range"
+        );
+        assert_eq!(
             filter("show session all filter protocol 256").unwrap_err(),
             "`256` after `protocol` is neither a number from 0 to 255 nor `tcp`, `udp`, `icmp` or `icmp6`"
         );
+    }
+
+    const CONFIG: &str = include_str!("../../../../../crates/model/tests/fixtures/azure-firewall.xml");
+
+    fn tables() -> Compiled {
+        let root = bartizan_model::xml::parse(CONFIG).unwrap();
+        let config = bartizan_model::device::read(&root, bartizan_model::device::Scope::Device).config.unwrap();
+        let facts = bartizan_policy::facts::Facts::default();
+        bartizan_policy::compile::compile(&config, &facts, &mut Default::default(), 1).unwrap()
+    }
+
+    /// A session from ethernet1/1 to ethernet1/2 that is 100 s old, with 3 KiB and a translated source.
+    fn view(tables: &Compiled) -> SessionView {
+        let flow = |source: &str, destination: &str, ports: (u16, u16)| FlowKey {
+            realm: 0,
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            protocol: 6,
+            source_port: ports.0,
+            destination_port: ports.1,
+        };
+        SessionView {
+            id: 7,
+            state: SessionState::Active,
+            client: flow("10.1.0.10", "8.8.8.8", (4000, 443)),
+            server: flow("8.8.8.8", "10.0.2.4", (443, 9999)),
+            ingress: tables.interface_id("ethernet1/1").unwrap(),
+            egress: tables.interface_id("ethernet1/2"),
+            from: None,
+            to: None,
+            rule: None,
+            nat_rule: None,
+            action: bartizan_model::device::Action::Allow,
+            start: Time(5 * SECOND),
+            last: Time(100 * SECOND),
+            expires: Time(3700 * SECOND),
+            sent: (10, 1024),
+            received: (20, 2048),
+        }
+    }
+
+    #[test]
+    fn every_criterion_picks_and_passes_over() {
+        let tables = tables();
+        let view = view(&tables);
+        for (criterion, picks) in [
+            ("nat source", true),
+            ("nat both", false),
+            ("nat none", false),
+            ("application undecided", true),
+            ("application ping", false),
+            ("ingress-interface ethernet1/1", true),
+            ("ingress-interface ethernet1/2", false),
+            ("egress-interface ethernet1/2", true),
+            ("egress-interface ethernet1/1", false),
+            ("min-age 100", true),
+            ("min-age 101", false),
+            ("min-kb 3", true),
+            ("min-kb 4", false),
+            ("type flow", true),
+            ("type predict", false),
+            ("start-at 7", true),
+            ("start-at 8", false),
+            ("source 10.1.0.0/16 destination-port 443 state active", true),
+            ("source 10.1.0.0/16 destination-port 444 state active", false),
+        ] {
+            let filter = filter(&format!("show session all filter {criterion}")).unwrap();
+            assert_eq!(filter.matches(&view, &tables, Time(105 * SECOND)), picks, "{criterion}");
+        }
     }
 }
