@@ -35,7 +35,7 @@ const V4: Ends = Ends { client: "10.1.0.5:4000", server: "198.51.100.9:443" };
 const V6: Ends = Ends { client: "[2001:db8:1::5]:4000", server: "[2001:db8:100::9]:443" };
 
 impl Ends {
-    fn from_client(&self, words: &str) -> String {
+    fn client_sends(&self, words: &str) -> String {
         format!("e1 tcp {} > {} {words}", self.client, self.server)
     }
 
@@ -49,10 +49,10 @@ impl Ends {
 
     /// A SYN and its cookie, brought back; the cookie.
     fn prove(&self, lab: &mut Lab) -> u32 {
-        lab.check(&self.from_client("S"), &self.to_client("SA"));
+        lab.check(&self.client_sends("S"), &self.to_client("SA"));
         let (cookie, window) = last(lab);
         assert_eq!((cookie.acknowledgment, window), (1001, 0), "the client is to wait");
-        lab.check(&self.from_client(&format!("A ack={}", cookie.sequence.wrapping_add(1))), &self.to_server("S"));
+        lab.check(&self.client_sends(&format!("A ack={}", cookie.sequence.wrapping_add(1))), &self.to_server("S"));
         let (syn, window) = last(lab);
         assert_eq!((syn.sequence, window), (1000, 0xffff), "in the client's name");
         cookie.sequence
@@ -76,16 +76,16 @@ fn a_proven_client_gets_its_server_and_the_numbers_of_both_stay_right() {
         let cookie = ends.open(&mut lab);
         assert_eq!(lab.session().state, SessionState::Active);
         let seen = cookie.wrapping_add(1);
-        lab.check(&ends.from_client(&format!("A len=10 ack={seen}")), &ends.to_server("A"));
+        lab.check(&ends.client_sends(&format!("A len=10 ack={seen}")), &ends.to_server("A"));
         assert_eq!((last(&lab).0.sequence, last(&lab).0.acknowledgment), (1001, 5001));
         lab.check_reply("A seq=5001 ack=1011 len=20 server", &ends.to_client("A"));
         assert_eq!((last(&lab).0.sequence, last(&lab).0.acknowledgment), (seen, 1011));
         // Offloaded, and for the card to sum.
         let large = format!("A seq=1011 ack={} len=3000 gso=1000 partial", seen.wrapping_add(20));
-        lab.check(&ends.from_client(&large), &ends.to_server("A"));
+        lab.check(&ends.client_sends(&large), &ends.to_server("A"));
         assert_eq!((last(&lab).0.sequence, last(&lab).0.acknowledgment), (1011, 5021));
         // Both say good-bye.
-        lab.check(&ends.from_client(&format!("FA seq=4011 ack={}", seen.wrapping_add(20))), &ends.to_server("FA"));
+        lab.check(&ends.client_sends(&format!("FA seq=4011 ack={}", seen.wrapping_add(20))), &ends.to_server("FA"));
         lab.check_reply("FA seq=5021 ack=4012 server", &ends.to_client("FA"));
         assert_eq!(lab.session().state, SessionState::Closed);
         let counters = lab.counters();
@@ -99,12 +99,12 @@ fn a_proven_client_gets_its_server_and_the_numbers_of_both_stay_right() {
 fn a_translated_connection_is_no_different() {
     let nat = dynamic("trust", "untrust", "192.0.2.10");
     let mut lab = Lab::new(&cookies(0, 1000).replacen("<nat><rules>", &format!("<nat><rules>{nat}"), 1));
-    lab.check(&V4.from_client("S"), &V4.to_client("SA"));
+    lab.check(&V4.client_sends("S"), &V4.to_client("SA"));
     let cookie = last(&lab).0.sequence;
     let seen = cookie.wrapping_add(1);
-    lab.check(&V4.from_client(&format!("A ack={seen}")), "e2 tcp 192.0.2.10:* > 198.51.100.9:443 S");
+    lab.check(&V4.client_sends(&format!("A ack={seen}")), "e2 tcp 192.0.2.10:* > 198.51.100.9:443 S");
     lab.check_reply("SA", &format!("e2 tcp 192.0.2.10:* > 198.51.100.9:443 A\n{}", V4.to_client("A")));
-    lab.check(&V4.from_client(&format!("A len=10 ack={seen}")), "e2 tcp 192.0.2.10:* > 198.51.100.9:443 A");
+    lab.check(&V4.client_sends(&format!("A len=10 ack={seen}")), "e2 tcp 192.0.2.10:* > 198.51.100.9:443 A");
     lab.check_reply("A seq=5001 ack=1011 len=20 server", &V4.to_client("A"));
     assert_eq!(last(&lab).0.sequence, seen);
 }
@@ -122,7 +122,7 @@ fn a_flood_of_spoofed_syns_leaves_no_trace_and_locks_nobody_out() {
     V4.open(&mut lab);
     // Guesses open nothing.
     for guess in 0..2000_u32 {
-        let line = V4.from_client(&format!("A seq=77 ack={}", guess.wrapping_mul(0x9e37_79b9)));
+        let line = V4.client_sends(&format!("A seq=77 ack={}", guess.wrapping_mul(0x9e37_79b9)));
         let line = line.replace(":4000", ":4001");
         lab.check(&line, "drop tcp-not-syn");
     }
@@ -146,7 +146,7 @@ fn the_server_is_asked_again_and_its_refusal_is_handed_on() {
     let mut lab = Lab::new(&cookies(0, 1000));
     let cookie = V4.prove(&mut lab);
     // The client may not speak yet.
-    let data = V4.from_client(&format!("A len=1 ack={}", cookie.wrapping_add(1)));
+    let data = V4.client_sends(&format!("A len=1 ack={}", cookie.wrapping_add(1)));
     lab.check(&data, "drop handshake-pending");
     let mut asked = 0;
     for _ in 0..8 {
@@ -165,7 +165,7 @@ fn the_server_is_asked_again_and_its_refusal_is_handed_on() {
 
     let mut lab = Lab::new(&cookies(0, 1000));
     V4.prove(&mut lab);
-    assert_eq!(lab.send(&V4.from_client("R seq=1001")), "");
+    assert_eq!(lab.send(&V4.client_sends("R seq=1001")), "");
     assert_eq!(lab.engine.sessions().count(), 0);
 }
 
@@ -173,7 +173,7 @@ fn the_server_is_asked_again_and_its_refusal_is_handed_on() {
 fn an_error_about_the_server_quotes_the_servers_number() {
     let mut lab = Lab::new(&cookies(0, 1000));
     let cookie = V4.open(&mut lab);
-    lab.check(&V4.from_client(&format!("A len=1 ack={}", cookie.wrapping_add(1))), &V4.to_server("A"));
+    lab.check(&V4.client_sends(&format!("A len=1 ack={}", cookie.wrapping_add(1))), &V4.to_server("A"));
     lab.check_reply("A seq=5001 ack=1002 len=20 server", &V4.to_client("A"));
     let (port, bytes) = lab.error_about_last("10.1.0.5", 3, 4, 1400);
     assert_eq!(u32_at(&bytes, 14 + 20 + 8 + 20 + 4), cookie.wrapping_add(1), "as the client's side sees it");
@@ -186,7 +186,7 @@ fn an_error_about_the_server_quotes_the_servers_number() {
 fn a_refused_flow_gets_no_cookie() {
     let config = cookies(0, 1000).replace("<action>allow</action>", "<action>reset-client</action>");
     let mut lab = Lab::new(&config);
-    assert_eq!(lab.send(&V4.from_client("S")), ["drop policy-deny".to_owned(), V4.to_client("RA")].join("\n"));
+    assert_eq!(lab.send(&V4.client_sends("S")), ["drop policy-deny".to_owned(), V4.to_client("RA")].join("\n"));
     // Ping and what ends at the firewall itself go as ever.
     let mut lab = Lab::new(&cookies(0, 1000));
     lab.check("e1 ping 10.1.0.5 > 10.1.0.1 id=3", "e1 pong 10.1.0.1 > 10.1.0.5 id=3");
