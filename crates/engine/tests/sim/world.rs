@@ -316,6 +316,9 @@ impl World {
         station: Mac,
         packet: &Packet,
     ) -> Result<Option<(String, Packet)>, String> {
+        if self.reference.concerns_unseen(packet) {
+            return Ok(None);
+        }
         self.tally.packets += 1;
         self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
         let (port, vlan) = wire(&self.tables, interface);

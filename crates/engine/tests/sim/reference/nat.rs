@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::frames::Packet;
+use super::super::frames::{Body, Packet};
 use super::decision;
 use super::{Answer, Expected, Forward, Kind, Reference, Session, Side, Time, has_identity};
 
@@ -99,6 +99,22 @@ impl Reference {
             return Err(format!("{tuple:?} is in use by another session"));
         }
         Ok(())
+    }
+
+    /// Whether a packet answers, or an error is about, a session whose source was never seen, because its first
+    /// packet did not leave: what becomes of it nobody can say.
+    pub(crate) fn concerns_unseen(&self, packet: &Packet) -> bool {
+        let (tuple, error) = match &packet.body {
+            Body::Error { quoted, .. } => (quoted.tuple().reversed(), true),
+            _ => (packet.tuple(), false),
+        };
+        self.sessions.iter().any(|session| {
+            let Some(may) = &session.unlearned else { return false };
+            let server = &session.server.tuple;
+            let ports = (server.source, server.protocol, server.source_port)
+                == (tuple.source, tuple.protocol, tuple.source_port);
+            (ports && may.holds(tuple.destination)) || (error && session.client.tuple == tuple)
+        })
     }
 
     /// The other sessions that have the same source by the same rule, as far as it was seen.
