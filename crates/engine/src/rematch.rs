@@ -108,6 +108,13 @@ impl Engine {
             self.end(slot, EndReason::AddressLost);
             return Rematch::Gone;
         }
+        // Asked first: with a lease the route often goes, too, and the address is the better reason.
+        if !refused && self.lost_its_address(slot) {
+            self.counters.nat_address_gone += 1;
+            self.end(slot, EndReason::NatAddressGone);
+            return Rematch::Gone;
+        }
+        let session = &self.table[slot];
         let rule = self.table.record(slot).nat_rule;
         let mut staying = Staying { rule, destination: session.server().flow().source };
         let decision = match &self.tables {
@@ -139,11 +146,6 @@ impl Engine {
 
     /// An allowed session goes on, if it still has a way and ends in the zone the rule spoke of.
     fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
-        if self.lost_its_address(slot) {
-            self.counters.nat_address_gone += 1;
-            self.end(slot, EndReason::NatAddressGone);
-            return Rematch::Gone;
-        }
         let session = &self.table[slot];
         let survives = match session.kind {
             Kind::Forward | Kind::Wire => {

@@ -73,7 +73,7 @@ fn two_workers_share_two_queues_and_hand_over_what_came_to_the_wrong_one() {
     let queues = "ethtool -L eth1 rx 2 tx 2; ethtool -L eth2 rx 2 tx 2";
     let mut edge = Edge::prepared(queues, &configuration(""), &["--workers", "2", "--io", "af-xdp"]);
     suite(&mut edge);
-    assert_eq!(edge.counter("io-peer-ring-full"), 0);
+    assert!(edge.counter("io-handed-over") > 0 || !may_load_programs());
 }
 
 #[test]
