@@ -39,8 +39,9 @@ fn tables() -> Arc<Compiled> {
 
 fn tcp(source: (&str, u16), destination: (&str, u16), flags: u8, payload: usize) -> Vec<u8> {
     let mut segment = [source.1.to_be_bytes(), destination.1.to_be_bytes()].concat();
-    segment.extend(1000_u32.to_be_bytes());
-    segment.extend(if flags & 0x10 == 0 { 0_u32 } else { 5001 }.to_be_bytes());
+    // Both sides begin at 1000, and a SYN takes one number.
+    segment.extend(if flags & 2 == 0 { 1001_u32 } else { 1000 }.to_be_bytes());
+    segment.extend(if flags & 0x10 == 0 { 0_u32 } else { 1001 }.to_be_bytes());
     segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(vec![0x5a; payload]);
     packet(source.0, destination.0, TCP, segment)
@@ -110,8 +111,7 @@ fn each_packet_is_answered_for_and_what_left_is_on_file() {
         (7_000_000, tcp(("2001:db8:1::10", 40002), ("2001:db8:2::2", 443), 0x10, 4000)),
         (3700 * SECOND, tcp(("2001:db8:1::10", 40002), ("2001:db8:2::2", 443), 0x10, 0)),
     ];
-    let mut reply = tcp(("2001:db8:2::2", 443), ("2001:db8:1::10", 40002), 0x12, 0);
-    reply[54 + 8..54 + 12].copy_from_slice(&1001_u32.to_be_bytes());
+    let reply = tcp(("2001:db8:2::2", 443), ("2001:db8:1::10", 40002), 0x12, 0);
     let outside = [(6_000_000, reply), (8_000_000, tcp(("203.0.113.2", 1234), ("10.0.1.10", 22), 2, 0))];
     let request = Request {
         inputs: vec![
@@ -124,7 +124,7 @@ fn each_packet_is_answered_for_and_what_left_is_on_file() {
     let (lines, summary) = run(&request);
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     expect![[r#"
-        1 0.000000 ethernet1/1 tcp 10.0.1.10:40000 > 203.0.113.2:80 S: sent by ethernet1/2: tcp 203.0.113.1:39307 > 203.0.113.2:80 S (session 1, rule `allow-out`, NAT rule `outbound`)
+        1 0.000000 ethernet1/1 tcp 10.0.1.10:40000 > 203.0.113.2:80 S: sent by ethernet1/2: tcp 203.0.113.1:47855 > 203.0.113.2:80 S (session 1, rule `allow-out`, NAT rule `outbound`)
         2 0.001000 ethernet1/1 tcp 203.0.113.2:80 > 10.0.1.10:40000 SA: sent by the firewall itself, not replayed
         3 0.002000 ethernet1/1 tcp 10.0.1.10:40001 > 203.0.113.2:23 S: dropped, policy-deny (session 2, rule `no-telnet`, NAT rule `outbound`)
         4 0.003000 ethernet1/1 echo request 10.0.1.10 > 10.0.1.1 id 7: sent by ethernet1/1: echo reply 10.0.1.1 > 10.0.1.10 id 7 (session 3, rule `intrazone-default`)
