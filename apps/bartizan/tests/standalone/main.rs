@@ -8,6 +8,8 @@
 mod backends;
 mod dhcp;
 mod edge;
+mod flood;
+mod mtu;
 mod paths;
 mod vlans;
 
