@@ -34,7 +34,7 @@ pub(crate) enum Verb {
     Test(Question),
     /// Remove something, e.g. `clear session id 7`.
     Clear(Question),
-    /// Have something done, e.g. `request dhcp client renew ethernet1/2`.
+    /// Have something done, e.g. `request dhcp client renew ethernet1/2`, `request system fqdn refresh`.
     Request(Question),
     /// Follow a flow through zones, routes, NAT and rules, step by step.
     #[command(after_help = EXPLAIN_EXAMPLES)]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bartizan_model::xml;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -122,8 +123,21 @@ async fn respond(request: &str, firewall: &Firewall) -> Result<String, String> {
         "xml" => Form::Xml,
         other => return Err(format!("`{other}` is no form; known: text, json, xml")),
     };
+    if let Some(answer) = uid_message(xml, firewall) {
+        return answer;
+    }
     let command = parse_xml(xml).map_err(|mistake| mistake.to_string())?;
     Ok(answer(&command, firewall).await?.render(form))
+}
+
+/// The answer to a `uid-message`, which is no command; `None` for anything else.
+fn uid_message(text: &str, firewall: &Firewall) -> Option<Result<String, String>> {
+    let message = xml::parse(text).ok().filter(|root| &*root.name == "uid-message")?;
+    let tags = &firewall.gatherers()?.tags;
+    Some(match tags.update(&message, jiff::Timestamp::now()) {
+        Ok(response) => Ok(xml::write(&response)),
+        Err(response) => Err(xml::write(&response)),
+    })
 }
 
 /// Answers a command that came as XML, in XML.
@@ -131,6 +145,9 @@ async fn respond(request: &str, firewall: &Firewall) -> Result<String, String> {
 /// # Errors
 /// What is wrong with it, in words.
 pub async fn answer_xml(xml: &str, firewall: &Firewall) -> Result<String, String> {
+    if let Some(answer) = uid_message(xml, firewall) {
+        return answer;
+    }
     let command = parse_xml(xml).map_err(|mistake| mistake.to_string())?;
     Ok(answer(&command, firewall).await?.render(Form::Xml))
 }

@@ -1,6 +1,7 @@
 //! The running firewall: the workers and the configuration they enforce.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use tokio::sync::{Mutex, watch};
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
 use crate::dhcp;
+use crate::gather::Gatherers;
 use crate::load::{Loaded, load, reload};
 use crate::pathmon;
 use crate::port::Losses;
@@ -48,6 +50,7 @@ pub struct Firewall {
     path_monitor: OnceLock<pathmon::Handle>,
     /// Held while a configuration is put in force: one after the other.
     compiler: Mutex<Compiler>,
+    gatherers: OnceLock<Gatherers>,
 }
 
 /// What outlives the generations.
@@ -82,14 +85,28 @@ impl Firewall {
     /// A firewall that enforces nothing yet: it forwards nothing. `ids` has the interfaces that ports are
     /// attached to.
     pub fn new(dataplane: Dataplane, ids: Ids) -> Self {
-        let compiler = Compiler { ids, ..Compiler::default() };
+        let facts = Facts { gathered: true, ..Facts::default() };
+        let compiler = Compiler { ids, facts, ..Compiler::default() };
         Self {
             dataplane,
             running: watch::Sender::new(None),
             dhcp: OnceLock::new(),
             path_monitor: OnceLock::new(),
             compiler: Mutex::new(compiler),
+            gatherers: OnceLock::new(),
         }
+    }
+
+    /// Begins to gather what the configuration leaves to the moment; what was kept is in this directory.
+    pub fn gather(self: &Arc<Self>, directory: &Path) {
+        if self.gatherers.set(Gatherers::open(directory)).is_ok() {
+            Gatherers::start(self);
+        }
+    }
+
+    /// What gathers facts; `None` before [`gather`](Self::gather).
+    pub fn gatherers(&self) -> Option<&Gatherers> {
+        self.gatherers.get()
     }
 
     /// Puts a configuration in force, and keeps it in the store when there is one. When anything is

@@ -11,6 +11,7 @@ pub mod control;
 pub mod dataplane;
 pub mod dhcp;
 pub mod firewall;
+pub mod gather;
 pub mod hex;
 pub mod load;
 pub mod local;

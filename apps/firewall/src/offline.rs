@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
+use bartizan_policy::shadow;
 
 use crate::firewall::Running;
 use crate::hex;
@@ -28,7 +29,8 @@ pub fn check(path: &Path) -> Result<Checked> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
     let name = path.display().to_string();
     Ok(match load(&text, &Facts::default(), &mut Ids::default(), 1) {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            loaded.warnings.extend(shadow::warnings(&loaded.compiled));
             let snippets = snippet::render(&loaded.warnings, &name, &text);
             let compiled = Arc::new(loaded.compiled);
             let config = Arc::new(loaded.config);

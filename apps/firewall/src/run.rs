@@ -125,6 +125,7 @@ async fn start(settings: &Settings) -> Result<Process> {
             return Err(error);
         }
     };
+    firewall.gather(store.directory());
     firewall.set_dhcp(dhcp::start(Arc::clone(&firewall), Arc::clone(&store), outlets.dhcp));
     tokio::spawn(autoconf::run(Arc::clone(&firewall), outlets.advertisements));
     firewall.set_path_monitor(pathmon::start(Arc::clone(&firewall), outlets.echoes));

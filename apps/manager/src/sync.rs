@@ -11,6 +11,7 @@ use bartizan_model::{render, xml};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
+use bartizan_policy::shadow;
 
 use crate::app::App;
 use crate::lock;
@@ -66,7 +67,10 @@ impl Rendering {
             return Self::refused(read, Vec::new());
         };
         let compiled = match compile(&config, &Facts::default(), &mut Ids::default(), 1) {
-            Ok(compiled) => compiled.warnings.into_iter().map(at_manager).collect(),
+            Ok(compiled) => {
+                let shadows = shadow::warnings(&compiled);
+                compiled.warnings.into_iter().chain(shadows).map(at_manager).collect()
+            }
             Err(diagnostics) => return Self::refused(read, diagnostics.into_iter().map(at_manager).collect()),
         };
         let configuration = xml::write(&rendered);

@@ -11,6 +11,7 @@ mod multi;
 mod op;
 pub(crate) mod reply;
 mod system;
+mod user_id;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +62,14 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
             caller.name
         ));
     }
-    // Only operational commands are forwarded; anything else would act on the manager instead.
+    // Only operational commands and registrations are forwarded; anything else would act on the manager instead.
     let target = parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial);
     if let Some(target) = target
-        && matches!(kind, "config" | "commit" | "export" | "user-id" | "report")
+        && matches!(kind, "config" | "commit" | "export" | "report")
     {
-        let line = format!("`target={target}` is supported for type=op only; the manager pushes everything else");
+        let line = format!(
+            "`target={target}` is supported for type=op and type=user-id only; the manager pushes everything else"
+        );
         return Reply::error(reply::code::NOT_POSSIBLE, &[line]);
     }
     match kind {
@@ -76,7 +79,8 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         "log" => log::answer(app, &caller, parameters).await,
         "version" => version(app),
         "export" => export(app, parameters),
-        "report" | "import" | "user-id" => Reply::error(
+        "user-id" => user_id::answer(app, &caller, parameters).await,
+        "report" | "import" => Reply::error(
             reply::code::INVALID_COMMAND,
             &[format!("Illegal value for parameter \"type\" [{kind}]."), format!("type=`{kind}` is not supported yet")],
         ),

@@ -31,6 +31,14 @@ pub const SOURCE_TRANSLATION: &[&str] =
 pub const SOURCE_POOL: &[&str] = &["interface-address", "translated-address"];
 /// Kinds of destination translation.
 pub const DESTINATION_TRANSLATION: &[&str] = &["destination-translation", "dynamic-destination-translation"];
+/// Types of an external list.
+pub const EXTERNAL_LIST: &[&str] = &["ip", "domain", "url", "imei", "imsi", "predefined-ip", "predefined-url"];
+/// How often an external list is fetched.
+pub const EXTERNAL_LIST_RECURRING: &[&str] = &["five-minute", "hourly", "daily", "weekly", "monthly"];
+/// Kinds of a schedule.
+pub const SCHEDULE: &[&str] = &["recurring", "non-recurring"];
+/// Kinds of a recurring schedule.
+pub const SCHEDULE_RECURRING: &[&str] = &["daily", "weekly"];
 /// What happens to SYNs above a rate.
 pub const SYN_FLOOD: &[&str] = &["red", "syn-cookies"];
 /// What follows a scan.
@@ -80,9 +88,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("flood/tcp-syn", SYN_FLOOD),
     ("scan/entry/action", SCAN_ACTION),
     ("variable/entry/type", VARIABLE),
-    ("external-list/entry/type", &["ip", "domain", "url", "imei", "imsi", "predefined-ip", "predefined-url"]),
-    ("schedule/entry/schedule-type", &["recurring", "non-recurring"]),
-    ("schedule-type/recurring", &["daily", "weekly"]),
+    ("external-list/entry/type", EXTERNAL_LIST),
+    ("external-list/entry/type/ip/recurring", EXTERNAL_LIST_RECURRING),
+    ("schedule/entry/schedule-type", SCHEDULE),
+    ("schedule-type/recurring", SCHEDULE_RECURRING),
     ("admin-role/entry/role", &["device", "vsys", "panorama", "device-group"]),
 ];
 

@@ -51,6 +51,10 @@ codes! {
     INVALID_PATH_MONITOR = "invalid-path-monitor";
     /// Text that is no list of ports.
     INVALID_PORT = "invalid-port";
+    /// Text that is no range of times.
+    INVALID_SCHEDULE = "invalid-schedule";
+    /// Text that is no address of a web page.
+    INVALID_URL = "invalid-url";
     /// XML that cannot be read.
     INVALID_XML = "invalid-xml";
     /// A loopback address that is longer than one host.
@@ -99,6 +103,8 @@ codes! {
     UNKNOWN_ROUTER = "unknown-router";
     /// A default rule that is not there.
     UNKNOWN_RULE = "unknown-rule";
+    /// A name of no schedule.
+    UNKNOWN_SCHEDULE = "unknown-schedule";
     /// A name of no service or service group.
     UNKNOWN_SERVICE = "unknown-service";
     /// A name of no tag.
@@ -133,6 +139,8 @@ mod tests {
         include_str!("device/router.rs"),
         include_str!("device/rules.rs"),
         include_str!("device/security.rs"),
+        include_str!("device/external_list.rs"),
+        include_str!("device/schedule.rs"),
         include_str!("device/traffic_object.rs"),
         include_str!("device/zone.rs"),
         include_str!("render.rs"),

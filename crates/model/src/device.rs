@@ -6,6 +6,7 @@
 mod context;
 mod coverage;
 mod ecmp;
+mod external_list;
 mod interface;
 mod nat;
 mod node;
@@ -15,6 +16,7 @@ mod protection;
 mod references;
 mod router;
 mod rules;
+mod schedule;
 mod security;
 mod session;
 #[cfg(test)]
@@ -32,11 +34,13 @@ use crate::diagnostic::{Diagnostic, Origin, Severity};
 use crate::tree::Element;
 use context::Context;
 pub use ecmp::{Ecmp, EcmpAlgorithm};
+pub use external_list::{ExternalList, Recurring};
 use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
 pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MONITOR_DESTINATIONS_TOTAL_MAX, MonitorDestination, PathMonitor};
 pub use protection::{Check, Checks, Flood, FloodKind, Scan, ScanAction, ScanKind, ZoneProtection};
 pub use references::Names;
+pub use schedule::{Hours, Times};
 pub use session::{SessionSettings, SessionTimeouts};
 pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
@@ -63,6 +67,8 @@ pub fn read(root: &Element, scope: Scope) -> Report {
 
     let scopes: Vec<Node<'_>> = [vsys.clone(), root.child("shared"), pushed.clone()].into_iter().flatten().collect();
     let objects = objects::read(&mut context, &mut config, &scopes);
+    schedule::read(&mut context, &mut config, &scopes);
+    config.timezone = device.as_ref().and_then(|device| timezone(&mut context, device));
     let others =
         network.as_ref().map(|network| interface::read(&mut context, &mut config, network)).unwrap_or_default();
     if let Some(network) = &network {
@@ -129,6 +135,11 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// The zone of the device's clock, checked against no list: the firewall has its own.
+fn timezone(context: &mut Context, device: &Node<'_>) -> Option<String> {
+    context.text(&device.descend(&["deviceconfig", "system"])?, "timezone")
+}
+
 fn vsys1<'a>(parent: &Node<'a>) -> Option<Node<'a>> {
     parent.child("vsys").and_then(|vsys| vsys.entries().find(|entry| entry.name() == "vsys1"))
 }
@@ -170,6 +181,12 @@ pub struct DeviceConfig {
     pub addresses: Vec<Address>,
     /// Address groups, nearest scope first.
     pub address_groups: Vec<AddressGroup>,
+    /// External dynamic lists of addresses, nearest scope first; their names are those of addresses.
+    pub external_lists: Vec<ExternalList>,
+    /// Schedules, each name once: the nearest.
+    pub schedules: Vec<Schedule>,
+    /// Time zone of the device's clock, e.g. `Europe/Berlin`; UTC when unset.
+    pub timezone: Option<String>,
     /// Service objects, nearest scope first, the predefined `service-http` and `service-https` last.
     pub services: Vec<Service>,
     /// Service groups, nearest scope first.
@@ -370,10 +387,21 @@ pub enum AddressValue {
     Prefix(IpNet),
     /// First and last address, same family.
     Range(IpAddr, IpAddr),
-    /// A DNS name (stored; resolves to nothing until FQDN objects are enforced, with a warning).
+    /// A DNS name: the addresses it has at the moment.
     Fqdn(String),
     /// `10.0.0.0/0.0.255.0` (stored; matches nothing until enforced, with a warning).
     Wildcard(String),
+}
+
+/// A schedule.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Name.
+    pub name: String,
+    /// Where it is written.
+    pub origin: Origin,
+    /// When it is on.
+    pub times: Times,
 }
 
 /// An address group.
@@ -392,7 +420,8 @@ pub struct AddressGroup {
 pub enum GroupMembers {
     /// Names of addresses or groups.
     Static(Vec<String>),
-    /// A tag filter, e.g. `'web' and not 'test'`, matched against the tags of address objects.
+    /// A tag filter, e.g. `'web' and not 'test'`, matched against the tags of address objects and those
+    /// registered for addresses.
     Dynamic(String),
 }
 
@@ -590,6 +619,8 @@ pub struct SecurityRule {
     pub negate_destination: bool,
     /// Services or service groups; `application-default` counts as any while `application` is any.
     pub service: Vec<String>,
+    /// The rule is on only while this schedule is.
+    pub schedule: Option<String>,
     /// Criteria this version stores but cannot evaluate, e.g. `application web-browsing`. An allow rule
     /// that has one never matches, any other rule matches as if it were absent: what cannot be
     /// evaluated never widens what is allowed. Each was reported as a warning.

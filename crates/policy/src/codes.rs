@@ -26,6 +26,8 @@ codes! {
     ROUTER_LOOP = "router-loop";
     /// The tables of a rule base would need too much memory.
     RULE_BASE_TOO_LARGE = "rule-base-too-large";
+    /// A rule that no flow can reach.
+    SHADOWED_RULE = "shadowed-rule";
     /// More names than ids since the process started.
     TOO_MANY_NAMES = "too-many-names";
     /// A rule lists an object whose addresses are not known.

@@ -90,7 +90,7 @@ pub(crate) fn compile_device(
         |name: &str| ids.routers.position(name).filter(|_| known_routers.contains(name)).map(|at| RouterId(at as u16));
     let routers = routing::build::build((config, facts), &interfaces, &interface_ids, &router_ids, &mut diagnostics);
     let zones = Zones { names: &ids.zones, known: config.zones.iter().map(|entry| &*entry.name).collect() };
-    let mut objects = Objects::new(config);
+    let mut objects = Objects::new(config, facts);
     let context = nat::build::Context {
         zones: &zones,
         objects: &mut objects,
@@ -98,6 +98,7 @@ pub(crate) fn compile_device(
         interface_ids: &interface_ids,
         names: &mut ids.nat_rules,
         diagnostics: &mut diagnostics,
+        gathered: facts.gathered,
     };
     let nat = nat::build::compile(&config.nat_rules, context);
     let security = security::compile(

@@ -191,7 +191,7 @@ pub struct ZoneFlow {
 }
 
 impl ZoneFlow {
-    fn query(&self) -> Query {
+    pub(crate) fn query(&self) -> Query {
         Query {
             from: self.from,
             to: Some(self.to),

@@ -378,7 +378,8 @@ fn one_of(ranges: &[(IpAddr, IpAddr)]) -> Option<String> {
 fn reason_idle(idle: &Idle) -> String {
     match idle {
         Idle::Disabled => "it is disabled".into(),
-        Idle::Unevaluated(criterion) => format!("this version cannot evaluate {criterion}"),
+        Idle::Unevaluated(criterion) => format!("{criterion} cannot be evaluated"),
+        Idle::OffSchedule(schedule) => format!("its schedule `{schedule}` is off"),
     }
 }
 

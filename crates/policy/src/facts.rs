@@ -2,8 +2,9 @@
 //!
 //! A configuration says "by DHCP", "whatever this name resolves to", "the hosts with this tag". What that
 //! is right now comes in here, gathered by the firewall, so that compiling stays a function of its
-//! arguments. A fact that is missing widens nothing: the object matches no address, the interface has
-//! none, the route is not in force.
+//! arguments. Where a fact is missing the object matches no address, the interface has none, the route is
+//! not in force. So an allow rule allows nothing by a missing object, and a refusal refuses nothing by it
+//! until it is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,6 +14,9 @@ use ipnet::IpNet;
 /// Everything that is known besides the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Somebody gathers the facts, so what is missing is worth a word. `false` where a configuration is
+    /// only looked at.
+    pub gathered: bool,
     /// What interfaces learned of their networks, by the interface's name.
     pub interfaces: BTreeMap<String, Learned>,
     /// Addresses behind each DNS name that an address object names, in lower case without a final dot.

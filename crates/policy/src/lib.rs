@@ -22,3 +22,4 @@ mod proxy;
 mod ranges;
 mod routing;
 mod security;
+pub mod shadow;

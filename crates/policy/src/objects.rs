@@ -8,6 +8,7 @@ use bartizan_model::device::{AddressValue, DeviceConfig, GROUP_DEPTH_MAX, GroupM
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::tag_filter::TagFilter;
 
+use crate::facts::Facts;
 use crate::ports::{PortTerm, Ports};
 use crate::ranges::{AddressSet, ends};
 
@@ -16,13 +17,26 @@ use crate::ranges::{AddressSet, ends};
 pub(crate) struct Addresses {
     /// The addresses that are known.
     pub(crate) set: Arc<AddressSet>,
-    /// Members whose addresses are not known in this version, e.g. ``FQDN object `www` ``.
-    pub(crate) unknown: Arc<[String]>,
+    /// Members whose addresses are not known.
+    pub(crate) unknown: Arc<[Unknown]>,
+    /// Some of them change by themselves.
+    pub(crate) varies: bool,
+}
+
+/// A member whose addresses are not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// E.g. ``FQDN object `www` ``.
+    pub(crate) member: String,
+    /// They will be, once the name resolves or the list was fetched; otherwise this version cannot know.
+    pub(crate) pending: bool,
 }
 
 /// The objects of a configuration by name, with what was already expanded.
 pub(crate) struct Objects<'a> {
     config: &'a DeviceConfig,
+    facts: &'a Facts,
+    external_lists: HashSet<&'a str>,
     addresses: HashMap<&'a str, usize>,
     address_groups: HashMap<&'a str, usize>,
     services: HashMap<&'a str, usize>,
@@ -33,6 +47,11 @@ pub(crate) struct Objects<'a> {
     every: Arc<AddressSet>,
     service_lists: HashMap<&'a [String], Arc<[Arc<Ports>]>>,
     every_service: Arc<[Arc<Ports>]>,
+}
+
+/// A name as the facts have it: lower case, without a final dot.
+pub(crate) fn dns_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 /// A name or literal that stands for nothing; `model` refuses these, so this is the second line of defence.
@@ -50,9 +69,11 @@ fn nearest<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> 
 }
 
 impl<'a> Objects<'a> {
-    pub(crate) fn new(config: &'a DeviceConfig) -> Self {
+    pub(crate) fn new(config: &'a DeviceConfig, facts: &'a Facts) -> Self {
         Self {
             config,
+            facts,
+            external_lists: config.external_lists.iter().map(|list| &*list.name).collect(),
             addresses: nearest(config.addresses.iter().map(|entry| &*entry.name)),
             address_groups: nearest(config.address_groups.iter().map(|entry| &*entry.name)),
             services: nearest(config.services.iter().map(|entry| &*entry.name)),
@@ -66,6 +87,11 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// What is known besides the configuration.
+    pub(crate) fn facts(&self) -> &'a Facts {
+        self.facts
+    }
+
     /// Every address.
     pub(crate) fn every(&self) -> Arc<AddressSet> {
         Arc::clone(&self.every)
@@ -74,7 +100,7 @@ impl<'a> Objects<'a> {
     /// A list as written in a rule; the empty list is any.
     pub(crate) fn address_list(&mut self, names: &'a [String], origin: &Origin) -> Result<Addresses, Diagnostic> {
         if names.is_empty() || names.iter().any(|name| name == "any") {
-            return Ok(Addresses { set: self.every(), unknown: Arc::new([]) });
+            return Ok(Addresses { set: self.every(), unknown: Arc::new([]), varies: false });
         }
         if let [name] = names {
             return self.address(name, origin, 0);
@@ -97,12 +123,14 @@ impl<'a> Objects<'a> {
     fn union(&mut self, names: &'a [String], origin: &Origin, depth: usize) -> Result<Addresses, Diagnostic> {
         let mut sets = Vec::with_capacity(names.len());
         let mut unknown = Vec::new();
+        let mut varies = false;
         for name in names {
             let member = self.address(name, origin, depth)?;
             sets.push(member.set);
             unknown.extend_from_slice(&member.unknown);
+            varies |= member.varies;
         }
-        Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into() })
+        Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into(), varies })
     }
 
     /// One name or literal.
@@ -121,6 +149,8 @@ impl<'a> Objects<'a> {
                 GroupMembers::Static(names) => self.union(names, &group.origin, depth + 1)?,
                 GroupMembers::Dynamic(filter) => self.dynamic(filter, &group.origin)?,
             }
+        } else if self.external_lists.contains(name) {
+            self.list(name)
         } else {
             let literal = AddressValue::parse(name);
             let literal = literal
@@ -132,13 +162,26 @@ impl<'a> Objects<'a> {
     }
 
     fn value(&self, name: &str, value: &AddressValue) -> Addresses {
+        let unknown = |kind: &str, pending| Some(Unknown { member: format!("{kind} object `{name}`"), pending });
         let (ranges, unknown) = match value {
             AddressValue::Prefix(prefix) => (vec![ends(*prefix)], None),
             AddressValue::Range(first, last) => (vec![(*first, *last)], None),
-            AddressValue::Fqdn(_) => (vec![], Some(format!("FQDN object `{name}`"))),
-            AddressValue::Wildcard(_) => (vec![], Some(format!("wildcard object `{name}`"))),
+            AddressValue::Fqdn(fqdn) => match self.facts.names.get(&dns_name(fqdn)) {
+                Some(known) if !known.is_empty() => (known.iter().map(|ip| (*ip, *ip)).collect(), None),
+                _ => (vec![], unknown("FQDN", true)),
+            },
+            AddressValue::Wildcard(_) => (vec![], unknown("wildcard", false)),
         };
-        Addresses { set: Arc::new(AddressSet::of(&ranges)), unknown: unknown.into_iter().collect() }
+        let varies = matches!(value, AddressValue::Fqdn(_));
+        Addresses { set: Arc::new(AddressSet::of(&ranges)), unknown: unknown.into_iter().collect(), varies }
+    }
+
+    fn list(&self, name: &str) -> Addresses {
+        let known = self.facts.lists.get(name);
+        let ranges: Vec<_> = known.into_iter().flatten().copied().map(ends).collect();
+        let unknown = Unknown { member: format!("external list `{name}`"), pending: true };
+        let unknown = known.is_none().then_some(unknown).into_iter().collect();
+        Addresses { set: Arc::new(AddressSet::of(&ranges)), unknown, varies: true }
     }
 
     fn dynamic(&mut self, filter: &str, origin: &Origin) -> Result<Addresses, Diagnostic> {
@@ -156,7 +199,10 @@ impl<'a> Objects<'a> {
                 unknown.extend_from_slice(&member.unknown);
             }
         }
-        Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into() })
+        let registered = self.facts.tags.iter().filter(|(_, tags)| filter.matches(&tags.iter().collect::<Vec<_>>()));
+        let registered: Vec<_> = registered.map(|(ip, _)| (*ip, *ip)).collect();
+        sets.push(Arc::new(AddressSet::of(&registered)));
+        Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into(), varies: true })
     }
 
     /// A list as written in a rule, as the rows it makes; the empty list, `any` and `application-default`
@@ -216,7 +262,9 @@ struct Expansion<'n> {
 
 #[cfg(test)]
 mod tests {
-    use bartizan_model::device::{Address, AddressGroup, Service, ServiceGroup, ServiceProtocol};
+    use bartizan_model::device::{
+        Address, AddressGroup, ExternalList, Recurring, Service, ServiceGroup, ServiceProtocol,
+    };
     use expect_test::{Expect, expect};
 
     use super::*;
@@ -239,6 +287,32 @@ mod tests {
         AddressGroup { name: name.into(), origin: Origin::xpath(format!("/group/{name}")), members }
     }
 
+    fn list(name: &str) -> ExternalList {
+        ExternalList {
+            name: name.into(),
+            origin: Origin::default(),
+            url: "http://lists.example/".into(),
+            exceptions: Vec::new(),
+            recurring: Recurring::Hourly,
+        }
+    }
+
+    /// What was learned; `nowhere` was asked for and has no address.
+    fn facts() -> Facts {
+        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let tags = |ip: &str, tags: &[&str]| (ip.parse().unwrap(), tags.iter().map(|tag| (*tag).to_owned()).collect());
+        Facts {
+            names: [
+                ("cdn.example".to_owned(), ips(&["192.0.2.1", "192.0.2.2", "2001:db8::1"])),
+                ("nowhere.example".to_owned(), ips(&[])),
+            ]
+            .into(),
+            lists: [("blocked".to_owned(), vec!["198.51.100.0/24".parse().unwrap()])].into(),
+            tags: [tags("10.244.0.7", &["k8s.pod"]), tags("10.244.0.8", &["k8s.pod", "k8s.old"])].into(),
+            ..Facts::default()
+        }
+    }
+
     fn config() -> DeviceConfig {
         let mut config = DeviceConfig {
             addresses: vec![
@@ -246,6 +320,8 @@ mod tests {
                 address("web-2", "10.0.0.6/32", &["web"]),
                 address("net", "10.1.2.3/16", &[]),
                 address("site", "fqdn www.example.com", &["web"]),
+                address("cdn", "fqdn CDN.example.", &[]),
+                address("nowhere", "fqdn nowhere.example", &[]),
                 // Shadowed by the nearer object of the same name.
                 address("web-1", "192.168.0.1/32", &["web"]),
             ],
@@ -258,13 +334,17 @@ mod tests {
         };
         let dynamic = GroupMembers::Dynamic("'web' and not 'test'".into());
         config.address_groups.push(AddressGroup { name: "tagged".into(), origin: Origin::default(), members: dynamic });
+        let pods = GroupMembers::Dynamic("'k8s.pod' and not 'k8s.old'".into());
+        config.address_groups.push(AddressGroup { name: "pods".into(), origin: Origin::default(), members: pods });
+        config.external_lists = ["blocked", "not-fetched"].map(list).into();
         config
     }
 
     fn check(list: &[&str], expected: Expect) {
         let config = config();
         let names: Vec<String> = list.iter().map(|name| (*name).into()).collect();
-        let mut objects = Objects::new(&config);
+        let facts = facts();
+        let mut objects = Objects::new(&config, &facts);
         let text = match objects.address_list(&names, &Origin::xpath("/rule")) {
             Ok(found) => {
                 let ranges = found.set.ranges();
@@ -272,7 +352,8 @@ mod tests {
                 if found.unknown.is_empty() {
                     ranges
                 } else {
-                    format!("{ranges} unknown: {}", found.unknown.join(", "))
+                    let unknown: Vec<_> = found.unknown.iter().map(|unknown| &*unknown.member).collect();
+                    format!("{ranges} unknown: {}", unknown.join(", "))
                 }
             }
             Err(diagnostic) => diagnostic.to_string(),
@@ -287,6 +368,15 @@ mod tests {
         check(&["10.0.0.7", "webs", "2001:db8::/126"], expect!["10.0.0.5-10.0.0.7 2001:db8::-2001:db8::3"]);
         check(&["10.0.0.9-10.0.1.1"], expect!["10.0.0.9-10.0.1.1"]);
         check(&["tagged"], expect!["10.0.0.6-10.0.0.6 unknown: FQDN object `site`"]);
+    }
+
+    #[test]
+    fn what_was_learned_stands_for_addresses() {
+        check(&["cdn"], expect!["192.0.2.1-192.0.2.2 2001:db8::1-2001:db8::1"]);
+        check(&["nowhere"], expect![" unknown: FQDN object `nowhere`"]);
+        check(&["blocked"], expect!["198.51.100.0-198.51.100.255"]);
+        check(&["not-fetched", "blocked"], expect!["198.51.100.0-198.51.100.255 unknown: external list `not-fetched`"]);
+        check(&["pods"], expect!["10.244.0.7-10.244.0.7"]);
     }
 
     #[test]
@@ -335,7 +425,7 @@ mod tests {
         };
         let list = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
-            Objects::new(&config).service_list(&names, &Origin::default())
+            Objects::new(&config, &Facts::default()).service_list(&names, &Origin::default())
         };
         let rows = list(&["ssh", "outer"]).unwrap();
         let accept = |source, destination| rows.iter().any(|ports| ports.accept(6, source, destination));

@@ -42,6 +42,8 @@ key!(u128);
 pub(crate) trait Address: Key {
     fn of(ip: IpAddr) -> Option<Self>;
     fn ip(self) -> IpAddr;
+    /// The part of a set that is of this family.
+    fn ranges_of(set: &AddressSet) -> &Ranges<Self>;
 }
 
 impl Address for u32 {
@@ -55,6 +57,10 @@ impl Address for u32 {
     fn ip(self) -> IpAddr {
         Ipv4Addr::from_bits(self).into()
     }
+
+    fn ranges_of(set: &AddressSet) -> &Ranges<Self> {
+        &set.v4
+    }
 }
 
 impl Address for u128 {
@@ -67,6 +73,10 @@ impl Address for u128 {
 
     fn ip(self) -> IpAddr {
         Ipv6Addr::from_bits(self).into()
+    }
+
+    fn ranges_of(set: &AddressSet) -> &Ranges<Self> {
+        &set.v6
     }
 }
 
@@ -131,10 +141,26 @@ impl<K: Key> Ranges<K> {
         Self::new(self.0.iter().map(|(first, last)| ((*first).max(low), (*last).min(high))).collect())
     }
 
+    /// The keys that are in both sets.
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        let (mut own, mut others) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut both = Vec::new();
+        while let (Some(a), Some(b)) = (own.peek(), others.peek()) {
+            let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+            if first <= last {
+                both.push((first, last));
+            }
+            match a.1 < b.1 {
+                true => own.next(),
+                false => others.next(),
+            };
+        }
+        Self(both)
+    }
+
     /// Without the keys of another set.
     pub(crate) fn without(&self, other: &Self) -> Self {
-        let kept = other.complement();
-        Self::new(kept.0.iter().flat_map(|gap| self.within(*gap).0).collect())
+        self.intersection(&other.complement())
     }
 }
 

@@ -10,7 +10,7 @@ use bartizan_model::diagnostic::{Diagnostic, Origin};
 use crate::classifier::{Classifier, Field, Query, Row};
 use crate::codes;
 use crate::names::Names;
-use crate::objects::{Addresses, Objects};
+use crate::objects::{Addresses, Objects, Unknown};
 use crate::ports::Ports;
 use crate::ranges::AddressSet;
 use crate::tables::{RuleId, RuleInfo, RuleVerdict, ZoneId};
@@ -22,6 +22,8 @@ pub(crate) struct Rule {
     pub(crate) origin: Origin,
     pub(crate) verdict: RuleVerdict,
     pub(crate) rows: Vec<Row>,
+    /// Some of its addresses change by themselves: names, lists, dynamic groups.
+    pub(crate) varies: bool,
     /// Why no flow is matched against the rule.
     pub(crate) idle: Option<Idle>,
 }
@@ -31,8 +33,10 @@ pub(crate) struct Rule {
 pub(crate) enum Idle {
     /// Switched off by the administrator.
     Disabled,
-    /// It would allow by criteria that this version cannot evaluate.
+    /// It would allow by criteria that cannot be evaluated.
     Unevaluated(String),
+    /// Its schedule is off now, or nobody says that it is on.
+    OffSchedule(String),
 }
 
 /// The rule base.
@@ -107,6 +111,7 @@ pub(crate) fn compile<'a>(
             log_end: rule.log_end,
         },
         rows: Vec::new(),
+        varies: false,
         idle: None,
     };
     let defaults = (default(INTRAZONE_DEFAULT, intrazone), default(INTERZONE_DEFAULT, interzone));
@@ -143,24 +148,33 @@ fn resolve<'a>(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Rule, Diagnostic> {
     let origin = &rule.origin;
+    let facts = objects.facts();
     let allow = rule.action == Action::Allow;
     let mut idle = match &rule.unevaluated[..] {
         [first, ..] if allow => Some(Idle::Unevaluated(first.clone())),
         _ => None,
     };
+    let mut varies = false;
     let mut side = |names: &'a [String], negate: bool| -> Result<Arc<AddressSet>, Diagnostic> {
         let list = objects.address_list(names, origin)?;
+        varies |= list.varies;
         let (set, unevaluated) = evaluable(objects, &list, negate, allow);
-        if let Some(member) = unevaluated {
-            diagnostics.push(unknown_member(rule, member, allow, negate || list.set.is_none()));
+        if let Some(unknown) = unevaluated {
+            // What is not known yet is worth a word only where somebody tries to find out.
+            if facts.gathered || !unknown.pending {
+                diagnostics.push(unknown_member(rule, unknown, negate, list.set.is_none()));
+            }
             if allow && negate {
-                idle.get_or_insert_with(|| Idle::Unevaluated(member.to_owned()));
+                idle.get_or_insert_with(|| Idle::Unevaluated(unknown.member.clone()));
             }
         }
         Ok(set)
     };
     let source = side(&rule.source, rule.negate_source)?;
     let destination = side(&rule.destination, rule.negate_destination)?;
+    if let Some(schedule) = rule.schedule.as_ref().filter(|schedule| !facts.schedules_on.contains(*schedule)) {
+        idle = Some(Idle::OffSchedule(schedule.clone()));
+    }
     if rule.disabled {
         idle = Some(Idle::Disabled);
     }
@@ -180,43 +194,56 @@ fn resolve<'a>(
         log_start: rule.log_start,
         log_end: rule.log_end,
     };
-    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.iter().map(row).collect(), idle })
+    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.iter().map(row).collect(), varies, idle })
 }
 
-/// The addresses a list may be taken for when some are not known, and the first of those. What is not
-/// known never widens what is allowed: an allow rule goes by the addresses that are known and never
-/// matches when it negates, any other rule takes the list for any.
+/// The addresses a list may be taken for when some are not known, and the first of those. What this
+/// version cannot know never widens what is allowed: an allow rule goes by the addresses that are known and
+/// never matches when it negates, any other rule takes the list for any. What is not known yet (a name, a
+/// list that was never fetched) is no address, as on PAN-OS: an allow rule is as careful as before, a refusal
+/// refuses nothing by it until it is known, which the warning says. To refuse everything until a name server
+/// answers would cut off what the rule was never about.
 fn evaluable<'l>(
     objects: &mut Objects<'_>,
     list: &'l Addresses,
     negate: bool,
     allow: bool,
-) -> (Arc<AddressSet>, Option<&'l str>) {
-    let unknown = list.unknown.first().map(|member| &**member);
-    let set = match (unknown.is_some(), allow, negate) {
-        (true, false, _) => objects.every(),
-        (_, _, true) => objects.complement(&list.set),
-        (_, _, false) => Arc::clone(&list.set),
+) -> (Arc<AddressSet>, Option<&'l Unknown>) {
+    let unknown = list.unknown.iter().find(|unknown| !unknown.pending).or(list.unknown.first());
+    let any = unknown.is_some_and(|unknown| !unknown.pending) && !allow;
+    let set = match (any, negate) {
+        (true, _) => objects.every(),
+        (false, true) => objects.complement(&list.set),
+        (false, false) => Arc::clone(&list.set),
     };
     (set, unknown)
 }
 
-fn unknown_member(rule: &SecurityRule, member: &str, allow: bool, never: bool) -> Diagnostic {
-    let effect = match (allow, never) {
-        (true, true) => "so the rule never matches",
-        (true, false) => "so the rule matches only its other addresses",
-        (false, _) => "so the rule matches any address there",
+fn unknown_member(rule: &SecurityRule, unknown: &Unknown, negate: bool, none: bool) -> Diagnostic {
+    let effect = match (rule.action == Action::Allow, unknown.pending, negate) {
+        (true, _, true) => "so the rule never matches",
+        (false, false, _) => "so the rule matches any address there",
+        (false, true, true) => "so the rule does not except it",
+        (false, true, false) => "so the rule refuses nothing by it until it has one",
+        (_, _, false) if none => "so the rule never matches",
+        (_, _, false) => "so the rule matches only its other addresses",
     };
-    let message = format!("rule `{}`: {member} is not resolved by this version, {effect}", rule.name);
+    let state = if unknown.pending { "has no known address yet" } else { "is not resolved by this version" };
+    let message = format!("rule `{}`: {} {state}, {effect}", rule.name, unknown.member);
     Diagnostic::warning(codes::UNRESOLVED_ADDRESS, rule.origin.clone(), message)
 }
 
 impl SecurityTable {
     /// The rule that decides; a default rule when no other matches.
     pub(crate) fn decide(&self, query: &Query) -> &Rule {
-        let row = self.classifier.first(query, |_| true);
-        let rule = row.and_then(|row| self.row_rules.get(row)).and_then(|at| self.rules.get(*at as usize));
-        rule.unwrap_or_else(|| self.default_rule(query))
+        self.matching(query).map_or_else(|| self.default_rule(query), |(_, rule)| rule)
+    }
+
+    /// The rule that matches, with its place from 0; `None` where a default rule decides.
+    pub(crate) fn matching(&self, query: &Query) -> Option<(usize, &Rule)> {
+        let row = self.classifier.first(query, |_| true)?;
+        let at = *self.row_rules.get(row)? as usize;
+        Some((at, self.rules.get(at)?))
     }
 
     pub(crate) fn default_rule(&self, query: &Query) -> &Rule {

@@ -15,6 +15,8 @@ use expect_test::Expect;
 
 #[path = "tickets/azure.rs"]
 mod azure;
+#[path = "tickets/facts.rs"]
+mod facts;
 #[path = "tickets/nat.rs"]
 mod nat;
 #[path = "tickets/routes.rs"]

@@ -1,10 +1,15 @@
 //! Answers to commands, and their three forms: text, JSON, and the inner XML of a PAN-OS `<result>`.
 
+mod gathered;
 pub mod protection;
+mod shadows;
 mod table;
 mod xml;
 
 use serde::Serialize;
+
+pub use self::gathered::{Gathered, Group};
+pub use self::shadows::{Shadowed, Shadows};
 
 /// Which form is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +75,10 @@ pub enum Answer {
     RuleHits(RuleHits),
     /// `clear rule-hit-count`: so many rules.
     RuleHitsCleared(usize),
+    /// `show shadow-warning`
+    Shadows(Shadows),
+    /// Names, lists, tags and dynamic groups.
+    Gathered(Gathered),
     /// `explain`
     Explained(Explained),
 }

@@ -1,11 +1,13 @@
 //! What is the answer to a command?
 
 mod dhcp;
+mod gathered;
 mod nat;
 mod paths;
 mod protection;
 mod rules;
 mod sessions;
+mod shadows;
 mod tunnels;
 mod values;
 
@@ -18,7 +20,9 @@ use bartizan_policy::decide::{ZoneFlow, nat_match, security_match};
 use bartizan_policy::explain::{Explanation, explain, no_service};
 use bartizan_policy::tables::{Among, Compiled, Decision, Flow, IfaceId, Route as Lookup, SourceNat};
 
+use self::gathered::gathered;
 use self::sessions::{Filter, clear, session, session_info, sessions};
+use self::shadows::shadows;
 use self::tunnels::traffic_objects;
 use self::values::{address, interface_id, network, number, optional_number, protocol, router_id, zone_id};
 use super::Command;
@@ -43,6 +47,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "session", "info"] => session_info(firewall).await,
         ["show", "counter", "global"] => counters(firewall).await,
         ["show", "interface"] => interfaces(command, firewall).await,
+        ["request", "system", ..] | ["show", "object", ..] => gathered(command, firewall),
         ["show", "routing", "path-monitor", ..] => paths::path_monitor(command, firewall),
         ["show", "arp"] => neighbors(command, firewall).await,
         ["show", "dhcp", ..] => dhcp::state(command, firewall),
@@ -82,6 +87,7 @@ pub fn answer_offline(command: &Command, running: &Running) -> Result<Answer, St
             digest: running.digest.clone(),
             xml: running.text.to_string(),
         })),
+        ["show", "shadow-warning", ..] => shadows(command, tables),
         ["test", "security-policy-match"] => test_security(command, tables),
         ["test", "nat-policy-match"] => test_nat(command, tables),
         ["test", "routing", "fib-lookup"] => fib(command, tables),

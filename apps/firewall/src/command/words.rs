@@ -159,8 +159,10 @@ const SHOW: &[Node] = &[
     node("dos-block-table", "blocked sources", Then::Words(&[node("all", "all of them", Then::End)], true)),
     node("traffic-objects", "tunnels with what went through them, and those that no object is for", Then::End),
     node("config", "configuration", Then::Words(&[node("running", "what is enforced, as XML", Then::End)], false)),
+    node("object", "objects whose members come with time", Then::Words(OBJECT, false)),
     node("running", "what is in force", Then::Words(RUNNING, false)),
     node("rule-hit-count", "how often rules decided", Then::Words(RULE_HITS, false)),
+    node("shadow-warning", "security rules that nothing can reach", Then::Words(SHADOW, true)),
     node("system", "the system", Then::Words(&[node("info", "version, uptime, configuration", Then::End)], false)),
 ];
 
@@ -233,24 +235,27 @@ const EXPLAIN: &[Choice] = &[
     optional("destination-port", "PORT"),
 ];
 
-const REQUEST: &[Node] = &[node(
-    "dhcp",
-    "DHCP",
-    Then::Words(
-        &[node(
-            "client",
-            "the address of an interface",
-            Then::Words(
-                &[
-                    node("renew", "ask for more time, or for an address", Then::Value("INTERFACE")),
-                    node("release", "give it back", Then::Value("INTERFACE")),
-                ],
-                false,
-            ),
-        )],
-        false,
+const REQUEST: &[Node] = &[
+    node(
+        "dhcp",
+        "DHCP",
+        Then::Words(
+            &[node(
+                "client",
+                "the address of an interface",
+                Then::Words(
+                    &[
+                        node("renew", "ask for more time, or for an address", Then::Value("INTERFACE")),
+                        node("release", "give it back", Then::Value("INTERFACE")),
+                    ],
+                    false,
+                ),
+            )],
+            false,
+        ),
     ),
-)];
+    node("system", "the system", Then::Words(REQUEST_SYSTEM, false)),
+];
 
 /// All commands.
 const ROOT: &[Node] = &[
@@ -270,6 +275,45 @@ const ROOT: &[Node] = &[
     ),
     node("request", "have something done", Then::Words(REQUEST, false)),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
+];
+
+const REQUEST_SYSTEM: &[Node] = &[
+    node(
+        "fqdn",
+        "the names of address objects",
+        Then::Words(
+            &[node("show", "their addresses", Then::End), node("refresh", "resolve them again at once", Then::End)],
+            false,
+        ),
+    ),
+    node(
+        "external-list",
+        "external dynamic lists",
+        Then::Words(
+            &[
+                node("show", "what is in one", Then::Options(EXTERNAL_LIST)),
+                node("refresh", "fetch one again at once", Then::Options(EXTERNAL_LIST)),
+            ],
+            false,
+        ),
+    ),
+];
+
+const EXTERNAL_LIST: &[Choice] = &[required("type", "ip"), required("name", "LIST")];
+
+const SHADOW: &[Node] = &[node("rule", "what reaches one rule", Then::Value("RULE"))];
+
+const OBJECT: &[Node] = &[
+    node(
+        "registered-ip",
+        "addresses with registered tags",
+        Then::Words(&[node("all", "all of them", Then::End), node("ip", "one of them", Then::Value("ADDRESS"))], false),
+    ),
+    node(
+        "dynamic-address-group",
+        "dynamic address groups with their members",
+        Then::Words(&[node("all", "all of them", Then::End), node("name", "one of them", Then::Value("GROUP"))], false),
+    ),
 ];
 
 /// What is wrong with a command's words.
@@ -495,6 +539,14 @@ mod tests {
             ),
             ("show session id 7", "<show><session><id>7</id></session></show>"),
             ("show interface ethernet1/1", "<show><interface>ethernet1/1</interface></show>"),
+            (
+                "request system external-list show type ip name bad",
+                "<request><system><external-list><show><name>bad</name><type>ip</type></show></external-list></system></request>",
+            ),
+            (
+                "show object dynamic-address-group name pods",
+                "<show><object><dynamic-address-group><name>pods</name></dynamic-address-group></object></show>",
+            ),
             (
                 "request dhcp client renew ethernet1/2",
                 "<request><dhcp><client><renew>ethernet1/2</renew></client></dhcp></request>",

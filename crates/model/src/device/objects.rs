@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, NAME_LENGTH_MAX};
 use super::node::Node;
-use super::value;
 use super::{
     Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Service, ServiceGroup, ServiceProtocol, Tag,
 };
+use super::{external_list, value};
 use crate::diagnostic::Origin;
 use crate::tag_filter::TagFilter;
 use crate::{choices, codes};
@@ -26,9 +26,9 @@ pub(super) struct Objects {
     addresses: BTreeSet<String>,
     services: BTreeSet<String>,
     tags: BTreeSet<String>,
-    /// External lists and regions by name: they can be used, and match nothing yet.
+    /// External lists that hold no addresses and regions, by name: they can be used, and match nothing yet.
     lists: BTreeMap<String, &'static str>,
-    /// Names of objects and groups that hold an address which cannot be known yet.
+    /// Names of objects and groups that hold an address which this version cannot know.
     partial: BTreeSet<String>,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn read(context: &mut Context, config: &mut DeviceConfig, scopes: &[N
 }
 
 impl Objects {
-    /// Whether the name stands, in whole or in part, for addresses that cannot be known yet.
+    /// Whether the name stands, in whole or in part, for addresses that this version cannot know.
     pub(super) fn is_partial(&self, name: &str) -> bool {
         self.partial.contains(name) || self.lists.contains_key(name) || is_predefined_region(name)
     }
@@ -121,7 +121,7 @@ fn is_predefined_region(name: &str) -> bool {
 
 /// Objects with an unknown address, and the groups that hold one.
 fn partial_names(config: &DeviceConfig, objects: &Objects) -> BTreeSet<String> {
-    let unknown = |address: &&Address| matches!(address.value, AddressValue::Fqdn(_) | AddressValue::Wildcard(_));
+    let unknown = |address: &&Address| matches!(address.value, AddressValue::Wildcard(_));
     let addresses: Vec<&Address> = config.addresses.iter().filter(unknown).collect();
     let mut partial: BTreeSet<String> = addresses.iter().map(|address| address.name.clone()).collect();
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -217,7 +217,12 @@ fn read_addresses<'a>(
     for (container, kind) in [("external-list", "external list"), ("region", "region")] {
         for node in scope.entries_at(&[container]) {
             let name = node.name().to_owned();
-            if !objects.addresses.contains(&name) && !own.contains(&name) && !group_names.contains(&name) {
+            if objects.addresses.contains(&name) || own.contains(&name) || group_names.contains(&name) {
+                continue;
+            }
+            if container == "external-list" && external_list::read(context, config, &node).is_some() {
+                own.insert(name);
+            } else {
                 objects.lists.insert(name, kind);
             }
         }

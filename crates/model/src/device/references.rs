@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Interface, ManagementProfile, Router, Service,
-    ServiceGroup, Zone, ZoneProtection,
+    Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Interface, ManagementProfile, Router, Schedule,
+    Service, ServiceGroup, Zone, ZoneProtection,
 };
 use crate::tag_filter::TagFilter;
 
@@ -61,6 +61,11 @@ impl DeviceConfig {
     /// The nearest address group of that name.
     pub fn address_group(&self, name: &str) -> Option<&AddressGroup> {
         self.address_groups.iter().find(|group| group.name == name)
+    }
+
+    /// The schedule of that name.
+    pub fn schedule(&self, name: &str) -> Option<&Schedule> {
+        self.schedules.iter().find(|schedule| schedule.name == name)
     }
 
     /// The nearest service of that name.
@@ -117,10 +122,13 @@ impl<'a> Names<'a> {
     }
 
     /// What a name or literal of a rule stands for, groups expanded (static and dynamic, cycles cut).
-    /// Nothing when it is neither an object nor a literal.
+    /// Nothing when it is neither an object nor a literal. What an external list holds is not known here.
     pub fn address_values(&self, name: &str) -> Option<Vec<AddressValue>> {
         if let Some(address) = self.address(name) {
             return Some(vec![address.value.clone()]);
+        }
+        if self.config.external_lists.iter().any(|list| list.name == name) {
+            return Some(Vec::new());
         }
         let Some(group) = self.address_group(name) else {
             return AddressValue::parse(name).map(|value| vec![value]);

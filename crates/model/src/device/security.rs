@@ -54,6 +54,7 @@ fn rule(context: &mut Context, known: &Known<'_>, node: &Node<'_>) -> SecurityRu
         destination: known.addresses(context, &destination),
         negate_destination: context.yes_no(node, "negate-destination").unwrap_or(false),
         service: services(context, known, node),
+        schedule: schedule(context, known, node),
         unevaluated: Vec::new(),
         action: context.word(node, "action", &ACTIONS).unwrap_or_default(),
         icmp_unreachable: context.yes_no(node, "icmp-unreachable").unwrap_or(false),
@@ -89,6 +90,19 @@ fn services(context: &mut Context, known: &Known<'_>, node: &Node<'_>) -> Vec<St
     known.services(context, &members)
 }
 
+/// The name of a schedule; `none` is none.
+fn schedule(context: &mut Context, known: &Known<'_>, node: &Node<'_>) -> Option<String> {
+    let name = context.text(node, "schedule").filter(|name| name != "none")?;
+    if known.config.schedule(&name).is_none()
+        && let Some(leaf) = node.child("schedule")
+    {
+        let message = format!("no schedule `{name}` is visible here");
+        let known = known.config.schedules.iter().map(|schedule| schedule.name.as_str());
+        context.unknown(codes::UNKNOWN_SCHEDULE, &leaf, message, &name, known);
+    }
+    Some(name)
+}
+
 fn read_criteria(context: &mut Context, node: &Node<'_>, rule: &mut SecurityRule) {
     let applications = rules::members(context, node, "application");
     note_criterion(context, node, rule, "application", &applications);
@@ -100,9 +114,6 @@ fn read_criteria(context: &mut Context, node: &Node<'_>, rule: &mut SecurityRule
     if let Some(target) = node.child("target") {
         let tags = rules::optional_members(context, &target, "tags");
         note_criterion(context, node, rule, "target tags", &tags);
-    }
-    if let Some(schedule) = node.child("schedule") {
-        note_criterion(context, node, rule, "schedule", &[schedule]);
     }
 }
 
@@ -140,8 +151,10 @@ fn check_negated(
     if let Some(partial) = members.iter().find(|name| known.objects.is_partial(name))
         && rule.action == Action::Allow
     {
-        let message =
-            format!("`{partial}` is not resolved yet, so rule `{}`, which excludes it, allows nothing", rule.name);
+        let message = format!(
+            "`{partial}` cannot be resolved by this version, so rule `{}`, which excludes it, allows nothing",
+            rule.name
+        );
         context.warning(codes::NOT_ENFORCED, &negation, message);
         rule.unevaluated.push(format!("negated {tag} {partial}"));
     }

@@ -224,7 +224,7 @@ fn each_mistake_has_its_code() {
         // Objects.
         ("VSYS/address/entry[@name='x']".to_owned(), "<ip-range>10.0.0.9-10.0.0.1</ip-range>", "invalid-address"),
         ("VSYS/address/entry[@name='x']".to_owned(), "<ip-netmask>web</ip-netmask>", "invalid-address"),
-        ("VSYS/address/entry[@name='x']".to_owned(), "<fqdn>a b</fqdn>", "invalid-address not-enforced"),
+        ("VSYS/address/entry[@name='x']".to_owned(), "<fqdn>a b</fqdn>", "invalid-address"),
         ("VSYS/address/entry[@name='x']".to_owned(), "<description>d</description>", "missing-member"),
         ("VSYS/address/entry[@name='applications']".to_owned(), "<ip-netmask>10.0.0.1</ip-netmask>", "duplicate-name"),
         ("VSYS/address/entry[@name='any']".to_owned(), "<ip-netmask>10.0.0.1</ip-netmask>", "invalid-name"),
@@ -264,7 +264,8 @@ fn each_mistake_has_its_code() {
         (at(RULE, "application"), "=<application><member>ssl</member></application>", "not-enforced"),
         (at(RULE, "source-user"), "<member>any</member>", ""),
         (at(RULE, "source-user"), "<member>alice</member>", "not-enforced"),
-        (at(RULE, "schedule"), "weekend", "not-enforced"),
+        (at(RULE, "schedule"), "weekend", "unknown-schedule"),
+        (at(RULE, "schedule"), "none", ""),
         (at(RULE, "profile-setting/group"), "<member>strict</member>", "not-enforced"),
         (at(RULE, "description"), "$5 for this", ""),
         (at(RULE, "destinaton"), "<member>x</member>", "not-enforced"),
@@ -390,7 +391,7 @@ fn what_is_not_enforced_says_what_happens_instead() {
             "<action>allow</action>\n                  <log-setting>",
             "<action>deny</action>\n                  <log-setting>",
         ),
-        ("<ip-netmask>10.1.0.10</ip-netmask>", "<fqdn>www.example</fqdn>"),
+        ("<ip-netmask>10.1.0.10</ip-netmask>", "<ip-wildcard>10.1.0.0/0.0.255.0</ip-wildcard>"),
         ("<member>pod-cidr</member>", "<member>US</member>"),
         ("<mtu>1500</mtu>", "<mtu>1500</mtu><ipv6><dhcp-client><v6-options/></dhcp-client></ipv6>"),
     ]);
@@ -399,8 +400,8 @@ fn what_is_not_enforced_says_what_happens_instead() {
         expect![[r#"
         warning[not-enforced]: `v6-options` is stored but not enforced: DHCPv6 is not spoken, addresses come by router advertisement
           --> ../network/interface/ethernet/entry[@name='ethernet1/1']/layer3/ipv6/dhcp-client/v6-options
-        warning[not-enforced]: `fqdn` is stored but not enforced: DNS names are not resolved yet, so it matches no address
-          --> ../vsys/entry[@name='vsys1']/address/entry[@name='web-server']/fqdn
+        warning[not-enforced]: `ip-wildcard` is stored but not enforced: it matches no address yet
+          --> ../vsys/entry[@name='vsys1']/address/entry[@name='web-server']/ip-wildcard
         warning[not-enforced]: region `US` is stored but not enforced: it matches no address yet
           --> ../vsys/entry[@name='vsys1']/address-group/entry[@name='applications']/static/member[text()='US']
         warning[not-enforced]: application `ssl`, `web` of rule `health-checks` is not evaluated yet: the rule allows nothing
@@ -421,7 +422,7 @@ fn what_is_not_enforced_says_what_happens_instead() {
 #[test]
 fn an_address_that_is_not_known_is_never_let_through_by_exclusion() {
     let report = azure_with(&[
-        ("<ip-netmask>10.1.0.0/16</ip-netmask>", "<fqdn>bad.example</fqdn>"),
+        ("<ip-netmask>10.1.0.0/16</ip-netmask>", "<ip-wildcard>10.1.0.0/0.0.255.0</ip-wildcard>"),
         (
             "<source><member>applications</member></source>\n                  <destination><member>any</member></destination>\n                  <application>",
             "<source><member>applications</member></source><negate-source>yes</negate-source>\n                  <destination><member>any</member></destination>\n                  <application>",

@@ -32,6 +32,8 @@ pub(crate) struct Context<'c, 'a> {
     pub(crate) interface_ids: &'c dyn Fn(&str) -> Option<IfaceId>,
     pub(crate) names: &'c mut Names,
     pub(crate) diagnostics: &'c mut Vec<Diagnostic>,
+    /// Somebody tries to find out what is not known yet.
+    pub(crate) gathered: bool,
 }
 
 /// Resolves the rule base; a reverse rule follows the bidirectional rule that implies it. Errors go to the
@@ -105,6 +107,8 @@ impl<'a> Context<'_, 'a> {
         for list in [&source, &destination] {
             if let Some(never) = self.warn_unknown(rule, list) {
                 idle.get_or_insert(never);
+            } else if list.set.is_none() {
+                idle.get_or_insert_with(|| Idle::Unevaluated("a list that has no address now".into()));
             }
         }
         let mut compiled = Rule {
@@ -357,8 +361,8 @@ impl<'a> Context<'_, 'a> {
     fn known(&mut self, names: &'a [String], rule: &NatRule) -> Result<Arc<AddressSet>, Diagnostic> {
         let list = self.objects.address_list(names, &rule.origin)?;
         match list.unknown.first() {
-            Some(member) => {
-                let message = format!("cannot translate to {member}, which is not resolved by this version");
+            Some(unknown) => {
+                let message = format!("cannot translate to {}, which is not resolved", unknown.member);
                 Err(error(codes::NAT_TRANSLATED_ADDRESS, rule, &message))
             }
             None if list.set.is_all() || list.set.is_none() => {
@@ -381,12 +385,14 @@ impl<'a> Context<'_, 'a> {
 
     /// Warns about members that are not known; the reason never to match when no other member is left.
     fn warn_unknown(&mut self, rule: &NatRule, list: &Addresses) -> Option<Idle> {
-        let member = list.unknown.first()?;
+        let unknown = list.unknown.first()?;
+        let member = &unknown.member;
         let never = list.set.is_none();
         let effect = if never { "never matches" } else { "matches only its other addresses" };
-        let message =
-            format!("NAT rule `{}`: {member} is not resolved by this version, so the rule {effect}", rule.name);
-        self.diagnostics.push(Diagnostic::warning(codes::UNRESOLVED_ADDRESS, rule.origin.clone(), message));
+        let message = format!("NAT rule `{}`: {member} has no known address, so the rule {effect}", rule.name);
+        if self.gathered || !unknown.pending {
+            self.diagnostics.push(Diagnostic::warning(codes::UNRESOLVED_ADDRESS, rule.origin.clone(), message));
+        }
         never.then(|| Idle::Unevaluated(member.clone()))
     }
 }

@@ -137,6 +137,8 @@ pub(super) fn render(answer: &Answer) -> String {
                 .collect(),
         ),
         Answer::RuleHitsCleared(rules) => format!("rules that count from nothing again: {rules}\n"),
+        Answer::Shadows(shadows) => shadows.text(),
+        Answer::Gathered(gathered) => gathered.text(),
         Answer::Explained(explained) => {
             let mut text = table(
                 &["STAGE", "FINDING"],
@@ -322,7 +324,7 @@ fn protocol(number: u8) -> String {
     }
 }
 
-fn pairs(pairs: &[(&str, String)]) -> String {
+pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     pairs.iter().fold(String::new(), |mut text, (name, value)| {
         let _ = writeln!(text, "{:width$}  {value}", format!("{name}:"), width = width + 1);

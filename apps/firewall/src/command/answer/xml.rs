@@ -206,6 +206,8 @@ fn elements(answer: &Answer) -> Vec<Element> {
         Answer::IpPools(pools) => pools.iter().map(ip_pool).collect(),
         Answer::RuleHits(hits) => vec![rule_hits(hits)],
         Answer::RuleHitsCleared(_) => vec![Element::leaf("member", "rule hit counts cleared")],
+        Answer::Shadows(shadows) => shadows.xml(),
+        Answer::Gathered(gathered) => gathered.xml(),
         Answer::Explained(explained) => {
             let steps = explained.steps.iter().map(|step| {
                 let fields =
