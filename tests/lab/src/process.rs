@@ -107,11 +107,15 @@ impl Process {
     }
 }
 
+/// How long a killed process may take to give back its memory and its locks.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
 impl Drop for Process {
     fn drop(&mut self) {
         if self.is_running() {
-            if only_child(self.child.id()).is_some() {
-                let _ = self.signal("KILL");
+            // Whoever entered the namespace for it ends with it, and only once it is gone is what it held free.
+            if only_child(self.child.id()).is_some() && self.signal("KILL").is_ok() {
+                let _ = self.wait(LAST_WAIT);
             }
             let _ = self.child.kill();
             let _ = self.child.wait();
