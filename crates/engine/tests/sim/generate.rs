@@ -321,7 +321,8 @@ fn objects(random: &mut Random, network: &Network) -> String {
         let v6 = random.percent(20);
         let ip = address(random, network, v6);
         let value = match random.below(12) {
-            0 | 1 => "<fqdn>www.example.com</fqdn>".into(),
+            0 => "<fqdn>www.example.com</fqdn>".into(),
+            1 => "<ip-wildcard>10.0.0.10/0.0.255.0</ip-wildcard>".into(),
             2..=4 => format!("<ip-netmask>{}</ip-netmask>", prefix(random, network, v6)),
             5 if !v6 => {
                 let interface = 1 + random.below(network.interfaces);

@@ -224,12 +224,11 @@ fn security_matches(config: &DeviceConfig, rule: &SecurityRule, from: &str, to: 
     };
     let side = |names: &[String], negated: bool, ip: IpAddr| {
         let found = holds_address(config, names, ip);
-        match (found.unknown, rule.action, negated) {
-            // What is not known never widens what is allowed, nor narrows what is refused.
-            (true, Action::Allow, true) => false,
-            (true, Action::Allow, false) => found.holds,
-            (true, _, _) => true,
-            (false, _, negated) => found.holds != negated,
+        match rule.action {
+            Action::Allow if found.unknown || found.pending => !negated && found.holds,
+            // What will never be known does not narrow what is refused; what is not known yet refuses nothing.
+            Action::Allow => found.holds != negated,
+            _ => found.unknown || found.holds != negated,
         }
     };
     zones
@@ -245,18 +244,34 @@ fn holds_zone(names: &[String], zone: &str) -> bool {
 #[derive(Clone, Copy, Default)]
 struct Found {
     holds: bool,
-    /// Some member's addresses are not known.
+    /// Some member's addresses cannot be known.
     unknown: bool,
+    /// Some member's addresses are not known yet.
+    pending: bool,
+}
+
+impl Found {
+    fn or(self, other: Self) -> Self {
+        Self {
+            holds: self.holds || other.holds,
+            unknown: self.unknown || other.unknown,
+            pending: self.pending || other.pending,
+        }
+    }
+
+    fn known(holds: bool) -> Self {
+        Self { holds, ..Self::default() }
+    }
 }
 
 fn holds_address(config: &DeviceConfig, names: &[String], ip: IpAddr) -> Found {
     if names.is_empty() || names.iter().any(|name| name == "any") {
-        return Found { holds: true, unknown: false };
+        return Found::known(true);
     }
     let mut found = Found::default();
     for name in names {
         let member = holds_name(config, name, ip);
-        found = Found { holds: found.holds || member.holds, unknown: found.unknown || member.unknown };
+        found = found.or(member);
     }
     found
 }
@@ -274,21 +289,22 @@ fn holds_name(config: &DeviceConfig, name: &str, ip: IpAddr) -> Found {
                 let mut found = Found::default();
                 for object in config.addresses.iter().filter(|object| filter(&object.tags)) {
                     let member = holds_value(&object.value, ip);
-                    found = Found { holds: found.holds || member.holds, unknown: found.unknown || member.unknown };
+                    found = found.or(member);
                 }
                 found
             }
         };
     }
     let (first, last) = range_of(config, name).unwrap_or_else(|| panic!("`{name}` stands for nothing"));
-    Found { holds: inside((first, last), ip), unknown: false }
+    Found::known(inside((first, last), ip))
 }
 
 fn holds_value(value: &AddressValue, ip: IpAddr) -> Found {
     match value {
-        AddressValue::Prefix(network) => Found { holds: network.contains(&ip), unknown: false },
-        AddressValue::Range(first, last) => Found { holds: inside((*first, *last), ip), unknown: false },
-        AddressValue::Fqdn(_) | AddressValue::Wildcard(_) => Found { holds: false, unknown: true },
+        AddressValue::Prefix(network) => Found::known(network.contains(&ip)),
+        AddressValue::Range(first, last) => Found::known(inside((*first, *last), ip)),
+        AddressValue::Fqdn(_) => Found { pending: true, ..Found::default() },
+        AddressValue::Wildcard(_) => Found { unknown: true, ..Found::default() },
     }
 }
 
