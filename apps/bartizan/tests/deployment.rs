@@ -5,7 +5,10 @@
 
 use std::path::Path;
 
-use bartizan_lab::azure::{Azure, PRIVATE_ADDRESS, PUBLIC_ADDRESS, PUBLIC_FRONTEND, WEB, flows};
+use bartizan_lab::azure::configuration::{DEVICE_GROUP, device_group};
+use bartizan_lab::azure::{
+    Azure, PRIVATE_ADDRESS, PRIVATE_FRONTEND, PROBE, PUBLIC_ADDRESS, PUBLIC_FRONTEND, WEB, flows,
+};
 
 fn azure() -> Azure {
     let azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
@@ -52,6 +55,67 @@ fn a_session_shows_both_directions_with_zones_nat_and_rule() {
     ] {
         assert!(shown.contains(part), "`{part}` is missing in:\n{shown}");
     }
+}
+
+/// The two tables of the deployment guide: router, destination, next hop, interface.
+const GUIDE: [[&str; 4]; 8] = [
+    ["vr-private", "0.0.0.0/0", "router vr-public", ""],
+    ["vr-private", "10.1.0.0/24", "10.0.1.1", "ethernet1/1"],
+    ["vr-private", "168.63.129.16/32", "10.0.1.1", "ethernet1/1"],
+    ["vr-private", "172.16.0.0/24", "10.0.1.1", "ethernet1/1"],
+    ["vr-public", "0.0.0.0/0", "10.0.2.1", "ethernet1/2"],
+    ["vr-public", "10.1.0.0/24", "router vr-private", ""],
+    ["vr-public", "168.63.129.16/32", "10.0.2.1", "ethernet1/2"],
+    ["vr-public", "172.16.0.0/24", "router vr-private", ""],
+];
+
+#[test]
+fn both_routers_have_the_routes_of_the_guide_and_answer_their_own_probes() {
+    let azure = azure();
+    let routes = azure.house.ask("show routing route").unwrap();
+    let field = |route: &serde_json::Value, name: &str| route[name].as_str().unwrap().to_owned();
+    let mut rows: Vec<[String; 4]> = routes
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|route| route["flags"] == "A S")
+        .map(|route| ["router", "destination", "next_hop", "interface"].map(|name| field(route, name)))
+        .collect();
+    rows.sort();
+    assert_eq!(rows, GUIDE, "{routes}");
+
+    for (host, frontend, zone, interface) in [
+        (&azure.hosts.vnet, PRIVATE_FRONTEND, "trust", "ethernet1/1"),
+        (&azure.hosts.edge, PUBLIC_FRONTEND, "untrust", "ethernet1/2"),
+    ] {
+        host.run(&["curl", "-sSk", "--interface", PROBE, "--max-time", "5", &format!("https://{frontend}/")]).unwrap();
+        let sessions = azure.house.ask(&format!("show session all filter destination {frontend}")).unwrap();
+        let probe = &sessions["sessions"][0];
+        for (field, expected) in [("from", zone), ("to", zone), ("ingress", interface), ("rule", "allow-health-checks")]
+        {
+            assert_eq!(probe[field], expected, "{field}: {sessions}");
+        }
+    }
+    let hits = azure
+        .house
+        .ask("show rule-hit-count vsys vsys-name vsys1 rule-base security rules list allow-health-checks")
+        .unwrap();
+    assert_eq!(hits["rules"][0]["count"], 2, "{hits}");
+}
+
+#[test]
+fn a_renamed_object_is_renamed_in_every_rule_and_traffic_goes_on() {
+    let azure = azure();
+    let api = &azure.house.api;
+    let xpath = format!("{}/address/entry[@name='app-vnet']", device_group());
+    api.call(&[("type", "config"), ("action", "rename"), ("xpath", &xpath), ("newname", "workload-net")]).unwrap();
+    api.commit().unwrap();
+    api.push(DEVICE_GROUP).unwrap();
+    let running = azure.house.on_firewall(&["show", "config", "running"]).unwrap();
+    assert!(!running.contains("<member>app-vnet</member>"), "{running}");
+    assert!(running.matches("<member>workload-net</member>").count() >= 3, "NAT, group and rules: {running}");
+    let body = flows::http(&azure.hosts.app1, &format!("http://{WEB}/")).unwrap();
+    assert!(body.contains(&format!("internet answers {PUBLIC_ADDRESS}")), "{body}");
 }
 
 #[test]

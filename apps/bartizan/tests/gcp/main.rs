@@ -169,6 +169,22 @@ fn the_google_cloud_deployment_works_as_its_guide_says() {
     assert_ne!(probe(&gcp.vpc, "10.10.2.1", &format!("http://{PRIVATE_FRONTEND}/")), "200");
     assert_eq!(probe(&gcp.vpc, PROBES[0], &format!("http://{PRIVATE_FRONTEND}/api/")), "404");
 
+    // The session browser names zone and interfaces of each side's probes.
+    for (frontend, zone, ingress, egress) in [
+        (PRIVATE_FRONTEND, "trust", "ethernet1/2", "loopback.1"),
+        (PUBLIC_FRONTEND, "untrust", "ethernet1/1", "loopback.2"),
+    ] {
+        let words = format!("show session all filter destination {frontend} source {}", PROBES[0]);
+        let sessions = gcp.firewall.json(&words).unwrap();
+        let probe = &sessions["sessions"][0];
+        for (field, expected) in [("from", zone), ("to", zone), ("ingress", ingress), ("egress", egress)] {
+            assert_eq!(probe[field], expected, "{field}: {sessions}");
+        }
+    }
+    let hits = gcp.firewall.json("show rule-hit-count vsys vsys-name vsys1 rule-base nat rules all").unwrap();
+    for rule in hits["rules"].as_array().unwrap() {
+        assert!(rule["count"].as_u64().unwrap() > 0, "{rule}");
+    }
     let sessions = gcp.operate("show session all filter destination 203.0.113.20");
     assert!(sessions.contains("untrust2trust") && sessions.contains("inbound-web"), "{sessions}");
 }

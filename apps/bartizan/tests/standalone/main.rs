@@ -12,6 +12,7 @@ mod flood;
 mod mtu;
 mod paths;
 mod ports;
+mod routers;
 mod vlans;
 
 use bartizan_lab::Lab;
