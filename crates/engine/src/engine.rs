@@ -16,7 +16,7 @@ use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 use hashbrown::HashMap;
 
-use crate::ahead::{BURST_MAX, Seen};
+use crate::ahead::Burst;
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
 use crate::hits::{Hits, RuleBase};
@@ -76,8 +76,8 @@ pub struct Engine {
     pub(crate) outbox: Outbox,
     /// Echo replies that the caller waits for: identifier and sender.
     pub(crate) watched: Arc<BTreeMap<u16, IpAddr>>,
-    /// Room for a burst; empty in between.
-    pub(crate) seen: Vec<Seen>,
+    /// Room for what is seen of a burst; taken out while one is handled.
+    pub(crate) burst: Option<Box<Burst>>,
     pub(crate) counters: Counters,
     pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
@@ -158,7 +158,7 @@ impl Engine {
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             watched: Arc::default(),
-            seen: Vec::with_capacity(BURST_MAX),
+            burst: Some(Box::default()),
             counters: Counters::default(),
             hits: Hits::default(),
             drop_logs: DropLogs::default(),
@@ -234,7 +234,7 @@ impl Engine {
     /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        self.between_tags(port, frame, Self::run)
+        self.handle_one(port, frame)
     }
 
     /// What another worker's engine said in an [`Event::Tell`].

@@ -309,7 +309,7 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
-        let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed, None);
+        let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed);
         let meta = inner.meta;
         if let (Parsed::Ip(packet), false) = (&parsed, matches!(verdict, Verdict::Handoff(_))) {
             self.tunnels.count(iface, packet.wire(meta), true);
