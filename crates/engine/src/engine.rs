@@ -334,6 +334,12 @@ impl Engine {
         slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
     }
 
+    /// The addresses of tables that packets touch at random, of their whole room from the start: memory that
+    /// wants large pages.
+    pub fn large_tables(&self) -> impl Iterator<Item = Range<usize>> {
+        self.table.memory().into_iter()
+    }
+
     /// Slots of the session table; only grows.
     pub fn session_slots(&self) -> u32 {
         self.table.slots()

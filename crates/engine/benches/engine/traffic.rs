@@ -80,11 +80,28 @@ pub(crate) fn engine(rules: u32, sessions_max: usize) -> Engine {
     assert_eq!(lab.port("e1"), TRUST);
     let port = lab.port("e2");
     let mut engine = lab.engine;
+    large_pages(&engine);
     for gateway in [IpAddr::from([192, 0, 2, 254]), IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0xfe])] {
         let mac = lab::neighbor_mac(gateway);
         engine.handle_peer(PeerMessage::Neighbor { port, address: gateway, mac }, NOW);
     }
     engine
+}
+
+/// What the firewall does for its workers: the tables are to be in large pages.
+#[expect(unsafe_code, reason = "madvise has no counterpart in std")]
+fn large_pages(engine: &Engine) {
+    const PAGE: usize = 4096;
+    for range in engine.large_tables() {
+        let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
+        if start < end {
+            // SAFETY: the pages lie whole within memory that the engine owns, and the advice changes no content.
+            let advised = unsafe {
+                rustix::mm::madvise(start as *mut std::ffi::c_void, end - start, rustix::mm::Advice::LinuxHugepage)
+            };
+            advised.expect("a kernel with large pages");
+        }
+    }
 }
 
 pub(crate) fn open(engine: &mut Engine, frame: &[u8]) {
