@@ -5,10 +5,9 @@
 //! out are guesses, which the stages check: a frame may end the session of the next one.
 
 use bartizan_packet::frame::Frame;
-use bartizan_packet::plain::Plain;
 
 use crate::engine::Engine;
-use crate::key::Key;
+use crate::plain::Seen;
 use crate::session::Direction;
 use crate::table::Slot;
 use crate::verdict::{Port, Time, Verdict};
@@ -16,12 +15,12 @@ use crate::verdict::{Port, Time, Verdict};
 /// Frames that are looked at ahead at a time; more than a worker takes from a port at once is of no use.
 pub(crate) const BURST_MAX: usize = 64;
 
-/// A frame that was looked at: what is plain in it, its flow, and where its session seems to be.
-type Seen = Option<(Plain, Key, Option<(Slot, Direction)>)>;
+/// A frame that was looked at: the plain packet in it, and where its session seems to be.
+type Looked = Option<(Seen, Option<(Slot, Direction)>)>;
 
 /// Room for what was seen of a burst.
 pub(crate) struct Burst {
-    seen: [Seen; BURST_MAX],
+    seen: [Looked; BURST_MAX],
     /// What each flow hashes to; 0 for what is none.
     hashes: [u32; BURST_MAX],
     slots: [Slot; BURST_MAX],
@@ -53,9 +52,7 @@ impl Engine {
             self.look_ahead(port, frames, &mut burst);
             for (position, (frame, seen)) in frames.iter_mut().zip(&burst.seen).enumerate() {
                 let usual = match seen {
-                    Some((plain, key, Some((slot, direction)))) => {
-                        self.carry_on(port, frame, plain, key, *slot, *direction)
-                    }
+                    Some((seen, Some((slot, direction)))) => self.carry_on(frame, seen, *slot, *direction),
                     _ => None,
                 };
                 let verdict = usual.unwrap_or_else(|| self.between_tags(port, frame));
@@ -76,14 +73,14 @@ impl Engine {
     fn look_ahead(&self, port: Port, frames: &[Frame<'_>], burst: &mut Burst) {
         let Burst { seen, hashes, slots } = burst;
         for ((frame, seen), hash) in frames.iter().zip(seen.iter_mut()).zip(hashes.iter_mut()) {
-            *seen = self.read_plain(port, frame).map(|(plain, key)| (plain, key, None));
-            *hash = seen.as_ref().map_or(0, |(_, key, _)| self.table.hash(key));
+            *seen = self.read_plain(port, frame).map(|seen| (seen, None));
+            *hash = seen.as_ref().map_or(0, |(seen, _)| self.table.hash(&seen.key()));
         }
         let touched = hashes.iter().take(frames.len()).fold(0, |all, hash| all ^ self.table.touch_index(*hash));
         std::hint::black_box(touched);
         let mut found = 0;
         for (seen, hash) in seen.iter_mut().zip(hashes.iter()).take(frames.len()) {
-            let Some((_, _, place)) = seen else { continue };
+            let Some((_, place)) = seen else { continue };
             *place = self.table.guess(*hash);
             if let (Some((slot, _)), Some(next)) = (*place, slots.get_mut(found)) {
                 *next = slot;

@@ -12,6 +12,7 @@ use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
+use bartizan_packet::vxlan::Vni;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 use hashbrown::HashMap;
@@ -119,6 +120,8 @@ pub(crate) struct Link {
     pub(crate) tunnel: bool,
     /// It is one whose packets are routed: their answers may come by other ports.
     pub(crate) routed: bool,
+    /// Of a side by which packets leave as another tunnel's: UDP port and network.
+    pub(crate) leaves_as: Option<(u16, Vni)>,
     pub(crate) mtu_bytes: u16,
     /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
     pub(crate) mss_bytes: Option<(u16, u16)>,
@@ -424,6 +427,7 @@ impl Engine {
         if self.links.len() < count {
             self.links.resize(count, Link::default());
         }
+        self.tunnels.cover(count);
         for (position, link) in self.links.iter_mut().enumerate() {
             let interface = tables.interface(IfaceId(position as u16));
             link.configured = interface.is_some();
@@ -433,6 +437,10 @@ impl Engine {
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
             let tunnel = interface.and_then(|interface| interface.tunnel.as_ref());
             link.realm = tunnel.map(|tunnel| tunnel.realm).or(link.router);
+            link.leaves_as = tunnel.and_then(|tunnel| {
+                let (port, vni) = tunnel.leaves_as?;
+                Some((port, Vni::new(vni)?))
+            });
             link.routed = tunnel.is_some_and(|tunnel| tunnel.way == Way::Routed);
             if link.tunnel || tunnel.is_some() {
                 // No port is behind it: it is always up.

@@ -79,6 +79,12 @@ impl Table {
         session.sides[0].counts.0 ^ session.sides[1].counts.0 ^ session.last.0
     }
 
+    /// The session that is or was in a slot.
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
+        self.slots.get(slot as usize)
+    }
+
     /// Whether a flow is this direction of the session in a slot.
     #[inline]
     pub(crate) fn is_at(&self, slot: Slot, direction: Direction, key: &Key) -> bool {

@@ -3,6 +3,9 @@
 //! Plain is TCP in an open connection or UDP, in one piece, right behind an IPv4 header without options or
 //! an IPv6 header without extensions. What is not plain is left to [`mod@crate::parse`], which reads the same in
 //! plain ones and takes longer, because it looks for everything else as well.
+//!
+//! Readers are inlined whatever the compiler thinks of it: a result that goes through memory in pieces is
+//! waited for when it is read as a whole, which takes as long as the reading.
 
 use crate::bytes::{u16_at, u32_at};
 use crate::ethernet;
@@ -37,16 +40,22 @@ pub struct Plain {
 
 impl Plain {
     /// Reads a frame; `None` for what is not plain, or not even right.
-    #[inline]
+    #[inline(always)]
     pub fn read(frame: &[u8], meta: Meta) -> Option<Self> {
-        match ethernet::kind(frame) {
+        Self::read_as(frame, ethernet::kind(frame), meta)
+    }
+
+    /// Reads a frame as if its Ethernet type were `kind`, as [`crate::parse::parse_as`] does.
+    #[inline(always)]
+    pub fn read_as(frame: &[u8], kind: u16, meta: Meta) -> Option<Self> {
+        match kind {
             ethernet::IPV4 => Self::read_v4(frame, meta),
             ethernet::IPV6 => Self::read_v6(frame, meta),
             _ => None,
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_v4(frame: &[u8], meta: Meta) -> Option<Self> {
         let header: &[u8; V4_TRANSPORT + TRANSPORT_BYTES] = frame.first_chunk()?;
         let ip = &header[ethernet::HEADER_BYTES..];
@@ -67,7 +76,7 @@ impl Plain {
         plain.with_transport(frame.get(V4_TRANSPORT..end)?, meta)
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_v6(frame: &[u8], meta: Meta) -> Option<Self> {
         let header: &[u8; V6_TRANSPORT + TRANSPORT_BYTES] = frame.first_chunk()?;
         let ip = &header[ethernet::HEADER_BYTES..];
@@ -94,7 +103,7 @@ impl Plain {
         plain.with_transport(frame.get(V6_TRANSPORT..end)?, meta)
     }
 
-    #[inline]
+    #[inline(always)]
     fn with_transport(mut self, message: &[u8], meta: Meta) -> Option<Self> {
         let offloaded = meta.segmentation != Segmentation::None;
         let is_plain = match self.protocol {
