@@ -9,7 +9,7 @@ use bartizan_lab::azure::{Azure, PRIVATE_ADDRESS, PUBLIC_ADDRESS, PUBLIC_FRONTEN
 
 fn azure() -> Azure {
     let azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
-    azure.configure().unwrap_or_else(|error| panic!("{error:#}\nfirewall: {}", azure.firewall.output()));
+    azure.configure().unwrap_or_else(|error| panic!("{error:#}\nfirewall: {}", azure.house.firewall.output()));
     azure
 }
 
@@ -17,7 +17,7 @@ fn azure() -> Azure {
 fn every_flow_of_the_azure_deployment_goes_as_the_policy_says() {
     let azure = azure();
     let table = flows::run(&azure).unwrap();
-    assert!(table.held(), "{table}\nfirewall: {}", azure.firewall.output());
+    assert!(table.held(), "{table}\nfirewall: {}", azure.house.firewall.output());
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_session_shows_both_directions_with_zones_nat_and_rule() {
     let body = flows::http(&azure.hosts.pod, &format!("http://{WEB}/")).unwrap();
     assert!(body.contains(&format!("internet answers {PUBLIC_ADDRESS}")), "{body}");
 
-    let shown = azure.on_firewall(&["show", "session", "all"]).unwrap();
+    let shown = azure.house.on_firewall(&["show", "session", "all"]).unwrap();
     for part in [
         "inbound-web",
         "outbound-web",
@@ -43,7 +43,7 @@ fn a_session_shows_both_directions_with_zones_nat_and_rule() {
         assert!(shown.contains(part), "`{part}` is missing in:\n{shown}");
     }
     // The same through the manager, as XML, with `target`.
-    let shown = azure.api.op_on(&azure.serial, "<show><session><all/></session></show>").unwrap();
+    let shown = azure.house.api.op_on(&azure.house.serial, "<show><session><all/></session></show>").unwrap();
     for part in [
         "<from>untrust</from>",
         "<to>trust</to>",
@@ -57,11 +57,12 @@ fn a_session_shows_both_directions_with_zones_nat_and_rule() {
 #[test]
 fn the_firewall_explains_its_tables() {
     let azure = azure();
-    let routes = azure.on_firewall(&["show", "routing", "route"]).unwrap();
+    let routes = azure.house.on_firewall(&["show", "routing", "route"]).unwrap();
     for part in ["vr-private", "vr-public", "168.63.129.16/32", "172.16.0.0/24", "0.0.0.0/0"] {
         assert!(routes.contains(part), "`{part}` is missing in:\n{routes}");
     }
     let rule = azure
+        .house
         .on_firewall(&[
             "test",
             "security-policy-match",
@@ -81,6 +82,7 @@ fn the_firewall_explains_its_tables() {
         .unwrap();
     assert!(rule.contains("outbound-web"), "{rule}");
     let rule = azure
+        .house
         .on_firewall(&[
             "test",
             "nat-policy-match",
@@ -99,6 +101,6 @@ fn the_firewall_explains_its_tables() {
         ])
         .unwrap();
     assert!(rule.contains("inbound-web"), "{rule}");
-    let counters = azure.on_firewall(&["show", "counter", "global"]).unwrap();
+    let counters = azure.house.on_firewall(&["show", "counter", "global"]).unwrap();
     assert!(counters.contains("session"), "{counters}");
 }

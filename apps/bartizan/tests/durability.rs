@@ -39,20 +39,20 @@ fn the_configuration_is_the_old_or_the_new_one_after_the_manager_is_killed_durin
     let mut random = seed | 1;
     let (mut old, mut kept_old, mut kept_new) = (0, 0, 0);
     for number in 1..=KILLS {
-        azure.api.set("/config/shared/address", &generation(number)).unwrap();
-        let key_api = azure.api.clone();
+        azure.house.api.set("/config/shared/address", &generation(number)).unwrap();
+        let key_api = azure.house.api.clone();
         let commit = std::thread::spawn(move || key_api.commit().is_ok());
         // xorshift64: anywhere from before the commit reached the manager to after it answered.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         std::thread::sleep(Duration::from_micros(random % 60_000));
-        azure.manager.signal("KILL").unwrap();
-        azure.manager.wait(Duration::from_secs(5)).unwrap();
+        azure.house.manager.signal("KILL").unwrap();
+        azure.house.manager.wait(Duration::from_secs(5)).unwrap();
         let _ = commit.join();
-        azure.restart_manager().unwrap();
+        azure.house.restart_manager().unwrap();
 
-        let running = azure.api.op("<show><config><running/></config></show>").unwrap();
+        let running = azure.house.api.op("<show><config><running/></config></show>").unwrap();
         let found = generations_in(&running);
         assert!(found.len() <= 1, "the running configuration mixes {found:?}");
         let now = found.first().copied().unwrap_or(0);
@@ -66,25 +66,25 @@ fn the_configuration_is_the_old_or_the_new_one_after_the_manager_is_killed_durin
     }
     println!("killed {KILLS} times: {kept_old} times the old version, {kept_new} times the new one");
     // What was set and acknowledged before the kill is still in the candidate.
-    let candidate = azure.api.op("<show><config><candidate/></config></show>").unwrap();
+    let candidate = azure.house.api.op("<show><config><candidate/></config></show>").unwrap();
     assert_eq!(generations_in(&candidate), [KILLS]);
-    azure.wait_connected().unwrap();
-    azure.api.commit().ok();
-    azure.api.push("azure").unwrap();
+    azure.house.wait_connected().unwrap();
+    azure.house.api.commit().ok();
+    azure.house.api.push("azure").unwrap();
 }
 
 #[test]
 fn a_killed_firewall_enforces_its_last_pushed_configuration_without_the_manager() {
     let mut azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
     azure.configure().unwrap();
-    azure.manager.signal("KILL").unwrap();
-    azure.manager.wait(Duration::from_secs(5)).unwrap();
-    azure.firewall.signal("KILL").unwrap();
-    azure.firewall.wait(Duration::from_secs(5)).unwrap();
+    azure.house.manager.signal("KILL").unwrap();
+    azure.house.manager.wait(Duration::from_secs(5)).unwrap();
+    azure.house.firewall.signal("KILL").unwrap();
+    azure.house.firewall.wait(Duration::from_secs(5)).unwrap();
     let dead = flows::http(&azure.hosts.app1, &format!("http://{WEB}/")).unwrap();
     assert!(!dead.contains("answers"), "packets pass without a firewall: {dead}");
 
-    azure.restart_firewall().unwrap();
+    azure.house.restart_firewall().unwrap();
     eventually("the firewall enforces again", Duration::from_secs(10), || {
         let body = flows::http(&azure.hosts.app1, &format!("http://{WEB}/"))?;
         anyhow::ensure!(body.contains(&format!("internet answers {PUBLIC_ADDRESS}")), "{body}");
@@ -94,30 +94,35 @@ fn a_killed_firewall_enforces_its_last_pushed_configuration_without_the_manager(
     let refused = flows::connect(&azure.hosts.app1, WEB, 25).unwrap();
     assert!(refused.contains("refused"), "{refused}");
 
-    azure.restart_manager().unwrap();
-    azure.wait_connected().unwrap();
+    azure.house.restart_manager().unwrap();
+    azure.house.wait_connected().unwrap();
     let rules = format!("{}/pre-rulebase/security/rules", device_group());
-    azure.api.set(&rules, &security_rule("after", "trust", "untrust", "any", "any", "tcp-smtp", "deny")).unwrap();
-    azure.api.commit().unwrap();
-    azure.api.push("azure").unwrap();
+    azure.house.api.set(&rules, &security_rule("after", "trust", "untrust", "any", "any", "tcp-smtp", "deny")).unwrap();
+    azure.house.api.commit().unwrap();
+    azure.house.api.push("azure").unwrap();
 }
 
 #[test]
 fn asked_to_end_both_processes_end_in_order_and_keep_what_they_had() {
     let mut azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
     azure.configure().unwrap();
-    azure.api.set("/config/shared/address", &generation(1)).unwrap();
+    azure.house.api.set("/config/shared/address", &generation(1)).unwrap();
 
-    azure.firewall.signal("TERM").unwrap();
-    assert_eq!(azure.firewall.wait(Duration::from_secs(10)).unwrap(), Some(0), "{}", azure.firewall.output());
+    azure.house.firewall.signal("TERM").unwrap();
+    assert_eq!(
+        azure.house.firewall.wait(Duration::from_secs(10)).unwrap(),
+        Some(0),
+        "{}",
+        azure.house.firewall.output()
+    );
     let links = azure.hosts.firewall.run(&["ip", "-brief", "link"]).unwrap();
     assert!(!links.contains("bzl"), "the local link is left behind:\n{links}");
-    azure.manager.signal("TERM").unwrap();
-    assert_eq!(azure.manager.wait(Duration::from_secs(10)).unwrap(), Some(0), "{}", azure.manager.output());
+    azure.house.manager.signal("TERM").unwrap();
+    assert_eq!(azure.house.manager.wait(Duration::from_secs(10)).unwrap(), Some(0), "{}", azure.house.manager.output());
 
-    azure.restart_manager().unwrap();
-    let candidate = azure.api.op("<show><config><candidate/></config></show>").unwrap();
+    azure.house.restart_manager().unwrap();
+    let candidate = azure.house.api.op("<show><config><candidate/></config></show>").unwrap();
     assert_eq!(generations_in(&candidate), [1]);
-    azure.restart_firewall().unwrap();
-    azure.wait_connected().unwrap();
+    azure.house.restart_firewall().unwrap();
+    azure.house.wait_connected().unwrap();
 }

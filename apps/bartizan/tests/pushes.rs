@@ -22,11 +22,12 @@ fn a_gigabyte_transfer_survives_a_hundred_pushes() {
     for push in 0..PUSHES {
         let action = if push % 2 == 0 { "deny" } else { "allow" };
         azure
+            .house
             .api
             .set(&rules, &security_rule("toggled", "trust", "untrust", "pod-cidr", "any", "tcp-smtp", action))
             .unwrap();
-        let commit = azure.api.commit().unwrap();
-        let pushed = azure.api.push("azure").unwrap();
+        let commit = azure.house.api.commit().unwrap();
+        let pushed = azure.house.api.push("azure").unwrap();
         slowest = slowest.max(commit.elapsed + pushed.elapsed);
         assert!(transfer.is_running(), "the transfer ended after push {push}: {}", transfer.output());
     }

@@ -17,13 +17,11 @@ pub mod configuration;
 pub mod flows;
 pub mod servers;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::api::{Api, between};
-use crate::process::eventually;
+use crate::managed::Managed;
 use crate::{Lab, Namespace, Process};
 
 /// Frontend of the private load balancer, held by `loopback.1`.
@@ -40,28 +38,16 @@ pub const PUBLIC_ADDRESS: &str = "10.0.2.4";
 pub const WEB: &str = "198.51.100.10";
 /// A DNS server on the internet.
 pub const DNS: &str = "198.51.100.53";
-/// Where the manager listens.
-pub const MANAGER: &str = "10.255.0.1:8443";
 
 /// The running deployment.
 #[derive(Debug)]
 pub struct Azure {
-    /// The manager process.
-    pub manager: Process,
-    /// The firewall process.
-    pub firewall: Process,
+    /// Manager and firewall.
+    pub house: Managed,
     /// Servers of the workloads and the internet.
     pub servers: Vec<Process>,
     /// Hosts.
     pub hosts: Hosts,
-    /// The administrator's session.
-    pub api: Api,
-    /// The firewall's serial number.
-    pub serial: String,
-    /// The administrator's password.
-    pub password: String,
-    binary: PathBuf,
-    auth_key: String,
     /// Last, so that it is dropped after the processes in it.
     pub lab: Lab,
 }
@@ -95,25 +81,12 @@ impl Azure {
     ///
     /// # Errors
     /// When a part does not come up; with what it printed.
-    pub fn start(binary: &std::path::Path) -> Result<Self> {
+    pub fn start(binary: &Path) -> Result<Self> {
         let lab = Lab::new()?;
         let hosts = hosts(&lab)?;
         let servers = servers::start(&lab, &hosts)?;
-        let password = format!("lab-{}", std::process::id());
-        let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
-        let manager = start_manager(&lab, &hosts, &binary, &password)?;
-        let api = eventually("the manager answers", Duration::from_secs(20), || {
-            Api::login(&hosts.manager, MANAGER, "admin", &password)
-        })
-        .with_context(|| format!("the manager printed: {}", manager.output()))?;
-        let answer = api.op("<request><bootstrap><vm-auth-key><generate><lifetime>24</lifetime></generate></vm-auth-key></bootstrap></request>")?;
-        let auth_key = between(&answer, "VM auth key ", " generated")
-            .with_context(|| format!("no auth key in `{answer}`"))?
-            .to_owned();
-        let firewall = start_firewall(&lab, &hosts, &binary, &auth_key)?;
-        let serial = eventually("the firewall enrols", Duration::from_secs(20), || connected_serial(&api))
-            .with_context(|| format!("the firewall printed: {}", firewall.output()))?;
-        Ok(Self { manager, firewall, servers, hosts, api, serial, password, binary, auth_key, lab })
+        let house = Managed::start(&lab, &hosts.manager, &hosts.firewall, binary)?;
+        Ok(Self { house, servers, hosts, lab })
     }
 
     /// Writes the whole deployment through the XML API, commits and pushes it.
@@ -121,90 +94,12 @@ impl Azure {
     /// # Errors
     /// When a step is refused.
     pub fn configure(&self) -> Result<()> {
-        configuration::write(&self.api, &self.serial)?;
-        self.api.commit()?;
-        self.api.push(configuration::DEVICE_GROUP)?;
+        let api = &self.house.api;
+        configuration::write(api, &self.house.serial)?;
+        api.commit()?;
+        api.push(configuration::DEVICE_GROUP)?;
         Ok(())
     }
-
-    /// Starts the manager again on the same data.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub fn restart_manager(&mut self) -> Result<()> {
-        self.manager = start_manager(&self.lab, &self.hosts, &self.binary, &self.password)?;
-        self.api = eventually("the manager answers again", Duration::from_secs(20), || {
-            Api::login(&self.hosts.manager, MANAGER, "admin", &self.password)
-        })?;
-        Ok(())
-    }
-
-    /// Starts the firewall again on the same state.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn restart_firewall(&mut self) -> Result<()> {
-        self.firewall = start_firewall(&self.lab, &self.hosts, &self.binary, &self.auth_key)?;
-        Ok(())
-    }
-
-    /// Waits until the manager sees the firewall.
-    ///
-    /// # Errors
-    /// When it does not connect in time.
-    pub fn wait_connected(&self) -> Result<()> {
-        eventually("the firewall connects", Duration::from_secs(20), || connected_serial(&self.api)).map(drop)
-    }
-
-    /// A `bartizan` command on the firewall's host, asked over the control socket.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn on_firewall(&self, words: &[&str]) -> Result<String> {
-        let binary = self.binary.to_string_lossy().into_owned();
-        let socket = self.lab.dir().join("firewall.sock").to_string_lossy().into_owned();
-        let mut all = vec![binary.as_str()];
-        all.extend_from_slice(words);
-        all.extend(["--socket", &socket]);
-        self.hosts.firewall.run(&all)
-    }
-}
-
-fn start_manager(lab: &Lab, hosts: &Hosts, binary: &std::path::Path, password: &str) -> Result<Process> {
-    let data = lab.dir().join("manager").to_string_lossy().into_owned();
-    hosts.manager.spawn(
-        &[&binary.to_string_lossy(), "manager", "--data-dir", &data, "--listen", MANAGER],
-        &[("BARTIZAN_ADMIN_PASSWORD", password)],
-        &lab.dir().join("manager.log"),
-    )
-}
-
-fn start_firewall(lab: &Lab, hosts: &Hosts, binary: &std::path::Path, auth_key: &str) -> Result<Process> {
-    let state = lab.dir().join("firewall").to_string_lossy().into_owned();
-    let socket = lab.dir().join("firewall.sock").to_string_lossy().into_owned();
-    hosts.firewall.spawn(
-        &[
-            &binary.to_string_lossy(),
-            "firewall",
-            "--manager",
-            MANAGER,
-            "--auth-key",
-            auth_key,
-            "--state-dir",
-            &state,
-            "--control",
-            &socket,
-        ],
-        &[],
-        &lab.dir().join("firewall.log"),
-    )
-}
-
-fn connected_serial(api: &Api) -> Result<String> {
-    let answer = api.op("<show><devices><connected/></devices></show>")?;
-    Ok(between(&answer, "<serial>", "</serial>")
-        .with_context(|| format!("no connected device in `{answer}`"))?
-        .to_owned())
 }
 
 fn hosts(lab: &Lab) -> Result<Hosts> {
@@ -237,10 +132,6 @@ fn hosts(lab: &Lab) -> Result<Hosts> {
         hosts.internet.address("eth0", &format!("{address}/24"))?;
     }
     hosts.internet.route("default via 198.51.100.1")?;
-
-    lab.link((&hosts.manager, "eth0"), (&hosts.firewall, "eth0"))?;
-    hosts.manager.address("eth0", "10.255.0.1/24")?;
-    hosts.firewall.address("eth0", "10.255.0.2/24")?;
     Ok(hosts)
 }
 

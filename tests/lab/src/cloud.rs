@@ -1,9 +1,8 @@
 //! A cloud's load balancer, as strict as the real ones: what it hands to a firewall must come back as it went.
 //!
-//! [`Balancer`] is the logic, on packets; [`run`] moves them between three raw interfaces of a namespace:
-//! `consumer` and `service`, the two sides whose traffic is inspected, and `appliance`, where the firewall is.
-//! It adds options and cookies, keeps a flow on the UDP port it chose, and drops whatever comes back with
-//! another header, another port or another flow.
+//! [`Balancer`] is the logic, on packets; [`run`] moves them between raw interfaces of a namespace: the sides
+//! whose traffic is inspected, and `appliance`, where the firewall is. It adds options and cookies, keeps a flow
+//! on the UDP port it chose, and drops whatever comes back with another header, another port or another flow.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -27,7 +26,7 @@ const GENEVE: u16 = 6081;
 const INTERNAL: (u16, u32) = (2000, 800);
 const EXTERNAL: (u16, u32) = (2001, 801);
 
-/// The endpoint of the AWS balancer: `vpce-00a1b2c3d4e5f6071`.
+/// The endpoint of what comes by [`Side::Consumer`] and [`Side::Service`]: `vpce-00a1b2c3d4e5f6071`.
 pub const AWS_ENDPOINT: u64 = 0x0a1b_2c3d_4e5f_6071;
 /// The network of Google's intercepted instances.
 pub const GOOGLE_NETWORK: u32 = 4660;
@@ -59,6 +58,17 @@ pub enum Side {
     Consumer,
     /// Their peers.
     Service,
+    /// The network interface of an AWS endpoint: what came by it leaves by it, in both directions.
+    Endpoint(u64),
+}
+
+impl Side {
+    fn endpoint(self) -> u64 {
+        match self {
+            Self::Endpoint(endpoint) => endpoint,
+            Self::Consumer | Self::Service => AWS_ENDPOINT,
+        }
+    }
 }
 
 /// A conversation, whichever end speaks.
@@ -96,7 +106,8 @@ pub struct Balancer {
     ends: (Ipv4Addr, Ipv4Addr),
     /// First three bytes of the consumers' addresses.
     consumers: [u8; 3],
-    flows: HashMap<Conversation, Flow>,
+    /// By endpoint: one conversation may come by two of them.
+    flows: HashMap<(u64, Conversation), Flow>,
 }
 
 impl Balancer {
@@ -106,12 +117,12 @@ impl Balancer {
         Self { provider, ends: (own, appliance), consumers, flows: HashMap::new() }
     }
 
-    /// A packet of one side, an Ethernet frame, as it is sent to the firewall. Nothing for what is not IPv4.
+    /// A packet of one side, an Ethernet frame, as it is sent to the firewall. Nothing for what is not IP.
     pub fn intercept(&mut self, from: Side, frame: &[u8]) -> Option<Vec<u8>> {
         let Ok(Parsed::Ip(packet)) = parse(frame, Meta::default()) else { return None };
         let conversation = Conversation::of(&packet);
         let number = self.flows.len() as u32;
-        let flow = self.flows.entry(conversation).or_insert_with(|| Flow {
+        let flow = self.flows.entry((from.endpoint(), conversation)).or_insert_with(|| Flow {
             port: 49_152 + (number.wrapping_mul(7919) % 16_384) as u16,
             headers: HashMap::new(),
         });
@@ -157,20 +168,22 @@ impl Balancer {
             return Err(format!("{} sends to {} instead of {appliance} to {own}", outer.source, outer.destination));
         }
         let payload = frame.get(outer.transport + 8..outer.end).unwrap_or_default();
-        let (inner, header) = match self.provider {
+        let (inner, header, endpoint) = match self.provider {
             Provider::Azure => self.azure_back(to, payload)?,
             Provider::Aws | Provider::Google => {
                 let geneve = geneve::Geneve::read(payload).map_err(|bad| format!("GENEVE: {bad:?}"))?;
+                let facts = geneve.facts().map_err(|bad| format!("GENEVE option: {bad:?}"))?;
                 let (header, packet) = payload.split_at(geneve.header_bytes());
                 let mut inner = ethernet::frame([0; 6], [0; 6], geneve.protocol, packet.len());
                 inner.extend_from_slice(packet);
-                (inner, header)
+                (inner, header, facts.aws_endpoint.unwrap_or(AWS_ENDPOINT))
             }
         };
         let Ok(Parsed::Ip(packet)) = parse(&inner, Meta::default()) else { return Err("the inner packet".into()) };
-        let flow = self.flows.get(&Conversation::of(&packet));
+        let flow = self.flows.get(&(endpoint, Conversation::of(&packet)));
         let flow = flow.ok_or_else(|| {
-            format!("a flow that was never sent: {} {:?} > {}", packet.source, packet.ports(), packet.destination)
+            let (from, to) = (packet.source, packet.destination);
+            format!("a flow that was never sent by endpoint {endpoint:016x}: {from} {:?} > {to}", packet.ports())
         })?;
         if flow.port != port {
             return Err(format!("port {port} instead of {}", flow.port));
@@ -181,10 +194,10 @@ impl Balancer {
         if checksum(&inner, &packet) != 0 {
             return Err(format!("a wrong checksum inside, of protocol {}", packet.protocol));
         }
-        Ok(Some((self.side_of(packet.destination), inner)))
+        Ok(Some((self.side_of(endpoint, packet.destination), inner)))
     }
 
-    fn azure_back<'f>(&self, to: u16, payload: &'f [u8]) -> Result<(Vec<u8>, &'f [u8]), String> {
+    fn azure_back<'f>(&self, to: u16, payload: &'f [u8]) -> Result<(Vec<u8>, &'f [u8], u64), String> {
         let vni = vxlan::read(payload).map_err(|bad| format!("VXLAN: {bad:?}"))?.number();
         if ![INTERNAL, EXTERNAL].contains(&(to, vni)) {
             return Err(format!("network {vni} on port {to}"));
@@ -192,18 +205,20 @@ impl Balancer {
         let inner = payload.get(vxlan::HEADER_BYTES..).unwrap_or_default();
         let Ok(Parsed::Ip(packet)) = parse(inner, Meta::default()) else { return Err("the inner packet".into()) };
         // What came by the one tunnel comes back by the other.
-        let expected = if self.side_of(packet.destination) == Side::Consumer { INTERNAL } else { EXTERNAL };
+        let expected =
+            if self.side_of(AWS_ENDPOINT, packet.destination) == Side::Consumer { INTERNAL } else { EXTERNAL };
         if (to, vni) != expected {
             return Err(format!("port {to} instead of {}", expected.0));
         }
         if ethernet::destination(inner) != BALANCER_MAC {
             return Err("another inner Ethernet header".into());
         }
-        Ok((inner.to_vec(), &[]))
+        Ok((inner.to_vec(), &[], AWS_ENDPOINT))
     }
 
-    fn side_of(&self, address: IpAddr) -> Side {
+    fn side_of(&self, endpoint: u64, address: IpAddr) -> Side {
         match address {
+            _ if endpoint != AWS_ENDPOINT => Side::Endpoint(endpoint),
             IpAddr::V4(v4) if v4.octets().starts_with(&self.consumers) => Side::Consumer,
             _ => Side::Service,
         }
@@ -221,7 +236,7 @@ impl Balancer {
 
 /// The GENEVE header of a flow's direction; the order of the options changes from flow to flow.
 fn options(provider: Provider, number: u32, from: Side, kind: u16) -> Option<Vec<u8>> {
-    let endpoint = AWS_ENDPOINT.to_be_bytes();
+    let endpoint = from.endpoint().to_be_bytes();
     let attachment = (0x0077_0000_u64 + u64::from(number)).to_be_bytes();
     let cookie = (number.wrapping_mul(0x9e37_79b9) ^ 0x00c0_0c1e).to_be_bytes();
     let network = (GOOGLE_NETWORK << 4 | u32::from(from == Side::Service)).to_be_bytes();
@@ -244,16 +259,22 @@ fn checksum(frame: &[u8], packet: &Packet) -> u16 {
     }
 }
 
+/// A side, the interface it is behind, and the station there that what comes back is sent to.
+pub type Place = (&'static str, Side, Mac);
+
+/// Two machines that speak with each other, and the load balancer between them.
+pub const PEERS: [Place; 2] = [("consumer", Side::Consumer, CONSUMER_MAC), ("service", Side::Service, SERVICE_MAC)];
+
 /// Moves packets until the process is ended. Prints `ready`, and `dropped: …` for each violation.
 ///
 /// # Errors
 /// When an interface cannot be opened.
-pub fn run(balancer: Balancer) -> Result<()> {
+pub fn run(balancer: Balancer, places: &[Place]) -> Result<()> {
     // So that the host itself does not answer tunnel packets with ICMP errors.
     let _ports = [GENEVE, INTERNAL.0, EXTERNAL.0].map(|port| UdpSocket::bind(("0.0.0.0", port)));
     let balancer = Arc::new(Mutex::new(balancer));
     let (opened, all_open) = std::sync::mpsc::channel();
-    for (name, from) in [("consumer", Side::Consumer), ("service", Side::Service)] {
+    for (name, from, _) in places.iter().copied() {
         let balancer = Arc::clone(&balancer);
         let opened = opened.clone();
         std::thread::spawn(move || {
@@ -271,11 +292,14 @@ pub fn run(balancer: Balancer) -> Result<()> {
             say(&format!("dropped: `{name}` ended: {ended:?}"));
         });
     }
-    for _ in 0..2 {
+    for _ in places {
         all_open.recv().context("a thread ended before it was ready")??;
     }
     let mut appliance = open("appliance")?;
-    let mut sides = [(Side::Consumer, open("consumer")?, CONSUMER_MAC), (Side::Service, open("service")?, SERVICE_MAC)];
+    let mut sides = Vec::new();
+    for (name, side, mac) in places {
+        sides.push((*side, open(name)?, *mac));
+    }
     say("ready");
     each_frame(&mut appliance, |frame| {
         let back = lock(&balancer).take_back(frame);
@@ -368,8 +392,21 @@ mod tests {
             assert!(error.contains(what), "{error}");
         };
         damaged(14 + 20 + 1, "port");
-        damaged(14 + 20 + 8 + 8 + 6, "another header");
+        damaged(14 + 20 + 8 + 8 + 6, "never sent by endpoint 0a1b2d3d4e5f6071");
+        damaged(14 + 20 + 8 + 8 + 12 + 6, "another header");
         damaged(14 + 20 + 8 + 40 + 20 + 1, "never sent");
+    }
+
+    #[test]
+    fn a_conversation_by_two_endpoints_is_two_flows() {
+        let mut balancer = balancer(Provider::Aws);
+        let frame = packet("10.20.0.10", "10.30.0.10", (4000, 53));
+        let sent = [7, 8].map(|endpoint| balancer.intercept(Side::Endpoint(endpoint), &frame).unwrap());
+        assert_ne!(sent[0], sent[1]);
+        for (frame, endpoint) in sent.iter().zip([7, 8]) {
+            let (side, _) = balancer.take_back(&turned(frame, None)).unwrap().unwrap();
+            assert_eq!(side, Side::Endpoint(endpoint));
+        }
     }
 
     #[test]

@@ -8,10 +8,13 @@
 pub mod api;
 pub mod azure;
 pub mod cloud;
+pub mod managed;
 pub mod perf;
 pub mod probe;
 pub mod process;
+pub mod servers;
 pub mod soak;
+pub mod standalone;
 pub mod table;
 
 use std::io::{BufRead, BufReader};

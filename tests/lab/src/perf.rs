@@ -74,7 +74,7 @@ impl Row {
         let binary = binary.canonicalize().with_context(|| format!("find `{}`", binary.display()))?;
         let probe = probe_program()?;
         let servers = vec![
-            crate::azure::servers::nginx(&lab, &server, &["10.10.2.2:80 backlog=8192"])?,
+            crate::servers::nginx(lab.dir(), &server, &["10.10.2.2:80 backlog=8192"])?,
             server.spawn(&[&probe, "echo", "10.10.2.2:7002"], &[], &lab.dir().join("echo.log"))?,
         ];
         Ok(Self { client, forwarder, server, _servers: servers, ports: Cell::new(5300), binary, lab })

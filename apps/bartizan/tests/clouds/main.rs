@@ -14,7 +14,7 @@
 
 mod setting;
 
-use bartizan_lab::cloud::{Balancer, Provider, run};
+use bartizan_lab::cloud::{Balancer, PEERS, Provider, run};
 
 use crate::setting::{Objects, Setting};
 
@@ -28,7 +28,7 @@ fn load_balancer() {
         other => panic!("provider `{other}`"),
     };
     let address = |text: &str| text.parse().unwrap();
-    run(Balancer::new(provider, address("10.0.1.9"), address("10.0.1.4"), [10, 0, 0])).unwrap();
+    run(Balancer::new(provider, address("10.0.1.9"), address("10.0.1.4"), [10, 0, 0]), &PEERS).unwrap();
 }
 
 /// The same for Azure, whose tests name it.
@@ -36,7 +36,7 @@ fn load_balancer() {
 #[ignore = "a load balancer, which runs until it is ended"]
 fn azure_load_balancer() {
     let address = |text: &str| text.parse().unwrap();
-    run(Balancer::new(Provider::Azure, address("10.0.1.9"), address("10.0.1.4"), [10, 0, 0])).unwrap();
+    run(Balancer::new(Provider::Azure, address("10.0.1.9"), address("10.0.1.4"), [10, 0, 0]), &PEERS).unwrap();
 }
 
 #[test]

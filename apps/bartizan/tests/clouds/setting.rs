@@ -1,16 +1,14 @@
 //! Hosts around a firewall that is behind a load balancer.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bartizan_lab::cloud::{APPLIANCE_MAC, BALANCER_MAC, CONSUMER_MAC, SERVICE_MAC};
-use bartizan_lab::process::eventually;
+use bartizan_lab::servers::{await_listener, large, nginx};
+use bartizan_lab::standalone::Standalone;
 use bartizan_lab::{Lab, Namespace, Process};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 const LIMIT: Duration = Duration::from_secs(30);
-/// Of a download that takes many segments.
-const LARGE_BYTES: usize = 3_000_000;
 
 /// The traffic objects of a configuration.
 pub(crate) struct Objects(String);
@@ -54,12 +52,9 @@ pub(crate) struct Setting {
     consumer: Namespace,
     cloud: Namespace,
     service: Namespace,
-    internet: Namespace,
-    firewall: Namespace,
-    dir: PathBuf,
-    process: Process,
+    firewall: Standalone,
     balancer: Option<Process>,
-    servers: Vec<Process>,
+    _servers: Vec<Process>,
     /// Dropped after what runs in it.
     lab: Lab,
 }
@@ -97,15 +92,9 @@ impl Setting {
         }
         cloud.route("10.0.1.100/32 via 10.0.1.4").unwrap();
         internet.address("eth0", "203.0.113.2/24").unwrap();
-        let dir = lab.dir().to_owned();
-        std::fs::write(dir.join("fw.xml"), include_str!("firewall.xml").replace("<!-- OBJECTS -->", &objects.0))
-            .unwrap();
-        let path = |name: &str| dir.join(name).display().to_string();
-        let (config, state, log) = (path("fw.xml"), path("state"), path("traffic.log"));
-        let words = [BINARY, "firewall", "--config", &config, "--state-dir", &state, "--traffic-log", &log];
-        let mut process =
-            firewall.spawn(&[words.as_slice(), &["--ring-mib", "8"]].concat(), &[], &dir.join("firewall.log")).unwrap();
-        process.wait_for("the firewall is up", LIMIT).unwrap();
+        let dir = lab.dir();
+        let configuration = include_str!("firewall.xml").replace("<!-- OBJECTS -->", &objects.0);
+        let firewall = Standalone::start(BINARY, dir, &firewall, &configuration, &[]).unwrap();
         let balancer = (provider != "none").then(|| {
             let test = if provider == "azure" { "azure_load_balancer" } else { "load_balancer" };
             let own = std::env::current_exe().unwrap().display().to_string();
@@ -114,12 +103,12 @@ impl Setting {
             balancer.wait_for("ready", LIMIT).unwrap();
             balancer
         });
-        let mut setting =
-            Self { consumer, cloud, service, internet, firewall, dir, process, balancer, servers: Vec::new(), lab };
-        for host in [setting.service.clone(), setting.consumer.clone(), setting.internet.clone()] {
-            setting.serve(&host);
+        let mut servers = Vec::new();
+        for host in [&service, &consumer, &internet] {
+            servers.push(nginx(dir, host, &["80"]).unwrap());
+            await_listener(host, 80).unwrap();
         }
-        setting
+        Self { consumer, cloud, service, firewall, balancer, _servers: servers, lab }
     }
 
     /// A pod in the network of the firewall's first interface: `name` is its namespace, `node` its address.
@@ -171,10 +160,10 @@ impl Setting {
 
     /// The large page, whole.
     pub(crate) fn downloads(&self, host: &Namespace, url: &str) {
-        let script = format!("curl -sS --max-time 20 {url} | sha256sum");
-        let got = host.sh(&script).unwrap();
-        let expected = host.sh(&format!("sha256sum < {}", self.dir.join("web/large").display())).unwrap();
-        assert_eq!(got, expected, "{url}; {}", self.report());
+        let to = self.lab.dir().join(format!("got-{}", host.name()));
+        let got = host.run(&["curl", "-sS", "--max-time", "20", "-o", to.to_str().unwrap(), url]);
+        assert!(got.is_ok(), "{got:?}; {}", self.report());
+        assert!(std::fs::read(&to).unwrap() == large(), "{url} is another page; {}", self.report());
     }
 
     pub(crate) fn fetch(&self, host: &Namespace, url: &str) -> Result<String, String> {
@@ -200,17 +189,11 @@ impl Setting {
 
     /// `bartizan WORDS` on the firewall's host, as JSON.
     pub(crate) fn json(&self, words: &str) -> serde_json::Value {
-        let socket = self.dir.join("state/control.sock").display().to_string();
-        let mut all = vec![BINARY];
-        all.extend(words.split_whitespace());
-        all.extend(["--json", "--socket", &socket]);
-        serde_json::from_str(&self.firewall.run(&all).unwrap()).unwrap()
+        self.firewall.json(words).unwrap()
     }
 
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let counters = self.json("show counter global");
-        let found = counters.as_array().unwrap().iter().find(|counter| counter["name"] == name);
-        found.map_or(0, |counter| counter["value"].as_u64().unwrap())
+        self.firewall.counter(name).unwrap()
     }
 
     /// Ends the firewall in order. The balancer had nothing to complain of.
@@ -219,23 +202,7 @@ impl Setting {
             let said = balancer.output();
             assert!(!said.contains("dropped:"), "{said}");
         }
-        self.process.signal("TERM").unwrap();
-        assert_eq!(self.process.wait(LIMIT).unwrap(), Some(0));
-    }
-
-    fn serve(&mut self, host: &Namespace) {
-        let web = self.dir.join("web");
-        std::fs::create_dir_all(&web).unwrap();
-        let page: Vec<u8> = (0..LARGE_BYTES).map(|at| (at % 251) as u8).collect();
-        std::fs::write(web.join("large"), page).unwrap();
-        let log = self.dir.join(format!("web-{}.log", host.name()));
-        let words = ["python3", "-u", "-m", "http.server", "80", "--bind", "0.0.0.0", "-d", web.to_str().unwrap()];
-        self.servers.push(host.spawn(&words, &[], &log).unwrap());
-        eventually("the server listens", LIMIT, || {
-            anyhow::ensure!(host.sh("cat /proc/net/tcp")?.contains(":0050 00000000:0000 0A"), "nothing listens");
-            Ok(())
-        })
-        .unwrap();
+        assert_eq!(self.firewall.end().unwrap(), Some(0));
     }
 
     /// What everybody said, for a test that fails.
@@ -249,7 +216,7 @@ impl Setting {
             .filter(|counter| counter["value"] != 0)
             .map(|counter| format!("{} {}", counter["name"], counter["value"]))
             .collect();
-        format!("balancer: {balancer}\nfirewall: {}\n{}", self.process.output(), drops.join("\n"))
+        format!("balancer: {balancer}\nfirewall: {}\n{}", self.firewall.output(), drops.join("\n"))
     }
 }
 

@@ -13,11 +13,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bartizan_lab::process::eventually;
-use bartizan_lab::{Finished, Lab, Namespace, Process};
+use bartizan_lab::servers::{await_listener, dhcp, nginx};
+use bartizan_lab::standalone::Standalone;
+use bartizan_lab::{Lab, Namespace, Process};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 const LIMIT: Duration = Duration::from_secs(30);
@@ -35,9 +36,7 @@ struct Gcp {
     vpc: Namespace,
     edge: Namespace,
     internet: Namespace,
-    firewall: Namespace,
-    process: Process,
-    dir: PathBuf,
+    firewall: Standalone,
     _servers: Vec<Process>,
     /// Dropped after what runs in it.
     _lab: Lab,
@@ -93,72 +92,28 @@ impl Gcp {
         ] {
             host.route(route).unwrap();
         }
-        let dir = lab.dir().to_owned();
-        let mut servers = vec![dhcp(&dir, &vpc, "10.10.2.4", "10.10.2.1"), dhcp(&dir, &edge, "10.10.1.4", "10.10.1.1")];
-        for (host, name) in [(&app1, "app1"), (&pod, "pod"), (&internet, "internet")] {
-            servers.push(web(&dir, host, name));
+        let dir = lab.dir();
+        let mut servers = Vec::new();
+        for (host, address, gateway) in [(&vpc, "10.10.2.4", "10.10.2.1"), (&edge, "10.10.1.4", "10.10.1.1")] {
+            // A host address, and a gateway beside it.
+            servers.push(dhcp(dir, host, "subnet", (address, "255.255.255.255"), gateway).unwrap());
         }
-        std::fs::write(dir.join("gcp.xml"), include_str!("gcp.xml")).unwrap();
-        let path = |name: &str| dir.join(name).display().to_string();
-        let (config, state) = (path("gcp.xml"), path("state"));
-        let words = [
-            [BINARY, "firewall", "--config", &config, "--state-dir", &state],
-            ["--ring-mib", "8", "--port", "ethernet1/1=eth1", "--port", "ethernet1/2=eth2"],
-        ]
-        .concat();
-        let mut process = firewall.spawn(&words, &[], &dir.join("firewall.log")).unwrap();
-        process.wait_for("the firewall is up", LIMIT).unwrap();
-        Self { app1, pod, vpc, edge, internet, firewall, process, dir, _servers: servers, _lab: lab }
+        for host in [&app1, &pod, &internet] {
+            servers.push(nginx(dir, host, &["80"]).unwrap());
+            await_listener(host, 80).unwrap();
+        }
+        let firewall = Standalone::start(BINARY, dir, &firewall, include_str!("gcp.xml"), &[]).unwrap();
+        Self { app1, pod, vpc, edge, internet, firewall, _servers: servers, _lab: lab }
     }
 
-    fn operate(&self, words: &str) -> Finished {
-        let socket = self.dir.join("state/control.sock").display().to_string();
-        let mut all = vec![BINARY];
-        all.extend(words.split_whitespace());
-        all.extend(["--socket", &socket]);
-        self.firewall.try_run(&all).unwrap()
+    fn operate(&self, words: &str) -> String {
+        self.firewall.operate(words).unwrap().stdout
     }
-}
-
-/// A DHCP server as the cloud's: one host address, and a gateway beside it.
-fn dhcp(dir: &std::path::Path, host: &Namespace, address: &str, gateway: &str) -> Process {
-    let leases = format!("--dhcp-leasefile={}", dir.join(format!("leases-{address}")).display());
-    let range = format!("--dhcp-range={address},{address},255.255.255.0,2m");
-    let gateway = format!("--dhcp-option-force=option:router,{gateway}");
-    let words = [
-        &["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0"][..],
-        &["--interface=subnet", "--bind-interfaces", "--dhcp-authoritative", "--log-facility=-", "--no-ping"],
-        &["--dhcp-option-force=option:netmask,255.255.255.255", "--pid-file=", &gateway, &range, &leases],
-    ]
-    .concat();
-    let mut process = host.spawn(&words, &[], &dir.join(format!("dnsmasq-{address}.log"))).unwrap();
-    process.wait_for("DHCP, IP range", LIMIT).unwrap();
-    process
-}
-
-/// A web server that says its name and who asks.
-fn web(dir: &std::path::Path, host: &Namespace, name: &str) -> Process {
-    let script = format!(
-        "import http.server\n\
-         class Page(http.server.BaseHTTPRequestHandler):\n\
-        \x20   def do_GET(self):\n\
-        \x20       body = ('{name} answers ' + self.client_address[0]).encode()\n\
-        \x20       self.send_response(200)\n\
-        \x20       self.send_header('Content-Length', str(len(body)))\n\
-        \x20       self.end_headers()\n\
-        \x20       self.wfile.write(body)\n\
-         server = http.server.ThreadingHTTPServer(('', 80), Page)\n\
-         print('listening', flush=True)\n\
-         server.serve_forever()\n"
-    );
-    let mut process = host.spawn(&["python3", "-u", "-c", &script], &[], &dir.join(format!("web-{name}.log"))).unwrap();
-    process.wait_for("listening", LIMIT).unwrap();
-    process
 }
 
 fn fetch(host: &Namespace, url: &str) -> String {
     let finished = host.try_run(&["curl", "-sS", "--max-time", "5", url]).unwrap();
-    format!("{}{}", finished.stdout, finished.stderr)
+    format!("{}{}", finished.stdout, finished.stderr).trim().to_owned()
 }
 
 fn probe(host: &Namespace, source: &str, url: &str) -> String {
@@ -173,14 +128,14 @@ fn the_google_cloud_deployment_works_as_its_guide_says() {
     let gcp = Gcp::start();
     for (interface, address) in [("ethernet1/1", "10.10.1.4/32"), ("ethernet1/2", "10.10.2.4/32")] {
         eventually("a lease", LIMIT, || {
-            let shown = gcp.operate(&format!("show dhcp client state {interface}")).stdout;
+            let shown = gcp.operate(&format!("show dhcp client state {interface}"));
             anyhow::ensure!(shown.contains(address), "{shown}");
             Ok(())
         })
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", gcp.process.output()));
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", gcp.firewall.output()));
     }
     // The default route is the one of the interface that asks for it, through a gateway beside its network.
-    let fib = gcp.operate("show routing fib logical-router default").stdout;
+    let fib = gcp.operate("show routing fib logical-router default");
     let default: Vec<_> = fib.lines().filter(|line| line.contains(" 0.0.0.0/0 ")).collect();
     assert!(matches!(default[..], [only] if only.contains("10.10.1.1") && only.contains("ethernet1/1")), "{fib}");
     for (destination, interface) in [
@@ -190,7 +145,7 @@ fn the_google_cloud_deployment_works_as_its_guide_says() {
         ("35.191.0.10", "ethernet1/2"),
         (WEB, "ethernet1/1"),
     ] {
-        let looked = gcp.operate(&format!("test routing fib-lookup ip {destination} virtual-router default")).stdout;
+        let looked = gcp.operate(&format!("test routing fib-lookup ip {destination} virtual-router default"));
         assert!(looked.contains(interface), "{destination}: {looked}");
     }
 
@@ -214,6 +169,6 @@ fn the_google_cloud_deployment_works_as_its_guide_says() {
     assert_ne!(probe(&gcp.vpc, "10.10.2.1", &format!("http://{PRIVATE_FRONTEND}/")), "200");
     assert_eq!(probe(&gcp.vpc, PROBES[0], &format!("http://{PRIVATE_FRONTEND}/api/")), "404");
 
-    let sessions = gcp.operate("show session all filter destination 203.0.113.20").stdout;
+    let sessions = gcp.operate("show session all filter destination 203.0.113.20");
     assert!(sessions.contains("untrust2trust") && sessions.contains("inbound-web"), "{sessions}");
 }

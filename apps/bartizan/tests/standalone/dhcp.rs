@@ -27,8 +27,8 @@ struct Dnsmasq {
 
 impl Dnsmasq {
     fn start(edge: &Edge, address: &str) -> Self {
-        let log = edge.dir.join(format!("dnsmasq-{address}.log"));
-        let leases = edge.dir.join(format!("leases-{address}")).display().to_string();
+        let log = edge.firewall.dir.join(format!("dnsmasq-{address}.log"));
+        let leases = edge.firewall.dir.join(format!("leases-{address}")).display().to_string();
         let range = format!("--dhcp-range={address},{address},255.255.255.0,2m");
         let leases = format!("--dhcp-leasefile={leases}");
         let words = [
@@ -148,7 +148,7 @@ fn a_restart_asks_for_the_same_address_and_an_unrenewed_one_expires() {
     // With the server gone, and 16 s of the lease left, it is used unasked and then no more.
     assert_eq!(edge.end(), Some(0));
     dnsmasq.stop();
-    let path = edge.dir.join("state/leases.json");
+    let path = edge.firewall.dir.join("state/leases.json");
     let mut kept: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
     for (time, after) in [("renew_at_s", 14), ("rebind_at_s", 15), ("expires_s", 16)] {

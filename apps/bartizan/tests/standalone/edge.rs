@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bartizan_lab::process::eventually;
+use bartizan_lab::standalone::Standalone;
 use bartizan_lab::{Finished, Lab, Namespace, Process};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
@@ -13,11 +14,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Edge {
     pub(crate) client: Namespace,
     pub(crate) server: Namespace,
-    pub(crate) firewall: Namespace,
-    pub(crate) process: Process,
-    pub(crate) dir: PathBuf,
-    /// The firewall's command line.
-    words: Vec<String>,
+    pub(crate) firewall: Standalone,
     servers: Vec<Process>,
     /// Dropped after what runs in it.
     _lab: Lab,
@@ -43,31 +40,18 @@ impl Edge {
         server.address("eth0", "2001:db8:2::2/64").unwrap();
         server.route("2001:db8:1::/64 via 2001:db8:2::1").unwrap();
         firewall.sh(script).unwrap();
-        let dir = lab.dir().to_owned();
-        std::fs::write(dir.join("edge.xml"), configuration).unwrap();
-        let path = |name: &str| dir.join(name).display().to_string();
-        let (config, state, log) = (path("edge.xml"), path("state"), path("traffic.log"));
-        let mut words = vec![BINARY, "firewall", "--config", &config, "--state-dir", &state, "--traffic-log", &log];
-        words.extend(["--ring-mib", "8"]);
-        words.extend(arguments);
-        let mut process = firewall.spawn(&words, &[], &dir.join("firewall.log")).unwrap();
-        process.wait_for("the firewall is up", LIMIT).unwrap();
-        let words = words.into_iter().map(str::to_owned).collect();
-        Self { client, server, firewall, process, dir, words, servers: Vec::new(), _lab: lab }
+        let firewall = Standalone::start(BINARY, lab.dir(), &firewall, configuration, arguments).unwrap();
+        Self { client, server, firewall, servers: Vec::new(), _lab: lab }
     }
 
     /// Starts the firewall again, after it was ended.
     pub(crate) fn start_again(&mut self) {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        // What an earlier start said is not what this one says; there may be none.
-        let _ = std::fs::remove_file(self.dir.join("firewall-again.log"));
-        self.process = self.firewall.spawn(&words, &[], &self.dir.join("firewall-again.log")).unwrap();
-        self.process.wait_for("the firewall is up", LIMIT).unwrap();
+        self.firewall.start_again().unwrap();
     }
 
     /// A web server on the server, which writes who asked to its log.
     pub(crate) fn serve_http(&mut self) -> PathBuf {
-        let (web, log) = (self.dir.join("web"), self.dir.join("web.log"));
+        let (web, log) = (self.firewall.dir.join("web"), self.firewall.dir.join("web.log"));
         std::fs::create_dir_all(&web).unwrap();
         std::fs::write(web.join("index.html"), "behind the firewall\n").unwrap();
         let words = ["python3", "-u", "-m", "http.server", "80", "--bind", "::", "-d", web.to_str().unwrap()];
@@ -78,7 +62,7 @@ impl Edge {
 
     /// A program on the server that listens on a port.
     pub(crate) fn serve(&mut self, words: &[&str], port: u16) {
-        let log = self.dir.join(format!("server-{port}.log"));
+        let log = self.firewall.dir.join(format!("server-{port}.log"));
         self.servers.push(self.server.spawn(words, &[], &log).unwrap());
         self.await_listener(port);
     }
@@ -106,44 +90,32 @@ impl Edge {
 
     /// `bartizan WORDS` on the firewall's host.
     pub(crate) fn operate(&self, words: &str) -> Finished {
-        let socket = self.dir.join("state/control.sock").display().to_string();
-        let mut all = vec![BINARY];
-        all.extend(words.split_whitespace());
-        all.extend(["--socket", &socket]);
-        self.firewall.try_run(&all).unwrap()
+        self.firewall.operate(words).unwrap()
     }
 
     /// As [`Self::operate`], as JSON, which must succeed.
     pub(crate) fn json(&self, words: &str) -> serde_json::Value {
-        let finished = self.operate(&format!("{words} --json"));
-        assert_eq!(finished.code, Some(0), "{words}: {}", finished.stderr);
-        serde_json::from_str(&finished.stdout).unwrap()
+        self.firewall.json(words).unwrap()
     }
 
     /// A counter of `show counter global`.
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let counters = self.json("show counter global");
-        let found = counters.as_array().unwrap().iter().find(|counter| counter["name"] == name);
-        found.unwrap_or_else(|| panic!("no counter `{name}`"))["value"].as_u64().unwrap()
+        self.firewall.counter(name).unwrap()
     }
 
     /// Lines of the traffic log so far.
     pub(crate) fn traffic(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.dir.join("traffic.log")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.firewall.traffic().unwrap()
     }
 
     /// Replaces the configuration file and has it read again; waits for what the firewall says about it.
     pub(crate) fn reload(&mut self, configuration: &str, says: &str) {
-        std::fs::write(self.dir.join("edge.xml"), configuration).unwrap();
-        self.process.signal("HUP").unwrap();
-        self.process.wait_for(says, LIMIT).unwrap();
+        self.firewall.reload(configuration, says).unwrap();
     }
 
     /// Ends the firewall in order; its exit code.
     pub(crate) fn end(&mut self) -> Option<i32> {
-        self.process.signal("TERM").unwrap();
-        self.process.wait(LIMIT).unwrap()
+        self.firewall.end().unwrap()
     }
 }
 

@@ -54,15 +54,15 @@ fn a_syn_flood_from_made_up_sources_keeps_nobody_out() {
     let mut edge = Edge::start(&protected(), &["--workers", "1", "--sessions-max", "2000"]);
     edge.serve_http();
     assert_eq!(edge.fetch("http://203.0.113.2/index.html").unwrap(), "behind the firewall\n");
-    let script = edge.dir.join("flood.py");
+    let script = edge.firewall.dir.join("flood.py");
     std::fs::write(&script, FLOOD).unwrap();
     let words = ["python3", "-u", script.to_str().unwrap(), "6"];
-    let mut flood = edge.client.spawn(&words, &[], &edge.dir.join("flood.log")).unwrap();
+    let mut flood = edge.client.spawn(&words, &[], &edge.firewall.dir.join("flood.log")).unwrap();
     flood.wait_for("flooding", crate::edge::LIMIT).unwrap();
-    edge.process.wait_for("flood of `tcp-syn` by zone `trust`", crate::edge::LIMIT).unwrap();
+    edge.firewall.wait_for("flood of `tcp-syn` by zone `trust`", crate::edge::LIMIT).unwrap();
     for url in ["http://203.0.113.2/index.html", "http://[2001:db8:2::2]/index.html"] {
         for _ in 0..4 {
-            assert_eq!(edge.fetch(url).unwrap(), "behind the firewall\n", "{}", edge.process.output());
+            assert_eq!(edge.fetch(url).unwrap(), "behind the firewall\n", "{}", edge.firewall.output());
         }
     }
     let active = edge.json("show session info")["active"].as_u64().unwrap();

@@ -49,8 +49,8 @@ fn a_flow_is_translated_shown_logged_and_nothing_stays_behind() {
     );
     assert_eq!((&end["from"], &end["to"]), (&"trust".into(), &"untrust".into()));
     assert!(end["bytes_received"].as_u64().unwrap() > 100, "{end}");
-    assert!(edge.firewall.run(&["ip", "link", "show", "bzl1"]).is_err(), "the local link is gone");
-    assert!(!edge.dir.join("state/control.sock").exists());
+    assert!(edge.firewall.host.run(&["ip", "link", "show", "bzl1"]).is_err(), "the local link is gone");
+    assert!(!edge.firewall.dir.join("state/control.sock").exists());
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_changed_file_is_enforced_on_sighup_and_a_wrong_one_is_not() {
 
     let wrong = configuration(&rule("no-web", "service-htp", "deny").replace("<member>trust", "<member>trusd"));
     edge.reload(&wrong, "the configuration is refused, the running one stays");
-    let said = edge.process.output();
+    let said = edge.firewall.output();
     for part in ["edge.xml:", "`trusd`", "did you mean `trust`?", "`service-htp`", "2 errors"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
@@ -162,7 +162,7 @@ fn many_connections_and_bulk_traffic_pass_two_workers() {
 #[test]
 fn questions_are_answered_the_same_live_and_from_the_file() {
     let edge = Edge::start(&configuration(&rule("no-web", "service-http", "deny")), &[]);
-    let file = format!("--config {}", edge.dir.join("edge.xml").display());
+    let file = format!("--config {}", edge.firewall.dir.join("edge.xml").display());
     let flow = "source 10.0.1.10 destination 203.0.113.2 protocol 6 destination-port 80";
     for (question, answer) in [
         (format!("test security-policy-match from trust to untrust {flow}"), "deny by rule `no-web` (number 1)\n"),

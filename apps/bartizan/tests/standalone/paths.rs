@@ -2,21 +2,16 @@
 //!
 //! `client - fw - r1 - server`, `client - fw - r2 - server`; the server is 192.0.2.9 behind both routers.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use bartizan_lab::process::eventually;
-use bartizan_lab::{Finished, Lab, Namespace, Process};
+use bartizan_lab::standalone::Standalone;
+use bartizan_lab::{Lab, Namespace};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::edge::{BINARY, LIMIT};
 
 struct Ways {
     client: Namespace,
-    firewall: Namespace,
+    firewall: Standalone,
     routers: [Namespace; 2],
-    dir: PathBuf,
-    _process: Process,
     /// Dropped after what runs in it.
     _lab: Lab,
 }
@@ -44,47 +39,19 @@ impl Ways {
         server.route("10.0.1.0/24 via 10.1.2.1 metric 1").unwrap();
         server.route("10.0.1.0/24 via 10.1.3.1 metric 2").unwrap();
         server.sh("sysctl -qw net.ipv4.conf.all.rp_filter=0").unwrap();
-        let dir = lab.dir().to_owned();
         let text = include_str!("paths.xml").replace("<!-- ROUTES -->", routes).replace("<!-- ECMP -->", ecmp);
-        std::fs::write(dir.join("paths.xml"), text).unwrap();
-        let path = |name: &str| dir.join(name).display().to_string();
-        let (config, state) = (path("paths.xml"), path("state"));
-        let words = [
-            BINARY,
-            "firewall",
-            "--config",
-            &config,
-            "--state-dir",
-            &state,
-            "--ring-mib",
-            "8",
-            "--workers",
-            "2",
-            "--port",
-            "ethernet1/1=eth1",
-            "--port",
-            "ethernet1/2=eth2",
-            "--port",
-            "ethernet1/3=eth3",
-        ];
-        let mut process = firewall.spawn(&words, &[], &dir.join("firewall.log")).unwrap();
-        process.wait_for("the firewall is up", LIMIT).unwrap();
-        Self { client, firewall, routers: [one, two], dir, _process: process, _lab: lab }
+        let firewall = Standalone::start(BINARY, lab.dir(), &firewall, &text, &["--workers", "2"]).unwrap();
+        Self { client, firewall, routers: [one, two], _lab: lab }
     }
 
-    fn operate(&self, words: &str) -> Finished {
-        let socket = self.dir.join("state/control.sock").display().to_string();
-        let mut all = vec![BINARY];
-        all.extend(words.split_whitespace());
-        all.extend(["--socket", &socket]);
-        self.firewall.try_run(&all).unwrap()
+    fn operate(&self, words: &str) -> String {
+        self.firewall.operate(words).unwrap().stdout
     }
 
     /// Waits until the watch says this of the route.
     fn await_status(&self, status: &str) {
         eventually(&format!("the path is {status}"), LIMIT, || {
-            let finished = self.operate("show routing path-monitor --json");
-            let rows: serde_json::Value = serde_json::from_str(&finished.stdout)?;
+            let rows = self.firewall.json("show routing path-monitor")?;
             anyhow::ensure!(rows[0]["status"] == status, "{rows}");
             Ok(())
         })
@@ -115,19 +82,19 @@ fn a_route_whose_path_dies_is_withdrawn_and_comes_back() {
     let ways = Ways::start(MONITORED, "");
     assert!(ways.ping());
     ways.await_status("up");
-    let shown = ways.operate("show routing path-monitor logical-router default").stdout;
+    let shown = ways.operate("show routing path-monitor logical-router default");
     assert!(shown.contains("by-r1") && shown.contains("192.0.2.9"), "{shown}");
     // The link stays up and the router answers ARP; what is behind it is gone.
     ways.routers[0].sh("ip route del 192.0.2.9/32; ip route add blackhole 192.0.2.9/32").unwrap();
     ways.await_status("down");
-    let routes = ways.operate("show routing fib virtual-router default").stdout;
+    let routes = ways.operate("show routing fib virtual-router default");
     assert!(!routes.contains("10.0.2.254") && routes.contains("10.0.3.254"), "{routes}");
     let before = ways.carried(1);
-    assert!(ways.ping(), "{}", ways.operate("show routing route").stdout);
+    assert!(ways.ping(), "{}", ways.operate("show routing route"));
     assert!(ways.carried(1) > before, "the second way carries the traffic");
     ways.routers[0].sh("ip route del blackhole 192.0.2.9/32; ip route add 192.0.2.9/32 via 10.1.2.9").unwrap();
     ways.await_status("up");
-    let routes = ways.operate("show routing fib").stdout;
+    let routes = ways.operate("show routing fib");
     assert!(routes.contains("10.0.2.254") && !routes.contains("10.0.3.254"), "{routes}");
     assert!(ways.ping());
 }

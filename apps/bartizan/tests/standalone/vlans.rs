@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bartizan_lab::process::eventually;
-use bartizan_lab::{Lab, Namespace, Process};
+use bartizan_lab::standalone::Standalone;
+use bartizan_lab::{Lab, Namespace};
 
 use crate::edge::{BINARY, Edge, LIMIT, configuration};
 
@@ -42,31 +43,9 @@ const FAR: &str = r#"<config version="11.2.0"><devices><entry name="localhost.lo
 </entry></vsys></entry></devices></config>"#;
 
 /// A firewall on a host, by its configuration.
-fn firewall(lab: &Lab, host: &Namespace, configuration: &str) -> Process {
+fn firewall(lab: &Lab, host: &Namespace, configuration: &str) -> Standalone {
     let dir = lab.dir().join(host.name());
-    std::fs::create_dir_all(&dir).unwrap();
-    let path = |name: &str| dir.join(name).display().to_string();
-    std::fs::write(dir.join("edge.xml"), configuration).unwrap();
-    let (config, state) = (path("edge.xml"), path("state"));
-    let words = [BINARY, "firewall", "--config", &config, "--state-dir", &state, "--ring-mib", "8", "--workers", "2"];
-    let mut process = host.spawn(&words, &[], &dir.join("firewall.log")).unwrap();
-    process.wait_for("the firewall is up", LIMIT).unwrap();
-    process
-}
-
-/// A command's answer as JSON.
-fn ask(lab: &Lab, host: &Namespace, words: &str) -> serde_json::Value {
-    let socket = lab.dir().join(host.name()).join("state/control.sock").display().to_string();
-    let mut all = vec![BINARY];
-    all.extend(words.split_whitespace());
-    all.extend(["--json", "--socket", &socket]);
-    serde_json::from_str(&host.run(&all).unwrap()).unwrap()
-}
-
-fn counter(lab: &Lab, host: &Namespace, name: &str) -> u64 {
-    let counters = ask(lab, host, "show counter global");
-    let found = counters.as_array().unwrap().iter().find(|counter| counter["name"] == name);
-    found.unwrap_or_else(|| panic!("no counter `{name}`"))["value"].as_u64().unwrap()
+    Standalone::start(BINARY, &dir, host, configuration, &["--workers", "2"]).unwrap()
 }
 
 /// `client 10.0.1.10 - near - VLAN 200 - far - 198.51.100.2 server`
@@ -83,9 +62,9 @@ fn a_vlan_carries_what_people_do_with_a_link() {
     client.route("default via 2001:db8:1::1").unwrap();
     server.address("eth0", "198.51.100.2/24").unwrap();
     server.route("default via 198.51.100.1").unwrap();
-    let _near = firewall(&lab, &near, &tagged());
-    let _far = firewall(&lab, &far, FAR);
-    let shown = ask(&lab, &near, "show interface ethernet1/2.7");
+    let near = firewall(&lab, &near, &tagged());
+    let far = firewall(&lab, &far, FAR);
+    let shown = near.json("show interface ethernet1/2.7").unwrap();
     assert_eq!(
         (&shown[0]["vlan"], &shown[0]["state"], &shown[0]["device"]),
         (&200.into(), &"up".into(), &"eth2".into())
@@ -93,7 +72,7 @@ fn a_vlan_carries_what_people_do_with_a_link() {
 
     let capture = lab.dir().join("tcpdump.log");
     let words = ["tcpdump", "-enl", "-i", "eth1", "-c", "4", "vlan", "200", "and", "icmp"];
-    let mut tcpdump = far.spawn(&words, &[], &capture).unwrap();
+    let mut tcpdump = far.host.spawn(&words, &[], &capture).unwrap();
     tcpdump.wait_for("listening on eth1", LIMIT).unwrap();
     for address in ["203.0.113.2", "198.51.100.2", "2001:db8:2::2"] {
         let answer = client.run(&["ping", "-c", "2", "-i", "0.2", "-W", "3", address]);
@@ -119,7 +98,7 @@ fn a_vlan_carries_what_people_do_with_a_link() {
             assert!((1000..=1360).contains(&mss), "{direction:?}: {mss}");
         }
     }
-    assert!(counter(&lab, &near, "mss-lowered") > 0);
+    assert!(near.counter("mss-lowered").unwrap() > 0);
     let page = lab.dir().join("page");
     std::fs::create_dir_all(&page).unwrap();
     std::fs::write(page.join("index.html"), "beyond the trunk\n").unwrap();
@@ -133,7 +112,9 @@ fn a_vlan_carries_what_people_do_with_a_link() {
     let hops: Vec<_> = path.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap_or_default()).collect();
     assert_eq!(hops, ["10.0.1.1", "203.0.113.2", "198.51.100.2"], "{path}");
     for host in [&near, &far] {
-        assert_eq!((counter(&lab, host, "io-send-refused"), counter(&lab, host, "io-vlan-tagged")), (0, 0));
+        for counter in ["io-send-refused", "io-vlan-tagged"] {
+            assert_eq!(host.counter(counter).unwrap(), 0, "{counter}");
+        }
     }
 }
 
@@ -148,8 +129,8 @@ fn advertised() -> String {
 #[test]
 fn an_advertised_address_and_route_are_used() {
     let edge = Edge::start(&advertised(), &["--workers", "2"]);
-    let log = edge.dir.join("dnsmasq-ra.log");
-    let leases = format!("--dhcp-leasefile={}", edge.dir.join("leases-ra").display());
+    let log = edge.firewall.dir.join("dnsmasq-ra.log");
+    let leases = format!("--dhcp-leasefile={}", edge.firewall.dir.join("leases-ra").display());
     let words = [
         &["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0"][..],
         &["--interface=eth0", "--bind-interfaces", "--log-facility=-", "--pid-file=", &leases],

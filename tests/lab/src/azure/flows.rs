@@ -207,7 +207,7 @@ fn push(
 
 fn logged_rule(azure: &Azure, logged: &Logged) -> Result<()> {
     eventually("a log line", Duration::from_secs(5), || {
-        let records = azure.api.traffic_log(&logged.query)?;
+        let records = azure.house.api.traffic_log(&logged.query)?;
         let Some(record) = records.first() else { bail!("no log line for {}", logged.query) };
         let rule = field(record, "rule");
         if rule != logged.rule {

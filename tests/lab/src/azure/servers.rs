@@ -1,12 +1,10 @@
 //! The real servers behind the firewall and on the internet: nginx, dnsmasq, iperf3.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{DNS, Hosts, WEB};
-use crate::process::eventually;
-use crate::{Lab, Namespace, Process};
+use crate::servers::{await_listener, nginx};
+use crate::{Lab, Process};
 
 /// Starts all of them and waits until they listen.
 ///
@@ -20,7 +18,7 @@ pub fn start(lab: &Lab, hosts: &Hosts) -> Result<Vec<Process>> {
         (&hosts.app2, vec!["10.1.0.11:80"]),
         (&hosts.internet, vec!["198.51.100.10:80", "198.51.100.10:8081"]),
     ] {
-        servers.push(nginx(lab, host, &listen)?);
+        servers.push(nginx(lab.dir(), host, &listen)?);
     }
     servers.push(hosts.internet.spawn(
         &[
@@ -48,41 +46,7 @@ pub fn start(lab: &Lab, hosts: &Hosts) -> Result<Vec<Process>> {
         (&hosts.internet, 5201),
         (&hosts.app2, 5201),
     ] {
-        eventually(&format!("port {port} on `{}` listens", host.name()), Duration::from_secs(10), || {
-            let listening = host.run(&["ss", "-Hltn", &format!("sport = :{port}")])?;
-            (!listening.is_empty()).then_some(()).context("nobody listens")
-        })?;
+        await_listener(host, port)?;
     }
     Ok(servers)
-}
-
-/// nginx on one host; each page says who asks.
-///
-/// # Errors
-/// When it cannot be started.
-pub fn nginx(lab: &Lab, host: &Namespace, listen: &[&str]) -> Result<Process> {
-    let name = host.name();
-    let dir = lab.dir().join(format!("nginx-{name}"));
-    std::fs::create_dir_all(&dir)?;
-    let path = dir.display();
-    let listen: String = listen.iter().map(|address| format!("listen {address};")).collect();
-    let configuration = dir.join("nginx.conf");
-    std::fs::write(
-        &configuration,
-        format!(
-            "daemon off; master_process off; pid {path}/pid; error_log stderr; user root;
-events {{}}
-http {{
-  access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;
-  uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi; default_type text/plain;
-  server {{ {listen} location / {{ return 200 \"{name} answers $remote_addr\\n\"; }} }}
-}}
-"
-        ),
-    )?;
-    host.spawn(
-        &["nginx", "-e", "stderr", "-c", &configuration.to_string_lossy()],
-        &[],
-        &lab.dir().join(format!("nginx-{name}.log")),
-    )
 }

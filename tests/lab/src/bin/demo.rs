@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bartizan_lab::azure::configuration::{device_group, security_rule};
-use bartizan_lab::azure::{Azure, MANAGER, WEB, flows};
+use bartizan_lab::azure::{Azure, WEB, flows};
+use bartizan_lab::managed::MANAGER;
 use bartizan_lab::table::{Row, Table};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the demo talks to a person")]
@@ -39,7 +40,7 @@ fn demo(binary: &std::path::Path, once: bool, say: &mut dyn FnMut(&str)) -> Resu
     let azure = Azure::start(binary)?;
     say(&format!(
         "manager and firewall are up, firewall enrolled as {} ({:.1} s)",
-        azure.serial,
+        azure.house.serial,
         start.elapsed().as_secs_f64()
     ));
     azure.configure()?;
@@ -48,7 +49,7 @@ fn demo(binary: &std::path::Path, once: bool, say: &mut dyn FnMut(&str)) -> Resu
     table.rows.push(change(&azure)?);
     say(&table.to_string());
     say("show session all, on the firewall:\n");
-    say(&azure.on_firewall(&["show", "session", "all"])?);
+    say(&azure.house.on_firewall(&["show", "session", "all"])?);
     say(if table.held() { "every row held" } else { "NOT every row held" });
     if once {
         return Ok(table.held());
@@ -59,17 +60,18 @@ fn demo(binary: &std::path::Path, once: bool, say: &mut dyn FnMut(&str)) -> Resu
 /// A rule is added and pushed: how long until packets see it?
 fn change(azure: &Azure) -> Result<Row> {
     let rules = format!("{}/pre-rulebase/security/rules", device_group());
-    azure.api.set(
+    azure.house.api.set(
         &format!("{}/service", device_group()),
         "<entry name=\"tcp-8081\"><protocol><tcp><port>8081</port></tcp></protocol></entry>",
     )?;
     let before = flows::connect(&azure.hosts.app2, WEB, 8081)?;
     azure
+        .house
         .api
         .set(&rules, &security_rule("outbound-8081", "trust", "untrust", "workloads", "any", "tcp-8081", "allow"))?;
     let start = Instant::now();
-    azure.api.commit()?;
-    azure.api.push("azure")?;
+    azure.house.api.commit()?;
+    azure.house.api.push("azure")?;
     let elapsed = start.elapsed();
     let after = flows::http(&azure.hosts.app2, &format!("http://{WEB}:8081/"))?;
     Ok(Row {
@@ -90,11 +92,11 @@ fn stay(azure: &Azure, table: &Table, say: &mut dyn FnMut(&str)) -> Result<bool>
     let address = listener.local_addr()?;
     say(&format!(
         "\nmanager   https://{address}/api/   (also https://{MANAGER}/ from the firewall's host)\nuser      admin\npassword  {}\n",
-        azure.password
+        azure.house.password
     ));
     say(&format!(
         "try       curl -k 'https://{address}/api/?type=keygen&user=admin&password={}'\n\nCtrl-C ends everything.",
-        azure.password
+        azure.house.password
     ));
     // The manager lives in the lab's namespaces; each connection from outside is carried in by netcat.
     let (host, port) = MANAGER.split_once(':').context("the manager's address has no port")?;
