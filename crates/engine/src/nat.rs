@@ -157,7 +157,9 @@ impl Engine {
         let start = self.sticky(key.tuple().source);
         let addresses = (0..).map_while(|try_| pool_address(pool, start, try_));
         let size = pool.iter().map(|range| size(*range)).fold(0_u128, u128::saturating_add);
-        let address = self.settings.nat.bindings().bind_host(host(key, rule?), size, addresses)?;
+        let hasher = ahash::RandomState::with_seeds(self.settings.nat.seed(), 13, 14, 15);
+        let id = std::hash::BuildHasher::hash_one(&hasher, pool);
+        let address = self.settings.nat.bindings().bind_host(host(key, rule?), (id, size), addresses)?;
         Some(Lease { address, protocol: key.protocol(), port: 0, hold: Hold::Host, own: false })
     }
 

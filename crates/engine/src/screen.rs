@@ -50,7 +50,10 @@ impl Engine {
         let among = Among::Interface(iface);
         let back = self.tables.as_ref().map(|tables| tables.route(RouterId(arrival.router), packet.source, &among));
         let Some(back) = back else { return drop(DropReason::NoRoute) };
-        if matches!(back, Route::Local { .. }) {
+        // Behind a load balancer's tunnel the firewall's addresses may be other hosts', too: what comes out of it
+        // goes back by it.
+        let passes = self.links.get(iface.index()).is_some_and(|link| link.tunnel && !link.routed);
+        if !passes && matches!(back, Route::Local { .. }) {
             return drop(DropReason::Spoofed);
         }
         self.check_source(iface, packet, back)?;

@@ -20,6 +20,8 @@ use bartizan_packet::vxlan::{self, Vni};
 use smoltcp::phy::{Device, Medium, RawSocket, RxToken, TxToken, wait};
 use smoltcp::time::Instant;
 
+use crate::say;
+
 /// UDP port of GENEVE.
 const GENEVE: u16 = 6081;
 /// Azure's tunnel interfaces: UDP port and network.
@@ -316,12 +318,6 @@ pub fn run(balancer: Balancer, places: &[Place]) -> Result<()> {
             Err(why) => say(&format!("dropped: {why}")),
         }
     })
-}
-
-/// A line on standard output. Who cannot read it is not there any more.
-fn say(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn lock(balancer: &Mutex<Balancer>) -> std::sync::MutexGuard<'_, Balancer> {

@@ -280,6 +280,12 @@ impl Enter {
     }
 }
 
+/// A line on standard output. Who cannot read it is not there any more.
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 fn is_root() -> Result<bool> {
     let status = std::fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|rest| rest.split_whitespace().nth(1));

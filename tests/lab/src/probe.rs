@@ -1,6 +1,8 @@
-//! What do the bench and the soak send through a firewall that no common tool sends?
+//! What do the bench, the soak and the tests send through a firewall that no common tool sends?
 //!
 //! Small programs for the hosts of a lab, run as `probe NAME ARGUMENTS` (`tests/lab/src/bin/probe.rs`).
+
+mod flows;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -36,9 +38,15 @@ pub fn run(words: &[String]) -> Result<String> {
         ["ask", to, per_second, seconds] => {
             ask(to.parse()?, per_second.parse()?, Duration::from_secs(seconds.parse()?)).map(|sent| sent.to_string())
         }
+        ["record", at] => flows::record(at.parse()?),
+        ["many", device, gateway, from, to, flows] => {
+            let (answered, wrong) = flows::many(device, gateway, from.parse()?, to.parse()?, flows.parse()?)?;
+            Ok(format!("{answered} answered, {wrong} by somebody else's answer"))
+        }
         _ => bail!(
             "usage: probe echo ADDRESS | ping ADDRESS COUNT PAUSE_US | flood ADDRESS PER_SECOND SECONDS \
-             | connect ADDRESS PER_SECOND SECONDS | ask ADDRESS PER_SECOND SECONDS"
+             | connect ADDRESS PER_SECOND SECONDS | ask ADDRESS PER_SECOND SECONDS \
+             | record ADDRESS | many DEVICE GATEWAY_MAC FIRST_SOURCE ADDRESS FLOWS"
         ),
     }
 }

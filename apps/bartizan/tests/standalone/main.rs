@@ -11,6 +11,7 @@ mod edge;
 mod flood;
 mod mtu;
 mod paths;
+mod ports;
 mod vlans;
 
 use bartizan_lab::Lab;

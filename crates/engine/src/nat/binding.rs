@@ -37,10 +37,21 @@ pub(crate) struct Bindings {
 
 #[derive(Default)]
 struct Hosts {
-    bound: HashMap<Client, (IpAddr, u32)>,
+    bound: HashMap<Client, Bound>,
     taken: BTreeSet<IpAddr>,
-    /// Clients of each rule, so that a pool without an address left is not searched.
-    clients: HashMap<u32, u128>,
+    /// Clients that got their address from each pool, so that one without an address left is not searched. A
+    /// commit may give a rule another pool: its clients keep their addresses, and are none of the new one's.
+    clients: HashMap<PoolId, u128>,
+}
+
+/// The addresses of a pool, as a hash.
+pub(crate) type PoolId = u64;
+
+/// What a client has of an address.
+struct Bound {
+    address: IpAddr,
+    sessions: u32,
+    pool: PoolId,
 }
 
 impl Default for Bindings {
@@ -81,30 +92,29 @@ impl Bindings {
         Some(last)
     }
 
-    /// The address the client keeps, or the first of a `pool` of so many that is nobody's; counts a session.
+    /// The address the client keeps, or the first of a pool's that is nobody's; counts a session.
     pub(crate) fn bind_host(
         &self,
         client: Client,
-        size: u128,
-        mut pool: impl Iterator<Item = IpAddr>,
+        (pool, size): (PoolId, u128),
+        mut addresses: impl Iterator<Item = IpAddr>,
     ) -> Option<IpAddr> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let Hosts { bound, taken, clients } = &mut *hosts;
         match bound.entry(client) {
             Entry::Occupied(mut known) => {
-                known.get_mut().1 += 1;
-                Some(known.get().0)
+                known.get_mut().sessions += 1;
+                Some(known.get().address)
             }
             Entry::Vacant(vacant) => {
-                let clients = clients.entry(client.rule).or_insert(0);
-                if *clients >= size {
+                if clients.get(&pool).is_some_and(|clients| *clients >= size) {
                     return None;
                 }
-                let free = pool.find(|address| !taken.contains(address))?;
-                taken.insert(free);
-                *clients += 1;
-                vacant.insert((free, 1));
-                Some(free)
+                let address = addresses.find(|address| !taken.contains(address))?;
+                taken.insert(address);
+                *clients.entry(pool).or_insert(0) += 1;
+                vacant.insert(Bound { address, sessions: 1, pool });
+                Some(address)
             }
         }
     }
@@ -112,14 +122,17 @@ impl Bindings {
     /// A session of the client is over.
     pub(crate) fn unbind_host(&self, client: Client) {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((address, sessions)) = hosts.bound.get_mut(&client) else { return };
-        *sessions -= 1;
-        if *sessions == 0 {
-            let address = *address;
-            hosts.bound.remove(&client);
-            hosts.taken.remove(&address);
-            if let Some(clients) = hosts.clients.get_mut(&client.rule) {
-                *clients -= 1;
+        let Entry::Occupied(mut known) = hosts.bound.entry(client) else { return };
+        known.get_mut().sessions -= 1;
+        if known.get().sessions > 0 {
+            return;
+        }
+        let Bound { address, pool, .. } = known.remove();
+        hosts.taken.remove(&address);
+        if let Entry::Occupied(mut clients) = hosts.clients.entry(pool) {
+            *clients.get_mut() -= 1;
+            if *clients.get() == 0 {
+                clients.remove();
             }
         }
     }
@@ -169,15 +182,28 @@ mod tests {
     fn an_address_is_one_clients_at_a_time() {
         let bindings = Bindings::default();
         let pool = || (1..=2).map(|last| IpAddr::from([192, 0, 2, last]));
-        let first = bindings.bind_host(client(1), 2, pool());
-        let second = bindings.bind_host(client(2), 2, pool());
+        let first = bindings.bind_host(client(1), (9, 2), pool());
+        let second = bindings.bind_host(client(2), (9, 2), pool());
         assert!(first.is_some() && second.is_some() && first != second);
-        assert_eq!(bindings.bind_host(client(3), 2, pool()), None);
-        assert_eq!(bindings.bind_host(client(1), 2, pool()), first);
+        assert_eq!(bindings.bind_host(client(3), (9, 2), pool()), None);
+        assert_eq!(bindings.bind_host(client(1), (9, 2), pool()), first);
         assert_eq!(bindings.hosts(|_| true), 2);
         bindings.unbind_host(client(1));
-        assert_eq!(bindings.bind_host(client(3), 2, pool()), None, "one session is left");
+        assert_eq!(bindings.bind_host(client(3), (9, 2), pool()), None, "one session is left");
         bindings.unbind_host(client(1));
-        assert_eq!(bindings.bind_host(client(3), 2, pool()), first);
+        assert_eq!(bindings.bind_host(client(3), (9, 2), pool()), first);
+    }
+
+    #[test]
+    fn clients_of_a_rules_former_pool_are_none_of_its_new_one() {
+        let bindings = Bindings::default();
+        let address = |last| IpAddr::from([192, 0, 2, last]);
+        assert_eq!(bindings.bind_host(client(1), (8, 1), [address(1)].into_iter()), Some(address(1)));
+        assert_eq!(bindings.bind_host(client(2), (9, 1), [address(2)].into_iter()), Some(address(2)));
+        assert_eq!(bindings.bind_host(client(3), (9, 1), [address(2)].into_iter()), None);
+        bindings.unbind_host(client(1));
+        assert_eq!(bindings.bind_host(client(3), (9, 1), [address(2)].into_iter()), None);
+        bindings.unbind_host(client(2));
+        assert_eq!(bindings.bind_host(client(3), (9, 1), [address(2)].into_iter()), Some(address(2)));
     }
 }

@@ -188,6 +188,17 @@ fn the_wire_is_no_hop_and_carries_both_families_and_ping() {
 }
 
 #[test]
+fn a_client_behind_the_wire_may_have_an_address_that_the_firewall_has_too() {
+    let mut lab = Lab::new(&cloud(&vpc(false), "", &everything()));
+    let header = aws(ENDPOINT, [3; 4], [0, 1, 2], ethernet::IPV4);
+    for line in ["udp 10.1.0.1:5353 > 198.51.100.9:53", "udp 198.51.100.9:53 > 10.1.0.1:5353"] {
+        lab.geneve(&header, 50_002, line);
+        assert_eq!(lab.inside(Encapsulation::Geneve), (line.to_owned(), header.clone()));
+    }
+    assert_eq!(lab.session().received.0, 1);
+}
+
+#[test]
 fn refusals_are_answered_inside_of_the_tunnel() {
     let rules = rule("nothing", "any", "any", "reset-client");
     let mut lab = Lab::new(&cloud(&vpc(false), "", &rules));

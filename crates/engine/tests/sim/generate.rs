@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::random::Random;
+use super::tunnels::{EGRESS, INGRESS, LOWER, Tunnel};
 
 /// What stays the same in all configurations of a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -10,17 +11,34 @@ pub(crate) struct Network {
     pub(crate) interfaces: usize,
     /// A loopback holds a public address.
     pub(crate) loopback: bool,
+    /// A tunnel ends at one more interface.
+    pub(crate) tunnel: Option<Tunnel>,
 }
 
 impl Network {
     pub(crate) fn new(random: &mut Random) -> Self {
-        Self { interfaces: 2 + random.below(3), loopback: random.percent(50) }
+        Self { interfaces: 2 + random.below(3), loopback: random.percent(50), tunnel: Tunnel::some(random) }
+    }
+
+    /// The numbers of all interfaces.
+    pub(crate) fn all(&self) -> impl Iterator<Item = usize> + Clone + use<> {
+        (1..=self.interfaces).chain(self.tunnel.map(|_| LOWER))
     }
 }
 
 /// Name of the n-th interface, from 1.
 pub(crate) fn interface_name(at: usize) -> String {
-    if at == PART { format!("ethernet1/1.{PART}") } else { format!("ethernet1/{at}") }
+    match at {
+        PART => format!("ethernet1/1.{PART}"),
+        INGRESS => "t.ingress".into(),
+        EGRESS => "t.egress".into(),
+        at => format!("ethernet1/{at}"),
+    }
+}
+
+/// The number of an interface by its name.
+pub(crate) fn interface_number(name: &str) -> Option<usize> {
+    (1..=LOWER).chain([INGRESS, EGRESS]).find(|at| interface_name(*at) == name)
 }
 
 /// The interface that is a VLAN of the first port.
@@ -69,12 +87,15 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     let mut member_of_zone = vec![String::new(); zones];
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); routers];
     let mut interfaces = String::new();
-    for at in 1..=network.interfaces {
+    for at in network.all() {
         let profile =
             if random.percent(50) { "<interface-management-profile>ping</interface-management-profile>" } else { "" };
         // Some interfaces have a second network.
         let second = if random.percent(30) { format!("<entry name='10.9.{at}.1/24'/>") } else { String::new() };
-        let mtu = ["", "", "<mtu>1280</mtu>", "<mtu>1400</mtu>"][random.below(4)];
+        let mtu = match at {
+            LOWER => ["<mtu>9000</mtu>", "", "<mtu>1500</mtu>", "<mtu>1450</mtu>"][random.below(4)],
+            _ => ["", "", "<mtu>1280</mtu>", "<mtu>1400</mtu>"][random.below(4)],
+        };
         let adjust = match random.below(4) {
             0 => "<adjust-tcp-mss><enable>yes</enable></adjust-tcp-mss>",
             1 => {
@@ -123,6 +144,10 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
         }
         zones_xml += &format!("<entry name='z{at}'><network><layer3>{members}</layer3>{named}</network></entry>");
     }
+    let object = network.tunnel.map(|tunnel| {
+        let router = random.below(routers);
+        tunnel.object(router, [random.below(zones), random.below(zones)])
+    });
     let permitted = match random.below(3) {
         0 => "<permitted-ip><entry name='10.0.1.0/24'/><entry name='fd00:0:0:1::/64'/></permitted-ip>",
         _ => "",
@@ -132,10 +157,11 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
          <profiles><interface-management-profile><entry name='ping'><ping>yes</ping>{permitted}</entry>\
          </interface-management-profile><zone-protection-profile>{protections}</zone-protection-profile></profiles>\
          <interface><ethernet>{interfaces}</ethernet>{loopback}</interface><virtual-router>{routing}</virtual-router>\
-         </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}\
+         </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}{}\
          <rulebase><nat><rules>{}</rules></nat><security><rules>{}</rules></security>{}</rulebase>\
          </entry></vsys></entry></devices></config>",
         objects(rules, network),
+        object.unwrap_or_default(),
         (0..rules.below(5)).map(|at| nat_rule(rules, network, zones, at)).collect::<String>(),
         (0..rules.below(13)).map(|at| security_rule(rules, network, zones, at)).collect::<String>(),
         default_rules(rules),
@@ -179,7 +205,7 @@ fn router(random: &mut Random, network: &Network, at: usize, all: &[Vec<usize>],
             8 => entry(every, "<nexthop><discard/></nexthop>".into(), ""),
             _ => {}
         }
-        for interface in (1..=network.interfaces).filter(|interface| !members.contains(interface)) {
+        for interface in network.all().filter(|interface| !members.contains(interface)) {
             if routers > 1 && random.percent(60) {
                 // Now and then a detour, or a circle.
                 let next = if random.percent(95) { owner(&interface) } else { (at + 1) % routers };

@@ -19,15 +19,19 @@ pub(crate) mod tcp;
 
 use std::net::IpAddr;
 
-use bartizan_model::device::{Action, Check, Validated, ZoneProtection};
+use bartizan_model::device::{Action, Check, TrafficKind, TrafficObject, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
-use self::decision::{NewSource, Now, Ruling, Way, answers_ping, decide, mtu_of, route, router_of, zone_of};
+use self::decision::{
+    NewSource, Now, Ruling, Way, answers_ping, decide, is_side, mtu_of, realm_of, route, router_of, side_of, way_from,
+    zone_of,
+};
 use self::nat::Unlearned;
 use self::paths::Among;
 use self::protection::{Protection, profile, refuses};
 use self::tcp::Connection;
 use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
+use super::tunnels::{Header, Tunnel};
 
 /// Virtual time in nanoseconds.
 pub(crate) type Time = u64;
@@ -65,6 +69,8 @@ pub(crate) struct Forward {
     pub(crate) packet: Packet,
     /// No IP packet it leaves in is longer than this.
     pub(crate) longest: usize,
+    /// What is around the packet when it leaves into a tunnel.
+    pub(crate) header: Option<Header>,
     /// The session is new and its source is to be one of these.
     pub(crate) source: Option<Unlearned>,
     session: usize,
@@ -79,10 +85,10 @@ pub(crate) enum Station {
     Mac(Mac),
 }
 
-/// One direction of a session: its router and what its packets say.
+/// One direction of a session: its realm and what its packets say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Side {
-    router: String,
+    realm: String,
     tuple: Tuple,
 }
 
@@ -101,6 +107,8 @@ struct Session {
     server: Side,
     ingress: String,
     station: Mac,
+    /// What was around the client's last packet.
+    header: Option<Header>,
     rule: String,
     expires: Time,
     tcp: Option<Connection>,
@@ -133,6 +141,9 @@ pub(crate) struct Reference {
     sessions: Vec<Session>,
     resets: Vec<(String, Tuple)>,
     protection: Protection,
+    tunnel: Option<Tunnel>,
+    /// What is around the packet at hand.
+    pub(crate) header: Option<Header>,
     /// The packet at hand came in more than one IP packet.
     pub(crate) in_fragments: bool,
     /// Packets that a protection profile refused.
@@ -146,7 +157,7 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn new(config: Validated, facts: Facts) -> Self {
+    pub(crate) fn new(config: Validated, facts: Facts, tunnel: Option<Tunnel>) -> Self {
         Self {
             config,
             facts,
@@ -155,6 +166,8 @@ impl Reference {
             sessions: Vec::new(),
             resets: Vec::new(),
             protection: Protection::default(),
+            tunnel,
+            header: None,
             in_fragments: false,
             protected: 0,
             longest: 0,
@@ -170,7 +183,8 @@ impl Reference {
     }
 
     /// A commit. Sessions are asked again when they are next used or when time goes on.
-    pub(crate) fn install(&mut self, config: Validated, facts: Facts) {
+    pub(crate) fn install(&mut self, config: Validated, facts: Facts, now: Time) {
+        self.now = now;
         self.config = config;
         self.facts = facts;
         self.generation += 1;
@@ -208,7 +222,7 @@ impl Reference {
     /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
         self.longest = longest;
-        let Some(router) = router_of(&self.config, ingress).map(str::to_owned) else { return DROP };
+        let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
         if refused || self.protection.blocks(&zone, packet, self.now) {
@@ -216,26 +230,41 @@ impl Reference {
             return DROP;
         }
         if let Body::Error { quoted, .. } = &packet.body {
-            return self.error(&router, packet, quoted);
+            return self.error(ingress, packet, quoted);
         }
-        let Some(at) = self.find(&router, &packet.tuple()) else { return self.open(ingress, &router, station, packet) };
+        let Some((at, found)) = self.find_arrived(ingress, &packet.tuple()) else {
+            return self.open(ingress, &realm, station, packet);
+        };
         if !self.rematch(at) {
             self.sessions.remove(at);
-            return self.open(ingress, &router, station, packet);
+            return self.open(ingress, &realm, station, packet);
         }
-        let from_client = self.sessions[at].is_client(&router, &packet.tuple());
-        self.continues(at, from_client, ingress, &router, station, packet)
+        let from_client = self.sessions[at].is_client(&found, &packet.tuple());
+        self.continues(at, from_client, ingress, &realm, station, packet)
     }
 
     fn read(&self) -> Now<'_> {
         Now { config: &self.config, facts: &self.facts }
     }
 
-    fn find(&self, router: &str, tuple: &Tuple) -> Option<usize> {
-        self.sessions.iter().position(|session| session.is_client(router, tuple) || session.is_server(router, tuple))
+    fn find(&self, realm: &str, tuple: &Tuple) -> Option<usize> {
+        self.sessions.iter().position(|session| session.is_client(realm, tuple) || session.is_server(realm, tuple))
     }
 
-    fn open(&mut self, ingress: &str, router: &str, station: Mac, packet: &Packet) -> Expected {
+    /// The session of a packet that came by an interface, and in which realm. Behind a tunnel whose packets are
+    /// routed there may be the answers to what was routed.
+    fn find_arrived(&self, ingress: &str, tuple: &Tuple) -> Option<(usize, String)> {
+        let realm = realm_of(&self.config, ingress)?;
+        let found = self.find(&realm, tuple).map(|at| (at, realm));
+        let routed = side_of(&self.config, ingress)
+            .is_some_and(|(object, _)| matches!(object.kind, TrafficKind::K8sCluster { .. }));
+        found.or_else(|| {
+            let router = router_of(&self.config, ingress).filter(|_| routed)?;
+            Some((self.find(router, tuple)?, router.to_owned()))
+        })
+    }
+
+    fn open(&mut self, ingress: &str, realm: &str, station: Mac, packet: &Packet) -> Expected {
         let tuple = packet.tuple();
         match &packet.body {
             Body::Tcp { flags, .. } if flags & (SYN | ACK | RST | super::frames::FIN) != SYN => return DROP,
@@ -245,18 +274,21 @@ impl Reference {
         if tuple.source == tuple.destination || !self.admits(ingress, packet) {
             return DROP;
         }
+        let Some(router) = router_of(&self.config, ingress) else { return DROP };
         let back = route(self.read(), router, tuple.source, Among::Interface(ingress));
-        if matches!(back, Way::Own(_)) || self.is_spoofed(ingress, tuple.source, &back) {
+        let own = matches!(back, Way::Own(_)) && !self.goes_back(ingress);
+        if own || self.is_spoofed(ingress, tuple.source, &back) {
             return DROP;
         }
         let Some(ruling) = decide(self.read(), ingress, &tuple) else { return DROP };
-        let client = Side { router: router.into(), tuple };
+        let client = Side { realm: realm.into(), tuple };
         let mut session = Session {
             kind: Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable },
-            server: Side { router: router.into(), tuple: tuple.reversed() },
+            server: Side { realm: realm.into(), tuple: tuple.reversed() },
             client,
             ingress: ingress.into(),
             station,
+            header: self.header,
             rule: ruling.rule.clone(),
             expires: self.now + discard_timeout(tuple.protocol),
             tcp: None,
@@ -280,8 +312,8 @@ impl Reference {
                 session.kind = Kind::Echo;
             }
             Way::Out(exit, next_hop) => {
-                let Some(exit_router) = router_of(&self.config, exit) else { return DROP };
-                session.server = Side { router: exit_router.into(), tuple: translated(&tuple, &ruling).reversed() };
+                let Some(realm) = realm_of(&self.config, exit) else { return DROP };
+                session.server = Side { realm, tuple: translated(&tuple, &ruling).reversed() };
                 session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
                 session.one_way = false;
                 match ruling.source {
@@ -312,7 +344,7 @@ impl Reference {
         }
         self.sessions.push(session);
         let at = self.sessions.len() - 1;
-        self.continues(at, true, ingress, router, station, packet)
+        self.continues(at, true, ingress, realm, station, packet)
     }
 
     /// Whether the zone of an interface lets another flow in.
@@ -329,10 +361,19 @@ impl Reference {
         zone_of(&self.config, ingress).and_then(|zone| profile(&self.config, zone)).is_some_and(suppresses)
     }
 
+    /// Whether answers go back by the tunnel behind an interface, whatever the routes say.
+    fn goes_back(&self, ingress: &str) -> bool {
+        let cluster = |object: &TrafficObject| matches!(object.kind, TrafficKind::K8sCluster { .. });
+        side_of(&self.config, ingress).is_some_and(|(object, _)| !cluster(object))
+    }
+
     /// Whether the zone of an interface wants its sources to have another way back.
     fn is_spoofed(&mut self, ingress: &str, source: IpAddr, back: &Way) -> bool {
         let Some(zone) = zone_of(&self.config, ingress) else { return false };
         let Some(profile) = profile(&self.config, zone) else { return false };
+        if self.goes_back(ingress) {
+            return false;
+        }
         let exit = if let Way::Out(exit, _) = back { Some(exit.as_str()) } else { None };
         let networks = self.config.interfaces.iter().filter(|known| known.name == ingress);
         let mut networks = networks.flat_map(|interface| &interface.addresses);
@@ -347,7 +388,7 @@ impl Reference {
     /// Whether the answers of a new session would be taken for another's. A flow that is only remembered
     /// as refused makes way.
     fn is_taken(&mut self, server: &Side) -> bool {
-        match self.find(&server.router, &server.tuple) {
+        match self.find(&server.realm, &server.tuple) {
             Some(at) if matches!(self.sessions[at].kind, Kind::Refused { .. }) => {
                 self.sessions.remove(at);
                 false
@@ -361,7 +402,7 @@ impl Reference {
         at: usize,
         from_client: bool,
         ingress: &str,
-        router: &str,
+        realm: &str,
         station: Mac,
         packet: &Packet,
     ) -> Expected {
@@ -369,12 +410,13 @@ impl Reference {
             let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
             return Expected::Drop(answer);
         }
-        if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo {
+        let passes = self.passes(at);
+        if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo && !passes {
             let told = !self.is_silent(ingress, |profile| profile.suppress_time_exceeded);
             return Expected::Drop(if told { Answer::TimeExceeded } else { Answer::Nothing });
         }
         if matches!(self.sessions[at].kind, Kind::Forward { .. })
-            && let Some(mtu) = self.too_big(&self.way(at, from_client).1, packet)
+            && let Some(mtu) = self.too_big(at, &self.way(at, from_client).1, packet)
         {
             let told = !self.is_silent(ingress, |profile| profile.suppress_too_big);
             return Expected::Drop(if told { Answer::TooBig(mtu) } else { Answer::Nothing });
@@ -387,7 +429,7 @@ impl Reference {
                 tcp::Verdict::Drop => return DROP,
                 tcp::Verdict::Reopen => {
                     self.sessions.remove(at);
-                    return self.open(ingress, router, station, packet);
+                    return self.open(ingress, realm, station, packet);
                 }
             }
             idle = connection.timeout_s() * SECOND;
@@ -400,9 +442,12 @@ impl Reference {
         if session.kind == Kind::Echo {
             return Expected::EchoReply(echo_reply(packet));
         }
+        if from_client && !passes && is_side(&self.config, ingress) {
+            self.sessions[at].header = self.header;
+        }
         let (tuple, interface, station) = self.way(at, from_client);
         let mut packet = packet.with_tuple(&tuple);
-        packet.ttl -= 1;
+        packet.ttl -= u8::from(!passes);
         if matches!(packet.body, Body::Tcp { flags, .. } if flags & SYN != 0) {
             packet.mss = [ingress, &interface]
                 .iter()
@@ -410,15 +455,36 @@ impl Reference {
                 .fold(packet.mss, u16::min);
         }
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
-        let longest = self.longest.min(usize::from(mtu_of(&self.config, &interface)));
-        Expected::Forward(Forward { interface, station, packet, longest, source, session: at })
+        let longest = self.longest.min(self.room(at, &interface).into());
+        let header = self.around(at, &interface);
+        Expected::Forward(Forward { interface, station, packet, longest, header, source, session: at })
     }
 
-    /// The MTU of an interface that a packet does not fit and must not be cut for.
-    fn too_big(&self, exit: &str, packet: &Packet) -> Option<u16> {
-        let mtu = mtu_of(&self.config, exit);
+    /// Whether a session only passes a tunnel: both ends are behind it.
+    fn passes(&self, at: usize) -> bool {
+        matches!(&self.sessions[at].kind, Kind::Forward { exit, .. } if is_side(&self.config, exit))
+    }
+
+    /// What is around a packet of a session that leaves by an interface.
+    fn around(&self, at: usize, exit: &str) -> Option<Header> {
+        let into_tunnel = is_side(&self.config, exit);
+        into_tunnel.then_some(if self.passes(at) { self.header } else { self.sessions[at].header })?
+    }
+
+    /// The longest packet of a session that fits an interface.
+    fn room(&self, at: usize, exit: &str) -> u16 {
+        match (self.tunnel, side_of(&self.config, exit)) {
+            (Some(_), Some(_)) if self.passes(at) => u16::MAX,
+            (Some(tunnel), Some((object, _))) => mtu_of(&self.config, &object.interfaces[0]) - tunnel.overhead() as u16,
+            _ => mtu_of(&self.config, exit),
+        }
+    }
+
+    /// What fits an interface that a packet does not fit and must not be cut for.
+    fn too_big(&self, at: usize, exit: &str, packet: &Packet) -> Option<u16> {
+        let room = self.room(at, exit);
         let length = self.longest.min(packet.bytes().len());
-        (length > usize::from(mtu) && !packet.fragmentable).then_some(mtu)
+        (length > usize::from(room) && !packet.fragmentable).then_some(room)
     }
 
     /// How packets of one direction of a session leave, and what they say then.
@@ -426,27 +492,35 @@ impl Reference {
         let session = &self.sessions[at];
         match &session.kind {
             Kind::Forward { exit, next_hop } if from_client => {
-                (session.server.tuple.reversed(), exit.clone(), Station::Neighbor(*next_hop))
+                let station = self.passes_to(exit).unwrap_or(Station::Neighbor(*next_hop));
+                (session.server.tuple.reversed(), exit.clone(), station)
             }
-            _ => {
+            kind => {
                 let client = session.client.tuple.source;
-                let station =
-                    match route(self.read(), &session.client.router, client, Among::Interface(&session.ingress)) {
-                        Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
-                        _ => Station::Mac(session.station),
-                    };
+                let passes = matches!(kind, Kind::Forward { exit, .. } if is_side(&self.config, exit));
+                let back = way_from(self.read(), &session.ingress, client, Among::Interface(&session.ingress));
+                let station = match back {
+                    _ if passes => self.passes_to(&session.ingress).unwrap_or(Station::Mac(session.station)),
+                    Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
+                    _ => Station::Mac(session.station),
+                };
                 (session.client.tuple.reversed(), session.ingress.clone(), station)
             }
         }
     }
 
+    /// Whom a frame is for that only passes a tunnel, if it does.
+    fn passes_to(&self, exit: &str) -> Option<Station> {
+        self.tunnel.filter(|_| is_side(&self.config, exit)).map(|tunnel| Station::Mac(tunnel.passes_to()))
+    }
+
     /// An ICMP error travels with the packets that answer the quoted one.
-    fn error(&mut self, router: &str, packet: &Packet, quoted: &Packet) -> Expected {
+    fn error(&mut self, ingress: &str, packet: &Packet, quoted: &Packet) -> Expected {
         let answering = quoted.tuple().reversed();
         if quoted.source != packet.destination {
             return DROP;
         }
-        let Some(at) = self.find(router, &answering) else { return DROP };
+        let Some((at, realm)) = self.find_arrived(ingress, &answering) else { return DROP };
         if !self.rematch(at) {
             self.sessions.remove(at);
             return DROP;
@@ -455,13 +529,14 @@ impl Reference {
         if !matches!(session.kind, Kind::Forward { .. }) {
             return DROP;
         }
-        if packet.ttl <= 1 {
+        let passes = self.passes(at);
+        if packet.ttl <= 1 && !passes {
             return Expected::Drop(Answer::Nothing);
         }
-        let from_client = session.is_client(router, &answering);
+        let from_client = session.is_client(&realm, &answering);
         let (tuple, interface, station) = self.way(at, from_client);
         // Nobody is told about an error.
-        if self.too_big(&interface, packet).is_some() {
+        if self.too_big(at, &interface, packet).is_some() {
             return DROP;
         }
         // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
@@ -472,13 +547,14 @@ impl Reference {
             fragmentable: packet.fragmentable,
             source,
             destination: tuple.destination,
-            ttl: packet.ttl - 1,
+            ttl: packet.ttl - u8::from(!passes),
             body: Body::Error { kind, code, word, quoted },
             mss: 0,
             payload: Vec::new(),
         };
-        let longest = self.longest.min(usize::from(mtu_of(&self.config, &interface)));
-        Expected::Forward(Forward { interface, station, packet, longest, source: None, session: at })
+        let longest = self.longest.min(self.room(at, &interface).into());
+        let header = self.around(at, &interface);
+        Expected::Forward(Forward { interface, station, packet, longest, header, source: None, session: at })
     }
 
     /// Asks the rules again about a session older than the configuration; `false` when it is over.
@@ -487,7 +563,7 @@ impl Reference {
         if session.generation == self.generation {
             return true;
         }
-        if router_of(&self.config, &session.ingress) != Some(&session.client.router) {
+        if realm_of(&self.config, &session.ingress).as_ref() != Some(&session.client.realm) {
             return false;
         }
         let Some(ruling) = decide(self.read(), &session.ingress, &session.client.tuple) else { return false };
@@ -507,9 +583,9 @@ impl Reference {
         let kind = match (&session.kind, &ruling.way) {
             (Kind::Forward { .. }, Way::Out(..)) => {
                 let server = session.server.tuple.source;
-                match route(self.read(), &session.client.router, server, Among::Flow(&session.client.tuple)) {
+                match way_from(self.read(), &session.ingress, server, Among::Flow(&session.client.tuple)) {
                     Way::Out(exit, next_hop)
-                        if router_of(&self.config, &exit) == Some(&session.server.router)
+                        if realm_of(&self.config, &exit).as_ref() == Some(&session.server.realm)
                             && zone_of(&self.config, &exit) == Some(&ruling.to) =>
                     {
                         Kind::Forward { exit, next_hop }
@@ -531,12 +607,12 @@ impl Reference {
 const DROP: Expected = Expected::Drop(Answer::Nothing);
 
 impl Session {
-    fn is_client(&self, router: &str, tuple: &Tuple) -> bool {
-        self.client.router == router && self.client.tuple == *tuple
+    fn is_client(&self, realm: &str, tuple: &Tuple) -> bool {
+        self.client.realm == realm && self.client.tuple == *tuple
     }
 
-    fn is_server(&self, router: &str, tuple: &Tuple) -> bool {
-        !self.one_way && self.unlearned.is_none() && self.server.router == router && self.server.tuple == *tuple
+    fn is_server(&self, realm: &str, tuple: &Tuple) -> bool {
+        !self.one_way && self.unlearned.is_none() && self.server.realm == realm && self.server.tuple == *tuple
     }
 }
 

@@ -1,8 +1,9 @@
 //! Conversations as their ends would have them: each packet is sent only if what it answers came through.
 
 use super::frames::{ACK, Body, FIN, Mac, Packet, RST, SYN};
-use super::generate::{GATEWAY, Network, PORTS, SOURCE_PORTS, address, host};
+use super::generate::{GATEWAY, Network, PORTS, SOURCE_PORTS, address, host, interface_number};
 use super::random::Random;
+use super::tunnels::{EGRESS, INGRESS, STATION};
 
 /// A conversation that was tried.
 pub(crate) struct Conversation {
@@ -68,12 +69,17 @@ impl Conversation {
         if !earlier.is_empty() && random.percent(20) {
             return random.pick(earlier).again(random);
         }
-        let ingress = 1 + random.below(network.interfaces);
+        let near = 1 + random.below(network.interfaces);
         let v6 = random.percent(25);
         let far = random.percent(40);
         let source = match random.below(20) {
             0 => address(random, network, v6),
-            _ => host(ingress, far, 10 + random.below(3), v6),
+            _ => host(near, far, 10 + random.below(3), v6),
+        };
+        // Behind the tunnel are the same addresses as elsewhere.
+        let ingress = match network.tunnel {
+            Some(tunnel) if random.percent(60) => tunnel.side(*random.pick(&[INGRESS, EGRESS])),
+            _ => near,
         };
         let destination = address(random, network, v6);
         let ports = (*random.pick(&SOURCE_PORTS), *random.pick(&PORTS));
@@ -100,7 +106,10 @@ impl Conversation {
         let ttl = if random.percent(2) { 1 } else { 64 };
         let opens = matches!(body, Body::Tcp { flags, .. } if flags & SYN != 0);
         let mss = if opens { *random.pick(&[0, 536, 1300, 1460]) } else { 0 };
-        let station = [2, 0xcc, 0, 0, u8::from(far), if far { GATEWAY as u8 } else { ingress as u8 }];
+        let station = match ingress {
+            INGRESS | EGRESS => STATION,
+            _ => [2, 0xcc, 0, 0, u8::from(far), if far { GATEWAY as u8 } else { ingress as u8 }],
+        };
         Self {
             ingress,
             station,
@@ -114,9 +123,10 @@ impl Conversation {
 
     /// The same once more, or from the other end, or nearly.
     fn again(&self, random: &mut Random) -> Self {
-        let (mut ingress, mut first) = (self.ingress, self.first.clone());
+        let (mut ingress, mut station, mut first) = (self.ingress, self.station, self.first.clone());
         if let Some((interface, seen)) = self.seen.as_ref().filter(|_| random.percent(60)) {
-            ingress = interface.rsplit(['/', '.']).next().and_then(|number| number.parse().ok()).unwrap_or(ingress);
+            ingress = interface_number(interface).unwrap_or(ingress);
+            station = if ingress >= INGRESS { STATION } else { [2, 0xdd, 0, 0, 0, 1] };
             let mut tuple = seen.tuple().reversed();
             if random.percent(30) {
                 tuple.destination = self.first.source;
@@ -134,7 +144,7 @@ impl Conversation {
         first.ttl = 64;
         Self {
             ingress,
-            station: self.station,
+            station,
             first,
             seen: None,
             answered: None,

@@ -8,17 +8,18 @@ use bartizan_engine::verdict::{DropReason, FlowKey, Port, SessionState, Time, Ve
 use bartizan_engine::{Engine, Settings};
 use bartizan_model::device::{self, Scope, Validated};
 use bartizan_model::xml;
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::frame::{Frame, HEADROOM_BYTES, Meta};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::{Facts, RouteName};
 use bartizan_policy::tables::{Compiled, Ids, IfaceId};
 
 use super::frames::{Body, Mac, Packet, RST, Tuple, frame, join, neighbor_answer};
-use super::generate::{Network, config, interface_name};
+use super::generate::{Network, config, interface_name, interface_number};
 use super::pieces::{Shape, cut};
 use super::random::Random;
 use super::reference::{Answer, Expected, Reference, Station, View};
 use super::traffic::{Conversation, Next};
+use super::tunnels::{Header, INGRESS, LOWER, STATION};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -29,6 +30,10 @@ const CONFIG_TRIES: u64 = 50;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) packets: usize,
+    /// Packets that came through the tunnel.
+    pub(crate) inside: usize,
+    /// Packets that left into it.
+    pub(crate) entered: usize,
     pub(crate) forwarded: usize,
     pub(crate) answered: usize,
     pub(crate) errors: usize,
@@ -52,6 +57,8 @@ impl Tally {
     /// Adds another scenario's.
     pub(crate) fn add(&mut self, other: &Self) {
         self.packets += other.packets;
+        self.inside += other.inside;
+        self.entered += other.entered;
         self.forwarded += other.forwarded;
         self.answered += other.answered;
         self.errors += other.errors;
@@ -90,6 +97,8 @@ struct World {
     reference: Reference,
     now: u64,
     conversations: Vec<Conversation>,
+    /// What is around the packets of each conversation, if they come through the tunnel.
+    headers: Vec<Option<Header>>,
     commits: u64,
     /// Addresses whose answer did not reach the firewall, because it answers for them itself or does not
     /// listen there any more: nobody lives at these.
@@ -118,6 +127,10 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
     }
 }
 
+/// Number of an interface, and what was around a packet that left by it.
+type Place = (usize, Option<Header>);
+type Left = (Place, Vec<u8>);
+
 /// A frame that left the engine.
 struct Sent {
     interface: String,
@@ -125,6 +138,8 @@ struct Sent {
     packet: Packet,
     /// The longest IP packet it left in.
     longest: usize,
+    /// What was around it.
+    header: Option<Header>,
 }
 
 /// What is known at this moment besides the configuration.
@@ -179,6 +194,9 @@ fn own_mac(interface: &str) -> Mac {
 
 /// Port and tag of an interface on the wire.
 fn wire(tables: &Compiled, interface: &str) -> (Port, u16) {
+    let carrier = interface_name(LOWER);
+    let inside = interface_number(interface).is_some_and(|number| number >= INGRESS);
+    let interface = if inside { &carrier } else { interface };
     let id = tables.interface_id(interface).expect("a configured interface");
     let (port, tag) = tables.interface(id).and_then(|interface| interface.vlan).unwrap_or((id, 0));
     (Port::Data(port), tag)
@@ -203,7 +221,7 @@ impl World {
         let Loaded { config: validated, facts, tables } = loaded;
         let now = 10 * SECOND;
         let mut engine = Engine::new(Settings { sessions_max: 4096, seed, ..Settings::default() });
-        for at in 1..=network.interfaces {
+        for at in network.all() {
             let name = interface_name(at);
             if let (port, 0) = wire(&tables, &name) {
                 engine.attach(port, own_mac(&name));
@@ -217,9 +235,10 @@ impl World {
             tables,
             config,
             engine,
-            reference: Reference::new(validated, facts),
+            reference: Reference::new(validated, facts, network.tunnel),
             now,
             conversations: Vec::new(),
+            headers: Vec::new(),
             commits: 0,
             deserted: BTreeSet::new(),
             log: Vec::new(),
@@ -235,6 +254,7 @@ impl World {
                 let conversation = Conversation::open(random, &self.network, &self.conversations);
                 let next = conversation.start();
                 self.conversations.push(conversation);
+                self.headers.push(self.network.tunnel.map(|tunnel| tunnel.header(random)));
                 self.send(random, self.conversations.len() - 1, &next)
             }
             35..=79 => {
@@ -253,6 +273,7 @@ impl World {
                 let Some((from_client, packet)) = conversation.error(random, &self.network) else { return Ok(()) };
                 self.tally.errors += 1;
                 let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
+                self.choose_header(random, at, &interface);
                 self.inject(random, &interface, station, &packet).map(|_| ())
             }
             88..=96 => {
@@ -270,15 +291,20 @@ impl World {
     /// The interface and station at which packets of one side of a conversation come in.
     fn side(&self, at: usize, from_client: bool) -> Option<(String, Mac)> {
         let conversation = &self.conversations[at];
-        if from_client {
-            return Some((interface_name(conversation.ingress), conversation.station));
+        let (ingress, station) = match (from_client, &conversation.seen) {
+            (true, _) => (conversation.ingress, conversation.station),
+            (false, Some((interface, _))) => (interface_number(interface)?, [2, 0xdd, 0, 0, 0, 1]),
+            (false, None) => return None,
+        };
+        match self.network.tunnel.filter(|_| ingress >= INGRESS) {
+            Some(tunnel) => Some((interface_name(tunnel.side(ingress)), STATION)),
+            None => Some((interface_name(ingress), station)),
         }
-        let (interface, _) = conversation.seen.as_ref()?;
-        Some((interface.clone(), [2, 0xdd, 0, 0, 0, 1]))
     }
 
     fn send(&mut self, random: &mut Random, at: usize, next: &Next) -> Result<(), String> {
         let Some((interface, station)) = self.side(at, next.from_client) else { return Ok(()) };
+        self.choose_header(random, at, &interface);
         let out = self.inject(random, &interface, station, &next.packet)?;
         if let Some((interface, seen)) = out {
             self.conversations[at].passed(next, &interface, &seen);
@@ -286,14 +312,27 @@ impl World {
         Ok(())
     }
 
+    /// What is around the next packet of a conversation: now and then the load balancer moves a flow.
+    fn choose_header(&mut self, random: &mut Random, at: usize, interface: &str) {
+        let Some(tunnel) = self.network.tunnel else { return };
+        if random.percent(10) {
+            self.headers[at] = Some(tunnel.header(random));
+        }
+        let inside = interface_number(interface).is_some_and(|number| number >= INGRESS);
+        self.reference.header = self.headers[at].filter(|_| inside);
+        self.tally.inside += usize::from(inside);
+    }
+
     fn commit(&mut self) {
         self.commits += 1;
         self.tally.commits += 1;
         let (text, loaded) = new_config(self.seed, self.commits, &self.network, &mut self.ids, &mut self.tally);
         let Loaded { config: validated, facts, tables } = loaded;
+        // Nothing that came before happens at the same time.
+        self.now += 1;
         self.log.push(format!("{:9.3} commit {}", self.now as f64 / 1e9, self.commits));
         self.engine.install(Arc::clone(&tables), Time(self.now));
-        self.reference.install(validated, facts);
+        self.reference.install(validated, facts, self.now);
         (self.tables, self.config) = (tables, text);
     }
 
@@ -324,22 +363,39 @@ impl World {
         let (port, vlan) = wire(&self.tables, interface);
         let own = own_mac(interface);
         let mut frames = vec![frame(own, station, packet)];
-        if let Some((shape, fragments)) = cut(random, own, station, packet, self.tally.in_fragments as u16) {
+        let cut = cut(random, own, station, packet, self.tally.in_fragments as u16);
+        let shape = cut.as_ref().map(|(shape, _)| *shape);
+        if let Some((shape, fragments)) = cut {
             self.tally.in_fragments += 1;
             self.log.push(format!("            in {} fragments, {shape:?}", fragments.len()));
             frames = fragments;
-            if shape == Shape::Incomplete {
-                return frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes)).map(|()| None);
-            }
         }
-        let mut bytes = frames.pop().expect("a frame");
-        let longest = frames.iter().map(Vec::len).fold(bytes.len(), usize::max) - 14;
+        let longest = frames.iter().map(Vec::len).fold(0, usize::max) - 14;
+        if let (Some(tunnel), Some(header)) = (self.network.tunnel, self.reference.header) {
+            let side = interface_number(interface).expect("a side");
+            frames
+                .iter_mut()
+                .for_each(|bytes| *bytes = tunnel.wrap(own_mac(&interface_name(LOWER)), side, header, bytes));
+        }
+        if shape == Some(Shape::Incomplete) {
+            return frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes)).map(|()| None);
+        }
+        let last = frames.pop().expect("a frame");
         self.reference.in_fragments = !frames.is_empty();
         frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes))?;
         let expected = self.reference.packet(interface, station, packet, longest);
-        let mut arrived = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
+        // Headers of tunnels go into the room in front, if there is any.
+        let headroom = if random.percent(50) { HEADROOM_BYTES } else { 0 };
+        let mut bytes = vec![0xee; headroom];
+        bytes.extend(last);
+        let meta = Meta { vlan, headroom: headroom as u16, ..Meta::default() };
+        let mut arrived = Frame { bytes: &mut bytes, meta };
         let verdict = self.engine.handle_frame(port, &mut arrived, Time(self.now));
-        let vlan = arrived.meta.vlan;
+        let (vlan, start) = (arrived.meta.vlan, usize::from(arrived.meta.headroom));
+        if let Verdict::Drop(reason) = verdict {
+            self.log.push(format!("            dropped: {}", reason.as_str()));
+        }
+        let bytes = bytes.split_off(start);
         let context = |text: String| format!("{text}\n  verdict {verdict:?}\n  expected {expected:?}");
         let first = if let Verdict::Transmit(port) = verdict { Some((port, vlan, bytes)) } else { None };
         let sent = self.drain(first).map_err(context)?;
@@ -392,11 +448,24 @@ impl World {
             }
         }
         while self.engine.poll_event().is_some() {}
-        let frames: Result<Vec<_>, String> = frames
-            .into_iter()
-            .map(|(port, vlan, bytes)| Ok((behind(&self.tables, port, vlan).ok_or("a tag that is nobody's")?, bytes)))
-            .collect();
-        join(frames?)?.into_iter().map(|(id, (bytes, longest))| self.read(id, &bytes, longest)).collect()
+        let frames: Result<Vec<_>, String> =
+            frames.into_iter().map(|(port, vlan, bytes)| self.unwrap(port, vlan, bytes)).collect();
+        join(frames?)?.into_iter().map(|(place, (bytes, longest))| self.read(place, &bytes, longest)).collect()
+    }
+
+    /// The number of the interface a frame left by, and what was around it.
+    fn unwrap(&self, port: Port, vlan: u16, bytes: Vec<u8>) -> Result<Left, String> {
+        let id = behind(&self.tables, port, vlan).ok_or("a tag that is nobody's")?;
+        let name = self.tables.interface_name(id);
+        if bytes[6..12] != own_mac(name) {
+            return Err("a frame with somebody else's source MAC".into());
+        }
+        let number = interface_number(name).ok_or("an interface without a number")?;
+        let unwrapped = match self.network.tunnel.filter(|_| number == LOWER) {
+            Some(tunnel) => tunnel.unwrap(&bytes)?,
+            None => None,
+        };
+        Ok(unwrapped.map_or(((number, None), bytes), |inside| ((inside.side, Some(inside.header)), inside.frame)))
     }
 
     fn is_deserted(&mut self, port: Port, vlan: u16, address: IpAddr) -> bool {
@@ -409,14 +478,17 @@ impl World {
         self.deserted.contains(&address)
     }
 
-    fn read(&self, id: IfaceId, bytes: &[u8], longest: usize) -> Result<Sent, String> {
-        let interface = self.tables.interface_name(id).to_owned();
-        if bytes[6..12] != own_mac(&interface) {
-            return Err("a frame with somebody else's source MAC".into());
-        }
+    fn read(&self, (number, header): Place, bytes: &[u8], longest: usize) -> Result<Sent, String> {
+        let interface = interface_name(number);
         let packet = Packet::read(&bytes[14..])?;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface, destination, packet, longest })
+        Ok(Sent { interface, destination, packet, longest, header })
+    }
+
+    /// The name of an interface as frames that leave by it show it.
+    fn shown(&self, interface: &str) -> String {
+        let side = self.network.tunnel.and_then(|tunnel| Some(tunnel.side(interface_number(interface)?)));
+        side.map_or_else(|| interface.to_owned(), interface_name)
     }
 
     fn judge(
@@ -438,7 +510,10 @@ impl World {
                 self.tally.answered += 1;
                 let out = take(&mut sent).ok_or("no echo reply")?;
                 self.check_resets(sent)?;
-                let right = out.interface == interface && out.destination == station && out.packet == *reply;
+                let right = out.interface == interface
+                    && out.destination == station
+                    && out.packet == *reply
+                    && out.header == self.reference.header;
                 if right { Ok(None) } else { Err("another echo reply".into()) }
             }
             Expected::Forward(forward) => {
@@ -459,6 +534,7 @@ impl World {
                     };
                     right = right.with_tuple(&tuple);
                 }
+                self.tally.entered += usize::from(out.header.is_some());
                 self.tally.out_fragments += usize::from(out.longest < out.packet.bytes().len());
                 if out.longest > forward.longest {
                     return Err(format!("left in packets of {} bytes", out.longest));
@@ -466,8 +542,11 @@ impl World {
                 if out.packet != right {
                     return Err("forwarded, but as another packet".into());
                 }
-                if out.interface != forward.interface {
+                if out.interface != self.shown(&forward.interface) {
                     return Err(format!("forwarded by {}", out.interface));
+                }
+                if out.header != forward.header {
+                    return Err(format!("forwarded behind {:?}", out.header));
                 }
                 let neighbor = match forward.station {
                     Station::Neighbor(ip) => mac(ip),
@@ -510,6 +589,7 @@ impl World {
         let at = sent.iter().position(|sent| {
             sent.interface == interface
                 && sent.destination == station
+                && sent.header == self.reference.header
                 && sent.packet.destination == packet.source
                 && wanted(&sent.packet.body)
         });
@@ -524,6 +604,7 @@ impl World {
     /// What else left may only be resets of connections that a commit refused.
     fn check_resets(&mut self, sent: Vec<Sent>) -> Result<(), String> {
         let mut allowed = self.reference.take_resets();
+        allowed.iter_mut().for_each(|(interface, _)| *interface = self.shown(interface));
         for sent in sent {
             let reset = matches!(sent.packet.body, Body::Tcp { flags, .. } if flags & RST != 0);
             let known = allowed.iter().position(|allowed| *allowed == (sent.interface.clone(), sent.packet.tuple()));

@@ -1,5 +1,6 @@
 //! NAT for the operator: the rules in force, and how full their pools are.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -41,16 +42,14 @@ fn describe(name: &str, pool: &RulePool<'_>, tables: &Compiled, dataplane: &Data
         ranges.iter().flat_map(|ranges| ranges.iter()).any(|(first, last)| *first <= ip && ip <= *last)
     };
     let in_use = dataplane.nat().usage(|address| holds(&pool.ports, address));
-    // Each protocol has ports of its own: the one with the most says how much is left.
-    let of_protocol =
-        |protocol| in_use.iter().filter(move |row| row.protocol == protocol).map(|row| u64::from(row.used));
-    let mut protocols: Vec<u8> = in_use.iter().map(|row| row.protocol).collect();
-    protocols.dedup();
-    let most = protocols.into_iter().map(|protocol| of_protocol(protocol).sum::<u64>()).max().unwrap_or(0);
     let (used, total) = if pool.hosts.is_empty() {
-        (most, size(&pool.ports).saturating_mul(each))
+        // The fuller family tells how much is left; without a difference it is IPv4, if there is such an address.
+        let families = [false, true].map(|v4| (most_used(&in_use, v4), size(&pool.ports, v4).saturating_mul(each)));
+        let full = |(used, total): &(u64, u64)| (u128::from(*used) << 64) / u128::from(*total).max(1);
+        families.into_iter().filter(|(_, total)| *total > 0).max_by_key(full).unwrap_or_default()
     } else {
-        (dataplane.nat().hosts_in_use(|address| holds(&pool.hosts, address)) as u64, size(&pool.hosts))
+        let all = size(&pool.hosts, true).saturating_add(size(&pool.hosts, false));
+        (dataplane.nat().hosts_in_use(|address| holds(&pool.hosts, address)) as u64, all)
     };
     let level = in_use.iter().map(|row| row.level).max_by_key(|level| *level as u8).unwrap_or(PoolLevel::Normal);
     let address = |row: PoolUse| IpPoolAddress {
@@ -72,10 +71,20 @@ fn describe(name: &str, pool: &RulePool<'_>, tables: &Compiled, dataplane: &Data
     }
 }
 
-fn size(pools: &[&Ranges]) -> u64 {
+/// Ports of a family in use by the protocol that has most: each has ports of its own.
+fn most_used(in_use: &[PoolUse], v4: bool) -> u64 {
+    let mut used = BTreeMap::<u8, u64>::new();
+    for row in in_use.iter().filter(|row| row.address.is_ipv4() == v4) {
+        *used.entry(row.protocol).or_default() += u64::from(row.used);
+    }
+    used.into_values().max().unwrap_or(0)
+}
+
+/// Addresses of a family.
+fn size(pools: &[&Ranges], v4: bool) -> u64 {
     let one = |(first, last): &(IpAddr, IpAddr)| match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => u64::from(last.to_bits().saturating_sub(first.to_bits())) + 1,
-        (IpAddr::V6(first), IpAddr::V6(last)) => {
+        (IpAddr::V4(first), IpAddr::V4(last)) if v4 => u64::from(last.to_bits().saturating_sub(first.to_bits())) + 1,
+        (IpAddr::V6(first), IpAddr::V6(last)) if !v4 => {
             u64::try_from(last.to_bits().saturating_sub(first.to_bits())).unwrap_or(u64::MAX).saturating_add(1)
         }
         _ => 0,
@@ -171,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn pools_of_both_families_are_counted_together() {
+    fn addresses_are_counted_by_family() {
         let ranges = |first: &str, last: &str| -> Ranges { [(first.parse().unwrap(), last.parse().unwrap())].into() };
         let (v4, v6) = (ranges("192.0.2.1", "192.0.2.4"), ranges("2001:db8::1", "2001:db8::2"));
-        assert_eq!(size(&[&v4, &v6]), 6);
+        assert_eq!([true, false].map(|family| size(&[&v4, &v6], family)), [4, 2]);
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bartizan_model::device::{
     Action, AddressValue, DeviceConfig, Distribution, GroupMembers, InterfaceKind, NatRule, NextHop, PortPool,
-    RuleKind, SecurityRule, ServiceProtocol, SourceTranslation, StaticRoute,
+    RuleKind, SecurityRule, ServiceProtocol, SourceTranslation, StaticRoute, TrafficKind, TrafficObject,
 };
 use bartizan_policy::facts::Facts;
 use ipnet::IpNet;
@@ -69,8 +69,8 @@ pub(crate) struct Now<'a> {
 pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling> {
     let config = now.config;
     let from = zone_of(config, ingress)?;
-    let router = router_of(config, ingress)?;
-    let original = route(now, router, flow.destination, Among::Flow(flow));
+    router_of(config, ingress)?;
+    let original = way_from(now, ingress, flow.destination, Among::Flow(flow));
     let original_exit = match &original {
         Way::Own(interface) | Way::Out(interface, _) => Some(interface.as_str()),
         Way::None => None,
@@ -78,7 +78,7 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
     let original_to = original_exit.and_then(|exit| zone_of(config, exit));
     let (source, destination) = translate(config, from, original_to, original_exit, flow);
     let way = match destination {
-        Some((address, _)) => route(now, router, address, Among::Flow(flow)),
+        Some((address, _)) => way_from(now, ingress, address, Among::Flow(flow)),
         None => original,
     };
     let exit = match &way {
@@ -101,12 +101,57 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
     Some(Ruling { rule, action, icmp_unreachable: false, to: to.into(), way, source, destination })
 }
 
+/// Where packets that came by an interface go: out of a tunnel not necessarily where the router says.
+pub(crate) fn way_from(now: Now<'_>, ingress: &str, destination: IpAddr, among: Among<'_>) -> Way {
+    let Some(router) = router_of(now.config, ingress) else { return Way::None };
+    let routed = route(now, router, destination, among);
+    let Some((object, [here, there])) = side_of(now.config, ingress) else { return routed };
+    let back = Way::Out(if ingress == here { there } else { here }, destination);
+    match (object.kind, &routed) {
+        (TrafficKind::K8sCluster { .. }, _) => routed,
+        (TrafficKind::AzureGwlb { .. }, _) => back,
+        (TrafficKind::Vpc { overlay_routing, .. } | TrafficKind::GcpNsi { overlay_routing, .. }, routed) => {
+            match routed {
+                _ if !overlay_routing => back,
+                Way::Out(exit, _) if object.interfaces.contains(exit) => back,
+                routed => routed.clone(),
+            }
+        }
+    }
+}
+
+/// The traffic object that an interface is a side of, and the names of both sides.
+pub(crate) fn side_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<(&'a TrafficObject, [String; 2])> {
+    let mut objects = config.traffic_objects.iter().map(|object| {
+        let sides = ["ingress", "egress"].map(|side| format!("{}.{side}", object.name));
+        (object, sides)
+    });
+    objects.find(|(_, sides)| sides.iter().any(|side| side == interface))
+}
+
+/// Whether packets leave by an interface into a tunnel.
+pub(crate) fn is_side(config: &DeviceConfig, interface: &str) -> bool {
+    side_of(config, interface).is_some()
+}
+
+/// Within what addresses are unique: a traffic object, or a router.
+pub(crate) fn realm_of(config: &DeviceConfig, interface: &str) -> Option<String> {
+    let router = router_of(config, interface)?;
+    Some(side_of(config, interface).map_or(router.to_owned(), |(object, _)| format!("behind {}", object.name)))
+}
+
 pub(crate) fn zone_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<&'a str> {
+    if let Some((object, [ingress, _])) = side_of(config, interface) {
+        return Some(if interface == ingress { &object.zone_ingress } else { &object.zone_egress });
+    }
     let zone = config.zones.iter().find(|zone| zone.interfaces.iter().any(|name| name == interface))?;
     Some(&zone.name)
 }
 
 pub(crate) fn router_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<&'a str> {
+    if let Some((object, _)) = side_of(config, interface) {
+        return Some(&object.router);
+    }
     let router = config.routers.iter().find(|router| router.interfaces.iter().any(|name| name == interface))?;
     Some(&router.name)
 }

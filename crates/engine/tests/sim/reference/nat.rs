@@ -88,10 +88,10 @@ impl Reference {
         (tuple.source, tuple.source_port) = (source, port);
         let keeps = own || (!may.own && has_identity(tuple.protocol) && !self.is_murky(forward.session, may));
         let keeper = may.keeper.clone().filter(|_| keeps).map(|rule| (rule, own));
-        let server = Side { router: self.sessions[forward.session].server.router.clone(), tuple: tuple.reversed() };
+        let server = Side { realm: self.sessions[forward.session].server.realm.clone(), tuple: tuple.reversed() };
         let session = &mut self.sessions[forward.session];
         (session.server, session.unlearned, session.keeper) = (server.clone(), None, keeper);
-        let met = |other: &Session| other.client == server || other.is_server(&server.router, &server.tuple);
+        let met = |other: &Session| other.client == server || other.is_server(&server.realm, &server.tuple);
         let refused = |other: &Session| matches!(other.kind, Kind::Refused { .. });
         // What is only remembered as refused makes way.
         self.sessions.retain(|other| !(met(other) && refused(other)));
@@ -127,7 +127,7 @@ impl Reference {
             let keeper = may.keeper.as_ref().map(|rule| (rule.clone(), may.own));
             keeper.is_some()
                 && other.keeper == keeper
-                && other.client.router == mine.router
+                && other.client.realm == mine.realm
                 && other.client.tuple.source == mine.tuple.source
                 && port
         };
