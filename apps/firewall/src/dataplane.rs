@@ -14,6 +14,7 @@ use bartizan_policy::tables::Compiled;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::huge;
 use crate::port::afxdp::Attached;
 use crate::port::backend::{self, Capabilities, Opened, Opening, Wish};
 use crate::port::netdev::Device;
@@ -145,6 +146,7 @@ impl Dataplane {
                 nat: nat.clone(),
                 ..EngineSettings::default()
             });
+            huge::advise(&engine);
             for attachment in &attachments {
                 engine.attach(attachment.port, attachment.device.mac);
             }

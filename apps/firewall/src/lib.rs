@@ -13,6 +13,7 @@ pub mod dhcp;
 pub mod firewall;
 pub mod gather;
 pub mod hex;
+pub mod huge;
 pub mod load;
 pub mod local;
 pub mod logs;

@@ -5,11 +5,9 @@
 //! out are guesses, which the stages check: a frame may end the session of the next one.
 
 use bartizan_packet::frame::Frame;
-use bartizan_packet::parse::{Malformed, Parsed};
 
 use crate::engine::Engine;
-use crate::key::{Key, LOCAL_REALM};
-use crate::pipeline::parse_behind;
+use crate::plain::Seen;
 use crate::session::Direction;
 use crate::table::Slot;
 use crate::verdict::{Port, Time, Verdict};
@@ -17,20 +15,21 @@ use crate::verdict::{Port, Time, Verdict};
 /// Frames that are looked at ahead at a time; more than a worker takes from a port at once is of no use.
 pub(crate) const BURST_MAX: usize = 64;
 
-/// A frame that was looked at.
-pub(crate) struct Seen {
-    parsed: Result<Parsed, Malformed>,
-    /// What its flow hashes to, if it is a packet of one.
-    hash: Option<u32>,
-    guess: Option<Guess>,
+/// A frame that was looked at: the plain packet in it, and where its session seems to be.
+type Looked = Option<(Seen, Option<(Slot, Direction)>)>;
+
+/// Room for what was seen of a burst.
+pub(crate) struct Burst {
+    seen: [Looked; BURST_MAX],
+    /// What each flow hashes to; 0 for what is none.
+    hashes: [u32; BURST_MAX],
+    slots: [Slot; BURST_MAX],
 }
 
-/// Where the session of a frame seems to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Guess {
-    pub(crate) key: Key,
-    pub(crate) slot: Slot,
-    pub(crate) direction: Direction,
+impl Default for Burst {
+    fn default() -> Self {
+        Self { seen: [None; BURST_MAX], hashes: [0; BURST_MAX], slots: [0; BURST_MAX] }
+    }
 }
 
 impl Engine {
@@ -45,56 +44,50 @@ impl Engine {
     ) {
         self.advance(now);
         if let [frame] = frames {
-            let verdict = self.between_tags(port, frame, Self::run);
+            let verdict = self.handle_one(port, frame);
             return done(0, frame, verdict);
         }
-        let mut seen = std::mem::take(&mut self.seen);
-        for (start, burst) in (0..).step_by(BURST_MAX).zip(frames.chunks_mut(BURST_MAX)) {
-            self.look_ahead(port, burst, &mut seen);
-            for (position, (frame, seen)) in burst.iter_mut().zip(&seen).enumerate() {
-                // The guess is for the port itself, not for a VLAN on it.
-                let guess = seen.guess.as_ref().filter(|_| frame.meta.vlan == 0);
-                let run = |engine: &mut Self, port: Port, frame: &mut Frame<'_>| {
-                    engine.run_seen(port, frame, &seen.parsed, guess)
+        let mut burst = self.burst.take().unwrap_or_default();
+        for (start, frames) in (0..).step_by(BURST_MAX).zip(frames.chunks_mut(BURST_MAX)) {
+            self.look_ahead(port, frames, &mut burst);
+            for (position, (frame, seen)) in frames.iter_mut().zip(&burst.seen).enumerate() {
+                let usual = match seen {
+                    Some((seen, Some((slot, direction)))) => self.carry_on(frame, seen, *slot, *direction),
+                    _ => None,
                 };
-                let verdict = self.between_tags(port, frame, run);
+                let verdict = usual.unwrap_or_else(|| self.between_tags(port, frame));
                 done(start + position, frame, verdict);
             }
-            seen.clear();
         }
-        self.seen = seen;
+        self.burst = Some(burst);
     }
 
-    /// Three passes: read and hash; touch the index; touch the sessions.
-    fn look_ahead(&self, port: Port, burst: &[Frame<'_>], seen: &mut Vec<Seen>) {
-        let realm = match port {
-            Port::Local => LOCAL_REALM,
-            Port::Data(iface) => self.links.get(iface.index()).and_then(|link| link.realm).unwrap_or(LOCAL_REALM),
-        };
-        for frame in burst {
-            let parsed = parse_behind(frame);
-            seen.push(Seen { parsed, hash: None, guess: None });
+    /// One frame, without a look at others.
+    #[inline]
+    pub(crate) fn handle_one(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
+        self.carry_on_alone(port, frame).unwrap_or_else(|| self.between_tags(port, frame))
+    }
+
+    /// Three passes: read and hash; touch the index; touch the sessions. The second and the third do next to
+    /// nothing else, so that the processor is ahead of the memory by many frames.
+    fn look_ahead(&self, port: Port, frames: &[Frame<'_>], burst: &mut Burst) {
+        let Burst { seen, hashes, slots } = burst;
+        for ((frame, seen), hash) in frames.iter().zip(seen.iter_mut()).zip(hashes.iter_mut()) {
+            *seen = self.read_plain(port, frame).map(|seen| (seen, None));
+            *hash = seen.as_ref().map_or(0, |(seen, _)| self.table.hash(&seen.key()));
         }
-        let mut touched = 0;
-        for one in seen.iter_mut() {
-            let Ok(Parsed::Ip(packet)) = &one.parsed else { continue };
-            let key = Key::of(packet, realm);
-            let hash = self.table.hash(&key);
-            one.hash = Some(hash);
-            one.guess = Some(Guess { key, slot: 0, direction: Direction::ClientToServer });
-            touched ^= self.table.touch_index(hash);
-        }
-        let mut read = u64::from(touched);
-        for one in seen.iter_mut() {
-            let (Some(hash), Some(guess)) = (one.hash, one.guess.as_mut()) else { continue };
-            match self.table.guess(hash) {
-                Some((slot, direction)) => {
-                    (guess.slot, guess.direction) = (slot, direction);
-                    read ^= self.table.touch(slot);
-                }
-                None => one.guess = None,
+        let touched = hashes.iter().take(frames.len()).fold(0, |all, hash| all ^ self.table.touch_index(*hash));
+        std::hint::black_box(touched);
+        let mut found = 0;
+        for (seen, hash) in seen.iter_mut().zip(hashes.iter()).take(frames.len()) {
+            let Some((_, place)) = seen else { continue };
+            *place = self.table.guess(*hash);
+            if let (Some((slot, _)), Some(next)) = (*place, slots.get_mut(found)) {
+                *next = slot;
+                found += 1;
             }
         }
+        let read = slots.iter().take(found).fold(0, |all, slot| all ^ self.table.touch(*slot));
         // Without a use the reads would be left out.
         std::hint::black_box(read);
     }

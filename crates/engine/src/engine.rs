@@ -12,11 +12,12 @@ use bartizan_packet::ethernet::Mac;
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::Packet;
+use bartizan_packet::vxlan::Vni;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
 use hashbrown::HashMap;
 
-use crate::ahead::{BURST_MAX, Seen};
+use crate::ahead::Burst;
 use crate::counters::Counters;
 use crate::fragments::reassembly::Reassembly;
 use crate::hits::{Hits, RuleBase};
@@ -76,8 +77,8 @@ pub struct Engine {
     pub(crate) outbox: Outbox,
     /// Echo replies that the caller waits for: identifier and sender.
     pub(crate) watched: Arc<BTreeMap<u16, IpAddr>>,
-    /// Room for a burst; empty in between.
-    pub(crate) seen: Vec<Seen>,
+    /// Room for what is seen of a burst; taken out while one is handled.
+    pub(crate) burst: Option<Box<Burst>>,
     pub(crate) counters: Counters,
     pub(crate) hits: Hits,
     pub(crate) drop_logs: DropLogs,
@@ -119,6 +120,8 @@ pub(crate) struct Link {
     pub(crate) tunnel: bool,
     /// It is one whose packets are routed: their answers may come by other ports.
     pub(crate) routed: bool,
+    /// Of a side by which packets leave as another tunnel's: UDP port and network.
+    pub(crate) leaves_as: Option<(u16, Vni)>,
     pub(crate) mtu_bytes: u16,
     /// Largest TCP segment, over IPv4 and IPv6, where it is enforced.
     pub(crate) mss_bytes: Option<(u16, u16)>,
@@ -158,7 +161,7 @@ impl Engine {
             sweep: Sweep::default(),
             outbox: Outbox::new(&limits),
             watched: Arc::default(),
-            seen: Vec::with_capacity(BURST_MAX),
+            burst: Some(Box::default()),
             counters: Counters::default(),
             hits: Hits::default(),
             drop_logs: DropLogs::default(),
@@ -234,7 +237,7 @@ impl Engine {
     /// subinterface's frames come and go by its port, with its tag in the frame's `meta`.
     pub fn handle_frame(&mut self, port: Port, frame: &mut Frame<'_>, now: Time) -> Verdict {
         self.advance(now);
-        self.between_tags(port, frame, Self::run)
+        self.handle_one(port, frame)
     }
 
     /// What another worker's engine said in an [`Event::Tell`].
@@ -334,6 +337,12 @@ impl Engine {
         slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
     }
 
+    /// The addresses of tables that packets touch at random, of their whole room from the start: memory that
+    /// wants large pages.
+    pub fn large_tables(&self) -> impl Iterator<Item = Range<usize>> {
+        self.table.memory().into_iter()
+    }
+
     /// Slots of the session table; only grows.
     pub fn session_slots(&self) -> u32 {
         self.table.slots()
@@ -418,6 +427,7 @@ impl Engine {
         if self.links.len() < count {
             self.links.resize(count, Link::default());
         }
+        self.tunnels.cover(count);
         for (position, link) in self.links.iter_mut().enumerate() {
             let interface = tables.interface(IfaceId(position as u16));
             link.configured = interface.is_some();
@@ -427,6 +437,10 @@ impl Engine {
             link.mtu_bytes = interface.map_or(0, |interface| interface.mtu_bytes);
             let tunnel = interface.and_then(|interface| interface.tunnel.as_ref());
             link.realm = tunnel.map(|tunnel| tunnel.realm).or(link.router);
+            link.leaves_as = tunnel.and_then(|tunnel| {
+                let (port, vni) = tunnel.leaves_as?;
+                Some((port, Vni::new(vni)?))
+            });
             link.routed = tunnel.is_some_and(|tunnel| tunnel.way == Way::Routed);
             if link.tunnel || tunnel.is_some() {
                 // No port is behind it: it is always up.

@@ -4,6 +4,10 @@
 //! it all at once ([`Index::touch`]). A bucket holds seven entries and says how many that belong into it
 //! are in later ones. Its size is fixed: it never grows, and entries never move.
 
+use std::ops::Range;
+
+use crate::table::room_of;
+
 /// Words of a bucket: hashes, how many entries went on to the next bucket, targets, one unused.
 const WORDS: usize = 16;
 const ENTRIES: usize = 7;
@@ -30,6 +34,11 @@ impl Index {
         let line = WORDS * size_of::<u32>();
         let start = (line - words.as_ptr().addr() % line) % line / size_of::<u32>();
         Self { words, start, buckets }
+    }
+
+    /// Where it lies.
+    pub(crate) fn memory(&self) -> Range<usize> {
+        room_of(&self.words)
     }
 
     /// Brings the bucket of a hash nearer; the result means nothing.

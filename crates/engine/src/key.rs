@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bartizan_packet::parse::{Embedded, Layer4, Packet};
+use bartizan_packet::plain::Plain;
 use bartizan_packet::rewrite::Tuple;
 
 use crate::steer::worker_for;
@@ -50,6 +51,14 @@ impl Key {
     pub(crate) fn of(packet: &Packet, realm: u16) -> Self {
         let reply = matches!(packet.layer4, Layer4::Echo { reply: true, .. });
         Self::pack(realm, (packet.source, packet.destination), packet.protocol, packet.ports(), reply)
+    }
+
+    /// The same for a plain packet.
+    #[inline]
+    pub(crate) fn of_plain(plain: &Plain, realm: u16) -> Self {
+        let family = if plain.v4 { 0 } else { V6 };
+        let meta = u64::from(realm) << 48 | u64::from(plain.ports) << 16 | u64::from(plain.protocol) << 8 | family;
+        Self { meta, words: plain.addresses }
     }
 
     #[inline]
@@ -124,6 +133,15 @@ impl Key {
         answer(self.protocol(), &self.tuple())
     }
 
+    /// [`Self::answered`] for TCP and UDP, as the addresses and ports of a [`Plain`].
+    #[inline]
+    pub(crate) fn answered_plain(&self) -> ([u64; 4], u32) {
+        let [a, b, c, d] = self.words;
+        let addresses = if self.meta & V6 == 0 { [a.rotate_left(32), 0, 0, 0] } else { [c, d, a, b] };
+        (addresses, ((self.meta >> 16) as u32).rotate_left(16))
+    }
+
+    #[inline]
     pub(crate) fn realm(&self) -> u16 {
         (self.meta >> 48) as u16
     }

@@ -29,6 +29,7 @@ mod notice;
 mod outbox;
 mod path;
 pub mod pipeline;
+mod plain;
 pub mod probe;
 pub mod protection;
 mod reject;

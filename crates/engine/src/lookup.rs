@@ -4,8 +4,6 @@ use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::key::Key;
 use crate::pipeline::Place;
-use crate::session::Direction;
-use crate::table::Slot;
 use crate::verdict::{EndReason, FlowKey, PeerMessage, Port};
 
 /// Messages per second that heal steering; where frames are spread without regard to the hash, each one
@@ -13,15 +11,6 @@ use crate::verdict::{EndReason, FlowKey, PeerMessage, Port};
 const UNSTEERS_PER_SECOND: u32 = 100;
 
 impl Engine {
-    /// Whether a session found ahead is the one [`Engine::lookup`] would find.
-    #[inline]
-    pub(crate) fn is_still(&self, slot: Slot, direction: Direction, key: &Key) -> bool {
-        let session = &self.table[slot];
-        // What has no server side any more is left to the index.
-        let looked_for = direction == Direction::ClientToServer || session.kind.has_server();
-        session.live && looked_for && session.expires() > self.now && self.table.is_at(slot, direction, key)
-    }
-
     /// The session of a flow, or the worker that has to be asked. A session that is past its time is
     /// over, whether or not its timer came up.
     pub(crate) fn lookup(&mut self, key: &Key) -> Place {

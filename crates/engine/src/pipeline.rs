@@ -1,12 +1,12 @@
 //! What happens to a frame, in order?
 //!
 //! Each stage is a file of its name and either goes on or ends the frame with a verdict. The order below
-//! is the order of the code in this file.
+//! is the order of the code in this file. Plain packets of sessions that are up are asked all of it in one
+//! go, see [`crate::plain`], and come here only when something is not as usual.
 
 use bartizan_packet::frame::{Frame, Meta};
-use bartizan_packet::parse::{Layer4, Malformed, Packet, Parsed, parse};
+use bartizan_packet::parse::{Layer4, Packet, Parsed, parse};
 
-use crate::ahead::Guess;
 use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::key::Key;
@@ -58,12 +58,6 @@ pub(crate) fn drop<T>(reason: DropReason) -> Staged<T> {
     Err(Verdict::Drop(reason))
 }
 
-/// Reads the frame behind the headroom.
-pub(crate) fn parse_behind(frame: &Frame<'_>) -> Result<Parsed, Malformed> {
-    let bytes = frame.bytes.get(usize::from(frame.meta.headroom)..).unwrap_or_default();
-    parse(bytes, Meta { headroom: 0, ..frame.meta })
-}
-
 /// Where a flow's session is.
 pub(crate) enum Place {
     Here(Slot, Direction),
@@ -72,40 +66,29 @@ pub(crate) enum Place {
 }
 
 impl Engine {
+    /// A frame that came by an interface.
     pub(crate) fn run(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
-        let parsed = parse_behind(frame);
-        self.run_seen(port, frame, &parsed, None)
-    }
-
-    /// The same for a frame that was read ahead.
-    pub(crate) fn run_seen(
-        &mut self,
-        port: Port,
-        frame: &mut Frame<'_>,
-        parsed: &Result<Parsed, Malformed>,
-        guess: Option<&Guess>,
-    ) -> Verdict {
         let headroom = frame.meta.headroom;
         let meta = Meta { headroom: 0, ..frame.meta };
         let bytes = frame.bytes.get_mut(usize::from(headroom)..).unwrap_or_default();
-        let parsed = match parsed {
+        let parsed = match parse(bytes, meta) {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 self.counters.rx_packets += 1;
-                let reason = crate::ingress::malformed(*malformed);
+                let reason = crate::ingress::malformed(malformed);
                 self.counters.drop_packets(reason, 1);
                 return Verdict::Drop(reason);
             }
         };
-        if let Parsed::Ip(packet) = parsed
+        if let Parsed::Ip(packet) = &parsed
             && let Some(encapsulation) = self.tunnel_packet(port, bytes, packet)
         {
             return self.run_tunnel(port, frame, packet, encapsulation);
         }
         let mut view = Frame { bytes, meta };
-        let verdict = self.run_parsed(port, &mut view, parsed, guess);
+        let verdict = self.run_parsed(port, &mut view, &parsed);
         frame.meta = Meta { headroom, ..view.meta };
-        match (verdict, parsed) {
+        match (verdict, &parsed) {
             (Verdict::Transmit(side), Parsed::Ip(packet)) if self.is_tunnel(side) => {
                 let start = usize::from(headroom);
                 self.enter_tunnel(side, frame, start + packet.network, start + packet.end)
@@ -115,20 +98,14 @@ impl Engine {
     }
 
     /// A frame without headroom, from the stages to the counters.
-    pub(crate) fn run_parsed(
-        &mut self,
-        port: Port,
-        frame: &mut Frame<'_>,
-        parsed: &Parsed,
-        guess: Option<&Guess>,
-    ) -> Verdict {
+    pub(crate) fn run_parsed(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed) -> Verdict {
         // The fragments of a datagram were counted when they came in.
         let reassembled = frame.meta.fragment_bytes != 0;
         let wire = match parsed {
             Parsed::Ip(packet) => packet.wire(frame.meta),
             Parsed::Arp | Parsed::Other(_) => (1, 0),
         };
-        let verdict = self.stages(port, frame, parsed, wire, guess).unwrap_or_else(|verdict| verdict);
+        let verdict = self.stages(port, frame, parsed, wire).unwrap_or_else(|verdict| verdict);
         if let Verdict::Handoff(_) = verdict {
             // It is received where it is handled.
             self.counters.handoffs += 1;
@@ -164,26 +141,13 @@ impl Engine {
         verdict
     }
 
-    fn stages(
-        &mut self,
-        port: Port,
-        frame: &mut Frame<'_>,
-        parsed: &Parsed,
-        wire: (u64, u64),
-        guess: Option<&Guess>,
-    ) -> Staged<Verdict> {
+    fn stages(&mut self, port: Port, frame: &mut Frame<'_>, parsed: &Parsed, wire: (u64, u64)) -> Staged<Verdict> {
         let (arrival, packet) = self.ingress(port, frame, parsed, wire)?;
         if packet.fragment {
             return self.collect(&arrival, frame, packet);
         }
         if packet.layer4 == Layer4::IcmpError {
             return self.icmp_error(&arrival, frame, packet);
-        }
-        if let Some(Guess { key, slot, direction }) = guess
-            && key.realm() == arrival.realm
-            && self.is_still(*slot, *direction, key)
-        {
-            return self.established(*slot, *direction, &arrival, frame, packet, key);
         }
         let key = Key::of(packet, arrival.realm);
         match self.lookup_arrived(&key, &arrival) {

@@ -173,6 +173,12 @@ impl Protection {
         self.scans.is_blocking(now) && self.scans.blocked(zone, packet, now)
     }
 
+    /// Whether any source is.
+    #[inline]
+    pub(crate) fn is_blocking(&self, now: Time) -> bool {
+        self.scans.is_blocking(now)
+    }
+
     /// Ends a packet by a check of the zone.
     fn discard<T>(&mut self, zone: ZoneId, check: Check, packets: u64) -> Staged<T> {
         if let Some(zone) = self.zones.get_mut(zone.index()) {

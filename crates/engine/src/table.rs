@@ -5,7 +5,7 @@
 //! for the session it wants. All three have their room from the start: the kernel gives memory when it
 //! is first used, and no growth ever copies a table while packets wait.
 
-use std::ops;
+use std::ops::{self, Range};
 
 use ahash::RandomState;
 
@@ -79,6 +79,12 @@ impl Table {
         session.sides[0].counts.0 ^ session.sides[1].counts.0 ^ session.last.0
     }
 
+    /// The session that is or was in a slot.
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
+        self.slots.get(slot as usize)
+    }
+
     /// Whether a flow is this direction of the session in a slot.
     #[inline]
     pub(crate) fn is_at(&self, slot: Slot, direction: Direction, key: &Key) -> bool {
@@ -133,6 +139,11 @@ impl Table {
         self.free.push(slot);
     }
 
+    /// Where the index and the two slabs lie.
+    pub(crate) fn memory(&self) -> [Range<usize>; 3] {
+        [self.index.memory(), room_of(&self.slots), room_of(&self.records)]
+    }
+
     /// All sessions as they are shown.
     pub(crate) fn views(&self) -> impl Iterator<Item = SessionView> {
         let live = self.slots.iter().zip(&self.records).filter(|(session, _)| session.live);
@@ -150,6 +161,12 @@ impl Table {
     pub(crate) fn record_mut(&mut self, slot: Slot) -> &mut Record {
         &mut self.records[slot as usize]
     }
+}
+
+/// The addresses of a vector's room.
+pub(crate) fn room_of<T>(vector: &Vec<T>) -> Range<usize> {
+    let start = vector.as_ptr().addr();
+    start..start + vector.capacity() * size_of::<T>()
 }
 
 #[inline]

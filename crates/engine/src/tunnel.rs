@@ -60,7 +60,7 @@ pub(crate) struct Tunnels {
     unmapped: Vec<UnmappedTunnel>,
     unmapped_max: usize,
     /// The own address that tunnel packets came for last.
-    own: Option<(u32, IfaceId, IpAddr)>,
+    pub(crate) own: Option<(u32, IfaceId, IpAddr)>,
 }
 
 impl Tunnels {
@@ -77,6 +77,11 @@ impl Tunnels {
             unmapped_max,
             own: None,
         }
+    }
+
+    /// Counts for so many interfaces.
+    pub(crate) fn cover(&mut self, interfaces: usize) {
+        self.traffic.resize(self.traffic.len().max(interfaces), TunnelTraffic::default());
     }
 
     /// Whether the packet in hand came out of a tunnel.
@@ -158,11 +163,9 @@ impl Tunnels {
         }
     }
 
-    fn count(&mut self, iface: IfaceId, (packets, bytes): (u64, u64), inwards: bool) {
-        if self.traffic.len() <= iface.index() {
-            self.traffic.resize(iface.index() + 1, TunnelTraffic::default());
-        }
-        let traffic = &mut self.traffic[iface.index()];
+    #[inline]
+    pub(crate) fn count(&mut self, iface: IfaceId, (packets, bytes): (u64, u64), inwards: bool) {
+        let Some(traffic) = self.traffic.get_mut(iface.index()) else { return };
         let direction = if inwards { &mut traffic.received } else { &mut traffic.sent };
         direction.0 += packets;
         direction.1 += bytes;
@@ -309,7 +312,7 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
-        let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed, None);
+        let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed);
         let meta = inner.meta;
         if let (Parsed::Ip(packet), false) = (&parsed, matches!(verdict, Verdict::Handoff(_))) {
             self.tunnels.count(iface, packet.wire(meta), true);
@@ -544,8 +547,7 @@ impl Engine {
 
     fn leaves_as(&self, port: Port) -> Option<(u16, Vni)> {
         let Port::Data(iface) = port else { return None };
-        let (port, vni) = self.tables.as_ref()?.interface(iface)?.tunnel.as_ref()?.leaves_as?;
-        Some((port, Vni::new(vni)?))
+        self.links.get(iface.index())?.leaves_as
     }
 
     fn count_leaving(&mut self, port: Port, wire: (u64, u64)) {

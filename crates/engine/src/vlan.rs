@@ -27,19 +27,14 @@ impl Engine {
     /// Runs a frame from the wire: it comes in by the interface of its tag, and leaves with the tag of the
     /// interface it goes out by.
     #[inline]
-    pub(crate) fn between_tags(
-        &mut self,
-        port: Port,
-        frame: &mut Frame<'_>,
-        run: impl FnOnce(&mut Self, Port, &mut Frame<'_>) -> Verdict,
-    ) -> Verdict {
+    pub(crate) fn between_tags(&mut self, port: Port, frame: &mut Frame<'_>) -> Verdict {
         let vlan = frame.meta.vlan;
         let Some(arrival) = self.untag(port, frame.meta) else {
             self.counters.rx_packets += 1;
             self.counters.drop_packets(DropReason::UnknownVlan, 1);
             return Verdict::Drop(DropReason::UnknownVlan);
         };
-        match run(self, arrival, frame) {
+        match self.run(arrival, frame) {
             Verdict::Transmit(exit) => {
                 let (wire, tag) = self.tag(exit);
                 frame.meta.vlan = tag;

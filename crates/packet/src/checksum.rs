@@ -66,22 +66,26 @@ impl Delta {
     }
 
     /// Both changes.
+    #[inline]
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(fold(u64::from(self.0) + u64::from(other.0)))
     }
 
     /// The checksum after the change.
+    #[inline]
     pub fn checksum(self, old: u16) -> u16 {
         !fold(u64::from(!old) + u64::from(self.0))
     }
 
     /// The sum (not complemented) after the change: for fields that hold only a pseudo-header sum.
+    #[inline]
     pub fn sum(self, old: u16) -> u16 {
         fold(u64::from(old) + u64::from(self.0))
     }
 
     /// Updates a whole checksum in place.
+    #[inline]
     pub fn apply(self, bytes: &mut [u8], at: usize) {
         let new = self.checksum(u16_at(bytes, at));
         put_u16(bytes, at, new);

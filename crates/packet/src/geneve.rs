@@ -54,28 +54,54 @@ impl<'a> Geneve<'a> {
     /// # Errors
     /// When it or an option is cut short, is of another version, is for the tunnel's ends themselves, or
     /// carries what cannot be forwarded.
+    #[inline]
     pub fn read(payload: &'a [u8]) -> Result<Self, BadTunnel> {
-        if payload.len() < HEADER_BYTES {
-            return Err(BadTunnel::Truncated);
-        }
-        if u8_at(payload, 0) >> 6 != 0 {
-            return Err(BadTunnel::Version);
-        }
-        if u8_at(payload, 1) & CONTROL != 0 {
-            return Err(BadTunnel::Control);
-        }
-        let options_bytes = usize::from(u8_at(payload, 0) & 0x3f) * 4;
-        let options = payload.get(HEADER_BYTES..HEADER_BYTES + options_bytes).ok_or(BadTunnel::Truncated)?;
-        let protocol = u16_at(payload, 2);
-        if !matches!(protocol, ethernet::IPV4 | ethernet::IPV6 | ETHERNET) {
-            return Err(BadTunnel::Protocol);
-        }
-        let geneve = Self { vni: Vni::of_word(u32_at(payload, 4)), protocol, options };
-        let whole: usize = geneve.options().map(|option| OPTION_HEADER_BYTES + option.data.len()).sum();
-        if whole != options_bytes {
+        let geneve = Self::head(payload)?;
+        let whole: usize = geneve.options().map(GeneveOption::bytes).sum();
+        if whole != geneve.options.len() {
             return Err(BadTunnel::Option);
         }
         Ok(geneve)
+    }
+
+    /// [`Self::read`] and [`Self::facts`] in one.
+    ///
+    /// # Errors
+    /// As theirs.
+    #[inline]
+    pub fn read_facts(payload: &'a [u8]) -> Result<(Self, Facts<'a>), BadTunnel> {
+        let geneve = Self::head(payload)?;
+        if let Some(facts) = Facts::of_aws(geneve.options) {
+            return Ok((geneve, facts));
+        }
+        let (mut facts, mut whole) = (Facts::default(), 0);
+        for option in geneve.options() {
+            whole += option.bytes();
+            facts.hear(option)?;
+        }
+        if whole != geneve.options.len() {
+            return Err(BadTunnel::Option);
+        }
+        Ok((geneve, facts))
+    }
+
+    /// The header; its options are not looked at.
+    #[inline]
+    fn head(payload: &'a [u8]) -> Result<Self, BadTunnel> {
+        let Some(head) = payload.first_chunk::<HEADER_BYTES>() else { return Err(BadTunnel::Truncated) };
+        if head[0] >> 6 != 0 {
+            return Err(BadTunnel::Version);
+        }
+        if head[1] & CONTROL != 0 {
+            return Err(BadTunnel::Control);
+        }
+        let options_bytes = usize::from(head[0] & 0x3f) * 4;
+        let options = payload.get(HEADER_BYTES..HEADER_BYTES + options_bytes).ok_or(BadTunnel::Truncated)?;
+        let protocol = u16_at(head, 2);
+        if !matches!(protocol, ethernet::IPV4 | ethernet::IPV6 | ETHERNET) {
+            return Err(BadTunnel::Protocol);
+        }
+        Ok(Self { vni: Vni::of_word(u32_at(head, 4)), protocol, options })
     }
 
     /// Length of header and options.
@@ -84,6 +110,7 @@ impl<'a> Geneve<'a> {
     }
 
     /// The options in the order of the packet; ends at one that is cut short.
+    #[inline]
     pub fn options(&self) -> impl Iterator<Item = GeneveOption<'a>> {
         let mut rest = self.options;
         std::iter::from_fn(move || {
@@ -104,21 +131,54 @@ impl<'a> Geneve<'a> {
     /// # Errors
     /// When an option that must be understood is not known, has another length than its definition or is
     /// there twice.
+    #[inline]
     pub fn facts(&self) -> Result<Facts<'a>, BadTunnel> {
         let mut facts = Facts::default();
         for option in self.options() {
-            match (option.class, option.kind) {
-                (AWS, 1) => once(&mut facts.aws_endpoint, long(option.data))?,
-                (AWS, 2) => once(&mut facts.aws_attachment, long(option.data))?,
-                (AWS, 3) => once(&mut facts.aws_cookie, word(option.data))?,
-                (GOOGLE, 1) => once(&mut facts.google_network, word(option.data).map(GoogleNetwork))?,
-                (GOOGLE, 2) => once(&mut facts.google_endpoint, Some(option.data))?,
-                (GOOGLE, 3) => once(&mut facts.google_profile, long(option.data))?,
-                _ if option.critical => return Err(BadTunnel::Option),
-                _ => {}
-            }
+            facts.hear(option)?;
         }
         Ok(facts)
+    }
+}
+
+impl GeneveOption<'_> {
+    /// Length of the option with its header.
+    #[inline]
+    fn bytes(self) -> usize {
+        OPTION_HEADER_BYTES + self.data.len()
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// What AWS's load balancer always sends: endpoint, attachment and cookie, in this order and nothing else.
+    #[inline]
+    fn of_aws(options: &[u8]) -> Option<Self> {
+        let options: &[u8; 32] = options.try_into().ok()?;
+        let header = |at, kind: u32, words: u32| u32_at(options, at) == u32::from(AWS) << 16 | kind << 8 | words;
+        if !(header(0, 1, 2) && header(12, 2, 2) && header(24, 3, 1)) {
+            return None;
+        }
+        let long = |at| u64::from(u32_at(options, at)) << 32 | u64::from(u32_at(options, at + 4));
+        Some(Self {
+            aws_endpoint: Some(long(4)),
+            aws_attachment: Some(long(16)),
+            aws_cookie: Some(u32_at(options, 28)),
+            ..Self::default()
+        })
+    }
+
+    #[inline]
+    fn hear(&mut self, option: GeneveOption<'a>) -> Result<(), BadTunnel> {
+        match (option.class, option.kind) {
+            (AWS, 1) => once(&mut self.aws_endpoint, long(option.data)),
+            (AWS, 2) => once(&mut self.aws_attachment, long(option.data)),
+            (AWS, 3) => once(&mut self.aws_cookie, word(option.data)),
+            (GOOGLE, 1) => once(&mut self.google_network, word(option.data).map(GoogleNetwork)),
+            (GOOGLE, 2) => once(&mut self.google_endpoint, Some(option.data)),
+            (GOOGLE, 3) => once(&mut self.google_profile, long(option.data)),
+            _ if option.critical => Err(BadTunnel::Option),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -183,6 +243,7 @@ pub fn header(protocol: u16, vni: Vni, options: &[(u16, u8, &[u8])]) -> Option<V
     Some(bytes)
 }
 
+#[inline]
 fn once<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), BadTunnel> {
     match (place.is_some(), value) {
         (false, Some(value)) => {
@@ -193,10 +254,12 @@ fn once<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), BadTunnel> {
     }
 }
 
+#[inline]
 fn long(data: &[u8]) -> Option<u64> {
     <[u8; 8]>::try_from(data).ok().map(u64::from_be_bytes)
 }
 
+#[inline]
 fn word(data: &[u8]) -> Option<u32> {
     <[u8; 4]>::try_from(data).ok().map(u32::from_be_bytes)
 }

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use crate::bytes::{put_address, put_u16, u16_at};
 use crate::checksum::{self, Delta};
+use crate::ethernet;
 use crate::parse::{Embedded, ICMP, ICMPV6, Packet, TCP, UDP, checksum_field};
+use crate::plain::Plain;
 
 /// Addresses and ports of one direction. For ICMP echo both ports are the identifier's place: the
 /// source port holds it, the destination port is 0.
@@ -74,6 +76,39 @@ impl Change {
         }
     }
 
+    /// [`Self::apply`] and [`hop`] in one for a plain packet: addresses and ports are spelled as it spells its own.
+    #[inline]
+    pub fn carry_on(self, frame: &mut [u8], plain: &Plain, addresses: [u64; 4], ports: u32) {
+        if plain.v4 {
+            let Some(header) = frame.get_mut(ethernet::HEADER_BYTES..).and_then(<[u8]>::first_chunk_mut::<24>) else {
+                return;
+            };
+            header[8] = plain.ttl.saturating_sub(1);
+            let old = u16::from_be_bytes([header[10], header[11]]);
+            header[10..12].copy_from_slice(&self.addresses.and(Delta::HOP).checksum(old).to_be_bytes());
+            header[12..20].copy_from_slice(&addresses[0].to_be_bytes());
+            header[20..24].copy_from_slice(&ports.to_be_bytes());
+        } else {
+            let Some(header) = frame.get_mut(ethernet::HEADER_BYTES..).and_then(<[u8]>::first_chunk_mut::<44>) else {
+                return;
+            };
+            header[7] = plain.ttl.saturating_sub(1);
+            for (word, place) in addresses.iter().zip(header[8..40].as_chunks_mut::<8>().0) {
+                *place = word.to_be_bytes();
+            }
+            header[40..44].copy_from_slice(&ports.to_be_bytes());
+        }
+        let at = plain.transport() + plain.checksum_field();
+        let old = u16_at(frame, at);
+        let new = match (plain.partial, plain.protocol) {
+            (true, _) => self.addresses.sum(old),
+            (false, UDP) => udp(self.addresses.and(self.ports), old, plain.v4),
+            (false, _) => self.addresses.and(self.ports).checksum(old),
+        };
+        put_u16(frame, at, new);
+    }
+
+    #[inline]
     fn fix_transport(self, frame: &mut [u8], packet: &Packet) {
         let Some(field) = checksum_field(packet.protocol) else { return };
         let at = packet.transport + field;
@@ -169,6 +204,7 @@ fn icmp_checksum(frame: &[u8], packet: &Packet) -> u16 {
 }
 
 /// A UDP checksum of 0 over IPv4 means none was made; a computed 0 is sent as 0xffff (RFC 768).
+#[inline]
 fn udp(delta: Delta, old: u16, v4: bool) -> u16 {
     if old == 0 && v4 {
         return 0;

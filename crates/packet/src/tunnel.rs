@@ -9,11 +9,14 @@ use crate::checksum::{self, Delta};
 use crate::ethernet;
 use crate::geneve::{self, Geneve};
 use crate::parse::{Packet, UDP};
+use crate::plain::Plain;
 use crate::vxlan::{self, Vni};
 
 /// TTL and hop limit of packets that carry others.
 const TTL: u8 = 64;
 const UDP_HEADER_BYTES: usize = 8;
+/// The UDP header behind a plain IPv4 header.
+const PLAIN_TRANSPORT: usize = ethernet::HEADER_BYTES + 20;
 /// Encapsulations around one packet: VXLAN, GENEVE, or VXLAN inside of GENEVE.
 pub const LAYERS_MAX: usize = 2;
 
@@ -76,6 +79,84 @@ pub struct Capsule {
     pub carries: Carries,
 }
 
+/// Whose tunnel packet it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Of a VXLAN network.
+    Network(Vni),
+    /// Of an AWS endpoint.
+    Endpoint(u64),
+    /// Of a Google Cloud network.
+    Google(u32),
+}
+
+/// A [`Capsule`] of one encapsulation right behind a plain IPv4 header, in less space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainCapsule {
+    inner: u16,
+    /// Ethernet type of what it carries.
+    kind: u16,
+}
+
+impl PlainCapsule {
+    /// Opens a plain UDP packet of the frame; `None` for what is not plain or cannot be read.
+    #[inline(always)]
+    pub fn open(frame: &[u8], plain: &Plain, encapsulation: Encapsulation) -> Option<(Self, Named)> {
+        let header = PLAIN_TRANSPORT + UDP_HEADER_BYTES;
+        let payload = frame.get(header..plain.end as usize).filter(|_| plain.v4)?;
+        let (header_bytes, kind, named) = match encapsulation {
+            Encapsulation::Vxlan => (vxlan::HEADER_BYTES, geneve::ETHERNET, Named::Network(vxlan::read(payload).ok()?)),
+            Encapsulation::Geneve => {
+                let (geneve, facts) = Geneve::read_facts(payload).ok()?;
+                let named = match (facts.aws_endpoint, facts.google_network) {
+                    (Some(endpoint), _) => Named::Endpoint(endpoint),
+                    (None, Some(network)) => Named::Google(network.id()),
+                    (None, None) => return None,
+                };
+                (geneve.header_bytes(), geneve.protocol, named)
+            }
+        };
+        Some((Self { inner: u16::try_from(header + header_bytes).ok()?, kind }, named))
+    }
+
+    /// Ethernet type of the inner packet.
+    #[inline]
+    pub fn kind(&self, frame: &[u8]) -> u16 {
+        if self.kind == geneve::ETHERNET { u16_at(frame, usize::from(self.inner) + 12) } else { self.kind }
+    }
+
+    /// Where the inner IP header begins.
+    #[inline]
+    pub fn inner_network(&self) -> usize {
+        usize::from(self.inner) + if self.kind == geneve::ETHERNET { ethernet::HEADER_BYTES } else { 0 }
+    }
+
+    /// [`Capsule::turn`] of a frame whose UDP checksum is 0; inner Ethernet addresses stay.
+    #[inline]
+    pub fn turn(&self, frame: &mut [u8], other: Option<(u16, Vni)>) {
+        let Some(header) = frame.first_chunk_mut::<PLAIN_TRANSPORT>() else { return };
+        let (macs, ip) = header.split_at_mut(ethernet::HEADER_BYTES);
+        if let Some(macs) = macs.first_chunk_mut::<12>() {
+            let [a, b, c, d, e, f, rest @ ..] = *macs;
+            macs[..6].copy_from_slice(&rest);
+            macs[6..].copy_from_slice(&[a, b, c, d, e, f]);
+        }
+        if let Some(ip) = ip.first_chunk_mut::<20>() {
+            let old = u16_at(ip, 8);
+            let new = u16::from(TTL) << 8 | (old & 0xff);
+            ip[8] = TTL;
+            Delta::word(old, new).apply(ip, 10);
+            if let Some(addresses) = ip.last_chunk_mut::<8>() {
+                *addresses = u64::from_ne_bytes(*addresses).rotate_left(32).to_ne_bytes();
+            }
+        }
+        if let Some((port, vni)) = other {
+            put_u16(frame, PLAIN_TRANSPORT + 2, port);
+            put(frame, PLAIN_TRANSPORT + UDP_HEADER_BYTES, &vxlan::header(vni));
+        }
+    }
+}
+
 /// What changes when a capsule is turned, beside its ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
@@ -91,25 +172,37 @@ impl Capsule {
     /// # Errors
     /// When its tunnel header cannot be read.
     pub fn open(frame: &[u8], packet: &Packet, encapsulation: Encapsulation) -> Result<Self, BadTunnel> {
-        let header = packet.transport + UDP_HEADER_BYTES;
-        let payload = frame.get(header..packet.end).ok_or(BadTunnel::Truncated)?;
-        let (header_bytes, carries) = match encapsulation {
-            Encapsulation::Vxlan => vxlan::read(payload).map(|_| (vxlan::HEADER_BYTES, Carries::Ethernet))?,
-            Encapsulation::Geneve => {
-                let geneve = Geneve::read(payload)?;
-                let carries = match geneve.protocol {
-                    geneve::ETHERNET => Carries::Ethernet,
-                    kind => Carries::Ip(kind),
-                };
-                (geneve.header_bytes(), carries)
+        let Packet { network, transport, end, .. } = *packet;
+        Self::open_behind(frame, Layer { network, transport, v4: packet.is_v4(), encapsulation }, end)
+    }
+
+    fn open_behind(frame: &[u8], first: Layer, end: usize) -> Result<Self, BadTunnel> {
+        let payload = frame.get(first.header()..end).ok_or(BadTunnel::Truncated)?;
+        match first.encapsulation {
+            Encapsulation::Geneve => Self::behind_geneve(first, payload, &Geneve::read(payload)?),
+            Encapsulation::Vxlan => {
+                vxlan::read(payload)?;
+                Self::behind(first, payload, vxlan::HEADER_BYTES, Carries::Ethernet)
             }
+        }
+    }
+
+    #[inline]
+    fn behind_geneve(first: Layer, payload: &[u8], geneve: &Geneve<'_>) -> Result<Self, BadTunnel> {
+        let carries = match geneve.protocol {
+            geneve::ETHERNET => Carries::Ethernet,
+            kind => Carries::Ip(kind),
         };
+        Self::behind(first, payload, geneve.header_bytes(), carries)
+    }
+
+    #[inline]
+    fn behind(first: Layer, payload: &[u8], header_bytes: usize, carries: Carries) -> Result<Self, BadTunnel> {
         let least = if carries == Carries::Ethernet { ethernet::HEADER_BYTES } else { 20 };
         if payload.len() < header_bytes + least {
             return Err(BadTunnel::Truncated);
         }
-        let first = Layer { network: packet.network, transport: packet.transport, v4: packet.is_v4(), encapsulation };
-        Ok(Self { first, nested: None, inner: header + header_bytes, carries })
+        Ok(Self { first, nested: None, inner: first.header() + header_bytes, carries })
     }
 
     /// Opens the tunnel packet inside of this one; `packet` was read from the same frame.
@@ -122,6 +215,7 @@ impl Capsule {
     }
 
     /// The encapsulations, the outermost first.
+    #[inline]
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = Layer> {
         [Some(self.first), self.nested].into_iter().flatten()
     }
@@ -142,11 +236,13 @@ impl Capsule {
     ///
     /// # Errors
     /// When the frame is not the one the capsule was opened in.
+    #[inline]
     pub fn geneve<'f>(&self, frame: &'f [u8]) -> Result<Geneve<'f>, BadTunnel> {
         Geneve::read(frame.get(self.first.header()..).unwrap_or_default())
     }
 
     /// The network of the innermost encapsulation, if that is VXLAN.
+    #[inline]
     pub fn vni(&self, frame: &[u8]) -> Option<Vni> {
         let layer = self.nested.unwrap_or(self.first);
         let header = frame.get(layer.header()..)?;
@@ -154,6 +250,7 @@ impl Capsule {
     }
 
     /// Where the inner IP header begins.
+    #[inline]
     pub fn inner_network(&self) -> usize {
         match self.carries {
             Carries::Ethernet => self.inner + ethernet::HEADER_BYTES,
@@ -165,6 +262,7 @@ impl Capsule {
     /// all options. The outermost UDP ports stay, since a load balancer tells flows by the port it chose;
     /// the ports of a nested tunnel change places, since it is a flow to that load balancer. `end` is where
     /// the inner packet ends.
+    #[inline]
     pub fn turn(&self, frame: &mut [u8], end: usize, turn: Turn) {
         let (source, destination) = (ethernet::source(frame), ethernet::destination(frame));
         ethernet::address(frame, source, destination);
@@ -203,6 +301,7 @@ impl Layer {
         if self.v4 { (4, self.network + 12, self.network + 16) } else { (16, self.network + 8, self.network + 24) }
     }
 
+    #[inline]
     fn swap_addresses(self, frame: &mut [u8]) {
         let (length, source, destination) = self.addresses();
         if let Some(both) = frame.get_mut(source..destination + length) {
@@ -212,6 +311,7 @@ impl Layer {
         self.set_ttl(frame);
     }
 
+    #[inline]
     fn set_ttl(self, frame: &mut [u8]) {
         if !self.v4 {
             return put(frame, self.network + 7, &[TTL]);
@@ -248,6 +348,7 @@ impl Layer {
 
     /// The UDP checksum: none over IPv4, where the inner packet has its own (RFC 7348 section 4, RFC 8926
     /// section 3.3); whole over IPv6.
+    #[inline]
     fn finish(self, frame: &mut [u8], end: usize) {
         put_u16(frame, self.transport + 6, 0);
         if self.v4 {

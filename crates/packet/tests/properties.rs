@@ -9,7 +9,9 @@ use bartizan_packet::checksum;
 use bartizan_packet::fragment::{Piece, cut, finish_whole, identify};
 use bartizan_packet::frame::{Checksum, Meta, Segmentation};
 use bartizan_packet::ndp::Message;
+use bartizan_packet::oddity::Oddities;
 use bartizan_packet::parse::{Embedded, Layer4, Packet, Parsed, checksum_field, parse};
+use bartizan_packet::plain::Plain;
 use bartizan_packet::rewrite::{self, Change, Tuple};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
@@ -371,6 +373,105 @@ fn offload_data_must_fit_the_packet() {
     assert!(read(&frame(132), partial(34, 8)).partial, "SCTP is left to the card");
     let empty_segments = Meta { segmentation: Segmentation::TcpV4, ..Meta::default() };
     assert!(parse(&frame(6), empty_segments).is_err());
+}
+
+/// A packet as the words of a [`Plain`].
+fn words(tuple: &Tuple) -> ([u64; 4], u32) {
+    let addresses = match (tuple.source, tuple.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            [u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits()), 0, 0, 0]
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let (source, destination) = (source.to_bits(), destination.to_bits());
+            [(source >> 64) as u64, source as u64, (destination >> 64) as u64, destination as u64]
+        }
+        _ => unreachable!("one family"),
+    };
+    (addresses, u32::from(tuple.source_port) << 16 | u32::from(tuple.destination_port))
+}
+
+/// What `parse` says of a packet that was read as a plain one.
+fn assert_same(plain: &Plain, bytes: &[u8], meta: Meta) {
+    let packet = read(bytes, meta);
+    let (source_port, destination_port) = packet.ports();
+    let tuple = Tuple { source: packet.source, destination: packet.destination, source_port, destination_port };
+    assert_eq!((plain.addresses, plain.ports), words(&tuple));
+    assert_eq!((plain.v4, plain.protocol, plain.ttl), (packet.is_v4(), packet.protocol, packet.ttl));
+    assert_eq!((plain.transport(), plain.end as usize), (packet.transport, packet.end));
+    assert_eq!(plain.partial, packet.partial);
+    assert_eq!(plain.wire(bytes, meta), (packet.wire(meta), packet.wire_packet_bytes(meta)));
+    assert!(!packet.fragment && !packet.source_routed);
+    assert_eq!(packet.oddities, Oddities::default());
+    match packet.layer4 {
+        Layer4::Tcp(tcp) => {
+            assert_eq!(plain.tcp(bytes), Some(tcp));
+            assert!(tcp.flags.ack() && !(tcp.flags.syn() || tcp.flags.fin() || tcp.flags.rst()));
+        }
+        Layer4::Ports { .. } => assert_eq!(plain.tcp(bytes), None),
+        other => panic!("{other:?} is not plain"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plain_packet_is_read_and_rewritten_as_any_other((flow, new) in flow(), offload in 0..3, segment in 0_u16..90) {
+        let mut bytes = build(&flow);
+        let packet = read(&bytes, Meta::default());
+        let mut meta = Meta::default();
+        if offload > 0 && !matches!(flow.protocol, Protocol::Echo) {
+            meta = make_partial(&mut bytes, &packet);
+        }
+        if offload > 1 {
+            meta.segmentation = Segmentation::TcpV4;
+            meta.segment_bytes = segment;
+        }
+        let plain = Plain::read(&bytes, meta);
+        let compatible = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.to_bits() >> 64 == 0);
+        let odd = compatible(packet.source) || compatible(packet.destination) || (offload > 1 && segment == 0);
+        prop_assert_eq!(plain.is_some(), !matches!(flow.protocol, Protocol::Echo) && !odd);
+        let Some(plain) = plain else { return Ok(()) };
+        assert_same(&plain, &bytes, meta);
+        let packet = read(&bytes, meta);
+        let change = Change::new(&flow.tuple, &new);
+        let mut expected = bytes.clone();
+        change.apply(&mut expected, &packet, &new);
+        rewrite::hop(&mut expected, &packet);
+        let (addresses, ports) = words(&new);
+        change.carry_on(&mut bytes, &plain, addresses, ports);
+        prop_assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn what_is_read_as_plain_is_nothing_else(
+        (flow, _) in flow(),
+        changes in prop::collection::vec((0_usize..80, any::<u8>()), 0..3),
+        length in 0_usize..120,
+        fix: bool,
+        (offload, segment) in (0..3, 0_u16..90),
+    ) {
+        let mut bytes = build(&flow);
+        let mut meta = Meta::default();
+        if offload > 0 {
+            meta = make_partial(&mut bytes, &read(&build(&flow), Meta::default()));
+        }
+        if offload > 1 {
+            (meta.segmentation, meta.segment_bytes) = (Segmentation::Udp, segment);
+        }
+        for (at, value) in changes {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        bytes.truncate(length.max(bytes.len() / 2));
+        if fix && bytes.len() >= 34 {
+            put_u16(&mut bytes, 24, 0);
+            let value = checksum::checksum(&bytes[14..34]);
+            put_u16(&mut bytes, 24, value);
+        }
+        if let Some(plain) = Plain::read(&bytes, meta) {
+            assert_same(&plain, &bytes, meta);
+        }
+    }
 }
 
 /// A frame with more payload than one fragment of 68 bytes has.

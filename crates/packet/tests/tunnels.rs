@@ -11,7 +11,8 @@ use bartizan_packet::ethernet;
 use bartizan_packet::frame::Meta;
 use bartizan_packet::geneve::{self, Geneve};
 use bartizan_packet::parse::{Packet, Parsed, UDP, parse, parse_as};
-use bartizan_packet::tunnel::{Capsule, Carries, Encapsulation, Prefix, Turn, checksum_is_right};
+use bartizan_packet::plain::Plain;
+use bartizan_packet::tunnel::{Capsule, Carries, Encapsulation, Named, PlainCapsule, Prefix, Turn, checksum_is_right};
 use bartizan_packet::vxlan::{self, Vni};
 use proptest::prelude::*;
 
@@ -226,6 +227,54 @@ proptest! {
     }
 
     #[test]
+    fn a_plain_tunnel_packet_is_read_and_turned_as_any_other(
+        sent in sent(),
+        // What the load balancers send, whole or a little changed, among other options or alone.
+        cloud in prop::collection::vec((prop_oneof![Just(geneve::AWS), Just(geneve::GOOGLE)], 1_u8..4, 1_usize..4), 0..5),
+        usual in 0..3,
+        other in prop::option::of((any::<u16>(), 0..=Vni::MAX)),
+    ) {
+        let mut sent = Sent { checksum: false, ..sent };
+        let cloud: Vec<_> = cloud.iter().map(|(class, kind, words)| (*class, *kind, vec![*kind; words * 4])).collect();
+        let aws = [(geneve::AWS, 1, vec![1; 8]), (geneve::AWS, 2, vec![2; 8]), (geneve::AWS, 3, vec![3; 4])];
+        match usual {
+            0 => sent.options = aws.to_vec(),
+            1 => sent.options = cloud,
+            _ => sent.options.extend(cloud),
+        }
+        let frame = sent.frame();
+        let plain = Plain::read(&frame, Meta::default()).filter(|plain| plain.v4);
+        let encapsulation = if sent.kind == Kind::Vxlan { Encapsulation::Vxlan } else { Encapsulation::Geneve };
+        let opened = plain.and_then(|plain| PlainCapsule::open(&frame, &plain, encapsulation));
+        let packet = read(&frame);
+        let Ok(capsule) = Capsule::open(&frame, &packet, encapsulation) else {
+            prop_assert!(opened.is_none());
+            return Ok(());
+        };
+        let named = match encapsulation {
+            Encapsulation::Vxlan => capsule.vni(&frame).map(Named::Network),
+            Encapsulation::Geneve => capsule.geneve(&frame).unwrap().facts().ok().and_then(|facts| {
+                let google = facts.google_network.map(|network| Named::Google(network.id()));
+                facts.aws_endpoint.map(Named::Endpoint).or(google)
+            }),
+        };
+        prop_assert_eq!(opened.map(|(_, named)| named), named.filter(|_| packet.is_v4()));
+        let Some((around, _)) = opened else { return Ok(()) };
+        prop_assert_eq!(around.inner_network(), capsule.inner_network());
+        let kind = match capsule.carries {
+            Carries::Ethernet => u16_at(&frame, capsule.inner + 12),
+            Carries::Ip(kind) => kind,
+        };
+        prop_assert_eq!(around.kind(&frame), kind);
+        // GENEVE never goes on as another tunnel's.
+        let other = other.filter(|_| sent.kind == Kind::Vxlan).map(|(port, vni)| (port, Vni::new(vni).unwrap()));
+        let (mut turned, mut expected) = (frame.clone(), frame.clone());
+        around.turn(&mut turned, other);
+        capsule.turn(&mut expected, packet.end, Turn { other, inner_addresses: false });
+        prop_assert_eq!(turned, expected);
+    }
+
+    #[test]
     fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400), ports: (u16, u16), v4: bool) {
         let _ = vxlan::read(&bytes);
         if let Ok(geneve) = Geneve::read(&bytes) {
@@ -244,6 +293,12 @@ proptest! {
             }
             let mut buffer = vec![0; 600];
             let _ = Prefix::answering(&frame, &capsule, true).write(&mut buffer, 400, 600, None);
+            if let Some(plain) = Plain::read(&frame, Meta::default())
+                && let Some((around, _)) = PlainCapsule::open(&frame, &plain, encapsulation)
+            {
+                prop_assert_eq!(around.inner_network(), capsule.inner_network());
+                let _ = around.kind(&frame);
+            }
         }
     }
 }

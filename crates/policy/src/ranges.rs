@@ -3,11 +3,15 @@
 //! [`Ranges`] is a set; [`Cuts`] maps every key to a number by the elementary interval it falls into.
 //! Both work alike on ports, IPv4 and IPv6 addresses.
 
+mod pages;
+
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+
+use self::pages::Pages;
 
 /// An unsigned number that is an address or a port.
 pub(crate) trait Key: Copy + Ord + Debug {
@@ -15,10 +19,12 @@ pub(crate) trait Key: Copy + Ord + Debug {
     const MAX: Self;
     fn after(self) -> Option<Self>;
     fn before(self) -> Option<Self>;
+    /// The key as an IPv4 address, if it is one.
+    fn v4(self) -> Option<u32>;
 }
 
 macro_rules! key {
-    ($int:ty) => {
+    ($int:ty, $v4:expr) => {
         impl Key for $int {
             const MIN: Self = <$int>::MIN;
             const MAX: Self = <$int>::MAX;
@@ -30,13 +36,19 @@ macro_rules! key {
             fn before(self) -> Option<Self> {
                 self.checked_sub(1)
             }
+
+            #[inline]
+            fn v4(self) -> Option<u32> {
+                let v4: fn($int) -> Option<u32> = $v4;
+                v4(self)
+            }
         }
     };
 }
 
-key!(u16);
-key!(u32);
-key!(u128);
+key!(u16, |_| None);
+key!(u32, Some);
+key!(u128, |_| None);
 
 /// A key that is an IP address.
 pub(crate) trait Address: Key {
@@ -228,7 +240,8 @@ pub(crate) fn ends(network: IpNet) -> (IpAddr, IpAddr) {
 const FANOUT: usize = 16;
 
 /// A total map from keys to numbers, constant on intervals. It is searched as a tree of [`FANOUT`] keys a
-/// node, so that a hundred thousand intervals take five steps, each on neighbouring keys.
+/// node, so that a hundred thousand intervals take five steps, each on neighbouring keys; for IPv4 addresses
+/// there are [`Pages`] beside it, if they do not take too much memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Cuts<K> {
     /// First key of each interval; the first is `K::MIN`.
@@ -237,6 +250,7 @@ pub(crate) struct Cuts<K> {
     /// The levels of the tree from the root down: the last has the starts, each other one the first key of
     /// each node of the next. The last node of a level is filled up with `K::MAX`.
     levels: Vec<Vec<[K; FANOUT]>>,
+    pages: Option<Pages>,
 }
 
 impl<K: Key> Cuts<K> {
@@ -258,17 +272,31 @@ impl<K: Key> Cuts<K> {
             levels.push(nodes(&firsts));
         }
         levels.reverse();
-        Self { starts, values, levels }
+        let pages = Pages::new(&starts.iter().filter_map(|start| start.v4()).collect::<Vec<_>>(), &values);
+        Self { starts, values, levels, pages }
     }
 
     /// The value of the interval that holds the key.
+    #[inline]
     pub(crate) fn find(&self, key: K) -> u32 {
+        // Most fields of most rule bases do not distinguish at all.
+        if let [value] = self.values[..] {
+            return value;
+        }
+        if let (Some(pages), Some(address)) = (&self.pages, key.v4()) {
+            return pages.find(address);
+        }
+        self.search(key)
+    }
+
+    fn search(&self, key: K) -> u32 {
         let mut at = 0;
         for level in &self.levels {
             // Filling counts only for `K::MAX`, whose interval is the last.
             let Some(node) = level.get(at).or_else(|| level.last()) else { return u32::MAX };
-            let reached: usize = node.iter().map(|start| usize::from(*start <= key)).sum();
-            at = at.min(level.len() - 1) * FANOUT + reached.saturating_sub(1);
+            // In the width of the keys, so that they are compared by fours.
+            let reached: u32 = node.iter().map(|start| u32::from(*start <= key)).sum();
+            at = at.min(level.len() - 1) * FANOUT + reached.saturating_sub(1) as usize;
         }
         self.values.get(at).or_else(|| self.values.last()).copied().unwrap_or(u32::MAX)
     }
@@ -286,7 +314,8 @@ impl<K: Key> Cuts<K> {
     /// Memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         let levels: usize = self.levels.iter().map(|level| size_of_val(&**level)).sum();
-        levels + size_of_val(&*self.starts) + size_of_val(&*self.values)
+        let pages = self.pages.as_ref().map_or(0, Pages::bytes);
+        levels + pages + size_of_val(&*self.starts) + size_of_val(&*self.values)
     }
 }
 

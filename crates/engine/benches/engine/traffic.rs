@@ -10,7 +10,9 @@ use bartizan_engine::verdict::{PeerMessage, Port, Time, Verdict};
 use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::bytes::put_u16;
 use bartizan_packet::checksum;
-use bartizan_packet::frame::Frame;
+use bartizan_packet::ethernet;
+use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::parse::{Flags, Parsed, parse};
 use bartizan_policy::tables::{Compiled, Flow, Ids, IfaceId};
 
 use crate::{house, lab};
@@ -18,13 +20,15 @@ use crate::{house, lab};
 pub(crate) const BURST: usize = 64;
 pub(crate) const NOW: Time = Time(1_000_000_000_000);
 pub(crate) const TRUST: Port = Port::Data(IfaceId(0));
+const UNTRUST: Port = Port::Data(IfaceId(1));
+const SERVER_SEQUENCE: u32 = 1000;
 
 /// What a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// UDP over IPv4, source NAT.
     Udp4,
-    /// TCP over IPv4, source NAT: a SYN, so that it opens a session; repeated it belongs to that.
+    /// TCP over IPv4, source NAT.
     Tcp4,
     /// UDP over IPv6, not translated.
     Udp6,
@@ -41,8 +45,18 @@ impl Class {
         }
     }
 
-    /// A small packet; one flow for each number.
+    /// A small packet that opens a session; one flow for each number.
     pub(crate) fn frame(self, flow: u32) -> Vec<u8> {
+        self.packet(flow, (1, 0, Flags::SYN))
+    }
+
+    /// A small packet of an open session.
+    fn later(self, flow: u32) -> Vec<u8> {
+        self.packet(flow, (2, SERVER_SEQUENCE + 1, Flags::ACK))
+    }
+
+    /// `tcp` is sequence and acknowledgment number and flags, if it is TCP.
+    fn packet(self, flow: u32, tcp: (u32, u32, u8)) -> Vec<u8> {
         let port = (1024 + (flow & 0x3fff) as u16).to_be_bytes();
         let host = [(flow >> 20) as u8, 2 + ((flow >> 14) & 63) as u8];
         let (source, destination) = match self {
@@ -57,9 +71,7 @@ impl Class {
         };
         let (protocol, field, mut message) = match self {
             Self::Udp4 | Self::Udp6 => (17, 6, [&port[..], &[0, 53, 0, 26, 0, 0], &[7; 18]].concat()),
-            Self::Tcp4 => {
-                (6, 16, [&port[..], &[1, 187, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]].concat())
-            }
+            Self::Tcp4 => (6, 16, [&port[..], &[1, 187], &segment(tcp)].concat()),
         };
         let value = checksum::transport(source, destination, protocol, &message);
         put_u16(&mut message, field, value);
@@ -80,6 +92,7 @@ pub(crate) fn engine(rules: u32, sessions_max: usize) -> Engine {
     assert_eq!(lab.port("e1"), TRUST);
     let port = lab.port("e2");
     let mut engine = lab.engine;
+    large_pages(&engine);
     for gateway in [IpAddr::from([192, 0, 2, 254]), IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0xfe])] {
         let mac = lab::neighbor_mac(gateway);
         engine.handle_peer(PeerMessage::Neighbor { port, address: gateway, mac }, NOW);
@@ -87,20 +100,72 @@ pub(crate) fn engine(rules: u32, sessions_max: usize) -> Engine {
     engine
 }
 
-pub(crate) fn open(engine: &mut Engine, frame: &[u8]) {
+/// What the firewall does for its workers: the tables are to be in large pages.
+#[expect(unsafe_code, reason = "madvise has no counterpart in std")]
+fn large_pages(engine: &Engine) {
+    const PAGE: usize = 4096;
+    for range in engine.large_tables() {
+        let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
+        if start < end {
+            // SAFETY: the pages lie whole within memory that the engine owns, and the advice changes no content.
+            let advised = unsafe {
+                rustix::mm::madvise(start as *mut std::ffi::c_void, end - start, rustix::mm::Advice::LinuxHugepage)
+            };
+            advised.expect("a kernel with large pages");
+        }
+    }
+}
+
+/// A frame from a client, as it leaves.
+pub(crate) fn open(engine: &mut Engine, frame: &[u8]) -> Vec<u8> {
     let mut copy = frame.to_vec();
     let verdict = engine.handle_frame(TRUST, &mut Frame::new(&mut copy), NOW);
     assert!(matches!(verdict, Verdict::Transmit(_)), "{verdict:?}");
+    copy
 }
 
-/// An engine with sessions, and a packet of each.
+/// What follows the ports in a TCP header without options.
+fn segment((sequence, acknowledgment, flags): (u32, u32, u8)) -> Vec<u8> {
+    let numbers = [sequence.to_be_bytes(), acknowledgment.to_be_bytes()].concat();
+    [&numbers[..], &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]].concat()
+}
+
+/// The firewall knows where the sender of a frame is.
+fn know_client(engine: &mut Engine, frame: &[u8]) {
+    let Ok(Parsed::Ip(packet)) = parse(frame, Meta::default()) else { panic!("a packet") };
+    let mac = ethernet::source(frame);
+    engine.handle_peer(PeerMessage::Neighbor { port: TRUST, address: packet.source, mac }, NOW);
+}
+
+/// The server agrees to a connection whose SYN left like this.
+fn agree(engine: &mut Engine, syn: &[u8]) {
+    let Ok(Parsed::Ip(packet)) = parse(syn, Meta::default()) else { panic!("a packet leaves") };
+    let (source, destination) = packet.ports();
+    let ports = [destination.to_be_bytes(), source.to_be_bytes()].concat();
+    let mut message = [&ports[..], &segment((SERVER_SEQUENCE, 2, Flags::SYN | Flags::ACK))].concat();
+    let value = checksum::transport(packet.destination, packet.source, 6, &message);
+    put_u16(&mut message, 16, value);
+    let link = Link { source: [2, 2, 2, 2, 2, 2], destination: lab::port_mac("e2") };
+    let mut frame = ip_frame(link, packet.destination, packet.source, 6, 64, &message);
+    let verdict = engine.handle_frame(UNTRUST, &mut Frame::new(&mut frame), NOW);
+    assert!(matches!(verdict, Verdict::Transmit(_)), "{verdict:?}");
+}
+
+/// An engine with open sessions, and a packet of each.
 pub(crate) fn with_sessions(class: Class, flows: usize) -> (Engine, Vec<Vec<u8>>) {
     let mut engine = engine(1, flows);
-    let frames: Vec<Vec<u8>> = (0..flows as u32).map(|flow| class.frame(flow)).collect();
-    for frame in &frames {
-        open(&mut engine, frame);
+    let later = |flow| {
+        let first = open(&mut engine, &class.frame(flow));
+        if class == Class::Tcp4 {
+            know_client(&mut engine, &class.frame(flow));
+            agree(&mut engine, &first);
+        }
+        let frame = class.later(flow);
+        open(&mut engine, &frame);
         while engine.poll_event().is_some() {}
-    }
+        frame
+    };
+    let frames = (0..flows as u32).map(later).collect();
     (engine, frames)
 }
 

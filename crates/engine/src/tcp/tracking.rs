@@ -183,6 +183,19 @@ impl Tracking {
         self.farewell(direction, tcp)
     }
 
+    /// Follows a segment that is neither the beginning nor the end of anything, of an open connection. `false`
+    /// for what has to be looked at by [`Self::follow`]: nothing has been changed then.
+    #[inline]
+    pub(crate) fn carry_on(&mut self, direction: Direction, tcp: &Tcp, checked: bool) -> bool {
+        let checked = checked && self.flags & (UNSEEN_BEGINNING | UNCHECKED) == 0;
+        let usual = self.phase == Phase::Established && self.flags & UNVERIFIED_RESET == 0;
+        if !usual || (checked && !self.fits(direction, tcp)) {
+            return false;
+        }
+        self.remember(direction, tcp);
+        true
+    }
+
     /// Until the server agreed; `None` for what has to be looked at further.
     fn handshake(&mut self, direction: Direction, tcp: &Tcp) -> Option<Judgement> {
         let flags = tcp.flags;
