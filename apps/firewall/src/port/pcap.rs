@@ -6,7 +6,7 @@
 //! is what a wire would carry: offloaded frames are cut, unfinished checksums finished.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
 use std::mem;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -56,9 +56,11 @@ pub struct Capture {
     error: Option<io::Error>,
 }
 
+type Source = Box<dyn Read + Send>;
+
 enum Reader {
-    Pcap(LegacyPcapReader<File>),
-    Pcapng(PcapNGReader<File>),
+    Pcap(LegacyPcapReader<Source>),
+    Pcapng(PcapNGReader<Source>),
 }
 
 impl Reader {
@@ -76,18 +78,27 @@ impl Capture {
     /// # Errors
     /// When it cannot be read or is no capture.
     pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("read `{}`", path.display()))?;
+        Self::of(path, file)
+    }
+
+    /// Of bytes from anywhere; errors call them by `path`.
+    ///
+    /// # Errors
+    /// When they cannot be read or are no capture.
+    pub fn of(path: &Path, source: impl Read + Send + 'static) -> Result<Self> {
         let name = path.display();
-        let mut file = File::open(path).with_context(|| format!("read `{name}`"))?;
-        let mut magic = [0; 4];
-        let length = file.read(&mut magic).with_context(|| format!("read `{name}`"))?;
-        file.rewind().with_context(|| format!("read `{name}`"))?;
+        // The readers want a whole header at once, so that nothing may be taken off before.
+        let mut source = BufReader::new(source);
+        let is_pcapng = source.fill_buf().with_context(|| format!("read `{name}`"))?.starts_with(&PCAPNG_MAGIC);
+        let source: Source = Box::new(source);
         let wrong = |error: PcapError<&[u8]>| {
             anyhow::anyhow!("`{name}` is no capture file (pcap or pcapng): {}", describe(&error))
         };
-        let reader = if length == magic.len() && magic == PCAPNG_MAGIC {
-            Reader::Pcapng(PcapNGReader::new(RECORD_BYTES_MAX, file).map_err(wrong)?)
+        let reader = if is_pcapng {
+            Reader::Pcapng(PcapNGReader::new(RECORD_BYTES_MAX, source).map_err(wrong)?)
         } else {
-            Reader::Pcap(LegacyPcapReader::new(RECORD_BYTES_MAX, file).map_err(wrong)?)
+            Reader::Pcap(LegacyPcapReader::new(RECORD_BYTES_MAX, source).map_err(wrong)?)
         };
         Ok(Self {
             path: path.to_owned(),

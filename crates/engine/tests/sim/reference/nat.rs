@@ -180,7 +180,7 @@ impl Reference {
         let at = match expected {
             Expected::Forward(forward) => forward.session,
             Expected::Drop(Answer::TimeExceeded | Answer::TooBig(_)) => self.sessions.len().checked_sub(1)?,
-            Expected::Drop(_) | Expected::EchoReply(_) => return None,
+            Expected::Drop(_) | Expected::EchoReply(_) | Expected::Cookie(_) | Expected::Handshake(_) => return None,
         };
         Some((at, self.sessions[at].unlearned.clone()?))
     }
