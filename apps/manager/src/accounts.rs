@@ -4,6 +4,7 @@
 //! commit). The password that `admin` gets at the first start is in the manager's database; it counts only
 //! while the entry of `admin` has no `phash`, or there is neither such an entry nor another superuser.
 
+pub(crate) mod rights;
 mod throttle;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::store::{Store, digest};
 use crate::{lock, random};
+pub(crate) use rights::{Right, Role};
 use throttle::Throttle;
 
 /// Name of the first administrator.
@@ -44,17 +46,6 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// Where the request came from.
     pub(crate) host: IpAddr,
-}
-
-/// What an administrator may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Everything.
-    Superuser,
-    /// Read everything.
-    Superreader,
-    /// A role of PAN-OS that this version stores but does not understand: nothing.
-    Unsupported,
 }
 
 /// Why there is no caller.
@@ -229,23 +220,10 @@ pub(crate) fn is_verifiable(phash: &str) -> bool {
     phash.starts_with("$argon2id$") && PasswordHash::new(phash).is_ok()
 }
 
-/// The role an entry of `mgt-config/users` gives.
-pub(crate) fn role_of(user: &Element) -> Role {
-    let granted =
-        |role: &str| user.descend(&["permissions", "role-based", role]).is_some_and(|granted| granted.text() == "yes");
-    if granted("superuser") {
-        Role::Superuser
-    } else if granted("superreader") {
-        Role::Superreader
-    } else {
-        Role::Unsupported
-    }
-}
-
 /// Whether anybody could log in as superuser: with a `phash`, or with the first password.
 pub(crate) fn has_superuser(candidate: &Element) -> bool {
     let usable = |(name, user): (&str, &Element)| {
-        role_of(user) == Role::Superuser && configured_account(candidate, name).is_some()
+        Role::of(candidate, user) == Role::Superuser && configured_account(candidate, name).is_some()
     };
     first_password(candidate) == Some(Role::Superuser) || users(candidate).any(usable)
 }
@@ -253,14 +231,16 @@ pub(crate) fn has_superuser(candidate: &Element) -> bool {
 fn configured_account(candidate: &Element, name: &str) -> Option<Account> {
     let (_, user) = users(candidate).find(|(user, _)| *user == name)?;
     let hash = user.child("phash")?.text();
-    is_verifiable(&hash).then(|| Account { hash, role: role_of(user) })
+    is_verifiable(&hash).then(|| Account { hash, role: Role::of(candidate, user) })
 }
 
 /// What the first password allows; `None` when it does not count.
 fn first_password(candidate: &Element) -> Option<Role> {
     match users(candidate).find(|(name, _)| *name == FIRST_ADMINISTRATOR) {
-        Some((_, admin)) => admin.child("phash").is_none().then(|| role_of(admin)),
-        None => users(candidate).all(|(_, user)| role_of(user) != Role::Superuser).then_some(Role::Superuser),
+        Some((_, admin)) => admin.child("phash").is_none().then(|| Role::of(candidate, admin)),
+        None => {
+            users(candidate).all(|(_, user)| Role::of(candidate, user) != Role::Superuser).then_some(Role::Superuser)
+        }
     }
 }
 

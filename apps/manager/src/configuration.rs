@@ -17,7 +17,8 @@ use bartizan_model::tree::Element;
 use bartizan_model::{diff, xml};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::accounts::{Caller, has_superuser};
+use crate::accounts::rights::PROTECTED;
+use crate::accounts::{Caller, Role, has_superuser};
 use crate::lock;
 use crate::locks::{LockKind, Locks};
 use crate::store::Store;
@@ -213,6 +214,9 @@ impl Configuration {
             }
             audit.push(edit.audit_line(caller, before, "Succeeded"));
         }
+        if let Some(failure) = overstepped(caller, &now.candidate, &candidate) {
+            return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
+        }
         if !has_superuser(&candidate) && has_superuser(&now.candidate) {
             let failure = EditFailure::denied(
                 "nobody could log in as superuser after this: give a user with `superuser` a `phash` made by `request \
@@ -268,6 +272,9 @@ impl Configuration {
             let lines = vec![format!("Configuration is locked by {}", lock.admin), lock.describe()];
             return Err(PartialError::Conflict(Conflict(lines)));
         }
+        if let (None, Some(failure)) = (&selection, overstepped(caller, &now.candidate, &now.running)) {
+            return Err(PartialError::Conflict(Conflict(failure.lines)));
+        }
         let (candidate, pending) = match selection {
             None => {
                 self.store.forget_edits(JournalAfter::Beyond(i64::MAX), &[line]).await?;
@@ -278,6 +285,9 @@ impl Configuration {
                 let running = now.running.clone();
                 let split = tokio::task::spawn_blocking(move || partial::without(&running, journal, &selection));
                 let Split { taken, candidate, .. } = split.await.map_err(anyhow::Error::from)??;
+                if let Some(failure) = overstepped(caller, &now.candidate, &candidate) {
+                    return Err(PartialError::Conflict(Conflict(failure.lines)));
+                }
                 let line = AuditLine { after: format!("{} edit(s)", taken.len()), ..line };
                 self.store.forget_edits(JournalAfter::Without(&taken, &[]), &[line]).await?;
                 (candidate, now.pending - taken.len())
@@ -377,6 +387,15 @@ impl Configuration {
         old.truncate(OLD_VERSIONS_AT_HAND);
         Ok(Some(tree))
     }
+}
+
+/// Why a change is refused to somebody who is no superuser: it says who may do what.
+fn overstepped(caller: &Caller, before: &Element, after: &Element) -> Option<EditFailure> {
+    if caller.role == Role::Superuser {
+        return None;
+    }
+    let changed = PROTECTED.iter().find(|path| before.descend(path) != after.descend(path))?;
+    Some(EditFailure::denied(format!("`{}` is for superusers to change; `{}` is none", changed.join("/"), caller.name)))
 }
 
 /// What the candidate changes, for people.

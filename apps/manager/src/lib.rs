@@ -22,6 +22,8 @@ mod tls;
 mod topology;
 mod xmlapi;
 
+pub use xmlapi::endpoints;
+
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;

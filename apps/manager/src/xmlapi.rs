@@ -6,6 +6,7 @@
 mod commit;
 mod config;
 pub(crate) mod element;
+pub mod endpoints;
 mod log;
 pub(crate) mod multi;
 mod op;
@@ -24,11 +25,12 @@ use bartizan_model::xml;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
-use crate::accounts::{Caller, LoginError, Role};
+use crate::accounts::{Caller, LoginError, Right, Role};
 use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::Parameters;
 use element::{Build as _, element as new, leaf};
+use endpoints::{Need, TYPES, need_of};
 use reply::Reply;
 
 /// A body must be there by then.
@@ -58,7 +60,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
     };
     if caller.role == Role::Unsupported {
         return Reply::unauthorized(&format!(
-            "the role of `{}` is stored but not supported yet: only `superuser` and `superreader` are",
+            "the role of `{}` is stored but not supported: it is for device groups or templates, or its admin role is missing",
             caller.name
         ));
     }
@@ -72,6 +74,18 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         );
         return Reply::error(reply::code::NOT_POSSIBLE, &[line]);
     }
+    if let Some(need) = need_of(TYPES, kind) {
+        let right = Right::ALL.iter().find(|right| right.tag() == kind);
+        let refusal = right.and_then(|right| match need {
+            Need::Reading => refuse_reading(&caller, *right),
+            Need::Change | Need::Editing => refuse_change(&caller, *right),
+        });
+        if let Some(refusal) = refusal {
+            return refusal;
+        }
+    } else if !matches!(kind, "config" | "op") {
+        return Reply::bad_request(&format!("Illegal value for parameter \"type\" [{kind}]."));
+    }
     match kind {
         "config" => config::answer(app, &caller, parameters).await,
         "commit" => commit::answer(app, &caller, parameters).await,
@@ -79,7 +93,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         "log" => log::answer(app, &caller, parameters).await,
         "version" => version(app),
         "export" => export(app, parameters).await,
-        "user-id" => user_id::answer(app, &caller, parameters).await,
+        "user-id" => user_id::answer(app, parameters).await,
         "import" => import(app, &caller, parameters).await,
         "report" => Reply::error(
             reply::code::INVALID_COMMAND,
@@ -89,10 +103,21 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
     }
 }
 
-/// `None`, or why the caller must not change anything.
-pub(crate) fn refuse_change(caller: &Caller) -> Option<Reply> {
-    (caller.role != Role::Superuser)
-        .then(|| Reply::unauthorized(&format!("`{}` may only read: the role is `superreader`", caller.name)))
+/// `None`, or why the caller must not read what belongs to `right`.
+pub(crate) fn refuse_reading(caller: &Caller, right: Right) -> Option<Reply> {
+    (!caller.role.may_read(right)).then(|| refused(caller, right))
+}
+
+/// `None`, or why the caller must not change what belongs to `right`.
+pub(crate) fn refuse_change(caller: &Caller, right: Right) -> Option<Reply> {
+    (!caller.role.may_change(right)).then(|| refused(caller, right))
+}
+
+fn refused(caller: &Caller, right: Right) -> Reply {
+    Reply::unauthorized(&match caller.role {
+        Role::Superreader => format!("`{}` may only read: the role is `superreader`", caller.name),
+        _ => format!("the role of `{}` does not allow type={}", caller.name, right.tag()),
+    })
 }
 
 async fn keygen(app: &App, peer: &Peer, parameters: &Parameters) -> Result<Reply, LoginError> {
@@ -171,9 +196,6 @@ async fn export(app: &App, parameters: &Parameters) -> Reply {
 
 /// A configuration is saved under the name of its file, to be loaded later.
 async fn import(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
-    if let Some(refusal) = refuse_change(caller) {
-        return refusal;
-    }
     match (parameters.get("category"), &parameters.file) {
         (Some("configuration"), Some(file)) => op::snapshots::import(app, caller, &file.name, &file.text).await,
         (Some("configuration"), None) => Reply::bad_request("Missing value for parameter \"file\"."),

@@ -11,7 +11,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::{manager, render};
 
 use super::{Job, Outcome};
-use crate::accounts::{Caller, Role, is_verifiable, role_of};
+use crate::accounts::{Caller, Role, is_verifiable};
 use crate::app::App;
 use crate::configuration::partial::Selection;
 use crate::store::audit::AuditLine;
@@ -169,13 +169,13 @@ fn administrators(candidate: &Element) -> Vec<Diagnostic> {
                 )
                 .with_help("set one made by `request password-hash`")
             });
-            let role = (role_of(user) == Role::Unsupported).then(|| {
+            let role = (Role::of(candidate, user) == Role::Unsupported).then(|| {
                 Diagnostic::warning(
                     NOT_ENFORCED,
                     at("permissions"),
                     format!("the role of `{name}` is not supported, so it allows nothing"),
                 )
-                .with_help("`superuser` and `superreader` are supported")
+                .with_help("`superuser`, `superreader`, `panorama-admin` and `custom` with an admin role for the whole manager are supported")
             });
             foreign.into_iter().chain(role)
         })

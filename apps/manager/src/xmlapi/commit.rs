@@ -6,7 +6,6 @@ use bartizan_model::diagnostic::closest;
 use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
-use super::refuse_change;
 use super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
@@ -18,9 +17,6 @@ use crate::jobs::{EnqueueError, JobKind, PushScope, Work};
 use crate::topology::Topology;
 
 pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
-    if let Some(refusal) = refuse_change(caller) {
-        return refusal;
-    }
     let Some(text) = parameters.get("cmd") else {
         return Reply::bad_request("Missing value for parameter \"cmd\".");
     };

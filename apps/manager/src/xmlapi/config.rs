@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bartizan_model::tree::Element;
 
 use super::element::{Build, element};
+use super::endpoints::{CONFIG_ACTIONS, Need, need_of};
 use super::reply::{Reply, code};
-use super::{multi, refuse_change};
-use crate::accounts::Caller;
+use super::{multi, refuse_change, refuse_reading};
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::configuration::ApplyError;
 use crate::configuration::edit::{Applied, Edit, EditFailure, select};
@@ -17,22 +18,23 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     let Some(action) = parameters.get("action") else {
         return Reply::bad_request("Missing value for parameter \"action\".");
     };
+    let refusal = match need_of(CONFIG_ACTIONS, action) {
+        None | Some(Need::Reading) => refuse_reading(caller, Right::Config),
+        Some(Need::Change | Need::Editing) => refuse_change(caller, Right::Config),
+    };
+    if let Some(refusal) = refusal {
+        return refusal;
+    }
     match action {
         "get" => get(app, parameters),
         "show" => show(app, parameters),
         "set" | "edit" | "delete" | "rename" | "clone" | "move" | "multi-move" | "multi-clone" => {
-            if let Some(refusal) = refuse_change(caller) {
-                return refusal;
-            }
             match Edit::from_request(action, |name| parameters.get(name)) {
                 Ok(edit) => change(app, caller, edit).await,
                 Err(missing) => Reply::bad_request(&missing),
             }
         }
-        "multi-config" => match refuse_change(caller) {
-            Some(refusal) => refusal,
-            None => multi::answer(app, caller, parameters).await,
-        },
+        "multi-config" => multi::answer(app, caller, parameters).await,
         "complete" => complete(app, parameters),
         "override" => {
             let line = format!("action `{action}` is not supported by this version of the manager");

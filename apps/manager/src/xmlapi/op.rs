@@ -17,9 +17,10 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::element::{Build as _, element};
+use super::endpoints::{COMMANDS, Need};
 use super::reply::{Reply, code};
-use super::{commit, refuse_change, system};
-use crate::accounts::{Caller, hash_password};
+use super::{commit, refuse_change, refuse_reading, system};
+use crate::accounts::{Caller, Right, hash_password};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::locks::LockKind;
@@ -36,14 +37,17 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     };
     let words = words(&command);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let reads = matches!(words.first(), Some(&("show" | "check" | "test" | "explain")));
-    let harmless = reads || matches!(words[..], ["request", "password-hash", ..]);
-    if !harmless && let Some(refusal) = refuse_change(caller) {
+    let target = parameters.get("target").filter(|serial| !serial.is_empty() && *serial != app.serial);
+    // What a firewall has is not in our table: it is told apart by its first word.
+    let Some(need) = target.map_or_else(|| need_of(&words), |_| Some(foreign_need(&words))) else {
+        return unknown(&words);
+    };
+    if let Some(refusal) = refuse(caller, need) {
         return refusal;
     }
-    match parameters.get("target") {
-        Some(serial) if !serial.is_empty() && serial != app.serial => devices::forward(app, serial, text).await,
-        _ => run(app, caller, parameters, &command, &words).await,
+    match target {
+        Some(serial) => devices::forward(app, serial, text).await,
+        None => run(app, caller, parameters, &command, &words).await,
     }
 }
 
@@ -89,6 +93,29 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "authkey", "delete", ..] => authkey::delete(app, command).await,
         ["request", "password-hash", ..] => password_hash(command),
         _ => unknown(words),
+    }
+}
+
+/// What a command needs; `None` for one that there is not.
+fn need_of(words: &[&str]) -> Option<Need> {
+    let begins = |command: &str| command.split(' ').zip(words).filter(|(one, other)| one == *other).count();
+    let known = |(command, _): &&(&str, Need)| begins(command) == command.split(' ').count();
+    COMMANDS.iter().find(known).map(|(_, need)| *need)
+}
+
+/// What a command of a firewall needs.
+fn foreign_need(words: &[&str]) -> Need {
+    match words.first() {
+        Some(&("show" | "check" | "test" | "explain")) => Need::Reading,
+        _ => Need::Change,
+    }
+}
+
+fn refuse(caller: &Caller, need: Need) -> Option<Reply> {
+    match need {
+        Need::Reading => refuse_reading(caller, Right::Operate),
+        Need::Change => refuse_change(caller, Right::Operate),
+        Need::Editing => refuse_change(caller, Right::Operate).or_else(|| refuse_change(caller, Right::Config)),
     }
 }
 

@@ -5,17 +5,12 @@
 use bartizan_model::xml;
 
 use super::element::{Build as _, element};
-use super::refuse_change;
 use super::reply::{Reply, code};
-use crate::accounts::Caller;
 use crate::app::App;
 use crate::fleet::LinkError;
 use crate::http::parameters::Parameters;
 
-pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
-    if let Some(refusal) = refuse_change(caller) {
-        return refusal;
-    }
+pub(super) async fn answer(app: &App, parameters: &Parameters) -> Reply {
     let Some(message) = parameters.get("cmd").or(parameters.file.as_ref().map(|file| file.text.as_str())) else {
         return Reply::bad_request("Missing value for parameter \"cmd\".");
     };

@@ -8,4 +8,5 @@ mod envelopes;
 mod fleet;
 mod load;
 mod python_clients;
+mod roles;
 mod together;

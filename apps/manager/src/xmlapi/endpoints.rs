@@ -1,0 +1,83 @@
+//! Which requests are there at all, and what does each need of whoever makes it?
+//!
+//! What is not here is refused as unknown, so the lists are complete: a test asks every one of them as every role.
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It only tells.
+    Reading,
+    /// It changes something of the manager.
+    Change,
+    /// It changes the candidate, or keeps others from doing so.
+    Editing,
+}
+
+/// Actions of `type=config`.
+pub const CONFIG_ACTIONS: &[(&str, Need)] = &[
+    ("get", Need::Reading),
+    ("show", Need::Reading),
+    ("complete", Need::Reading),
+    ("set", Need::Editing),
+    ("edit", Need::Editing),
+    ("delete", Need::Editing),
+    ("rename", Need::Editing),
+    ("clone", Need::Editing),
+    ("move", Need::Editing),
+    ("multi-move", Need::Editing),
+    ("multi-clone", Need::Editing),
+    ("multi-config", Need::Editing),
+];
+
+/// Every other `type`, but `keygen`, which is for those who have no role yet.
+pub const TYPES: &[(&str, Need)] = &[
+    ("commit", Need::Change),
+    ("export", Need::Reading),
+    ("import", Need::Change),
+    ("log", Need::Reading),
+    ("report", Need::Reading),
+    ("user-id", Need::Change),
+    ("version", Need::Reading),
+];
+
+/// Operational commands by their first words.
+pub const COMMANDS: &[(&str, Need)] = &[
+    ("show system info", Need::Reading),
+    ("show clock", Need::Reading),
+    ("show admins", Need::Reading),
+    ("show chassis-ready", Need::Reading),
+    ("show plugins packages", Need::Reading),
+    ("show high-availability", Need::Reading),
+    ("show logging-status", Need::Reading),
+    ("show config-locks", Need::Reading),
+    ("show commit-locks", Need::Reading),
+    ("show jobs", Need::Reading),
+    ("show devices", Need::Reading),
+    ("show devicegroups", Need::Reading),
+    ("show templates", Need::Reading),
+    ("show template-stack", Need::Reading),
+    ("show dg-hierarchy", Need::Reading),
+    ("show config", Need::Reading),
+    ("check pending-changes", Need::Reading),
+    ("check full-commit-required", Need::Reading),
+    ("request password-hash", Need::Reading),
+    ("request device re-enrol", Need::Change),
+    ("request device remove", Need::Change),
+    ("request bootstrap vm-auth-key", Need::Change),
+    ("request authkey add", Need::Change),
+    ("request authkey list", Need::Change),
+    ("request authkey delete", Need::Change),
+    ("request config-lock", Need::Editing),
+    ("request commit-lock", Need::Editing),
+    ("request move-dg", Need::Editing),
+    ("save config", Need::Editing),
+    ("delete config saved", Need::Editing),
+    ("load config", Need::Editing),
+    ("revert config", Need::Editing),
+    ("validate", Need::Editing),
+];
+
+/// What an entry of one of these lists needs.
+pub(super) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
+    list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)
+}
