@@ -6,6 +6,7 @@
 //! the running configuration with the journal played over it.
 
 pub(crate) mod edit;
+pub(crate) mod partial;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,10 +19,13 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::accounts::{Caller, has_superuser};
 use crate::lock;
+use crate::locks::{LockKind, Locks};
 use crate::store::Store;
 use crate::store::audit::AuditLine;
-use crate::store::versions::NewVersion;
+use crate::store::versions::{JournalAfter, NewVersion};
+use crate::xmlapi::reply::code;
 use edit::{Applied, Edit, EditFailure};
+use partial::{Conflict, Selection, Split};
 
 /// Edits the journal holds between two commits. They are played again at start.
 pub(crate) const JOURNAL_MAX: usize = 500_000;
@@ -69,9 +73,48 @@ pub(crate) enum ApplyError {
     Store(anyhow::Error),
 }
 
+/// Why a commit or a revert of some edits did not happen. Nothing was changed.
+#[derive(Debug)]
+pub(crate) enum PartialError {
+    /// The edits cannot be told apart from others.
+    Conflict(Conflict),
+    /// They cannot be stored.
+    Store(anyhow::Error),
+}
+
+impl From<Conflict> for PartialError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+impl From<anyhow::Error> for PartialError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<sqlx::Error> for PartialError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl PartialError {
+    /// What to tell whoever asked.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Conflict(conflict) => conflict.0.clone(),
+            Self::Store(error) => vec![format!("{error:#}")],
+        }
+    }
+}
+
 /// The configurations and their store.
 pub(crate) struct Configuration {
     store: Store,
+    /// Who keeps others from editing or committing.
+    pub(crate) locks: Locks,
     now: ArcSwap<Snapshot>,
     /// Held by whoever changes `now`.
     writing: AsyncMutex<()>,
@@ -88,7 +131,7 @@ impl Configuration {
                     author: "bartizan",
                     comment: "first start",
                     configuration: FIRST_CONFIGURATION,
-                    journal_end: 0,
+                    journal: JournalAfter::Beyond(0),
                 };
                 (store.commit_version(first, |_| None).await?, FIRST_CONFIGURATION.to_owned())
             }
@@ -112,7 +155,14 @@ impl Configuration {
             }
         }
         let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0 };
-        Ok(Self { store, now: ArcSwap::from_pointee(now), writing: AsyncMutex::default(), old: Mutex::default() })
+        let locks = Locks::open(store.clone()).await?;
+        Ok(Self {
+            store,
+            locks,
+            now: ArcSwap::from_pointee(now),
+            writing: AsyncMutex::default(),
+            old: Mutex::default(),
+        })
     }
 
     /// Both trees as they are now.
@@ -145,6 +195,10 @@ impl Configuration {
         let mut audit = Vec::with_capacity(edits.len());
         let previewed = edits.len() <= PREVIEWED_EDITS_MAX;
         for (index, edit) in edits.iter().enumerate() {
+            if let Some(lock) = self.locks.in_the_way_of_edit(&caller.name, edit) {
+                let lines = vec![format!("Configuration is locked by {}", lock.admin), lock.describe()];
+                return Err(ApplyError::Edit { index, failure: EditFailure { code: code::DENIED, lines } });
+            }
             let before = if previewed { edit.preview_before(&candidate) } else { String::new() };
             match edit.apply(&mut candidate) {
                 Ok(outcome) => applied.push(outcome),
@@ -185,57 +239,123 @@ impl Configuration {
         Ok(applied)
     }
 
-    /// Throws the candidate away.
-    pub(crate) async fn revert(self: &Arc<Self>, caller: &Caller) -> anyhow::Result<()> {
+    /// Throws the candidate away, or the edits that are selected; gives back how many.
+    pub(crate) async fn revert(
+        self: &Arc<Self>,
+        caller: &Caller,
+        selection: Option<Selection>,
+    ) -> Result<usize, PartialError> {
         let (this, caller) = (self.clone(), caller.clone());
-        tokio::spawn(async move {
-            let _writing = this.writing.lock().await;
-            let line = AuditLine {
-                admin: caller.name.clone(),
-                host: caller.host.to_string(),
-                client: "XMLAPI".into(),
-                cmd: "revert".into(),
-                path: "/config".into(),
-                result: "Succeeded".into(),
-                ..AuditLine::default()
-            };
-            this.store.clear_journal(&[line]).await?;
-            let now = this.snapshot();
-            this.now.store(Arc::new(Snapshot {
-                candidate: now.running.clone(),
-                pending: 0,
-                reverts: now.reverts + 1,
-                ..Snapshot::clone(&now)
-            }));
-            Ok(())
-        })
-        .await?
+        tokio::spawn(async move { this.revert_to_end(&caller, selection).await })
+            .await
+            .unwrap_or_else(|error| Err(PartialError::Store(error.into())))
     }
 
-    /// Makes the candidate of `snapshot` the running configuration. `job` makes the finished record of the
-    /// commit's job from the new version; it is stored in the same transaction.
+    async fn revert_to_end(&self, caller: &Caller, selection: Option<Selection>) -> Result<usize, PartialError> {
+        let _writing = self.writing.lock().await;
+        let line = AuditLine {
+            admin: caller.name.clone(),
+            host: caller.host.to_string(),
+            client: "XMLAPI".into(),
+            cmd: "revert".into(),
+            path: "/config".into(),
+            result: "Succeeded".into(),
+            ..AuditLine::default()
+        };
+        let now = self.snapshot();
+        let foreign = self.locks.list(LockKind::Config).into_iter().find(|lock| lock.admin != caller.name);
+        if let (None, Some(lock)) = (&selection, foreign) {
+            let lines = vec![format!("Configuration is locked by {}", lock.admin), lock.describe()];
+            return Err(PartialError::Conflict(Conflict(lines)));
+        }
+        let (candidate, pending) = match selection {
+            None => {
+                self.store.forget_edits(JournalAfter::Beyond(i64::MAX), &[line]).await?;
+                (now.running.clone(), 0)
+            }
+            Some(selection) => {
+                let journal = self.store.journal(usize::MAX).await?;
+                let running = now.running.clone();
+                let split = tokio::task::spawn_blocking(move || partial::without(&running, journal, &selection));
+                let Split { taken, candidate, .. } = split.await.map_err(anyhow::Error::from)??;
+                let line = AuditLine { after: format!("{} edit(s)", taken.len()), ..line };
+                self.store.forget_edits(JournalAfter::Without(&taken, &[]), &[line]).await?;
+                (candidate, now.pending - taken.len())
+            }
+        };
+        self.now.store(Arc::new(Snapshot { candidate, pending, reverts: now.reverts + 1, ..Snapshot::clone(&now) }));
+        Ok(now.pending - pending)
+    }
+
+    /// Whether there is something to commit: all that is pending, or of the selected edits.
+    pub(crate) async fn pending(&self, selection: Option<&Selection>) -> anyhow::Result<bool> {
+        let now = self.snapshot();
+        match selection {
+            None => Ok(now.pending > 0),
+            Some(selection) => {
+                let journal = self.store.journal_until(now.journal_end).await?;
+                Ok(journal.iter().any(|line| partial::is_meant(line, selection)))
+            }
+        }
+    }
+
+    /// What a commit of the selected edits of `snapshot` would make of it.
+    pub(crate) async fn split(&self, snapshot: &Snapshot, selection: &Selection) -> Result<Split, PartialError> {
+        self.split_now(snapshot, selection, snapshot.journal_end).await
+    }
+
+    async fn split_now(&self, now: &Snapshot, selection: &Selection, end: i64) -> Result<Split, PartialError> {
+        let journal = self.store.journal_until(now.journal_end).await?;
+        let (running, candidate, selection) = (now.running.clone(), now.candidate.clone(), selection.clone());
+        let split = move || partial::split(&running, &candidate, journal, (&selection, end));
+        Ok(tokio::task::spawn_blocking(split).await.map_err(anyhow::Error::from)??)
+    }
+
+    /// Makes the candidate of `snapshot` the running configuration, or what it is by the selected edits alone.
+    /// `job` makes the finished record of the commit's job from the new version; it is stored in the same
+    /// transaction.
     pub(crate) async fn commit(
         &self,
         snapshot: &Snapshot,
-        author: &str,
-        comment: &str,
+        selection: Option<&Selection>,
+        (author, comment): (&str, &str),
         job: impl FnOnce(u64) -> Option<(u64, String)>,
-    ) -> anyhow::Result<u64> {
-        let text = xml::write(&snapshot.candidate);
+    ) -> Result<u64, PartialError> {
         let _writing = self.writing.lock().await;
-        anyhow::ensure!(
-            self.snapshot().reverts == snapshot.reverts,
-            "the candidate was reverted while it was checked; nothing was committed"
-        );
-        let version = NewVersion { author, comment, configuration: &text, journal_end: snapshot.journal_end };
-        let version = self.store.commit_version(version, job).await?;
         let now = self.snapshot();
-        self.now.store(Arc::new(Snapshot {
-            running: snapshot.candidate.clone(),
-            version,
-            pending: now.pending - snapshot.pending,
-            ..Snapshot::clone(&now)
-        }));
+        if now.reverts != snapshot.reverts {
+            let line = "edits were reverted while the candidate was checked; nothing was committed".to_owned();
+            return Err(PartialError::Conflict(Conflict(vec![line])));
+        }
+        // Edits that came since are not part of it, and stay.
+        let split = match selection {
+            Some(selection) => Some(self.split_now(&now, selection, snapshot.journal_end).await?),
+            None => None,
+        };
+        let (tree, journal) = match &split {
+            Some(split) => (&split.chosen, JournalAfter::Without(&split.taken, &split.moves)),
+            None => (&snapshot.candidate, JournalAfter::Beyond(snapshot.journal_end)),
+        };
+        let text = xml::write(tree);
+        let version =
+            self.store.commit_version(NewVersion { author, comment, configuration: &text, journal }, job).await?;
+        let after = match split {
+            Some(split) => Snapshot {
+                running: split.chosen,
+                version,
+                pending: now.pending - split.taken.len() + split.moves.len(),
+                journal_end: self.store.journal_end().await?.max(now.journal_end),
+                candidate: split.candidate,
+                reverts: now.reverts,
+            },
+            None => Snapshot {
+                running: snapshot.candidate.clone(),
+                version,
+                pending: now.pending - snapshot.pending,
+                ..Snapshot::clone(&now)
+            },
+        };
+        self.now.store(Arc::new(after));
         Ok(version)
     }
 

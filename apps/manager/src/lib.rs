@@ -10,6 +10,7 @@ mod files;
 mod fleet;
 mod http;
 mod jobs;
+mod locks;
 mod logs;
 mod pki;
 mod random;

@@ -10,6 +10,8 @@ pub(crate) mod auth_keys;
 pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod jobs;
+pub(crate) mod locks;
+pub(crate) mod snapshots;
 pub(crate) mod traffic;
 pub(crate) mod versions;
 

@@ -78,9 +78,10 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         "op" => op::answer(app, &caller, parameters).await,
         "log" => log::answer(app, &caller, parameters).await,
         "version" => version(app),
-        "export" => export(app, parameters),
+        "export" => export(app, parameters).await,
         "user-id" => user_id::answer(app, &caller, parameters).await,
-        "report" | "import" => Reply::error(
+        "import" => import(app, &caller, parameters).await,
+        "report" => Reply::error(
             reply::code::INVALID_COMMAND,
             &[format!("Illegal value for parameter \"type\" [{kind}]."), format!("type=`{kind}` is not supported yet")],
         ),
@@ -149,13 +150,36 @@ fn version(app: &App) -> Reply {
     Reply::result(result)
 }
 
-fn export(app: &App, parameters: &Parameters) -> Reply {
+/// What is running, or a configuration that was saved under the name in `from`.
+async fn export(app: &App, parameters: &Parameters) -> Reply {
     match parameters.get("category") {
-        Some("configuration") => Reply::file("running-config.xml", xml::write(&app.configuration.snapshot().running)),
+        Some("configuration") => {
+            let name = parameters.get("from").filter(|name| !name.is_empty()).unwrap_or("running-config.xml");
+            match op::snapshots::read(app, name).await {
+                Ok(tree) => Reply::file(name, xml::write(&tree)),
+                Err(refusal) => refusal,
+            }
+        }
         Some(category) => Reply::error(
             reply::code::INVALID_COMMAND,
             &[format!("export of `{category}` is not supported yet; `configuration` is")],
         ),
         None => Reply::bad_request("Missing value for parameter \"category\"."),
+    }
+}
+
+/// A configuration is saved under the name of its file, to be loaded later.
+async fn import(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    if let Some(refusal) = refuse_change(caller) {
+        return refusal;
+    }
+    match (parameters.get("category"), &parameters.file) {
+        (Some("configuration"), Some(file)) => op::snapshots::import(app, caller, &file.name, &file.text).await,
+        (Some("configuration"), None) => Reply::bad_request("Missing value for parameter \"file\"."),
+        (Some(category), _) => Reply::error(
+            reply::code::INVALID_COMMAND,
+            &[format!("import of `{category}` is not supported yet; `configuration` is")],
+        ),
+        (None, _) => Reply::bad_request("Missing value for parameter \"category\"."),
     }
 }

@@ -20,8 +20,17 @@ static LARGE_BODIES: Semaphore = Semaphore::const_new(8);
 pub(crate) struct Parameters {
     body: Vec<(String, String)>,
     query: Vec<(String, String)>,
-    /// Content of the multipart part called `file`.
-    pub(crate) file: Option<String>,
+    /// The multipart part called `file`.
+    pub(crate) file: Option<File>,
+}
+
+/// A file of a multipart form.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct File {
+    /// What its sender calls it.
+    pub(crate) name: String,
+    /// Its content.
+    pub(crate) text: String,
 }
 
 impl Parameters {
@@ -60,10 +69,10 @@ impl Parameters {
         let mut form = Multipart::from_request(request, &()).await.map_err(|error| complain(&error))?;
         while let Some(field) = form.next_field().await.map_err(|error| complain(&error))? {
             let name = field.name().unwrap_or_default().to_owned();
-            let is_file = name == "file" || field.file_name().is_some();
+            let file_name = field.file_name().map(str::to_owned);
             let text = field.text().await.map_err(|error| complain(&error))?;
-            if is_file {
-                self.file = Some(text);
+            if name == "file" || file_name.is_some() {
+                self.file = Some(File { name: file_name.unwrap_or_default(), text });
             } else {
                 self.body.push((name, text));
             }

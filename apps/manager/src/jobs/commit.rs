@@ -13,7 +13,7 @@ use bartizan_model::{manager, render};
 use super::{Job, Outcome};
 use crate::accounts::{Caller, Role, is_verifiable, role_of};
 use crate::app::App;
-use crate::configuration::Snapshot;
+use crate::configuration::partial::Selection;
 use crate::store::audit::AuditLine;
 use crate::sync::Rendering;
 
@@ -27,6 +27,8 @@ pub(crate) struct CommitRequest {
     pub(crate) caller: Caller,
     /// What the asker writes about it.
     pub(crate) comment: String,
+    /// Only these edits; `None` for all.
+    pub(crate) selection: Option<Selection>,
     /// Only check.
     pub(crate) validate_only: bool,
 }
@@ -35,8 +37,17 @@ pub(crate) struct CommitRequest {
 pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
     let begun = Instant::now();
     let snapshot = app.configuration.snapshot();
-    let checked = check(&snapshot).await;
-    let (errors, warnings) = match checked {
+    let meant = match &request.selection {
+        None => Ok((snapshot.candidate.clone(), snapshot.pending)),
+        Some(selection) => {
+            app.configuration.split(&snapshot, selection).await.map(|split| (split.chosen, split.taken.len()))
+        }
+    };
+    let (tree, count) = match meant {
+        Ok(meant) => meant,
+        Err(error) => return refuse(app, id, &request, error.lines(), Vec::new()).await,
+    };
+    let (errors, warnings) = match check(&tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
@@ -44,15 +55,15 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
     if !errors.is_empty() {
         let mut details = vec!["Validation Error:".to_owned()];
         details.extend(errors);
-        details.push(if request.validate_only { "Validation failed" } else { "Commit failed" }.to_owned());
-        log(app, &request, "Failed").await;
-        return finish(app, id, Outcome::Fail, details, warnings).await;
+        if request.selection.is_some() {
+            details
+                .push(" only some of the pending edits were looked at: what is missing may be part of others".into());
+        }
+        return refuse(app, id, &request, details, warnings).await;
     }
     if request.validate_only {
-        let details = vec![
-            "Configuration is valid".to_owned(),
-            format!("Checked {} edit(s) in {}", snapshot.pending, milliseconds(begun)),
-        ];
+        let details =
+            vec!["Configuration is valid".to_owned(), format!("Checked {count} edit(s) in {}", milliseconds(begun))];
         return finish(app, id, Outcome::Ok, details, warnings).await;
     }
     let details = |version: u64| {
@@ -70,18 +81,26 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         job.finish(Outcome::Ok);
         Some((id, job.to_json()))
     };
-    match app.configuration.commit(&snapshot, &request.caller.name, &request.comment, record).await {
+    let signed = (request.caller.name.as_str(), request.comment.as_str());
+    match app.configuration.commit(&snapshot, request.selection.as_ref(), signed, record).await {
         Ok(version) => {
             let details = details(version);
             log(app, &request, "Succeeded").await;
+            if let Err(error) = app.configuration.locks.release(&request.caller.name).await {
+                tracing::error!(%error, "the locks of an administrator who committed stay");
+            }
             finish(app, id, Outcome::Ok, details, warnings).await;
         }
-        Err(error) => {
-            log(app, &request, "Failed").await;
-            let details = vec![format!("{error:#}"), "Commit failed".to_owned()];
-            finish(app, id, Outcome::Fail, details, warnings).await;
-        }
+        Err(error) => refuse(app, id, &request, error.lines(), warnings).await,
     }
+}
+
+async fn refuse(app: &App, id: u64, request: &CommitRequest, mut details: Vec<String>, warnings: Vec<String>) {
+    details.push(if request.validate_only { "Validation failed" } else { "Commit failed" }.to_owned());
+    if !request.validate_only {
+        log(app, request, "Failed").await;
+    }
+    finish(app, id, Outcome::Fail, details, warnings).await;
 }
 
 /// A diagnostic as lines: what PAN-OS would say, then where and what to do instead.
@@ -113,9 +132,9 @@ fn line(diagnostic: &Diagnostic) -> String {
 }
 
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
-async fn check(snapshot: &Arc<Snapshot>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let snapshot = snapshot.clone();
-    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&snapshot.candidate)).await?;
+async fn check(tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let tree = tree.clone();
+    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&tree)).await?;
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
     let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
     Ok((lines(Severity::Error), notes))

@@ -45,8 +45,17 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) comment: &'a str,
     /// The whole configuration.
     pub(crate) configuration: &'a str,
-    /// Edits up to this one are part of it.
-    pub(crate) journal_end: i64,
+    /// What becomes of the journal.
+    pub(crate) journal: JournalAfter<'a>,
+}
+
+/// What becomes of the journal when a version or a revert takes edits out of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum JournalAfter<'a> {
+    /// Edits up to this number are gone.
+    Beyond(i64),
+    /// Those with these numbers are gone, and others are added.
+    Without(&'a [i64], &'a [JournalLine]),
 }
 
 impl Store {
@@ -97,7 +106,7 @@ impl Store {
         .bind(version.configuration)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("DELETE FROM journal WHERE id <= ?").bind(version.journal_end).execute(&mut *transaction).await?;
+        shorten_journal(&mut transaction, version.journal).await?;
         sqlx::query(
             "DELETE FROM versions WHERE number <= ?1 - ?2 AND number NOT IN \
              (SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
@@ -138,17 +147,30 @@ impl Store {
         Ok(last)
     }
 
-    /// Forgets all edits: the candidate is the running configuration again.
-    pub(crate) async fn clear_journal(&self, audit_lines: &[AuditLine]) -> sqlx::Result<()> {
+    /// Forgets edits: what they did to the candidate is undone.
+    pub(crate) async fn forget_edits(&self, journal: JournalAfter<'_>, audit_lines: &[AuditLine]) -> sqlx::Result<()> {
         let mut transaction = self.writer.begin().await?;
-        sqlx::query("DELETE FROM journal").execute(&mut *transaction).await?;
+        shorten_journal(&mut transaction, journal).await?;
         audit::insert(&mut transaction, audit_lines).await?;
         transaction.commit().await
+    }
+
+    /// Number of the last edit; 0 without any.
+    pub(crate) async fn journal_end(&self) -> sqlx::Result<i64> {
+        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM journal").fetch_one(&self.writer).await
     }
 
     /// Who edited since the newest version.
     pub(crate) async fn journal_authors(&self) -> sqlx::Result<Vec<String>> {
         sqlx::query_scalar("SELECT DISTINCT author FROM journal ORDER BY author").fetch_all(&self.writer).await
+    }
+
+    /// The edits up to this one, in order.
+    pub(crate) async fn journal_until(&self, end: i64) -> sqlx::Result<Vec<JournalLine>> {
+        sqlx::query_as("SELECT id, time_us, author, edit FROM journal WHERE id <= ? ORDER BY id")
+            .bind(end)
+            .fetch_all(&self.writer)
+            .await
     }
 
     /// The first edits since the newest version, in order.
@@ -160,14 +182,49 @@ impl Store {
     }
 }
 
+/// Numbers in one statement.
+const NUMBERS_AT_ONCE: usize = 500;
+
+async fn shorten_journal(connection: &mut sqlx::SqliteConnection, journal: JournalAfter<'_>) -> sqlx::Result<()> {
+    let (gone, added) = match journal {
+        JournalAfter::Beyond(end) => {
+            sqlx::query("DELETE FROM journal WHERE id <= ?").bind(end).execute(connection).await?;
+            return Ok(());
+        }
+        JournalAfter::Without(gone, added) => (gone, added),
+    };
+    for numbers in gone.chunks(NUMBERS_AT_ONCE) {
+        let mut query = sqlx::QueryBuilder::new("DELETE FROM journal WHERE id IN (");
+        let mut list = query.separated(", ");
+        for number in numbers {
+            list.push_bind(*number);
+        }
+        query.push(")").build().execute(&mut *connection).await?;
+    }
+    for line in added {
+        sqlx::query("INSERT INTO journal (time_us, author, edit) VALUES (?, ?, ?)")
+            .bind(line.time_us)
+            .bind(&line.author)
+            .bind(&line.edit)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
 fn checked_text(row: &sqlx::sqlite::SqliteRow) -> anyhow::Result<String> {
     let number: i64 = row.try_get("number")?;
+    checked(row, &format!("version {number}"))
+}
+
+/// The text of a configuration, if it is still what was stored.
+pub(super) fn checked(row: &sqlx::sqlite::SqliteRow, what: &str) -> anyhow::Result<String> {
     let text: String = row.try_get("configuration")?;
     let digest: String = row.try_get("digest")?;
     anyhow::ensure!(
         hex_digest(text.as_bytes()) == digest,
-        "version {number} in the database is damaged: its text does not have the digest `{digest}`; \
-         restore the database from a backup"
+        "{what} in the database is damaged: its text does not have the digest `{digest}`; restore the database from a \
+         backup"
     );
     Ok(text)
 }

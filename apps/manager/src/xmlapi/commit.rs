@@ -10,6 +10,7 @@ use super::refuse_change;
 use super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
+use crate::configuration::partial::Selection;
 use crate::http::parameters::Parameters;
 use crate::jobs::commit::CommitRequest;
 use crate::jobs::push::PushRequest;
@@ -39,47 +40,27 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
 pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
     let force = command.child("force");
     let partial = command.child("partial").or_else(|| force.and_then(|force| force.child("partial")));
-    if let Some(partial) = partial
-        && let Err(refusal) = check_partial(app, partial).await
-    {
-        return refusal;
+    let selection = match partial.map(|partial| Selection::read(partial)).transpose() {
+        Ok(selection) => selection.flatten(),
+        Err(lines) => return Reply::error(code::INVALID_OBJECT, &lines),
+    };
+    if !validate_only && let Some(lock) = app.configuration.locks.in_the_way_of_commit(&caller.name) {
+        let line = format!("Other administrators are holding commit locks: {}", lock.admin);
+        return Reply::error(code::DENIED, &[line, lock.describe()]);
     }
     let description = command.child("description").or_else(|| partial.and_then(|partial| partial.child("description")));
     let description = description.map(|description| description.text()).unwrap_or_default();
-    if !validate_only && force.is_none() && app.configuration.snapshot().pending == 0 && !app.jobs.commit_in_progress()
-    {
+    let pending = match app.configuration.pending(selection.as_ref()).await {
+        Ok(pending) => pending,
+        Err(error) => return Reply::internal(&error),
+    };
+    if !validate_only && force.is_none() && !pending && !app.jobs.commit_in_progress() {
         return Reply::message(code::DATA, "There are no changes to commit.");
     }
     let kind = if validate_only { JobKind::Validate } else { JobKind::Commit };
-    let request = CommitRequest { caller: caller.clone(), comment: description.clone(), validate_only };
+    let request = CommitRequest { caller: caller.clone(), comment: description.clone(), selection, validate_only };
     let text = if validate_only { "Validate" } else { "Commit" };
     enqueue(app, caller, kind, &description, None, Work::Commit(request), text).await
-}
-
-/// A partial commit is taken only when it is the same as a full one: all edits are of the administrators
-/// it names. Anything else would commit more than was asked.
-async fn check_partial(app: &App, partial: &Element) -> Result<(), Reply> {
-    let narrowing: Vec<&str> =
-        partial.elements().map(|child| &*child.name).filter(|name| *name != "description").collect();
-    if narrowing.is_empty() {
-        return Ok(());
-    }
-    let refuse = |why: String| {
-        let line = format!("partial commit is not supported yet: {why}; nothing was committed");
-        Err(Reply::error(
-            code::NOT_POSSIBLE,
-            &[line.as_str(), "commit everything, or revert what is not to be part of it"],
-        ))
-    };
-    if let Some(other) = narrowing.iter().find(|name| **name != "admin") {
-        return refuse(format!("it is narrowed by `{other}`"));
-    }
-    let admins: BTreeSet<String> = partial.child("admin").map(|list| list.members().collect()).unwrap_or_default();
-    let authors = app.store.journal_authors().await.map_err(|error| Reply::internal(&error))?;
-    match authors.iter().find(|author| !admins.contains(*author)) {
-        Some(author) => refuse(format!("the candidate also holds edits of `{author}`")),
-        None => Ok(()),
-    }
 }
 
 async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {

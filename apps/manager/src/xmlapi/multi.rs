@@ -7,8 +7,9 @@ use super::element::{Build as _, element};
 use super::reply::{Reply, code, error_element, success};
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::configuration::ApplyError;
 use crate::configuration::edit::Edit;
+use crate::configuration::partial::Selection;
+use crate::configuration::{ApplyError, PartialError};
 use crate::http::parameters::Parameters;
 
 /// Edits in one request.
@@ -48,21 +49,11 @@ async fn start_over(app: &App, caller: &Caller) -> Option<Reply> {
     if app.jobs.commit_in_progress() {
         return Some(Reply::error(code::DENIED, &["A commit is in progress."]));
     }
-    let authors = match app.store.journal_authors().await {
-        Ok(authors) => authors,
-        Err(error) => return Some(Reply::internal(&error)),
-    };
-    if authors.is_empty() {
-        return None;
+    match app.configuration.revert(caller, Some(Selection::of_admin(&caller.name))).await {
+        Ok(_) => None,
+        Err(PartialError::Conflict(conflict)) => Some(Reply::error(code::NOT_POSSIBLE, &conflict.0)),
+        Err(PartialError::Store(error)) => Some(Reply::internal(&error)),
     }
-    if let Some(other) = authors.iter().find(|author| **author != caller.name) {
-        let line = format!(
-            "strict-transactional drops your earlier edits, but the candidate also holds edits of `{other}`, and this \
-             version cannot drop those of one administrator only; commit or revert first"
-        );
-        return Some(Reply::error(code::NOT_POSSIBLE, &[line]));
-    }
-    app.configuration.revert(caller).await.err().map(|error| Reply::internal(&error))
 }
 
 fn read(text: &str) -> Result<Vec<(String, Edit)>, String> {

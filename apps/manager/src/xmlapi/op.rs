@@ -8,6 +8,8 @@ mod devices;
 mod enrolment;
 mod groups;
 mod jobs;
+mod locks;
+pub(super) mod snapshots;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use super::{commit, refuse_change, system};
 use crate::accounts::{Caller, hash_password};
 use crate::app::App;
 use crate::http::parameters::Parameters;
+use crate::locks::LockKind;
 use crate::store::now_us;
 use crate::times;
 
@@ -40,11 +43,11 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     }
     match parameters.get("target") {
         Some(serial) if !serial.is_empty() && serial != app.serial => devices::forward(app, serial, text).await,
-        _ => run(app, caller, &command, &words).await,
+        _ => run(app, caller, parameters, &command, &words).await,
     }
 }
 
-async fn run(app: &Arc<App>, caller: &Caller, command: &Element, words: &[&str]) -> Reply {
+async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: &Element, words: &[&str]) -> Reply {
     match words {
         ["show", "system", "info", ..] => system::info(app),
         ["show", "clock", ..] => Reply::text(&format!("{}\n", times::unix_date(now_us()))),
@@ -53,8 +56,10 @@ async fn run(app: &Arc<App>, caller: &Caller, command: &Element, words: &[&str])
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app),
-        // Nobody can take a lock yet, so there are none.
-        ["show", "config-locks" | "commit-locks", ..] => Reply::result(element("result").with(element(words[1]))),
+        ["show", "config-locks", ..] => locks::show(app, LockKind::Config),
+        ["show", "commit-locks", ..] => locks::show(app, LockKind::Commit),
+        ["request", "config-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Config).await,
+        ["request", "commit-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Commit).await,
 
         ["show", "jobs", "id", ..] => jobs::one(app, command),
         ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),
@@ -68,8 +73,11 @@ async fn run(app: &Arc<App>, caller: &Caller, command: &Element, words: &[&str])
         ["show", "dg-hierarchy", ..] => groups::hierarchy(app),
         ["request", "move-dg", ..] => groups::move_group(app, caller, command).await,
 
-        ["check", "pending-changes"] => candidate::pending(app),
+        ["check", "pending-changes", ..] => candidate::pending(app, command).await,
         ["check", "full-commit-required"] => Reply::text("no"),
+        ["save", "config", ..] => snapshots::save(app, caller, command).await,
+        ["delete", "config", "saved", ..] => snapshots::delete(app, command).await,
+        ["show", "config", "saved", ..] => snapshots::show(app, command).await,
         ["show", "config", ..] => candidate::show(app, command, &words[2..]).await,
         ["load", "config", ..] => candidate::load(app, caller, command).await,
         ["revert", "config", ..] => candidate::revert(app, caller, command).await,

@@ -50,7 +50,7 @@ pub(crate) struct Reply {
     /// XML.
     pub(crate) body: String,
     /// Offered as a file of that name.
-    pub(crate) file: Option<&'static str>,
+    pub(crate) file: Option<String>,
 }
 
 impl Reply {
@@ -133,8 +133,11 @@ impl Reply {
     }
 
     /// Raw XML, as a file.
-    pub(crate) fn file(name: &'static str, body: String) -> Self {
-        Self { status: 200, body, file: Some(name) }
+    pub(crate) fn file(name: &str, body: String) -> Self {
+        // Clients take no more than these characters from the header.
+        let name =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' });
+        Self { status: 200, body, file: Some(name.collect()) }
     }
 
     fn http_error(status: u16, text: &str) -> Self {

@@ -16,7 +16,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     if let Some(refusal) = refuse_change(caller) {
         return refusal;
     }
-    let Some(message) = parameters.get("cmd").or_else(|| parameters.get("file")) else {
+    let Some(message) = parameters.get("cmd").or(parameters.file.as_ref().map(|file| file.text.as_str())) else {
         return Reply::bad_request("Missing value for parameter \"cmd\".");
     };
     match xml::parse(message) {

@@ -276,17 +276,6 @@ async fn a_commit_that_is_refused_says_everything_at_once() {
     assert!(job.contains("`nobody`") && job.contains("`nothing`"), "{job}");
     assert!(job.contains("/config/shared/address-group/entry[@name='g']"), "{job}");
     assert!(config(&server, "show", &[("xpath", "/config/shared/address-group")]).await.contains("No such node"));
-    // Partial commits are refused rather than widened.
-    let partial = [
-        ("type", "commit"),
-        ("action", "partial"),
-        ("cmd", "<commit><partial><admin><member>bob</member></admin></partial></commit>"),
-    ];
-    let refused = server.body(&partial).await;
-    assert!(
-        refused.contains("status=\"error\"") && refused.contains("the candidate also holds edits of `admin`"),
-        "{refused}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -443,9 +432,9 @@ async fn what_is_not_supported_is_refused_and_not_done_to_the_manager() {
         assert!(refused.contains("status=\"error\"") && refused.contains("BZT000000000001"), "{refused}");
     }
     for command in [
-        "<revert><config><partial><admin><member>bob</member></admin></partial></config></revert>",
+        "<revert><config><partial><vdom/></partial></config></revert>",
         "<load><config><from>snapshot.xml</from></config></load>",
-        "<request><commit-lock><add/></commit-lock></request>",
+        "<save><config><partial/></config></save>",
     ] {
         let refused = server.op(command).await;
         assert!(refused.contains("status=\"error\""), "{command}: {refused}");

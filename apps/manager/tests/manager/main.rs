@@ -8,3 +8,4 @@ mod envelopes;
 mod fleet;
 mod load;
 mod python_clients;
+mod together;

@@ -30,3 +30,8 @@ async fn run(script: &'static str) {
 async fn pan_os_python_builds_commits_and_pushes() {
     run("panos_session.py").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_class_of_pan_os_python_lives_its_whole_life() {
+    run("every_class.py").await;
+}

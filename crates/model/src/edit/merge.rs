@@ -39,7 +39,14 @@ fn unexpected_text(path: &[String]) -> EditError {
 }
 
 fn check_text(existing: Option<&Element>, path: &[String]) -> Result<(), EditError> {
-    let is_container = path.last().is_some_and(|tag| matches!(tag.as_str(), "entry" | "config"))
+    let is_config = match path {
+        // The root, or the configuration in a template; elsewhere, as in a log format, it is a leaf.
+        [tag] => tag == "config",
+        [.., parent, tag] => tag == "config" && parent == "entry",
+        [] => false,
+    };
+    let is_container = is_config
+        || path.last().is_some_and(|tag| tag == "entry")
         || existing.is_some_and(|element| element.elements().next().is_some());
     if !is_container {
         return Ok(());

@@ -6,10 +6,12 @@ use bartizan_model::xml;
 use super::super::config::config_result;
 use super::super::element::{Build as _, element, entry, leaf};
 use super::super::reply::{Reply, code};
+use super::snapshots;
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::configuration::difference;
 use crate::configuration::edit::Edit;
+use crate::configuration::partial::{Selection, is_meant};
+use crate::configuration::{PartialError, difference};
 use crate::jobs::JobKind;
 use crate::times;
 
@@ -18,9 +20,21 @@ const VERSIONS_SHOWN: u32 = 100;
 /// Pending edits that are listed.
 const CHANGES_SHOWN: usize = 10_000;
 
-/// `check pending-changes`
-pub(super) fn pending(app: &App) -> Reply {
-    Reply::text(if app.configuration.snapshot().pending > 0 { "yes" } else { "no" })
+/// `check pending-changes`, of all or of those that `partial` selects
+pub(super) async fn pending(app: &App, command: &Element) -> Reply {
+    let selection = match selection(command.descend(&["pending-changes", "partial"])) {
+        Ok(selection) => selection,
+        Err(refusal) => return refusal,
+    };
+    match app.configuration.pending(selection.as_ref()).await {
+        Ok(pending) => Reply::text(if pending { "yes" } else { "no" }),
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+fn selection(partial: Option<&Element>) -> Result<Option<Selection>, Reply> {
+    let read = partial.map(Selection::read).transpose();
+    read.map(Option::flatten).map_err(|lines| Reply::error(code::INVALID_OBJECT, &lines))
 }
 
 /// `show config ...`
@@ -30,7 +44,7 @@ pub(super) async fn show(app: &App, command: &Element, words: &[&str]) -> Reply 
         ["running"] => config_result(snapshot.running.clone()),
         ["candidate"] => config_result(snapshot.candidate.clone()),
         ["diff"] => Reply::text(&difference(&snapshot.running, &snapshot.candidate)),
-        ["list", "changes", ..] => changes(app).await,
+        ["list", "changes", ..] => changes(app, command.descend(&["config", "list", "changes", "partial"])).await,
         ["list", "admins", ..] => admins(app).await,
         ["audit" | "versions", ..] => versions(app).await,
         ["version", ..] | ["audit-version", ..] => version(app, command).await,
@@ -50,14 +64,18 @@ pub(super) async fn load(app: &App, caller: &Caller, command: &Element) -> Reply
     let Some(config) = command.child("config") else {
         return Reply::error(code::INVALID_COMMAND, &["invalid client cli"]);
     };
-    if super::argument(config.child("from").map(|from| &**from)).as_deref() == Some("running-config.xml") {
-        return match app.configuration.revert(caller).await {
-            Ok(()) => Reply::line("Config loaded from running-config.xml"),
-            Err(error) => Reply::internal(&error),
-        };
+    match super::argument(config.child("from").map(|from| &**from)).as_deref() {
+        Some(snapshots::RUNNING) => {
+            return match app.configuration.revert(caller, None).await {
+                Ok(_) => Reply::line("Config loaded from running-config.xml"),
+                Err(error) => refuse(error),
+            };
+        }
+        Some(name) => return snapshots::load(app, caller, name).await,
+        None => {}
     }
     let Some(number) = super::argument(config.child("version").map(|version| &**version)) else {
-        let line = "load config needs `version N` or `from running-config.xml`; named snapshots are not supported yet";
+        let line = "load config needs `version N` or `from NAME`; `show config saved` lists the names";
         return Reply::error(code::INVALID_COMMAND, &[line]);
     };
     let tree = match read_version(app, &number).await {
@@ -71,26 +89,42 @@ pub(super) async fn load(app: &App, caller: &Caller, command: &Element) -> Reply
     }
 }
 
-/// `revert config`: the candidate becomes the running configuration.
+/// `revert config`: the candidate becomes the running configuration, or the edits that `partial` selects are undone.
 pub(super) async fn revert(app: &App, caller: &Caller, command: &Element) -> Reply {
-    if command.descend(&["config", "partial"]).is_some_and(|partial| partial.elements().next().is_some()) {
-        let line = "partial revert is not supported yet: nothing was reverted";
-        return Reply::error(code::NOT_POSSIBLE, &[line, "revert everything with `revert config`"]);
-    }
-    if let Err(error) = app.configuration.revert(caller).await {
-        return Reply::internal(&error);
-    }
-    match app.jobs.add_finished(JobKind::RevertConfig, &caller.name, "Config reverted").await {
+    let selection = match selection(command.descend(&["config", "partial"])) {
+        Ok(selection) => selection,
+        Err(refusal) => return refusal,
+    };
+    let count = match app.configuration.revert(caller, selection).await {
+        Ok(count) => count,
+        Err(error) => return refuse(error),
+    };
+    let details = format!("Config reverted: {count} edit(s)");
+    match app.jobs.add_finished(JobKind::RevertConfig, &caller.name, &details).await {
         Ok(id) => Reply::job(id, &format!("Revert job enqueued with jobid {id}")),
         Err(error) => Reply::internal(&error),
     }
 }
 
-async fn changes(app: &App) -> Reply {
-    let lines = match app.store.journal(CHANGES_SHOWN).await {
+fn refuse(error: PartialError) -> Reply {
+    match error {
+        PartialError::Conflict(conflict) => Reply::error(code::NOT_POSSIBLE, &conflict.0),
+        PartialError::Store(error) => Reply::internal(&error),
+    }
+}
+
+async fn changes(app: &App, partial: Option<&Element>) -> Reply {
+    let selection = match selection(partial) {
+        Ok(selection) => selection,
+        Err(refusal) => return refusal,
+    };
+    let mut lines = match app.store.journal(CHANGES_SHOWN).await {
         Ok(lines) => lines,
         Err(error) => return Reply::internal(&error),
     };
+    if let Some(selection) = selection {
+        lines.retain(|line| is_meant(line, &selection));
+    }
     if lines.is_empty() {
         return Reply::result(element("result"));
     }

@@ -164,4 +164,24 @@ result = panorama.commit(cmd=push, sync=True, sync_all=True)
 check(result and not result["success"], result)
 check("BZT000000000001" in str(result["devices"]), result)
 
+# Locks, and a commit of one administrator's changes.
+panorama.add_config_lock(comment="moving house")
+check(panorama.check_config_locks(), "config lock")
+try:
+    panorama.add_config_lock()
+except errors.PanLockError:
+    pass
+else:
+    raise SystemExit("a lock was taken twice")
+panorama.remove_config_lock()
+check(not panorama.check_config_locks(), "config lock removed")
+panorama.add_commit_lock(comment="release day")
+check(panorama.check_commit_locks(), "commit lock")
+panorama.remove_commit_lock()
+group.add(AddressObject("late", "10.9.9.9")).create()
+check(panorama.commit(cmd=PanoramaCommit(admins=["nobody"]), sync=True) is None, "nothing of nobody")
+mine = PanoramaCommit(description="mine", admins=["admin"], device_groups=["branch"])
+committed(panorama.commit(cmd=mine, sync=True))
+check(not panorama.pending_changes(), "all of it was mine")
+
 print("ok")

@@ -1,0 +1,149 @@
+//! `save config to NAME`, `load config from NAME`, `delete config saved NAME`, `show config saved`, and files that
+//! are imported and exported.
+
+use std::sync::Arc;
+
+use bartizan_model::tree::Element;
+use bartizan_model::xml;
+
+use super::super::config::config_result;
+use super::super::element::{Build as _, element, entry};
+use super::super::reply::{Reply, code};
+use super::argument;
+use crate::accounts::Caller;
+use crate::app::App;
+use crate::configuration::edit::Edit;
+use crate::store::snapshots::SNAPSHOTS_MAX;
+use crate::times;
+
+/// Longest name (PAN-OS: file names of saved configurations have at most 32 characters; longer ones do no harm).
+const NAME_MAX: usize = 63;
+/// The name of what is running.
+pub(super) const RUNNING: &str = "running-config.xml";
+/// The name under which `save config` without one saves.
+const UNNAMED: &str = ".snapshot.xml";
+
+/// `save config to NAME`: the candidate.
+pub(super) async fn save(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let Some(config) = command.child("config") else {
+        return Reply::error(code::INVALID_COMMAND, &["invalid client cli"]);
+    };
+    if config.child("partial").is_some() {
+        let line = "a part of the candidate is not saved alone; nothing was saved";
+        return Reply::error(code::NOT_POSSIBLE, &[line, "`save config to NAME` saves all of it"]);
+    }
+    let name = argument(config.child("to").map(|to| &**to)).unwrap_or_else(|| UNNAMED.to_owned());
+    let text = xml::write(&app.configuration.snapshot().candidate);
+    match keep(app, caller, &name, &text).await {
+        Ok(()) => Reply::line(&format!("Config saved to {name}")),
+        Err(refusal) => refusal,
+    }
+}
+
+/// `type=import&category=configuration`: a file of that name.
+pub(in crate::xmlapi) async fn import(app: &App, caller: &Caller, name: &str, text: &str) -> Reply {
+    match xml::parse(text) {
+        Ok(root) if &*root.name == "config" => {}
+        Ok(root) => {
+            let line = format!("{name} is no configuration: its root is `{}`, not `config`", root.name);
+            return Reply::error(code::INVALID_OBJECT, &[line]);
+        }
+        Err(diagnostic) => {
+            return Reply::error(code::INVALID_OBJECT, &[format!("{name} cannot be read: {diagnostic}")]);
+        }
+    }
+    match keep(app, caller, name, text).await {
+        Ok(()) => Reply::line(&format!("{name} saved.")),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn keep(app: &App, caller: &Caller, name: &str, text: &str) -> Result<(), Reply> {
+    if let Some(why) = refused(name) {
+        return Err(Reply::error(code::INVALID_OBJECT, &[why]));
+    }
+    match app.store.save_snapshot(name, &caller.name, text).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let line = format!("{SNAPSHOTS_MAX} configurations are saved, more are not kept");
+            Err(Reply::error(code::NOT_POSSIBLE, &[line, "delete one with `delete config saved NAME`".to_owned()]))
+        }
+        Err(error) => Err(Reply::internal(&error)),
+    }
+}
+
+fn refused(name: &str) -> Option<String> {
+    if name == RUNNING {
+        return Some(format!("{RUNNING} is what is running; choose another name"));
+    }
+    if name.chars().count() > NAME_MAX {
+        let length = name.chars().count();
+        return Some(format!("{name} can be at most {NAME_MAX} characters, but current length: {length}"));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
+    let stranger = name.chars().find(|c| !allowed(*c));
+    stranger.map(|c| format!("`{c}` cannot be part of a file name; letters, digits, `.`, `_`, `-` and blanks can"))
+}
+
+/// `load config from NAME`: it becomes the candidate.
+pub(super) async fn load(app: &App, caller: &Caller, name: &str) -> Reply {
+    let tree = match read(app, name).await {
+        Ok(tree) => tree,
+        Err(refusal) => return refusal,
+    };
+    let edit = Edit::Load { source: name.to_owned(), configuration: xml::write(&tree) };
+    match app.configuration.apply(caller, vec![edit]).await {
+        Ok(_) => Reply::line(&format!("Config loaded from {name}")),
+        Err(error) => error.into(),
+    }
+}
+
+/// `delete config saved NAME`
+pub(super) async fn delete(app: &App, command: &Element) -> Reply {
+    let saved = command.descend(&["config", "saved"]);
+    let name = argument(saved).unwrap_or_default();
+    match app.store.delete_snapshot(&name).await {
+        Ok(true) => Reply::line(&format!("{name} deleted")),
+        Ok(false) => missing(app, &name).await,
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+/// `show config saved NAME`; without a name the list of them.
+pub(super) async fn show(app: &App, command: &Element) -> Reply {
+    if let Some(name) = argument(command.descend(&["config", "saved"])) {
+        return read(app, &name).await.map_or_else(|refusal| refusal, config_result);
+    }
+    match app.store.snapshots().await {
+        Ok(lines) => {
+            let entries = lines.iter().map(|line| {
+                entry(&line.name).leaf("time", &times::date_time(line.time_us)).leaf("admin", &line.author)
+            });
+            Reply::result(element("result").with(element("saved").with_all(entries)))
+        }
+        Err(error) => Reply::internal(&error),
+    }
+}
+
+/// A saved configuration, or what is running.
+pub(in crate::xmlapi) async fn read(app: &App, name: &str) -> Result<Arc<Element>, Reply> {
+    if name == RUNNING {
+        return Ok(app.configuration.snapshot().running.clone());
+    }
+    match app.store.snapshot(name).await {
+        Ok(Some(text)) => match xml::parse(&text) {
+            Ok(root) => Ok(Arc::new(root)),
+            Err(diagnostic) => Err(Reply::error(code::INVALID_OBJECT, &[diagnostic.to_string()])),
+        },
+        Ok(None) => Err(missing(app, name).await),
+        Err(error) => Err(Reply::internal(&error)),
+    }
+}
+
+async fn missing(app: &App, name: &str) -> Reply {
+    let known: Vec<String> =
+        app.store.snapshots().await.unwrap_or_default().into_iter().map(|line| line.name).collect();
+    let near = bartizan_model::diagnostic::closest(name, known.iter().map(String::as_str));
+    let help = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Reply::error(code::NOT_PRESENT, &[format!("{name} is not a saved configuration{help}")])
+}
