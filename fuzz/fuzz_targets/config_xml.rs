@@ -1,8 +1,11 @@
-//! Can any text make the reader of configurations panic, hang, or lose something?
+//! Can any text make the reader of configurations, or what makes tables of them, panic, hang, or lose something?
 #![no_main]
 
 use bartizan_model::device::{self, Scope};
 use bartizan_model::{diff, edit, render, xml, xpath};
+use bartizan_policy::compile::compile;
+use bartizan_policy::facts::Facts;
+use bartizan_policy::names::Ids;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,6 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let is_refused = device.diagnostics.iter().any(|one| one.severity == bartizan_model::diagnostic::Severity::Error);
     assert_eq!(device.config.is_none(), is_refused);
     if let Some(config) = &device.config {
+        let _ = compile(config, &Facts::default(), &mut Ids::default(), 1);
         let names = config.names();
         for rule in &config.security_rules {
             for name in rule.source.iter().chain(&rule.destination) {

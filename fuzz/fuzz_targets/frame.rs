@@ -1,6 +1,6 @@
 //! Frames, answers, time and commits in any order: does the engine panic, leak or leave a checksum wrong?
 //!
-//! The input is a list of steps (see `Step`). Besides panics it looks for: packets that leave with a
+//! The input is a list of steps (see `step`). Besides panics it looks for: packets that leave with a
 //! wrong header checksum, sessions that are not counted, sessions that never end.
 #![no_main]
 
@@ -11,11 +11,13 @@ use bartizan_engine::Engine;
 use bartizan_engine::settings::{Limits, LocalLink, Settings};
 use bartizan_engine::verdict::{Event, Port, Time, Verdict};
 use bartizan_model::{device, xml};
-use bartizan_packet::answer::{Link, Problem, icmp_error, ip_frame};
+use bartizan_packet::answer::{Link, Problem, icmp_error, ip_frame, udp_frame};
 use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::bytes::{put, put_u16};
 use bartizan_packet::frame::{Checksum, Frame, Meta, Segmentation};
+use bartizan_packet::geneve::{self, AWS};
 use bartizan_packet::parse::{Malformed, Packet, Parsed, checksum_field, parse};
+use bartizan_packet::vxlan::{self, Vni};
 use bartizan_packet::{checksum, ethernet, ndp};
 use bartizan_policy::compile::compile;
 use bartizan_policy::facts::Facts;
@@ -25,13 +27,35 @@ use libfuzzer_sys::fuzz_target;
 const CONFIG: &str = include_str!("frame.xml");
 const SECOND: u64 = 1_000_000_000;
 
-/// The configuration, and one with other rules and without the third interface.
-fn tables() -> &'static [Arc<Compiled>; 2] {
-    static TABLES: OnceLock<[Arc<Compiled>; 2]> = OnceLock::new();
+/// Zone protection with all it can do, in the zone that tunnels end in too.
+const PROTECTION: &str = "<zone-protection-profile><entry name='all'>\
+    <discard-ip-spoof>yes</discard-ip-spoof><discard-icmp-large-packet>yes</discard-icmp-large-packet>\
+    <discard-icmp-ping-zero-id>yes</discard-icmp-ping-zero-id><discard-ip-frag>yes</discard-ip-frag>\
+    <flood><tcp-syn><enable>yes</enable><syn-cookies><alarm-rate>0</alarm-rate><activate-rate>0</activate-rate>\
+    <maximal-rate>1000</maximal-rate></syn-cookies></tcp-syn><udp><enable>yes</enable><red><alarm-rate>4</alarm-rate>\
+    <activate-rate>8</activate-rate><maximal-rate>20</maximal-rate></red></udp></flood>\
+    <scan><entry name='8001'><action><block-ip><track-by>source</track-by><duration>9</duration></block-ip></action>\
+    <interval>2</interval><threshold>9</threshold></entry></scan></entry></zone-protection-profile></profiles>";
+/// One of each tunnel; they end at the second interface.
+const TUNNELS: &str = "<traffic-object>\
+    <entry name='pods'><k8s-cluster><cluster-id>7</cluster-id><network><logical-router>lr</logical-router>\
+    <zone-ingress>trust</zone-ingress><interface><member>ethernet1/2</member></interface></network></k8s-cluster></entry>\
+    <entry name='aws'><vpc><vpce-id>any</vpce-id><overlay-routing>yes</overlay-routing><network>\
+    <logical-router>lr</logical-router><zone-ingress>dmz</zone-ingress><interface><member>ethernet1/2</member></interface>\
+    </network></vpc></entry></traffic-object><rulebase>";
+
+/// The configuration, one with other rules, and one with zone protection and tunnels.
+fn tables() -> &'static [Arc<Compiled>; 3] {
+    static TABLES: OnceLock<[Arc<Compiled>; 3]> = OnceLock::new();
     TABLES.get_or_init(|| {
         let mut ids = Ids::default();
         let other = CONFIG.replace("<action>allow</action>", "<action>reset-both</action>");
-        [CONFIG, &other].map(|text| {
+        let member = "<layer3><member>ethernet1/1</member></layer3>";
+        let protected = CONFIG
+            .replacen("</profiles>", PROTECTION, 1)
+            .replacen(member, &format!("{member}<zone-protection-profile>all</zone-protection-profile>"), 1)
+            .replacen("<rulebase>", TUNNELS, 1);
+        [CONFIG, &other, &protected].map(|text| {
             let root = xml::parse(text).expect("well-formed");
             let report = device::read(&root, device::Scope::Device);
             let config = report.config.unwrap_or_else(|| panic!("{:?}", report.diagnostics));
@@ -111,7 +135,7 @@ impl House {
         let settings =
             Settings { seed, sessions_max: 16, local, limits, workers: 1 + seed as u16 % 2, ..Settings::default() };
         let mut engine = Engine::new(settings);
-        engine.install(tables()[0].clone(), Time(0));
+        engine.install(tables()[seed as usize % 3].clone(), Time(0));
         for port in Self::ports() {
             engine.attach(port, mac(port));
         }
@@ -125,7 +149,7 @@ impl House {
 
     fn step(&mut self, input: &mut Input<'_>) {
         let port = Self::ports()[usize::from(input.byte() % 4)];
-        match input.byte() % 10 {
+        match input.byte() % 11 {
             0 => {
                 let length = usize::from(input.word() % 256);
                 let mut bytes = input.bytes(length).to_vec();
@@ -143,7 +167,11 @@ impl House {
                 self.now = Time(self.now.0 + u64::from(input.word()) * SECOND / 16);
                 self.engine.handle_timeout(self.now);
             }
-            8 => self.engine.install(tables()[usize::from(input.byte() % 2)].clone(), self.now),
+            8 => self.engine.install(tables()[usize::from(input.byte() % 3)].clone(), self.now),
+            9 => {
+                let (bytes, _) = packet(port, input);
+                self.frame(Self::ports()[1], tunnelled(&bytes, input), Meta::default());
+            }
             _ => match input.byte() % 5 {
                 4 => {
                     let (sender, target) = (address(input, true), address(input, true));
@@ -167,7 +195,9 @@ impl House {
         let verdict = self.engine.handle_frame(port, &mut frame, self.now);
         let meta = frame.meta;
         if let Verdict::Transmit(port) = verdict {
-            self.leave(port, bytes, meta);
+            // What came out of a tunnel leaves from further back.
+            let bytes = bytes.split_off(usize::from(meta.headroom));
+            self.leave(port, bytes, Meta { headroom: 0, ..meta });
         }
     }
 
@@ -310,6 +340,35 @@ fn packet(port: Port, input: &mut Input<'_>) -> (Vec<u8>, Meta) {
     let link = Link { source: [2, 9, 9, 9, 9, 9], destination: mac(port) };
     let bytes = ip_frame(link, source, destination, protocol, input.byte() % 8 + style % 64, &message);
     (bytes, meta)
+}
+
+/// A frame in one of the tunnels, or nearly.
+fn tunnelled(inside: &[u8], input: &mut Input<'_>) -> Vec<u8> {
+    let (style, cookie) = (input.byte(), [input.byte(); 4]);
+    let vxlan = || [vxlan::header(Vni::new(7).expect("24 bits")).as_slice(), inside].concat();
+    let options: [(u16, u8, &[u8]); 3] = [(AWS, 3, &cookie), (AWS, 1, &[3; 8]), (AWS, 2, &[1; 8])];
+    let geneve = |kind| geneve::header(kind, Vni::default(), &options).expect("short options");
+    let mut payload = match style % 4 {
+        0 => vxlan(),
+        1 => {
+            let nested = udp(["10.200.0.7", "10.200.9.9"], [6000, 6080], &vxlan());
+            [geneve(ethernet::IPV4), nested[14..].to_vec()].concat()
+        }
+        _ => [geneve(ethernet::kind(inside)), inside[14..].to_vec()].concat(),
+    };
+    let at = usize::from(input.byte());
+    if let Some(byte) = payload.get_mut(at) {
+        *byte ^= input.byte();
+    }
+    let ends = if style & 4 == 0 { ["192.0.2.9", "192.0.2.1"] } else { ["2001:db8:2::fe", "2001:db8:2::1"] };
+    udp(ends, [5000, if style % 4 == 0 { 6080 } else { 6081 }], &payload)
+}
+
+/// A UDP frame for the second interface.
+fn udp(ends: [&str; 2], ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
+    let [source, destination] = ends.map(|end| end.parse().expect("an address"));
+    let link = Link { source: [2, 9, 9, 9, 9, 9], destination: mac(House::ports()[1]) };
+    udp_frame(link, (source, ports[0]), (destination, ports[1]), payload)
 }
 
 fn fix_header(bytes: &mut [u8]) {

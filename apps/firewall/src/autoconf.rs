@@ -3,7 +3,7 @@
 //! One task: it follows the running configuration, asks routers, hears what the workers pass on, and tells the
 //! firewall what it learned.
 
-mod link;
+pub mod link;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

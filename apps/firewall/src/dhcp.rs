@@ -4,7 +4,7 @@
 //! firewall what it learned, and keeps the leases on disk, so that a restart asks for the same address.
 
 pub mod client;
-mod wire;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

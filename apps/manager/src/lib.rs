@@ -12,6 +12,7 @@ mod http;
 mod jobs;
 mod locks;
 mod logs;
+pub mod outside;
 mod pki;
 mod random;
 mod store;

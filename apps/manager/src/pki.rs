@@ -89,8 +89,7 @@ impl Pki {
 
     /// Signs the public key of a request for the device `serial`; nothing else of the request is used.
     pub(crate) fn sign_device(&self, request_der: &[u8], serial: &str) -> anyhow::Result<DeviceCertificate> {
-        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request_der))
-            .context("the certificate signing request cannot be read")?;
+        let request = read_request(request_der)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(serial);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -105,6 +104,12 @@ impl Pki {
             expiry_us: expiry.as_microsecond(),
         })
     }
+}
+
+/// Reads a certificate signing request, whose own signature is checked.
+pub(crate) fn read_request(der: &[u8]) -> anyhow::Result<CertificateSigningRequestParams> {
+    CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der))
+        .context("the certificate signing request cannot be read")
 }
 
 /// The common name of a certificate: a device's serial.

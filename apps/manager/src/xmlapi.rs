@@ -7,7 +7,7 @@ mod commit;
 mod config;
 pub(crate) mod element;
 mod log;
-mod multi;
+pub(crate) mod multi;
 mod op;
 pub(crate) mod reply;
 mod system;
@@ -124,7 +124,8 @@ async fn authenticate(
     app.accounts.login(&candidate, host, &user, &password).await
 }
 
-fn basic_credentials(header: &str) -> Option<(String, String)> {
+/// Name and password of an `Authorization` header.
+pub(crate) fn basic_credentials(header: &str) -> Option<(String, String)> {
     let (scheme, credentials) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

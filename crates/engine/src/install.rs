@@ -238,7 +238,7 @@ impl Engine {
         key: &Key,
         Ruled(forward): &Ruled,
     ) -> (Session, Record) {
-        let timeouts = &self.timeouts;
+        let timeouts = self.timeouts.of_service(&forward.timeouts);
         let timeout = match packet.protocol {
             6 => timeouts.tcp_init,
             17 => timeouts.udp,
@@ -263,6 +263,7 @@ impl Engine {
             tunnel: ReturnRef::NONE,
             steered: false,
             spread: false,
+            timeouts: forward.timeouts,
         };
         (session, record)
     }

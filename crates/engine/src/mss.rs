@@ -26,14 +26,18 @@ impl Engine {
             return;
         }
         let exit = self.paths.get(self.table[slot].sides[direction.index()].path).map(|path| path.port);
+        let lowest = self.mss_limit([Some(arrival), exit].into_iter().flatten(), packet.is_v4());
+        if lowest.is_some_and(|limit_bytes| mss::clamp(frame.bytes, packet, limit_bytes)) {
+            self.counters.mss_lowered += 1;
+        }
+    }
+
+    /// The largest segment that all of these ports allow a handshake to agree on, if one has a limit.
+    pub(crate) fn mss_limit(&self, ports: impl IntoIterator<Item = Port>, v4: bool) -> Option<u16> {
         let limit = |port| match port {
             Port::Data(iface) => self.links.get(iface.index())?.mss_bytes,
             Port::Local => None,
         };
-        let limits = [Some(arrival), exit].into_iter().flatten().filter_map(limit);
-        let lowest = limits.map(|(v4, v6)| if packet.is_v4() { v4 } else { v6 }).min();
-        if lowest.is_some_and(|limit_bytes| mss::clamp(frame.bytes, packet, limit_bytes)) {
-            self.counters.mss_lowered += 1;
-        }
+        ports.into_iter().filter_map(limit).map(|limit| if v4 { limit.0 } else { limit.1 }).min()
     }
 }

@@ -174,7 +174,7 @@ impl Engine {
         }
         let decision = self.decide(iface, packet)?;
         if handshake == Handshake::Ask && decision.may_be_relayed() {
-            return self.ask_back(arrival, frame, packet, key);
+            return self.ask_back(arrival, frame, packet, key, &decision);
         }
         self.hits.count(&decision.0, self.now);
         if decision.refuses() {

@@ -11,7 +11,7 @@ use bartizan_packet::frame::Frame;
 use bartizan_packet::handshake::{self, MSS_DEFAULT, Segment};
 use bartizan_packet::parse::{Embedded, Flags, Layer4, Packet, Tcp};
 use bartizan_packet::sequence;
-use bartizan_policy::tables::IfaceId;
+use bartizan_policy::tables::{IfaceId, Route};
 
 use crate::decide::Ruled;
 use crate::engine::Engine;
@@ -22,7 +22,7 @@ use crate::pipeline::{Staged, drop};
 use crate::session::Direction;
 use crate::settings::SECOND;
 use crate::table::Slot;
-use crate::verdict::{DropReason, EndReason, Verdict};
+use crate::verdict::{DropReason, EndReason, Port, Verdict};
 
 /// How often a server is asked, and how long an answer may take before it is asked again.
 const TRIES: u8 = 4;
@@ -95,11 +95,14 @@ impl Engine {
         frame: &mut Frame<'_>,
         packet: &Packet,
         key: &Key,
+        ruled: &Ruled,
     ) -> Staged<Verdict> {
         let Layer4::Tcp(tcp) = packet.layer4 else { return drop(DropReason::TcpState) };
         let Some(mac) = self.mac_of(arrival.port) else { return drop(DropReason::PortDown) };
         let mss = handshake::mss(frame.bytes, packet).unwrap_or(MSS_DEFAULT);
         let headers = if packet.is_v4() { HEADERS_V4 } else { HEADERS_V6 };
+        let exit = if let Route::Via { iface, .. } = ruled.0.route { Port::Data(iface) } else { Port::Local };
+        let fits = self.mtu(arrival.port).saturating_sub(headers).max(MSS_DEFAULT);
         let answer = Segment {
             source: packet.destination,
             destination: packet.source,
@@ -110,7 +113,7 @@ impl Engine {
             flags: Flags::SYN | Flags::ACK,
             // The client waits until the server is there.
             window: 0,
-            mss: Some(self.mtu(arrival.port).saturating_sub(headers).max(MSS_DEFAULT)),
+            mss: self.mss_limit([arrival.port, exit], packet.is_v4()).into_iter().chain([fits]).min(),
         };
         answer.replace(frame, packet);
         ethernet::address(frame.bytes, arrival.station, mac);
@@ -216,7 +219,9 @@ impl Engine {
         let relay = *relay;
         let mut syn =
             self.segment(slot, Direction::ClientToServer, Flags::SYN, relay.proof.client, 0, relay.proof.window);
-        syn.mss = Some(relay.proof.mss);
+        let record = self.table.record(slot);
+        let passed = [record.ingress, record.egress].map(Port::Data);
+        syn.mss = self.mss_limit(passed, syn.source.is_ipv4()).into_iter().chain([relay.proof.mss]).min();
         self.send_along(slot, Direction::ClientToServer, &syn);
         self.wheel.schedule(slot, self.now.after(PATIENCE));
     }

@@ -203,6 +203,7 @@ impl Engine {
         record.to = Some(forward.to);
         record.rule = Some(forward.rule);
         record.verdict = forward.verdict;
+        record.timeouts = forward.timeouts;
     }
 
     fn same_realm(&self, slot: Slot) -> bool {

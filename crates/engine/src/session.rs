@@ -4,6 +4,7 @@
 //! two. What is only asked when it begins, ends, is shown or is judged anew is its [`Record`], elsewhere:
 //! a million sessions do not fit a cache, and should fit a small machine.
 
+use bartizan_model::device::ServiceTimeouts;
 use bartizan_packet::ethernet::Mac;
 use bartizan_packet::rewrite::{Change, Tuple};
 use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, RuleVerdict, ZoneId};
@@ -126,6 +127,8 @@ pub(crate) struct Record {
     pub(crate) steered: bool,
     /// Its destination was chosen among several and counts it.
     pub(crate) spread: bool,
+    /// Idle times of its service.
+    pub(crate) timeouts: ServiceTimeouts,
 }
 
 /// Nanoseconds in the unit timeouts are kept in.
@@ -224,6 +227,6 @@ mod tests {
         assert_eq!(size_of::<Side>(), 64);
         assert_eq!(std::mem::offset_of!(Session, last), 128);
         assert_eq!(size_of::<Session>(), 192, "three cache lines");
-        assert!(size_of::<Record>() <= 104, "{} bytes of record a session", size_of::<Record>());
+        assert!(size_of::<Record>() <= 112, "{} bytes of record a session", size_of::<Record>());
     }
 }

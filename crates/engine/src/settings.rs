@@ -1,6 +1,6 @@
 //! What is an engine told when it starts, and which limits does it keep?
 
-use bartizan_model::device::SessionTimeouts;
+use bartizan_model::device::{ServiceTimeouts, SessionTimeouts};
 
 pub use crate::nat::shared::SharedPools;
 use crate::verdict::Time;
@@ -120,6 +120,21 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// These for a session of a service that has its own.
+    #[must_use]
+    pub fn of_service(&self, service: &ServiceTimeouts) -> Self {
+        let or = |own: u32, default| if own == 0 { default } else { u64::from(own) * SECOND };
+        let idle = |default| or(service.idle, default);
+        Self {
+            tcp: idle(self.tcp),
+            tcp_half_closed: or(service.half_closed, self.tcp_half_closed),
+            tcp_time_wait: or(service.time_wait, self.tcp_time_wait),
+            udp: idle(self.udp),
+            other: idle(self.other),
+            ..*self
+        }
+    }
+
     /// These, but for what is configured.
     #[must_use]
     pub fn configured(self, seconds: &SessionTimeouts) -> Self {

@@ -38,7 +38,9 @@ impl Engine {
         session.state = session.tcp.state();
         let clock = session.tcp.clock();
         if clock != before {
-            session.set_timeout(clock.timeout(&self.timeouts));
+            let timeouts = self.timeouts.of_service(&self.table.record(slot).timeouts);
+            let session = &mut self.table[slot];
+            session.set_timeout(clock.timeout(&timeouts));
             session.last = self.now;
             let expires = session.expires();
             self.wheel.schedule(slot, expires);

@@ -15,6 +15,8 @@ mod pieces;
 mod random;
 #[path = "sim/reference.rs"]
 mod reference;
+#[path = "sim/tally.rs"]
+mod tally;
 #[path = "sim/traffic.rs"]
 mod traffic;
 #[path = "sim/tunnels.rs"]
@@ -22,7 +24,8 @@ mod tunnels;
 #[path = "sim/world.rs"]
 mod world;
 
-use world::{Failure, Tally, run};
+use tally::Tally;
+use world::{Failure, run};
 
 const SCENARIOS: u64 = 10_000;
 const EVENTS: usize = 60;

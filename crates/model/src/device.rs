@@ -438,6 +438,19 @@ pub struct Service {
     pub ports: Vec<(u16, u16)>,
     /// Source ports, inclusive ranges; empty means any.
     pub source_ports: Vec<(u16, u16)>,
+    /// How long silent sessions of it live.
+    pub timeouts: ServiceTimeouts,
+}
+
+/// Idle times of a service's sessions in seconds; 0 where those of the device hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceTimeouts {
+    /// Of an open session.
+    pub idle: u32,
+    /// TCP, one side finished.
+    pub half_closed: u32,
+    /// TCP, both sides finished.
+    pub time_wait: u32,
 }
 
 /// Layer-4 protocol of a service object.

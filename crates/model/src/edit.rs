@@ -5,6 +5,7 @@
 //! stay shared with every other copy of the tree.
 
 mod merge;
+mod multi;
 mod place;
 mod references;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::tree::{Attribute, Child, Element};
 use crate::xml::{self, Fragment};
 use crate::xpath::{Match, Path, XPath};
+pub use multi::{Selected, multi_clone, multi_move};
 use place::Place;
 pub use references::users;
 

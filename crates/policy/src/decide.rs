@@ -135,13 +135,25 @@ fn walk<T: Trace, C: Choose>(
     };
     let to = zone_of(tables, Some(egress)).ok_or(DropCause::NoEgressZone)?;
 
-    let rule = tables.security.decide(&query(Some(to)));
+    let asked = query(Some(to));
+    let rule = tables.security.decide(&asked);
+    let timeouts = rule.timeouts(&asked);
     trace.security(from, to, rule.id, rule.verdict);
     let (nat_rule, source_nat) = match translated {
         Some(translated) => (Some(translated.rule), translated.source),
         None => (None, None),
     };
-    Ok(Forward { from, to, nat_rule, source_nat, destination_nat, route, rule: rule.id, verdict: rule.verdict })
+    Ok(Forward {
+        from,
+        to,
+        nat_rule,
+        source_nat,
+        destination_nat,
+        route,
+        rule: rule.id,
+        verdict: rule.verdict,
+        timeouts,
+    })
 }
 
 fn translate<C: Choose>(

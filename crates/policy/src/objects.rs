@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bartizan_model::codes::{GROUP_CYCLE, INVALID_FILTER, UNKNOWN_ADDRESS, UNKNOWN_SERVICE};
-use bartizan_model::device::{AddressValue, DeviceConfig, GROUP_DEPTH_MAX, GroupMembers};
+use bartizan_model::device::{AddressValue, DeviceConfig, GROUP_DEPTH_MAX, GroupMembers, ServiceTimeouts};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::tag_filter::TagFilter;
 
@@ -47,6 +47,9 @@ pub(crate) struct Objects<'a> {
     every: Arc<AddressSet>,
     service_lists: HashMap<&'a [String], Arc<[Arc<Ports>]>>,
     every_service: Arc<[Arc<Ports>]>,
+    /// Whether any service has idle times of its own.
+    timed: bool,
+    no_timeouts: Arc<[TimedPorts]>,
 }
 
 /// A name as the facts have it: lower case, without a final dot.
@@ -84,6 +87,8 @@ impl<'a> Objects<'a> {
             every: Arc::new(AddressSet::all()),
             service_lists: HashMap::new(),
             every_service: Arc::new([Arc::new(Ports::Any)]),
+            timed: config.services.iter().any(|service| service.timeouts != ServiceTimeouts::default()),
+            no_timeouts: Arc::new([]),
         }
     }
 
@@ -228,6 +233,24 @@ impl<'a> Objects<'a> {
         Ok(rows)
     }
 
+    /// The idle times that services of a list have, with the ports that each is about. The list is known to be
+    /// right.
+    pub(crate) fn service_timeouts(&self, names: &[String], origin: &Origin) -> Arc<[TimedPorts]> {
+        if !self.timed {
+            return Arc::clone(&self.no_timeouts);
+        }
+        let mut found = Expansion::default();
+        for name in names {
+            // `any` is no service; what does not resolve was told before.
+            let _ = self.service(name, origin, 0, &mut found);
+        }
+        let timed = |(term, timeouts): (PortTerm, ServiceTimeouts)| {
+            let ports = Ports::of(&[term]).pop()?;
+            (timeouts != ServiceTimeouts::default()).then_some(TimedPorts { ports, timeouts })
+        };
+        found.terms.into_iter().zip(found.timeouts).filter_map(timed).collect()
+    }
+
     fn service<'n>(
         &'n self,
         name: &'n str,
@@ -240,6 +263,7 @@ impl<'a> Objects<'a> {
         }
         if let Some(service) = self.services.get(name).and_then(|at| self.config.services.get(*at)) {
             found.terms.push(PortTerm::new(service));
+            found.timeouts.push(service.timeouts);
             return Ok(());
         }
         let Some(group) = self.service_groups.get(name).and_then(|at| self.config.service_groups.get(*at)) else {
@@ -253,10 +277,19 @@ impl<'a> Objects<'a> {
     }
 }
 
+/// Ports whose sessions have idle times of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct TimedPorts {
+    pub(crate) ports: Ports,
+    pub(crate) timeouts: ServiceTimeouts,
+}
+
 /// The services of one list while its groups are expanded; each name counts once.
 #[derive(Default)]
 struct Expansion<'n> {
     terms: Vec<PortTerm>,
+    /// One for each of the terms.
+    timeouts: Vec<ServiceTimeouts>,
     seen: HashSet<&'n str>,
 }
 
@@ -409,6 +442,7 @@ mod tests {
             protocol: ServiceProtocol::Tcp,
             ports: vec![(port, port)],
             source_ports,
+            timeouts: ServiceTimeouts::default(),
         };
         let group = |name: &str, member: &str| ServiceGroup {
             name: name.into(),

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bartizan_model::codes::UNKNOWN_ZONE;
-use bartizan_model::device::{Action, DefaultRule, RuleKind, SecurityRule};
+use bartizan_model::device::{Action, DefaultRule, RuleKind, SecurityRule, ServiceTimeouts};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 
 use crate::classifier::{Classifier, Field, Query, Row};
 use crate::codes;
 use crate::names::Names;
-use crate::objects::{Addresses, Objects, Unknown};
+use crate::objects::{Addresses, Objects, TimedPorts, Unknown};
 use crate::ports::Ports;
 use crate::ranges::AddressSet;
 use crate::tables::{RuleId, RuleInfo, RuleVerdict, ZoneId};
@@ -26,6 +26,8 @@ pub(crate) struct Rule {
     pub(crate) varies: bool,
     /// Why no flow is matched against the rule.
     pub(crate) idle: Option<Idle>,
+    /// Idle times of its services.
+    timeouts: Arc<[TimedPorts]>,
 }
 
 /// Why a rule takes no part.
@@ -113,6 +115,7 @@ pub(crate) fn compile<'a>(
         rows: Vec::new(),
         varies: false,
         idle: None,
+        timeouts: Arc::new([]),
     };
     let defaults = (default(INTRAZONE_DEFAULT, intrazone), default(INTERZONE_DEFAULT, interzone));
     table(compiled, defaults, zones.names.len(), names.len(), previous)
@@ -194,7 +197,8 @@ fn resolve<'a>(
         log_start: rule.log_start,
         log_end: rule.log_end,
     };
-    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.iter().map(row).collect(), varies, idle })
+    let timeouts = objects.service_timeouts(&rule.service, origin);
+    Ok(Rule { id, origin: origin.clone(), verdict, rows: ports.iter().map(row).collect(), varies, idle, timeouts })
 }
 
 /// The addresses a list may be taken for when some are not known, and the first of those. What this
@@ -281,6 +285,13 @@ impl SecurityTable {
 }
 
 impl Rule {
+    /// How long a silent session lives by the service it is of.
+    pub(crate) fn timeouts(&self, query: &Query) -> ServiceTimeouts {
+        let accepts =
+            |timed: &&TimedPorts| timed.ports.accept(query.protocol, query.source_port, query.destination_port);
+        self.timeouts.iter().find(accepts).map_or_else(ServiceTimeouts::default, |timed| timed.timeouts)
+    }
+
     /// The fields that keep a flow from matching, by the row that comes closest; empty when it matches.
     pub(crate) fn misses(&self, query: &Query) -> Vec<Field> {
         let rows = self.rows.iter().map(|row| row.misses(query).collect::<Vec<_>>());

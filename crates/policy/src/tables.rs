@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::{Action, NatSettings, SessionSettings, ZoneProtection};
+use bartizan_model::device::{Action, NatSettings, ServiceTimeouts, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -311,6 +311,8 @@ pub struct Forward {
     pub rule: RuleId,
     /// What the rule says.
     pub verdict: RuleVerdict,
+    /// How long the session lives by the service that the rule names for it.
+    pub timeouts: ServiceTimeouts,
 }
 
 /// What a security rule does with its flows.

@@ -25,7 +25,7 @@ const PREFIX_BITS: u8 = 64;
 
 /// What one link told.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link {
     mac: Mac,
     /// Until when each router may be the default one.
     routers: BTreeMap<Ipv6Addr, Time>,
@@ -37,12 +37,12 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that is asked at once.
-    pub(super) fn new(mac: Mac, now: Time) -> Self {
+    pub fn new(mac: Mac, now: Time) -> Self {
         Self { mac, routers: BTreeMap::new(), networks: BTreeMap::new(), questions_left: SOLICITATIONS, ask_at: now }
     }
 
     /// Own addresses by what is known, and routers.
-    pub(super) fn learned(&self) -> (Vec<Ipv6Net>, Vec<Ipv6Addr>) {
+    pub fn learned(&self) -> (Vec<Ipv6Net>, Vec<Ipv6Addr>) {
         let identifier = u128::from(link_local(self.mac).to_bits() as u64);
         let own = self.networks.iter().filter_map(|(network, (_, on_link))| {
             let address = Ipv6Addr::from_bits(network.network().to_bits() | identifier);
@@ -52,14 +52,14 @@ impl Link {
     }
 
     /// When [`Link::tick`] has something to do.
-    pub(super) fn due(&self) -> Option<Time> {
+    pub fn due(&self) -> Option<Time> {
         let ask = (self.questions_left > 0).then_some(self.ask_at);
         let ends = self.routers.values().copied().chain(self.networks.values().map(|(end, _)| *end));
         ask.into_iter().chain(ends.filter(|end| *end != Time(u64::MAX))).min()
     }
 
     /// Forgets what is over; whether the routers are to be asked now.
-    pub(super) fn tick(&mut self, now: Time) -> bool {
+    pub fn tick(&mut self, now: Time) -> bool {
         self.routers.retain(|_, end| *end > now);
         self.networks.retain(|_, (end, _)| *end > now);
         if self.questions_left == 0 || self.ask_at > now {
@@ -71,7 +71,7 @@ impl Link {
     }
 
     /// Takes in what a router said.
-    pub(super) fn hear(&mut self, router: Ipv6Addr, said: &RouterAdvertisement, now: Time) {
+    pub fn hear(&mut self, router: Ipv6Addr, said: &RouterAdvertisement, now: Time) {
         self.questions_left = 0;
         if said.lifetime_s == 0 {
             self.routers.remove(&router);

@@ -143,7 +143,7 @@ fn encode(message: &Message, mac: Mac, hostname: Option<&str>) -> Result<Vec<u8>
 }
 
 /// Reads what a server sent to the client with this MAC; `None` when it is something else.
-pub(super) fn read(bytes: &[u8], mac: Mac) -> Option<Reply> {
+pub fn read(bytes: &[u8], mac: Mac) -> Option<Reply> {
     let (cookie, at) = COOKIE;
     if bytes.get(at..at + cookie.len())? != cookie {
         return None;

@@ -5,7 +5,7 @@
 //! sends something that is no list.
 
 mod fetch;
-mod text;
+pub mod text;
 
 use std::collections::BTreeMap;
 use std::fs;

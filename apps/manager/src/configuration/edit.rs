@@ -65,6 +65,24 @@ pub(crate) enum Edit {
         /// The sibling for `before` and `after`.
         dst: String,
     },
+    /// Bring entries into another list.
+    MultiMove {
+        /// Which list.
+        xpath: String,
+        /// Which entries.
+        selected: Vec<Entries>,
+        /// Tell every reason against it.
+        all_errors: bool,
+    },
+    /// Copy entries into another list.
+    MultiClone {
+        /// Which list.
+        xpath: String,
+        /// Which entries.
+        selected: Vec<Entries>,
+        /// Tell every reason against it.
+        all_errors: bool,
+    },
     /// Replace the whole candidate.
     Load {
         /// For the config log: where it came from.
@@ -72,6 +90,15 @@ pub(crate) enum Edit {
         /// The new candidate.
         configuration: String,
     },
+}
+
+/// Entries of one list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entries {
+    /// XPath of the list.
+    pub(crate) source: String,
+    /// Their names.
+    pub(crate) names: Vec<String>,
 }
 
 /// What an edit did.
@@ -134,6 +161,13 @@ impl Edit {
                 };
                 Ok(Self::Move { xpath, r#where: place, dst })
             }
+            "multi-move" | "multi-clone" => {
+                let (selected, all_errors) = selected(&text("element")?)?;
+                Ok(match action {
+                    "multi-move" => Self::MultiMove { xpath, selected, all_errors },
+                    _ => Self::MultiClone { xpath, selected, all_errors },
+                })
+            }
             other => Err(format!("Illegal value for parameter \"action\" [{other}].")),
         }
     }
@@ -148,6 +182,12 @@ impl Edit {
             Self::Clone { xpath, from, newname } => edit::clone(root, xpath, from, newname),
             Self::Move { xpath, r#where: place, dst } => {
                 Destination::parse(place, Some(dst)).and_then(|to| edit::move_entry(root, xpath, &to))
+            }
+            Self::MultiMove { xpath, selected, all_errors } => {
+                edit::multi_move(root, xpath, &of_model(selected), *all_errors)
+            }
+            Self::MultiClone { xpath, selected, all_errors } => {
+                edit::multi_clone(root, xpath, &of_model(selected), *all_errors)
             }
             Self::Load { configuration, .. } => {
                 *root = Arc::new(xml::parse(configuration).map_err(|diagnostic| EditFailure {
@@ -173,6 +213,8 @@ impl Edit {
             Self::Rename { .. } => "rename",
             Self::Clone { .. } => "clone",
             Self::Move { .. } => "move",
+            Self::MultiMove { .. } => "multi-move",
+            Self::MultiClone { .. } => "multi-clone",
             Self::Load { .. } => "load",
         }
     }
@@ -185,7 +227,9 @@ impl Edit {
             | Self::Delete { xpath }
             | Self::Rename { xpath, .. }
             | Self::Clone { xpath, .. }
-            | Self::Move { xpath, .. } => xpath,
+            | Self::Move { xpath, .. }
+            | Self::MultiMove { xpath, .. }
+            | Self::MultiClone { xpath, .. } => xpath,
             Self::Load { .. } => "/config",
         }
     }
@@ -218,6 +262,11 @@ impl Edit {
             Self::Set { element, .. } | Self::Replace { element, .. } => mask(self.xpath(), element.clone()),
             Self::Rename { newname, .. } | Self::Clone { newname, .. } => newname.clone(),
             Self::Move { r#where: place, dst, .. } => format!("{place} {dst}").trim_end().to_owned(),
+            Self::MultiMove { selected, .. } | Self::MultiClone { selected, .. } => selected
+                .iter()
+                .map(|one| format!("{}: {}", one.source, one.names.join(", ")))
+                .collect::<Vec<_>>()
+                .join("; "),
             Self::Load { source, .. } => source.clone(),
             Self::Delete { .. } => String::new(),
         };
@@ -233,6 +282,24 @@ impl Edit {
             ..AuditLine::default()
         }
     }
+}
+
+fn of_model(selected: &[Entries]) -> Vec<edit::Selected> {
+    selected.iter().map(|one| edit::Selected { source: one.source.clone(), names: one.names.clone() }).collect()
+}
+
+/// `<selected-list><source xpath="..."><member>...</member></source></selected-list><all-errors>yes</all-errors>`
+fn selected(text: &str) -> Result<(Vec<Entries>, bool), String> {
+    let root = xml::parse(&format!("<fragment>{text}</fragment>")).map_err(|diagnostic| diagnostic.message)?;
+    let all_errors = root.child("all-errors").is_some_and(|all| all.text() == "yes");
+    let list =
+        root.child("selected-list").ok_or_else(|| "Missing value for parameter \"selected-list\".".to_owned())?;
+    let entries = list.elements().map(|source| {
+        let xpath =
+            source.attribute("xpath").ok_or_else(|| "a `source` of the selected-list has no `xpath`".to_owned())?;
+        Ok(Entries { source: xpath.to_owned(), names: source.members().collect() })
+    });
+    Ok((entries.collect::<Result<_, String>>()?, all_errors))
 }
 
 /// A small element as text; a large one is not worth the time.

@@ -89,6 +89,7 @@ impl<const N: usize> From<[(&str, &str); N]> for Parameters {
     }
 }
 
-fn decode(text: &[u8]) -> Vec<(String, String)> {
+/// The pairs of an urlencoded text.
+pub(crate) fn decode(text: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(text).into_owned().collect()
 }

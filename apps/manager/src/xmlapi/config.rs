@@ -20,7 +20,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     match action {
         "get" => get(app, parameters),
         "show" => show(app, parameters),
-        "set" | "edit" | "delete" | "rename" | "clone" | "move" => {
+        "set" | "edit" | "delete" | "rename" | "clone" | "move" | "multi-move" | "multi-clone" => {
             if let Some(refusal) = refuse_change(caller) {
                 return refusal;
             }
@@ -33,7 +33,8 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
             Some(refusal) => refusal,
             None => multi::answer(app, caller, parameters).await,
         },
-        "override" | "multi-move" | "multi-clone" | "complete" => {
+        "complete" => complete(app, parameters),
+        "override" => {
             let line = format!("action `{action}` is not supported by this version of the manager");
             Reply::error(code::INVALID_COMMAND, &[line])
         }
@@ -49,6 +50,27 @@ fn get(app: &App, parameters: &Parameters) -> Reply {
         Ok(nodes) => Reply::found(nodes),
         Err(failure) => failure.into(),
     }
+}
+
+/// What could stand at the end of an xpath: the entries of a list that are running.
+fn complete(app: &App, parameters: &Parameters) -> Reply {
+    let Some(xpath) = parameters.get("xpath") else {
+        return Reply::bad_request("Missing value for parameter \"xpath\".");
+    };
+    let running = app.configuration.snapshot().running.clone();
+    let nodes = match select(&running, xpath) {
+        Ok(nodes) if nodes.is_empty() => return Reply::error(code::INVALID_COMMAND, &["Invalid sequence"]),
+        Ok(nodes) => nodes,
+        Err(failure) => return failure.into(),
+    };
+    let completions = nodes.iter().flat_map(|node| node.entries()).map(|(name, entry)| {
+        element("completion")
+            .attr("value", name)
+            .attr("vxpath", &format!("{}/{}", xpath.trim_end_matches('/'), entry.step()))
+            .attr("current", "yes")
+            .attr("help-string", name)
+    });
+    Reply::xml(&super::reply::success(code::DATA).with(element("completions").with_all(completions)))
 }
 
 fn show(app: &App, parameters: &Parameters) -> Reply {

@@ -56,7 +56,8 @@ async fn start_over(app: &App, caller: &Caller) -> Option<Reply> {
     }
 }
 
-fn read(text: &str) -> Result<Vec<(String, Edit)>, String> {
+/// Reads the edits with their ids; an error says what is wrong with the text.
+pub(crate) fn read(text: &str) -> Result<Vec<(String, Edit)>, String> {
     let root = xml::parse(text).map_err(|diagnostic| diagnostic.message)?;
     if !matches!(&*root.name, "multi-config" | "multi-configure-request") {
         return Err(format!(" {} unexpected here", root.name));

@@ -218,3 +218,38 @@ async fn configurations_are_saved_loaded_exported_and_imported_by_name() {
     );
     assert!(server.op("<delete><config><saved>after.xml</saved></config></delete>").await.contains("code=\"7\""));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_go_to_other_groups_and_lists_are_completed() {
+    let server = Server::start().await;
+    let groups = "/config/devices/entry[@name='localhost.localdomain']/device-group";
+    server
+        .set(groups, "<entry name='east'><address><entry name='a'><fqdn>a.example</fqdn></entry></address></entry>")
+        .await;
+    let (source, target) = (format!("{groups}/entry[@name='east']/address"), ADDRESSES);
+    let element = format!(
+        "<selected-list><source xpath=\"{source}\"><member>a</member></source></selected-list><all-errors>no</all-errors>"
+    );
+    for action in ["multi-clone", "multi-move", "multi-clone"] {
+        let parameters = [("type", "config"), ("action", action), ("xpath", target), ("element", &*element)];
+        let answer = server.body(&parameters).await;
+        match action {
+            // The first copy took the name.
+            "multi-move" => assert!(answer.contains("is already in use"), "{answer}"),
+            _ => assert!(answer.contains("command succeeded"), "{answer}"),
+        }
+    }
+    let there = shown(&server, "get").await;
+    assert!(there.contains("<entry name=\"a\">") && there.contains("<entry name=\"a-1\">"), "{there}");
+    let complete = |xpath: &'static str| {
+        let server = &server;
+        async move { server.body(&[("type", "config"), ("action", "complete"), ("xpath", xpath)]).await }
+    };
+    assert!(complete(ADDRESSES).await.contains("Invalid sequence"), "nothing is running yet");
+    server.commit().await;
+    let completions = complete(ADDRESSES).await;
+    assert!(
+        completions.contains("<completion value=\"a-1\" vxpath=\"/config/shared/address/entry[@name='a-1']\""),
+        "{completions}"
+    );
+}

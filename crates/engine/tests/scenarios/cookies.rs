@@ -2,6 +2,7 @@
 
 use bartizan_engine::verdict::{DropReason, SessionState};
 use bartizan_packet::bytes::{u16_at, u32_at};
+use bartizan_packet::handshake;
 use bartizan_packet::parse::{Layer4, Packet, Parsed, Tcp, parse};
 
 use crate::house::dynamic;
@@ -180,6 +181,31 @@ fn an_error_about_the_server_quotes_the_servers_number() {
     let out = lab.inject(&port, bytes, bartizan_packet::frame::Meta::default());
     assert_eq!(out, "e2 icmp 3/4 10.1.0.5 > 198.51.100.9 about 198.51.100.9:443 > 10.1.0.5:4000");
     assert_eq!(u32_at(&lab.last().1, 14 + 20 + 8 + 20 + 4), 5001);
+}
+
+#[test]
+fn neither_end_is_told_a_larger_segment_than_the_interfaces_allow() {
+    let adjusted = |interface: &str| {
+        let entry = format!("<entry name=\"{interface}\"><layer3>");
+        let adjust =
+            "<adjust-tcp-mss><enable>yes</enable><ipv4-mss-adjustment>300</ipv4-mss-adjustment></adjust-tcp-mss>";
+        let config = cookies(0, 1000);
+        assert!(config.contains(&entry));
+        config.replacen(&entry, &format!("{entry}{adjust}"), 1)
+    };
+    let mss = |lab: &Lab| {
+        let (_, bytes, meta) = lab.last();
+        let Ok(Parsed::Ip(packet)) = parse(bytes, *meta) else { panic!("no packet") };
+        handshake::mss(bytes, &packet)
+    };
+    for interface in ["ethernet1/1", "ethernet1/2"] {
+        let mut lab = Lab::new(&adjusted(interface));
+        lab.check(&V4.client_sends("S mss=1460"), &V4.to_client("SA"));
+        assert_eq!(mss(&lab), Some(1200), "{interface}");
+        let cookie = last(&lab).0.sequence;
+        lab.check(&V4.client_sends(&format!("A ack={}", cookie.wrapping_add(1))), &V4.to_server("S"));
+        assert_eq!(mss(&lab), Some(1200), "{interface}");
+    }
 }
 
 #[test]

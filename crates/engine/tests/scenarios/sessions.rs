@@ -470,6 +470,43 @@ fn idle_times_are_those_of_the_configuration() {
 }
 
 #[test]
+fn services_have_idle_times_of_their_own() {
+    let seconds = |lab: &Lab| lab.sessions().iter().map(|session| session.expires.since(lab.now) / 1_000_000_000).max();
+    let services = "<service><entry name='slow'><protocol><tcp><port>443</port><override><yes><timeout>9000</timeout>\
+         <halfclose-timeout>33</halfclose-timeout><timewait-timeout>4</timewait-timeout></yes></override></tcp></protocol></entry>\
+         <entry name='quick'><protocol><udp><port>53</port><override><yes><timeout>5</timeout></yes></override></udp></protocol>\
+         </entry><entry name='plain'><protocol><udp><port>50-60</port><override><no/></override></udp></protocol></entry></service>\
+         <service-group><entry name='both'><members><member>slow</member><member>quick</member></members></entry></service-group>";
+    let config = |services: &str| {
+        let member = |name: &str| format!("<service><member>{name}</member><member>plain</member></service>");
+        open().replacen("<service><member>any</member></service>", &member("both"), 1).replacen(
+            "<rulebase>",
+            &format!("{services}<rulebase>"),
+            1,
+        )
+    };
+    let mut lab = Lab::new(&config(services));
+    handshake(&mut lab, "10.1.0.5:40000", "198.51.100.9:443");
+    assert_eq!(seconds(&lab), Some(9000));
+    lab.send("e1 tcp 10.1.0.5:40000 > 198.51.100.9:443 FA");
+    assert_eq!(seconds(&lab), Some(33));
+    lab.reply("FA ack=1002");
+    assert_eq!(seconds(&lab), Some(4));
+    lab.pass(5);
+    for (port, idle) in [(53, 5), (54, 30)] {
+        lab.send(&format!("e1 udp 10.1.0.5:40000 > 198.51.100.9:{port}"));
+        assert_eq!(seconds(&lab), Some(idle), "port {port}");
+        lab.pass(idle + 1);
+    }
+    // A later configuration counts from the next change of state on.
+    handshake(&mut lab, "10.1.0.5:40001", "198.51.100.9:443");
+    lab.commit(&config(&services.replace("33", "44")));
+    lab.pass(0);
+    lab.send("e1 tcp 10.1.0.5:40001 > 198.51.100.9:443 FA");
+    assert_eq!(seconds(&lab), Some(44));
+}
+
+#[test]
 fn refused_flows_are_forgotten_when_the_configuration_says() {
     let times = "<session><timeout-discard-tcp>11</timeout-discard-tcp><timeout-discard-udp>12</timeout-discard-udp>\
                  <timeout-discard-default>13</timeout-discard-default></session>";

@@ -298,7 +298,13 @@ fn protection(random: &mut Random, at: usize) -> String {
     }
     let mut floods = String::new();
     for kind in ["tcp-syn", "udp", "icmp", "icmpv6", "other-ip"] {
-        if random.percent(25) {
+        if kind == "tcp-syn" && random.percent(40) {
+            let (activate, maximal) = (random.below(3), 4 + random.below(20));
+            floods += &format!(
+                "<tcp-syn><enable>yes</enable><syn-cookies><activate-rate>{activate}</activate-rate>\
+                 <maximal-rate>{maximal}</maximal-rate></syn-cookies></tcp-syn>"
+            );
+        } else if random.percent(25) {
             let rate = 1 + random.below(4);
             floods += &format!(
                 "<{kind}><enable>yes</enable><red><activate-rate>{rate}</activate-rate>\

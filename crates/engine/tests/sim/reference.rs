@@ -4,8 +4,12 @@
 //! It cannot know which port the engine picks for a translated source. It learns the port from the first
 //! packet of a session and holds the engine to it from then on.
 
+#[path = "reference/cookies.rs"]
+mod cookies;
 #[path = "reference/decision.rs"]
 pub(crate) mod decision;
+#[path = "reference/errors.rs"]
+mod errors;
 #[path = "reference/nat.rs"]
 mod nat;
 #[path = "reference/paths.rs"]
@@ -22,16 +26,17 @@ use std::net::IpAddr;
 use bartizan_model::device::{Action, Check, TrafficKind, TrafficObject, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
+use self::cookies::{Given, Made, Relay};
 use self::decision::{
     NewSource, Now, Ruling, Way, answers_ping, decide, is_side, mtu_of, realm_of, route, router_of, side_of, way_from,
     zone_of,
 };
 use self::nat::Unlearned;
 use self::paths::Among;
-use self::protection::{Protection, profile, refuses};
+use self::protection::{Admission, Protection, profile, refuses};
 use self::tcp::Connection;
 use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
-use super::tunnels::{Header, Tunnel};
+use super::tunnels::{Header, STATION, Tunnel};
 
 /// Virtual time in nanoseconds.
 pub(crate) type Time = u64;
@@ -45,6 +50,10 @@ pub(crate) enum Expected {
     Drop(Answer),
     /// The firewall answers an echo request itself, by the interface it came from.
     EchoReply(Packet),
+    /// It answers a SYN with a cookie, which is the sequence number.
+    Cookie(Packet),
+    /// It tells both ends, or one, of a connection that began with a cookie.
+    Handshake(Made),
     /// It goes on.
     Forward(Forward),
 }
@@ -115,6 +124,7 @@ struct Session {
     generation: usize,
     /// The source is one of these; which one was not seen yet.
     unlearned: Option<Unlearned>,
+    relay: Option<Relay>,
     /// The rule by which the client keeps the source, and whether other clients have others.
     keeper: Option<(String, bool)>,
     /// There is nobody at the other end: the firewall answers itself, or refused the flow at once.
@@ -141,7 +151,12 @@ pub(crate) struct Reference {
     sessions: Vec<Session>,
     resets: Vec<(String, Tuple)>,
     protection: Protection,
+    given: Vec<Given>,
+    /// The sessions as they were before time went on.
+    before: Vec<Session>,
     tunnel: Option<Tunnel>,
+    /// The packet at hand opened a session, the last one.
+    pub(crate) opens: bool,
     /// What is around the packet at hand.
     pub(crate) header: Option<Header>,
     /// The packet at hand came in more than one IP packet.
@@ -166,7 +181,10 @@ impl Reference {
             sessions: Vec::new(),
             resets: Vec::new(),
             protection: Protection::default(),
+            given: Vec::new(),
+            before: Vec::new(),
             tunnel,
+            opens: false,
             header: None,
             in_fragments: false,
             protected: 0,
@@ -193,6 +211,7 @@ impl Reference {
     /// Time goes on: what is over leaves, the rest is asked again.
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = now;
+        self.before.clone_from(&self.sessions);
         let over = self.sessions.iter().filter(|session| session.expires <= now && session.has_own_address());
         self.own_until = over.map(|session| session.expires).chain([self.own_until]).max().unwrap_or(0);
         self.sessions.retain(|session| session.expires > now);
@@ -221,7 +240,7 @@ impl Reference {
 
     /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
-        self.longest = longest;
+        (self.longest, self.opens) = (longest, false);
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
@@ -241,6 +260,11 @@ impl Reference {
         }
         let from_client = self.sessions[at].is_client(&found, &packet.tuple());
         self.continues(at, from_client, ingress, &realm, station, packet)
+    }
+
+    /// Within what addresses behind an interface are unique.
+    pub(crate) fn realm(&self, interface: &str) -> Option<String> {
+        realm_of(&self.config, interface)
     }
 
     fn read(&self) -> Now<'_> {
@@ -266,12 +290,22 @@ impl Reference {
 
     fn open(&mut self, ingress: &str, realm: &str, station: Mac, packet: &Packet) -> Expected {
         let tuple = packet.tuple();
+        let mut proof = None;
         match &packet.body {
-            Body::Tcp { flags, .. } if flags & (SYN | ACK | RST | super::frames::FIN) != SYN => return DROP,
+            Body::Tcp { flags, .. } if flags & (SYN | ACK | RST | super::frames::FIN) != SYN => {
+                proof = self.redeem(ingress, realm, packet);
+                if proof.is_none() {
+                    return DROP;
+                }
+            }
             Body::Echo { reply: true, .. } => return DROP,
             _ => {}
         }
-        if tuple.source == tuple.destination || !self.admits(ingress, packet) {
+        let admission = match tuple.source == tuple.destination {
+            true => Admission::Drop,
+            false => self.admits(ingress, packet, proof.is_some()),
+        };
+        if admission == Admission::Drop {
             return DROP;
         }
         let Some(router) = router_of(&self.config, ingress) else { return DROP };
@@ -294,15 +328,20 @@ impl Reference {
             tcp: None,
             generation: self.generation,
             unlearned: None,
+            relay: None,
             keeper: None,
             one_way: true,
         };
+        if let (Admission::Cookie, Action::Allow, Way::Out(exit, _)) = (admission, ruling.action, &ruling.way) {
+            return self.cookie(ingress, exit, packet);
+        }
         if ruling.action != Action::Allow {
             let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
             self.sessions.push(session);
             return Expected::Drop(answer);
         }
         match &ruling.way {
+            Way::Own(_) if proof.is_some() => return DROP,
             Way::Own(interface) => {
                 let translated = ruling.source != NewSource::Same || ruling.destination.is_some();
                 let echo = matches!(packet.body, Body::Echo { .. });
@@ -344,15 +383,20 @@ impl Reference {
         }
         self.sessions.push(session);
         let at = self.sessions.len() - 1;
+        self.opens = true;
+        if let Some(proof) = proof {
+            return self.ask(at, proof, packet);
+        }
         self.continues(at, true, ingress, realm, station, packet)
     }
 
     /// Whether the zone of an interface lets another flow in.
-    fn admits(&mut self, ingress: &str, packet: &Packet) -> bool {
-        let Some(zone) = zone_of(&self.config, ingress) else { return true };
-        let Some(profile) = profile(&self.config, zone) else { return true };
-        let admitted = self.protection.admits(zone, profile, packet, self.now);
-        self.protected += usize::from(!admitted);
+    fn admits(&mut self, ingress: &str, packet: &Packet, proven: bool) -> Admission {
+        let gives = self.gives_cookies(ingress);
+        let Some(zone) = zone_of(&self.config, ingress) else { return Admission::Pass };
+        let Some(profile) = profile(&self.config, zone) else { return Admission::Pass };
+        let admitted = self.protection.admits(zone, profile, packet, self.now, (gives, proven));
+        self.protected += usize::from(admitted == Admission::Drop);
         admitted
     }
 
@@ -410,6 +454,9 @@ impl Reference {
             let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
             return Expected::Drop(answer);
         }
+        if let Some(expected) = self.await_server(at, from_client, packet) {
+            return expected;
+        }
         let passes = self.passes(at);
         if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo && !passes {
             let told = !self.is_silent(ingress, |profile| profile.suppress_time_exceeded);
@@ -423,8 +470,10 @@ impl Reference {
         }
         let mut idle = idle_timeout(packet.protocol());
         let mut closed = false;
+        let relay = self.sessions[at].relay;
+        let seen = relay.map_or_else(|| packet.clone(), |relay| relay.unshifted(from_client, packet));
         if let Some(connection) = &mut self.sessions[at].tcp {
-            match connection.follow(from_client, packet) {
+            match connection.follow(from_client, &seen) {
                 tcp::Verdict::Pass => {}
                 tcp::Verdict::Drop => return DROP,
                 tcp::Verdict::Reopen => {
@@ -446,7 +495,9 @@ impl Reference {
             self.sessions[at].header = self.header;
         }
         let (tuple, interface, station) = self.way(at, from_client);
-        let mut packet = packet.with_tuple(&tuple);
+        let station = self.turned(ingress, &interface).unwrap_or(station);
+        let seen = relay.map_or(seen.clone(), |relay| relay.shifted(from_client, &seen));
+        let mut packet = seen.with_tuple(&tuple);
         packet.ttl -= u8::from(!passes);
         if matches!(packet.body, Body::Tcp { flags, .. } if flags & SYN != 0) {
             packet.mss = [ingress, &interface]
@@ -509,52 +560,14 @@ impl Reference {
         }
     }
 
+    /// Whom a frame is for that leaves by the side of the tunnel it came by, if it does.
+    fn turned(&self, ingress: &str, exit: &str) -> Option<Station> {
+        (ingress == exit && is_side(&self.config, exit)).then_some(Station::Mac(STATION))
+    }
+
     /// Whom a frame is for that only passes a tunnel, if it does.
     fn passes_to(&self, exit: &str) -> Option<Station> {
         self.tunnel.filter(|_| is_side(&self.config, exit)).map(|tunnel| Station::Mac(tunnel.passes_to()))
-    }
-
-    /// An ICMP error travels with the packets that answer the quoted one.
-    fn error(&mut self, ingress: &str, packet: &Packet, quoted: &Packet) -> Expected {
-        let answering = quoted.tuple().reversed();
-        if quoted.source != packet.destination {
-            return DROP;
-        }
-        let Some((at, realm)) = self.find_arrived(ingress, &answering) else { return DROP };
-        if !self.rematch(at) {
-            self.sessions.remove(at);
-            return DROP;
-        }
-        let session = &self.sessions[at];
-        if !matches!(session.kind, Kind::Forward { .. }) {
-            return DROP;
-        }
-        let passes = self.passes(at);
-        if packet.ttl <= 1 && !passes {
-            return Expected::Drop(Answer::Nothing);
-        }
-        let from_client = session.is_client(&realm, &answering);
-        let (tuple, interface, station) = self.way(at, from_client);
-        // Nobody is told about an error.
-        if self.too_big(at, &interface, packet).is_some() {
-            return DROP;
-        }
-        // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
-        let source = if answering.source == tuple.source { packet.source } else { tuple.source };
-        let quoted = Box::new(quoted.with_tuple(&tuple.reversed()));
-        let Body::Error { kind, code, word, .. } = packet.body else { return DROP };
-        let packet = Packet {
-            fragmentable: packet.fragmentable,
-            source,
-            destination: tuple.destination,
-            ttl: packet.ttl - u8::from(!passes),
-            body: Body::Error { kind, code, word, quoted },
-            mss: 0,
-            payload: Vec::new(),
-        };
-        let longest = self.longest.min(self.room(at, &interface).into());
-        let header = self.around(at, &interface);
-        Expected::Forward(Forward { interface, station, packet, longest, header, source: None, session: at })
     }
 
     /// Asks the rules again about a session older than the configuration; `false` when it is over.

@@ -18,6 +18,8 @@ pub(crate) struct Conversation {
     /// Which steps of a TCP conversation came through.
     passed: [bool; STEPS.len()],
     server_sequence: u32,
+    /// The firewall's first sequence number, if the client knows that of no server.
+    cookie: Option<u32>,
 }
 
 /// One segment of a TCP conversation: who sends it, flags, sequence and acknowledgment from the initial
@@ -118,6 +120,7 @@ impl Conversation {
             answered: None,
             passed: [false; STEPS.len()],
             server_sequence: random.next() as u32,
+            cookie: None,
         }
     }
 
@@ -150,6 +153,7 @@ impl Conversation {
             answered: None,
             passed: [false; STEPS.len()],
             server_sequence: random.next() as u32,
+            cookie: None,
         }
     }
 
@@ -162,6 +166,9 @@ impl Conversation {
     /// Something an end could send now, in order or not.
     pub(crate) fn next(&self, random: &mut Random) -> Option<Next> {
         if let Body::Tcp { flags: SYN, sequence, .. } = self.first.body {
+            if let Some(cookie) = self.cookie.filter(|_| !self.passed[0] && random.percent(75)) {
+                return Some(self.bring_back(random, sequence, cookie));
+            }
             let possible = |step: &usize| STEPS[*step].5.iter().all(|before| self.passed[*before]);
             let mut fresh = (0..ORDINARY).filter(possible).filter(|step| !self.passed[*step]);
             let step = match random.below(10) {
@@ -199,10 +206,29 @@ impl Conversation {
         Some(Next { from_client, packet, step: None })
     }
 
+    /// The acknowledgment of a cookie, or nearly.
+    fn bring_back(&self, random: &mut Random, sequence: u32, cookie: u32) -> Next {
+        let Body::Tcp { source, destination, .. } = self.first.body else { unreachable!("a TCP conversation") };
+        let mut numbers = [sequence.wrapping_add(1), cookie.wrapping_add(1)];
+        if random.percent(15) {
+            numbers[random.below(2)] ^= 1 << random.below(32);
+        }
+        let body = tcp((source, destination), ACK, numbers[0], numbers[1]);
+        let packet = Packet { body, mss: 0, payload: payload(random.below(2) * 7), ..self.first.clone() };
+        Next { from_client: true, packet, step: Some(0) }
+    }
+
+    /// The firewall answered the client's SYN itself.
+    pub(crate) fn given(&mut self, cookie: u32) {
+        self.cookie = Some(cookie);
+        self.passed = [false; STEPS.len()];
+    }
+
     fn segment(&self, step: usize, client_sequence: u32) -> Option<Next> {
         let Step(from_client, flags, sequence, acknowledgment, bytes, _) = STEPS[step];
+        let server_sequence = self.cookie.unwrap_or(self.server_sequence);
         let (mine, other) =
-            if from_client { (client_sequence, self.server_sequence) } else { (self.server_sequence, client_sequence) };
+            if from_client { (client_sequence, server_sequence) } else { (self.server_sequence, client_sequence) };
         let acknowledgment = if flags & ACK == 0 { 0 } else { other.wrapping_add(acknowledgment) };
         let sender = if from_client {
             self.first.clone()
@@ -221,6 +247,13 @@ impl Conversation {
     pub(crate) fn passed(&mut self, next: &Next, interface: &str, seen: &Packet) {
         if let Some(step) = next.step {
             self.passed[step] = true;
+            match next.packet.body {
+                // A SYN that goes through is the server's to answer.
+                Body::Tcp { flags: SYN, .. } => self.cookie = None,
+                // The firewall completes the handshake itself.
+                _ if step == 1 && self.cookie.is_some() => self.passed[2] = true,
+                _ => {}
+            }
         }
         if next.from_client {
             self.seen = Some((interface.to_owned(), seen.clone()));

@@ -18,6 +18,7 @@ use super::generate::{Network, config, interface_name, interface_number};
 use super::pieces::{Shape, cut};
 use super::random::Random;
 use super::reference::{Answer, Expected, Reference, Station, View};
+use super::tally::Tally;
 use super::traffic::{Conversation, Next};
 use super::tunnels::{Header, INGRESS, LOWER, STATION};
 
@@ -25,55 +26,6 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Configurations tried until one is accepted: random routers often send packets in circles.
 const CONFIG_TRIES: u64 = 50;
-
-/// What a scenario did, for the summary.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) packets: usize,
-    /// Packets that came through the tunnel.
-    pub(crate) inside: usize,
-    /// Packets that left into it.
-    pub(crate) entered: usize,
-    pub(crate) forwarded: usize,
-    pub(crate) answered: usize,
-    pub(crate) errors: usize,
-    /// Packets that came in fragments, and those that left in them.
-    pub(crate) in_fragments: usize,
-    pub(crate) out_fragments: usize,
-    pub(crate) too_big: usize,
-    pub(crate) commits: usize,
-    pub(crate) refused_configs: usize,
-    /// New sessions with a fixed new source, one of a pool, a new destination.
-    pub(crate) sources: usize,
-    pub(crate) pools: usize,
-    pub(crate) destinations: usize,
-    /// New sessions that found no address of their own.
-    pub(crate) dry: usize,
-    /// Packets that a protection profile refused.
-    pub(crate) protected: usize,
-}
-
-impl Tally {
-    /// Adds another scenario's.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.inside += other.inside;
-        self.entered += other.entered;
-        self.forwarded += other.forwarded;
-        self.answered += other.answered;
-        self.errors += other.errors;
-        self.in_fragments += other.in_fragments;
-        self.out_fragments += other.out_fragments;
-        self.too_big += other.too_big;
-        self.commits += other.commits;
-        self.refused_configs += other.refused_configs;
-        self.sources += other.sources;
-        self.pools += other.pools;
-        self.destinations += other.destinations;
-        self.dry += other.dry;
-        self.protected += other.protected;
-    }
-}
 
 /// The place where engine and reference parted.
 #[derive(Debug)]
@@ -99,6 +51,8 @@ struct World {
     conversations: Vec<Conversation>,
     /// What is around the packets of each conversation, if they come through the tunnel.
     headers: Vec<Option<Header>>,
+    /// The cookie that the last packet was answered with.
+    given: Option<u32>,
     commits: u64,
     /// Addresses whose answer did not reach the firewall, because it answers for them itself or does not
     /// listen there any more: nobody lives at these.
@@ -239,6 +193,7 @@ impl World {
             now,
             conversations: Vec::new(),
             headers: Vec::new(),
+            given: None,
             commits: 0,
             deserted: BTreeSet::new(),
             log: Vec::new(),
@@ -306,6 +261,9 @@ impl World {
         let Some((interface, station)) = self.side(at, next.from_client) else { return Ok(()) };
         self.choose_header(random, at, &interface);
         let out = self.inject(random, &interface, station, &next.packet)?;
+        if let Some(cookie) = self.given.take() {
+            self.conversations[at].given(cookie);
+        }
         if let Some((interface, seen)) = out {
             self.conversations[at].passed(next, &interface, &seen);
         }
@@ -400,7 +358,9 @@ impl World {
         let first = if let Verdict::Transmit(port) = verdict { Some((port, vlan, bytes)) } else { None };
         let sent = self.drain(first).map_err(context)?;
         self.log.extend(sent.iter().map(|sent| format!("            -> {} {:?}", sent.interface, sent.packet)));
-        if verdict == Verdict::Drop(DropReason::NatCollision) && !matches!(expected, Expected::Drop(Answer::Nothing)) {
+        if verdict == Verdict::Drop(DropReason::NatCollision)
+            && (self.reference.opens || !matches!(expected, Expected::Drop(Answer::Nothing)))
+        {
             let may = self.reference.collide(&expected);
             return if may { Ok(None) } else { Err(context("no other session is in the way".into())) };
         }
@@ -516,6 +476,46 @@ impl World {
                     && out.header == self.reference.header;
                 if right { Ok(None) } else { Err("another echo reply".into()) }
             }
+            Expected::Cookie(answer) => {
+                self.tally.cookies += 1;
+                let at =
+                    sent.iter().position(|sent| sent.interface == interface && sent.packet.tuple() == answer.tuple());
+                let out = sent.remove(at.ok_or("no cookie")?);
+                self.check_resets(sent)?;
+                let Body::Tcp { sequence: cookie, .. } = out.packet.body else { return Err("no TCP".into()) };
+                let mut right = answer.clone();
+                if let Body::Tcp { sequence, .. } = &mut right.body {
+                    *sequence = cookie;
+                }
+                if out.packet != right || out.destination != station {
+                    return Err("another answer to a SYN".into());
+                }
+                let realm = self.reference.realm(interface).ok_or("no realm")?;
+                self.reference.give(realm, packet, cookie);
+                self.given = Some(cookie);
+                Ok(None)
+            }
+            Expected::Handshake(made) => {
+                self.tally.relayed += 1;
+                let mut last = None;
+                for (interface, to, packet) in made {
+                    let station = match to {
+                        Station::Neighbor(ip) => mac(*ip),
+                        Station::Mac(mac) => *mac,
+                    };
+                    let at = sent.iter().position(|sent| {
+                        sent.interface == *interface && sent.destination == station && sent.packet == *packet
+                    });
+                    let Some(at) = at else {
+                        let lost = matches!(to, Station::Neighbor(ip) if self.deserted.contains(ip));
+                        return if lost { Ok(None) } else { Err(format!("not sent by {interface}: {packet:?}")) };
+                    };
+                    sent.remove(at);
+                    last.get_or_insert((interface.clone(), packet.clone()));
+                }
+                self.check_resets(sent)?;
+                Ok(last)
+            }
             Expected::Forward(forward) => {
                 let lost = matches!(forward.station, Station::Neighbor(ip) if self.deserted.contains(&ip));
                 if lost && sent.is_empty() {
@@ -610,6 +610,7 @@ impl World {
             let known = allowed.iter().position(|allowed| *allowed == (sent.interface.clone(), sent.packet.tuple()));
             match known.filter(|_| reset) {
                 Some(at) => drop(allowed.remove(at)),
+                None if self.reference.may_ask(&sent.interface, &sent.packet) => {}
                 None => return Err(format!("also sent by {}: {:?}", sent.interface, sent.packet)),
             }
         }

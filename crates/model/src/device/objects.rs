@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Context, NAME_LENGTH_MAX};
 use super::node::Node;
 use super::{
-    Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Service, ServiceGroup, ServiceProtocol, Tag,
+    Address, AddressGroup, AddressValue, DeviceConfig, GroupMembers, Service, ServiceGroup, ServiceProtocol,
+    ServiceTimeouts, Tag,
 };
 use super::{external_list, value};
 use crate::diagnostic::Origin;
@@ -339,7 +340,28 @@ fn service(context: &mut Context, node: &Node<'_>) -> Option<Service> {
     }
     let ports = context.ports(&branch, "port");
     let source_ports = context.ports(&branch, "source-port").unwrap_or_default();
-    Some(Service { name: node.name().to_owned(), origin: node.origin(), protocol, ports: ports?, source_ports })
+    let timeouts = service_timeouts(context, &branch);
+    Some(Service {
+        name: node.name().to_owned(),
+        origin: node.origin(),
+        protocol,
+        ports: ports?,
+        source_ports,
+        timeouts,
+    })
+}
+
+/// `override/yes` of a service, seconds in the ranges of PAN-OS.
+fn service_timeouts(context: &mut Context, protocol: &Node<'_>) -> ServiceTimeouts {
+    let Some(own) = protocol.child("override").and_then(|choice| choice.child("yes")) else {
+        return ServiceTimeouts::default();
+    };
+    let mut seconds = |tag: &str, most| context.number(&own, tag, 1..=most).unwrap_or(0);
+    ServiceTimeouts {
+        idle: seconds("timeout", 604_800),
+        half_closed: seconds("halfclose-timeout", 604_800),
+        time_wait: seconds("timewait-timeout", 600),
+    }
 }
 
 fn read_service_group(context: &mut Context, config: &mut DeviceConfig, objects: &Objects, node: &Node<'_>) {
@@ -366,6 +388,7 @@ fn predefined_services() -> [Service; 2] {
         protocol: ServiceProtocol::Tcp,
         ports,
         source_ports: Vec::new(),
+        timeouts: ServiceTimeouts::default(),
     })
 }
 

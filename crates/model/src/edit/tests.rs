@@ -389,3 +389,57 @@ proptest! {
         }
     }
 }
+
+const TWO_GROUPS: &str = "<config><shared><address><entry name='s'><fqdn>s.example</fqdn></entry></address></shared><devices>\
+    <entry name='localhost.localdomain'><device-group>\
+    <entry name='east'><address><entry name='a'><fqdn>a.example</fqdn></entry><entry name='b'><fqdn>b.example</fqdn></entry>\
+    </address><address-group><entry name='g'><static><member>a</member></static></entry></address-group>\
+    <pre-rulebase><security><rules><entry name='r1' uuid='u-1'/><entry name='r2'/></rules></security></pre-rulebase></entry>\
+    <entry name='west'><address><entry name='b'><fqdn>other.example</fqdn></entry></address></entry>\
+    </device-group></entry></devices></config>";
+const EAST: &str = "/config/devices/entry[@name='localhost.localdomain']/device-group/entry[@name='east']";
+const WEST: &str = "/config/devices/entry[@name='localhost.localdomain']/device-group/entry[@name='west']";
+
+fn select(list: &str, names: &[&str]) -> Vec<Selected> {
+    vec![Selected { source: list.to_owned(), names: names.iter().map(|name| (*name).to_owned()).collect() }]
+}
+
+#[test]
+fn entries_move_to_where_all_that_need_them_see_them() {
+    let mut root = Arc::new(parse(TWO_GROUPS).unwrap());
+    let addresses = format!("{EAST}/address");
+    // The group in east sees Shared.
+    multi_move(&mut root, "/config/shared/address", &select(&addresses, &["a"]), false).unwrap();
+    let text = write(&root);
+    assert_eq!(text.matches("a.example").count(), 1);
+    assert!(text.find("a.example") < text.find("device-group"), "{text}");
+    // In west it would not.
+    let before = root.clone();
+    let error = multi_move(&mut root, &format!("{WEST}/address"), &select("/config/shared/address", &["a"]), false);
+    let error = error.unwrap_err();
+    assert_eq!(error.code, code::REFERENCED);
+    assert_eq!(error.lines[1], " device-group -> east -> address-group -> g -> static");
+    let taken = multi_move(&mut root, &format!("{WEST}/address"), &select(&addresses, &["b"]), false).unwrap_err();
+    assert!(taken.lines[0].contains("'b' is already in use"), "{taken:?}");
+    assert_eq!(root, before, "a refused move changes nothing");
+    let both = select(&addresses, &["b", "nobody"]);
+    let all = multi_move(&mut root, &format!("{WEST}/address"), &both, true).unwrap_err();
+    let first = multi_move(&mut root, &format!("{WEST}/address"), &both, false).unwrap_err();
+    assert!(all.lines.len() > first.lines.len(), "{all:?} {first:?}");
+}
+
+#[test]
+fn rules_move_with_their_uuid_and_copies_get_free_names() {
+    let mut root = Arc::new(parse(TWO_GROUPS).unwrap());
+    let (pre, post) = (format!("{EAST}/pre-rulebase/security/rules"), format!("{WEST}/post-rulebase/security/rules"));
+    multi_move(&mut root, &post, &select(&pre, &["r2", "r1"]), false).unwrap();
+    let text = write(&root);
+    assert!(text.contains("<rules><entry name=\"r2\"/><entry name=\"r1\" uuid=\"u-1\"/></rules>"), "{text}");
+    multi_clone(&mut root, &post, &select(&post, &["r1"]), false).unwrap();
+    multi_clone(&mut root, &post, &select(&post, &["r1"]), false).unwrap();
+    let text = write(&root);
+    assert!(text.contains("<entry name=\"r1-1\"/><entry name=\"r1-2\"/></rules>"), "{text}");
+    let other = multi_clone(&mut root, &format!("{WEST}/post-rulebase/nat/rules"), &select(&post, &["r1"]), false);
+    assert!(other.unwrap_err().lines[0].contains("does not hold the same kind of entries"));
+    assert!(multi_clone(&mut root, &post, &[], false).is_err());
+}

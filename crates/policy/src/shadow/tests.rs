@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use bartizan_model::device::{Action, DeviceConfig, SecurityRule, Service, ServiceProtocol, Zone};
+use bartizan_model::device::{Action, DeviceConfig, SecurityRule, Service, ServiceProtocol, ServiceTimeouts, Zone};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -41,6 +41,7 @@ fn compiled(rules: Vec<SecurityRule>) -> Compiled {
         protocol,
         ports,
         source_ports,
+        timeouts: ServiceTimeouts::default(),
     };
     let config = DeviceConfig {
         zones: ZONES.map(|name| Zone { name: name.to_owned(), ..Zone::default() }).into(),

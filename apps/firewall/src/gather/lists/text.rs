@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::Serialize;
 
 /// Members that are kept of one list.
-pub(super) const MEMBERS_MAX: usize = 150_000;
+pub const MEMBERS_MAX: usize = 150_000;
 /// Lines that are no address and are kept to be shown.
 const BAD_MAX: usize = 100;
 /// Characters of such a line that are kept.
@@ -16,15 +16,15 @@ const BAD_CHARS_MAX: usize = 80;
 
 /// A list that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parsed {
+pub struct Parsed {
     /// Its networks, sorted, each once.
-    pub(super) members: Vec<IpNet>,
+    pub members: Vec<IpNet>,
     /// There were more than are kept.
-    pub(super) full: bool,
+    pub full: bool,
     /// The first lines that are no address.
-    pub(super) bad: Vec<BadLine>,
+    pub bad: Vec<BadLine>,
     /// How many there are.
-    pub(super) bad_total: usize,
+    pub bad_total: usize,
 }
 
 /// A line that is no address.
@@ -37,7 +37,7 @@ pub struct BadLine {
 }
 
 /// Reads a list.
-pub(super) fn parse(text: &str) -> Parsed {
+pub fn parse(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().zip(1..) {
         let (line, number): (&str, usize) = (number, line);

@@ -36,12 +36,25 @@ pub(super) fn places(edit: &Edit) -> Vec<Place> {
     if matches!(edit, Edit::Load { .. }) {
         return everything;
     }
-    let Ok(xpath) = XPath::parse(edit.xpath()) else { return everything };
-    let mut places: Vec<Place> =
-        xpath.paths.iter().flat_map(|path| of_path(&path.steps, element_of(edit).as_ref())).collect();
+    let element = element_of(edit);
+    let mut places = Vec::new();
+    for xpath in xpaths(edit) {
+        let Ok(xpath) = XPath::parse(xpath) else { return everything };
+        places.extend(xpath.paths.iter().flat_map(|path| of_path(&path.steps, element.as_ref())));
+    }
     places.sort();
     places.dedup();
     if places.is_empty() { everything } else { places }
+}
+
+/// Every node it names.
+fn xpaths(edit: &Edit) -> Vec<&str> {
+    let mut xpaths = vec![edit.xpath()];
+    // What is copied stays as it is where it was.
+    if let Edit::MultiMove { selected, .. } = edit {
+        xpaths.extend(selected.iter().map(|one| one.source.as_str()));
+    }
+    xpaths
 }
 
 /// What the edit puts there, under one root.

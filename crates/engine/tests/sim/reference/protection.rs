@@ -11,6 +11,15 @@ use super::{SECOND, Time};
 /// A zone's name, whose targets are counted, and which of its hosts if it is about ports.
 type Scanner = (String, ScanKind, IpAddr, Option<IpAddr>);
 
+/// What becomes of a new flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Pass,
+    /// When it brings back a cookie.
+    Cookie,
+    Drop,
+}
+
 /// All that is remembered for the profiles.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Protection {
@@ -53,12 +62,24 @@ impl Protection {
         })
     }
 
-    /// Whether a new flow may come in.
-    pub(crate) fn admits(&mut self, zone: &str, profile: &ZoneProtection, packet: &Packet, now: Time) -> bool {
-        self.is_no_flood(zone, profile, packet, now) && self.is_no_scan(zone, profile, packet, now)
+    /// Whether a new flow may come in; where cookies are given, and the client has proven where it is or not.
+    pub(crate) fn admits(
+        &mut self,
+        zone: &str,
+        profile: &ZoneProtection,
+        packet: &Packet,
+        now: Time,
+        (gives, proven): (bool, bool),
+    ) -> Admission {
+        let flood = if proven { Admission::Pass } else { self.flood(zone, profile, packet, now) };
+        match flood {
+            Admission::Cookie if gives => Admission::Cookie,
+            Admission::Pass | Admission::Cookie if self.is_no_scan(zone, profile, packet, now) => Admission::Pass,
+            _ => Admission::Drop,
+        }
     }
 
-    fn is_no_flood(&mut self, zone: &str, profile: &ZoneProtection, packet: &Packet, now: Time) -> bool {
+    fn flood(&mut self, zone: &str, profile: &ZoneProtection, packet: &Packet, now: Time) -> Admission {
         let kind = match (&packet.body, packet.source) {
             (Body::Tcp { .. }, _) => 0,
             (Body::Udp { .. }, _) => 1,
@@ -66,7 +87,7 @@ impl Protection {
             (Body::Echo { .. } | Body::Error { .. }, IpAddr::V6(_)) => 3,
             (Body::Other(_), _) => 4,
         };
-        let Some(flood) = profile.floods[kind] else { return true };
+        let Some(flood) = profile.floods[kind] else { return Admission::Pass };
         let arrivals = self.arrivals.entry((zone.to_owned(), kind)).or_default();
         arrivals.push(now);
         let second = now / SECOND;
@@ -74,8 +95,14 @@ impl Protection {
         // The part of the second before that is not a second ago.
         let rate = of(second) + of(second - 1) * (SECOND - now % SECOND) / SECOND;
         // Generated with one rate for both, so that no dice are thrown.
-        assert_eq!(flood.activate, flood.maximal);
-        rate <= u64::from(flood.maximal)
+        assert!(flood.syn_cookies || flood.activate == flood.maximal);
+        if rate > u64::from(flood.maximal) {
+            Admission::Drop
+        } else if flood.syn_cookies && (flood.activate == 0 || rate > u64::from(flood.activate)) {
+            Admission::Cookie
+        } else {
+            Admission::Pass
+        }
     }
 
     fn is_no_scan(&mut self, zone: &str, profile: &ZoneProtection, packet: &Packet, now: Time) -> bool {

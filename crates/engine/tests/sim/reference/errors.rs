@@ -1,0 +1,55 @@
+//! Where does an ICMP error go, and what does it say then?
+
+use super::super::frames::{Body, Packet};
+use super::{Answer, DROP, Expected, Forward, Kind, Reference};
+
+impl Reference {
+    /// An ICMP error travels with the packets that answer the quoted one.
+    pub(super) fn error(&mut self, ingress: &str, packet: &Packet, quoted: &Packet) -> Expected {
+        let answering = quoted.tuple().reversed();
+        if quoted.source != packet.destination {
+            return DROP;
+        }
+        let Some((at, realm)) = self.find_arrived(ingress, &answering) else { return DROP };
+        if !self.rematch(at) {
+            self.sessions.remove(at);
+            return DROP;
+        }
+        let session = &self.sessions[at];
+        if !matches!(session.kind, Kind::Forward { .. }) {
+            return DROP;
+        }
+        let passes = self.passes(at);
+        if packet.ttl <= 1 && !passes {
+            return Expected::Drop(Answer::Nothing);
+        }
+        let from_client = session.is_client(&realm, &answering);
+        let (tuple, interface, station) = self.way(at, from_client);
+        let station = self.turned(ingress, &interface).unwrap_or(station);
+        // Nobody is told about an error.
+        if self.too_big(at, &interface, packet).is_some() {
+            return DROP;
+        }
+        // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
+        let source = if answering.source == tuple.source { packet.source } else { tuple.source };
+        let mut quoted = Box::new(quoted.with_tuple(&tuple.reversed()));
+        // What the client saw of the server's numbers was ahead of them.
+        let ahead = session.relay.and_then(|relay| relay.ahead).filter(|_| from_client);
+        if let (Body::Tcp { sequence, .. }, Some(ahead)) = (&mut quoted.body, ahead) {
+            *sequence = sequence.wrapping_sub(ahead);
+        }
+        let Body::Error { kind, code, word, .. } = packet.body else { return DROP };
+        let packet = Packet {
+            fragmentable: packet.fragmentable,
+            source,
+            destination: tuple.destination,
+            ttl: packet.ttl - u8::from(!passes),
+            body: Body::Error { kind, code, word, quoted },
+            mss: 0,
+            payload: Vec::new(),
+        };
+        let longest = self.longest.min(self.room(at, &interface).into());
+        let header = self.around(at, &interface);
+        Expected::Forward(Forward { interface, station, packet, longest, header, source: None, session: at })
+    }
+}
