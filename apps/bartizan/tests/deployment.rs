@@ -4,11 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
+use std::time::Duration;
 
-use bartizan_lab::azure::configuration::{DEVICE_GROUP, device_group};
+use bartizan_lab::api::field;
+use bartizan_lab::azure::configuration::{DEVICE_GROUP, device_group, template_device};
 use bartizan_lab::azure::{
     Azure, PRIVATE_ADDRESS, PRIVATE_FRONTEND, PROBE, PUBLIC_ADDRESS, PUBLIC_FRONTEND, WEB, flows,
 };
+use bartizan_lab::process::eventually;
 
 fn azure() -> Azure {
     let azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
@@ -116,6 +119,44 @@ fn a_renamed_object_is_renamed_in_every_rule_and_traffic_goes_on() {
     assert!(running.matches("<member>workload-net</member>").count() >= 3, "NAT, group and rules: {running}");
     let body = flows::http(&azure.hosts.app1, &format!("http://{WEB}/")).unwrap();
     assert!(body.contains(&format!("internet answers {PUBLIC_ADDRESS}")), "{body}");
+}
+
+#[test]
+fn a_flood_and_a_scan_are_in_the_manager_s_threat_log() {
+    let azure = azure();
+    let (api, device) = (&azure.house.api, template_device());
+    api.set(
+        &format!("{device}/network/profiles/zone-protection-profile"),
+        "<entry name=\"strict\"><flood><udp><enable>yes</enable><red><alarm-rate>20</alarm-rate>\
+         <activate-rate>100000</activate-rate><maximal-rate>200000</maximal-rate></red></udp></flood>\
+         <scan><entry name=\"8003\"><interval>10</interval><threshold>30</threshold><action><alert/></action></entry>\
+         </scan></entry>",
+    )
+    .unwrap();
+    api.set(
+        &format!("{device}/vsys/entry[@name='vsys1']/zone/entry[@name='trust']/network"),
+        "<zone-protection-profile>strict</zone-protection-profile>",
+    )
+    .unwrap();
+    api.commit().unwrap();
+    api.push(DEVICE_GROUP).unwrap();
+    let send = "import socket, time\nfor port in range(2000, 2400):\n    socket.socket(socket.AF_INET, \
+                socket.SOCK_DGRAM).sendto(b'x', ('198.51.100.53', port)); time.sleep(0.002)";
+    azure.hosts.app1.run(&["python3", "-c", send]).unwrap();
+    for (query, threat, source) in [
+        ("( subtype eq flood ) and ( zone.src eq trust )", "UDP Flood", ""),
+        ("( subtype eq scan ) and ( addr.src in 10.1.0.10 )", "SCAN: UDP Port Scan", "10.1.0.10"),
+    ] {
+        let record = eventually("the alarm", Duration::from_secs(20), || {
+            let records = api.log("threat", query)?;
+            records.into_iter().next().ok_or_else(|| anyhow::anyhow!("nothing is logged for {query}"))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", azure.house.firewall.output()));
+        assert_eq!((field(&record, "threatid"), field(&record, "src")), (threat, source), "{record}");
+        assert_eq!(field(&record, "action"), "alert", "{record}");
+        // The firewall's own log says the same.
+        assert!(azure.house.firewall.output().contains(field(&record, "misc")), "{record}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From what the engine says to a line an administrator reads: names for ids, wall-clock times.
 
+pub mod events;
 pub mod spool;
 
 use std::fs::OpenOptions;
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use bartizan_api::fleet::TrafficLog;
-use bartizan_engine::verdict::{Alarm, EndReason, LogKind, SessionLog, Threat, Time};
+use bartizan_engine::verdict::{EndReason, LogKind, SessionLog, Time};
 use bartizan_policy::tables::Ids;
 use jiff::Timestamp;
 
@@ -93,20 +94,6 @@ fn application(line: &SessionLog) -> &'static str {
     }
 }
 
-/// What the system log says about an alarm.
-pub fn alarm_text(alarm: &Alarm, ids: &Ids) -> String {
-    let zone = ids.zones.name(alarm.zone.index());
-    match alarm.threat {
-        Threat::Flood { kind, rate } => {
-            format!("flood of `{}` by zone `{zone}`: {rate} new flows a second", kind.as_str())
-        }
-        Threat::Scan { kind, source, destination, targets, action } => {
-            let (kind, action) = (kind.as_str(), action.as_str());
-            format!("{kind} by zone `{zone}` from {source}, last at {destination}: {targets} targets, action {action}")
-        }
-    }
-}
-
 /// Writes records as lines of JSON, for a firewall without a manager.
 pub struct LineWriter {
     out: BufWriter<Box<dyn Write + Send>>,
@@ -185,7 +172,7 @@ fn json(record: &TrafficLog) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use bartizan_engine::verdict::{DropReason, FlowKey, SessionState, SessionView};
-    use bartizan_model::device::{Action, FloodKind, ScanAction, ScanKind};
+    use bartizan_model::device::Action;
     use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
 
     use super::*;
@@ -257,23 +244,6 @@ mod tests {
         let record = written(&line);
         assert_eq!((&*record.subtype, &*record.action, &*record.rule), ("drop", "drop", ""));
         assert_eq!((&*record.session_end_reason, &*record.application), ("no-route", "not-applicable"));
-    }
-
-    #[test]
-    fn an_alarm_names_zone_and_source() {
-        let mut alarm =
-            Alarm { time: Time(0), zone: ZoneId(1), threat: Threat::Flood { kind: FloodKind::Udp, rate: 70 } };
-        assert_eq!(alarm_text(&alarm, &ids()), "flood of `udp` by zone `untrust`: 70 new flows a second");
-        alarm.threat = Threat::Scan {
-            kind: ScanKind::TcpPorts,
-            source: "198.51.100.9".parse().unwrap(),
-            destination: "10.0.0.5".parse().unwrap(),
-            targets: 100,
-            action: ScanAction::Block,
-        };
-        let expected =
-            "SCAN: TCP Port Scan by zone `untrust` from 198.51.100.9, last at 10.0.0.5: 100 targets, action block";
-        assert_eq!(alarm_text(&alarm, &ids()), expected);
     }
 
     #[test]

@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bartizan_api::fleet::fleet_client::FleetClient;
 use bartizan_api::fleet::{
-    self, CommandResult, DeviceMessage, Hello, ManagerMessage, Push, PushResult, TrafficLogs, device_message,
-    manager_message,
+    self, CommandResult, DeviceMessage, Hello, Logs, ManagerMessage, Push, PushResult, device_message, manager_message,
 };
 use bartizan_model::diagnostic::{Diagnostic, Severity};
 use tokio::sync::{Notify, mpsc, watch};
@@ -52,7 +51,7 @@ pub struct Settings {
     pub hostname: String,
 }
 
-/// Traffic logs for the manager, shared with who writes them.
+/// Logs for the manager, shared with who writes them.
 #[derive(Debug)]
 pub struct LogQueue {
     spool: std::sync::Mutex<Spool>,
@@ -66,7 +65,7 @@ impl LogQueue {
     }
 
     /// Adds records.
-    pub fn push(&self, records: impl IntoIterator<Item = fleet::TrafficLog>) {
+    pub fn push(&self, records: impl IntoIterator<Item = fleet::LogRecord>) {
         self.with(|spool| records.into_iter().for_each(|record| spool.push(record)));
         self.news.notify_one();
     }
@@ -270,7 +269,7 @@ impl Link {
     fn send_logs(&self, outbox: &mpsc::Sender<DeviceMessage>) {
         while outbox.capacity() > OUTBOX_RESERVE {
             let Some(batch) = self.logs.with(Spool::next_batch) else { return };
-            let body = device_message::Body::TrafficLogs(TrafficLogs {
+            let body = device_message::Body::Logs(Logs {
                 sequence: batch.sequence,
                 records: batch.records,
                 boot_id: self.boot_id.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use bartizan_api::fleet::{LogRecord, log_record};
 use bartizan_engine::settings::LocalLink;
 use bartizan_engine::verdict::Port;
 use bartizan_policy::facts::Facts;
@@ -22,7 +23,7 @@ use crate::firewall::Firewall;
 use crate::load::load;
 use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_ADDRESS_V6, HOST_END, Link as LocalPair};
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
-use crate::logs::{LineWriter, alarm_text, record};
+use crate::logs::{LineWriter, events, record};
 use crate::manager::{self, LogQueue};
 use crate::port::claim::Claim;
 use crate::port::netdev::Netdevs;
@@ -195,7 +196,7 @@ impl Process {
         }
         if let (Some(queue), Some((link, stop))) = (self.queue, self.link) {
             if tokio::time::timeout(LAST_LOGS_LIMIT, queue.emptied()).await.is_err() {
-                warn!("{} traffic log lines did not reach the manager any more", queue.with(|spool| spool.len()));
+                warn!("{} log lines did not reach the manager any more", queue.with(|spool| spool.len()));
             }
             let _ = stop.send(true);
             link.abort();
@@ -336,24 +337,34 @@ async fn write_logs(
         let clock = firewall.clock();
         let now = clock.now();
         let ids = running.compiled.ids();
+        let time = |at| clock.wall(at).as_microsecond();
         let records: Vec<_> = batch
             .drain(..)
-            .filter_map(|line| match line {
-                Line::Session(line) => Some(record(&line, ids, &clock, now)),
-                Line::Alarm(alarm) => {
-                    warn!("{}", alarm_text(&alarm, ids));
-                    None
-                }
+            .map(|line| match line {
+                Line::Session(line) => log_record::Line::Traffic(record(&line, ids, &clock, now)),
+                Line::Alarm(alarm) => log_record::Line::Event(events::alarm(&alarm, ids, time(alarm.time))),
+                Line::Pool(alarm) => log_record::Line::Event(events::pool(&alarm, time(now))),
             })
             .collect();
+        for record in &records {
+            match record {
+                log_record::Line::Event(event) if events::is_good_news(event) => info!("{}", event.description),
+                log_record::Line::Event(event) => warn!("{}", event.description),
+                log_record::Line::Traffic(_) => {}
+            }
+        }
+        let mut traffic = records.iter().filter_map(|record| match record {
+            log_record::Line::Traffic(line) => Some(line),
+            log_record::Line::Event(_) => None,
+        });
         if let Some(file) = &mut writer
-            && let Err(error) = records.iter().try_for_each(|one| file.write(one)).and_then(|()| file.flush())
+            && let Err(error) = traffic.try_for_each(|one| file.write(one)).and_then(|()| file.flush())
         {
             error!("the traffic log cannot be written, it ends here: {error}");
             writer = None;
         }
         if let Some(queue) = &queue {
-            queue.push(records);
+            queue.push(records.into_iter().map(|line| LogRecord { line: Some(line) }));
         }
     }
 }

@@ -12,11 +12,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bartizan_engine::Engine;
-use bartizan_engine::verdict::{
-    Alarm, Event, Notice, NoticeKind, PoolAlarm, PoolLevel, Port, SessionLog, Time, Verdict,
-};
+use bartizan_engine::verdict::{Alarm, Event, Notice, NoticeKind, PoolAlarm, Port, SessionLog, Time, Verdict};
 use bartizan_packet::frame::{Frame, Meta};
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
@@ -107,6 +105,8 @@ pub enum Line {
     Session(SessionLog),
     /// An alarm.
     Alarm(Alarm),
+    /// A NAT pool runs dry, or has ports again.
+    Pool(PoolAlarm),
 }
 
 /// The bounded way of log lines out of the workers.
@@ -416,7 +416,7 @@ impl Core {
                     };
                     self.io.notices_lost += u64::from(queue.try_send(notice).is_err());
                 }
-                Event::Pool(alarm) => log_pool(&alarm),
+                Event::Pool(alarm) => self.logs.write(Line::Pool(alarm)),
                 Event::HandOver { to, port, bytes, meta } => self.hand_over(to, port, meta, &bytes),
                 Event::Tell { to, message } => {
                     self.io.peer_ring_full += self.peers.tell_message(to, message);
@@ -437,22 +437,5 @@ impl Core {
     /// Ports are few: a scan of a dozen entries is cheaper than any map.
     fn position(&self, port: Port) -> Option<usize> {
         self.ports.iter().position(|known| *known == port)
-    }
-}
-
-/// The system log's line about a NAT pool that runs dry, or has ports again.
-fn log_pool(alarm: &PoolAlarm) {
-    let PoolAlarm { address, protocol, level, used, capacity } = *alarm;
-    match level {
-        PoolLevel::High => {
-            warn!("NAT pool address {address}, protocol {protocol}: {used} of {capacity} ports are in use");
-        }
-        PoolLevel::Exhausted => warn!(
-            "NAT pool address {address}, protocol {protocol}: no port is left for a new session ({used} of {capacity} \
-             in use); add addresses to the pool"
-        ),
-        PoolLevel::Normal => {
-            info!("NAT pool address {address}, protocol {protocol}: ports enough again ({used} of {capacity} in use)");
-        }
     }
 }

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bartizan_api::fleet::{Command, LogsStored, Push, TrafficLog, device_message, manager_message};
+use bartizan_api::fleet::log_record::Line;
+use bartizan_api::fleet::{Command, LogRecord, LogsStored, Push, TrafficLog, device_message, manager_message};
 use bartizan_firewall::auth_key::AuthKey;
 use bartizan_firewall::clock::Clock;
 use bartizan_firewall::dataplane::{Dataplane, Settings as DataplaneSettings};
@@ -96,9 +97,9 @@ fn push_result(body: device_message::Body) -> Option<bartizan_api::fleet::PushRe
     }
 }
 
-fn logs(body: device_message::Body) -> Option<bartizan_api::fleet::TrafficLogs> {
+fn logs(body: device_message::Body) -> Option<bartizan_api::fleet::Logs> {
     match body {
-        device_message::Body::TrafficLogs(logs) => Some(logs),
+        device_message::Body::Logs(logs) => Some(logs),
         _ => None,
     }
 }
@@ -228,7 +229,7 @@ async fn logs_are_sent_until_they_are_stored_across_a_broken_connection() {
     let place = tempfile::tempdir().unwrap();
     let device = Device::start(place.path(), &manager.address.to_string(), Some(&manager.auth_key())).await;
     manager.hear(hello).await;
-    let record = |id| TrafficLog { session_id: id, ..TrafficLog::default() };
+    let record = |id| LogRecord { line: Some(Line::Traffic(TrafficLog { session_id: id, ..TrafficLog::default() })) };
     device.logs.push((1..=3).map(record));
     let batch = manager.hear(logs).await;
     assert_eq!((batch.sequence, batch.records.len(), &*batch.boot_id), (3, 3, "boot"));
@@ -240,8 +241,7 @@ async fn logs_are_sent_until_they_are_stored_across_a_broken_connection() {
     manager.hear(hello).await;
     assert_eq!(manager.attachments(), 2);
     let batch = manager.hear(logs).await;
-    let ids: Vec<_> = batch.records.iter().map(|record| record.session_id).collect();
-    assert_eq!((batch.sequence, ids), (3, vec![2, 3]));
+    assert_eq!((batch.sequence, batch.records), (3, vec![record(2), record(3)]));
     manager.say(manager_message::Body::LogsStored(LogsStored { sequence: 3 })).await;
     tokio::time::timeout(std::time::Duration::from_secs(10), device.logs.emptied()).await.unwrap();
     device.end().await;

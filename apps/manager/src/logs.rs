@@ -1,7 +1,7 @@
-//! How do traffic logs reach the disk, and who finds them again?
+//! How do the firewalls' logs reach the disk, and who finds them again?
 //!
 //! Batches of all devices go through one bounded queue to one writer, which stores what has gathered in
-//! one transaction; only then is it acknowledged. The table is bounded: the oldest rows make room, counted.
+//! one transaction; only then is it acknowledged. The tables are bounded: the oldest rows make room, counted.
 
 pub(crate) mod filter;
 pub(crate) mod query;
@@ -78,14 +78,14 @@ impl Writer {
         let mut gathered = Vec::with_capacity(BATCHES_AT_ONCE);
         while self.queue.recv_many(&mut gathered, BATCHES_AT_ONCE).await > 0 {
             let (batches, waiting): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
-            match self.store.add_traffic(&batches, self.rows_max).await {
+            match self.store.add_logs(&batches, self.rows_max).await {
                 Ok(done) => {
                     self.count(done);
                     for waiting in waiting {
                         let _ = waiting.send(());
                     }
                 }
-                Err(error) => tracing::error!(%error, batches = batches.len(), "traffic logs cannot be stored"),
+                Err(error) => tracing::error!(%error, batches = batches.len(), "logs cannot be stored"),
             }
         }
     }

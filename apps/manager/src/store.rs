@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod auth_keys;
 pub(crate) mod devices;
+pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod locks;
 pub(crate) mod snapshots;

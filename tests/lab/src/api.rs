@@ -135,7 +135,15 @@ impl Api {
     /// # Errors
     /// As [`Self::call`].
     pub fn traffic_log(&self, query: &str) -> Result<Vec<String>> {
-        let answer = self.call(&[("type", "log"), ("log-type", "traffic"), ("nlogs", "100"), ("query", query)])?;
+        self.log("traffic", query)
+    }
+
+    /// The same of any log.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn log(&self, kind: &str, query: &str) -> Result<Vec<String>> {
+        let answer = self.call(&[("type", "log"), ("log-type", kind), ("nlogs", "100"), ("query", query)])?;
         let id = between(&answer, "<job>", "</job>").with_context(|| format!("no job in `{answer}`"))?.to_owned();
         for _ in 0..200 {
             let answer = self.call(&[("type", "log"), ("action", "get"), ("job-id", &id)])?;

@@ -1,4 +1,4 @@
-//! Traffic logs on their way to the manager: what is still to be stored there?
+//! Logs on their way to the manager: what is still to be stored there?
 //!
 //! Records get sequence numbers in the order of arrival and stay until the manager has stored them.
 //! While it is away the spool fills; then the *oldest* records make room and are counted as lost. A lost
@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 
-use bartizan_api::fleet::TrafficLog;
+use bartizan_api::fleet::LogRecord;
+use bartizan_api::fleet::log_record::Line;
 
 /// Records a spool holds by default: ten minutes at 200 sessions a second.
 pub const RECORDS_MAX: usize = 120_000;
@@ -18,7 +19,7 @@ pub const BATCH_RECORDS_MAX: usize = 500;
 /// The spool.
 #[derive(Debug)]
 pub struct Spool {
-    records: VecDeque<(TrafficLog, usize)>,
+    records: VecDeque<(LogRecord, usize)>,
     /// Sequence number of the front record; numbers count from 1.
     front: u64,
     bytes: usize,
@@ -35,7 +36,7 @@ pub struct Batch {
     /// Number of the last record.
     pub sequence: u64,
     /// Consecutive records.
-    pub records: Vec<TrafficLog>,
+    pub records: Vec<LogRecord>,
 }
 
 impl Spool {
@@ -45,7 +46,7 @@ impl Spool {
     }
 
     /// Adds a record, at the cost of the oldest ones when there is no room.
-    pub fn push(&mut self, record: TrafficLog) {
+    pub fn push(&mut self, record: LogRecord) {
         let size = encoded_bytes(&record);
         self.bytes += size;
         self.records.push_back((record, size));
@@ -113,38 +114,63 @@ impl Spool {
 }
 
 /// About what a record weighs: its strings and a constant for the rest.
-fn encoded_bytes(record: &TrafficLog) -> usize {
-    let strings = [
-        &record.subtype,
-        &record.source,
-        &record.destination,
-        &record.nat_source,
-        &record.nat_destination,
-        &record.rule,
-        &record.nat_rule,
-        &record.application,
-        &record.from_zone,
-        &record.to_zone,
-        &record.inbound_interface,
-        &record.outbound_interface,
-        &record.action,
-        &record.session_end_reason,
-    ];
-    size_of::<TrafficLog>() + strings.iter().map(|text| text.len()).sum::<usize>()
+fn encoded_bytes(record: &LogRecord) -> usize {
+    let strings: usize = match &record.line {
+        Some(Line::Traffic(line)) => [
+            &line.subtype,
+            &line.source,
+            &line.destination,
+            &line.nat_source,
+            &line.nat_destination,
+            &line.rule,
+            &line.nat_rule,
+            &line.application,
+            &line.from_zone,
+            &line.to_zone,
+            &line.inbound_interface,
+            &line.outbound_interface,
+            &line.action,
+            &line.session_end_reason,
+        ]
+        .map(String::len)
+        .iter()
+        .sum(),
+        Some(Line::Event(line)) => [
+            &line.log,
+            &line.subtype,
+            &line.severity,
+            &line.event,
+            &line.object,
+            &line.description,
+            &line.source,
+            &line.destination,
+            &line.from_zone,
+            &line.action,
+        ]
+        .map(String::len)
+        .iter()
+        .sum(),
+        None => 0,
+    };
+    size_of::<LogRecord>() + strings
 }
 
 #[cfg(test)]
 mod tests {
+    use bartizan_api::fleet::TrafficLog;
+
     use super::*;
 
-    fn record(id: u64) -> TrafficLog {
-        TrafficLog { session_id: id, ..TrafficLog::default() }
+    fn record(id: u64) -> LogRecord {
+        LogRecord { line: Some(Line::Traffic(TrafficLog { session_id: id, ..TrafficLog::default() })) }
     }
 
     fn ids(batch: Option<Batch>) -> (u64, Vec<u64>) {
-        batch.map_or((0, Vec::new()), |batch| {
-            (batch.sequence, batch.records.iter().map(|record| record.session_id).collect())
-        })
+        let id = |record: &LogRecord| match &record.line {
+            Some(Line::Traffic(line)) => line.session_id,
+            _ => 0,
+        };
+        batch.map_or((0, Vec::new()), |batch| (batch.sequence, batch.records.iter().map(id).collect()))
     }
 
     #[test]

@@ -22,6 +22,8 @@ use super::{Batch, Losses, Receiver, Sender, Slot};
 
 /// First bytes of a pcapng file.
 const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// Type, length and the length again.
+const BLOCK_BYTES_MIN: u32 = 12;
 /// What a record may take in a file, in bytes: far above any frame, so that a file that claims more is wrong.
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Frames are filled up to their original length up to here, in bytes: an offloaded frame of 64 KiB with all
@@ -128,8 +130,12 @@ impl Capture {
     /// Takes the next block in; false at the end.
     fn advance(&mut self) -> Result<bool> {
         let name = self.path.display();
+        let is_pcapng = matches!(self.reader, Reader::Pcapng(_));
         let blocks = self.reader.blocks();
         let (exhausted, consumed) = (blocks.reader_exhausted(), blocks.consumed());
+        if is_pcapng && is_too_short(blocks.data()) {
+            bail!("`{name}` is broken after {consumed} bytes: a record makes no sense");
+        }
         match blocks.next() {
             Ok((length, block)) => {
                 let taken = take(block, &mut self.nanoseconds, &mut self.clocks, self.last_ns, &mut self.buffer);
@@ -150,6 +156,13 @@ impl Capture {
         }
         Ok(true)
     }
+}
+
+/// Whether a pcapng block says that it is shorter than what every block has; the parser takes the word of some.
+/// In the other byte order such a length is far beyond [`RECORD_BYTES_MAX`], so that the order does not matter.
+fn is_too_short(block: &[u8]) -> bool {
+    let length = block.get(4..8).and_then(|length| length.try_into().ok());
+    length.is_some_and(|length| u32::from_le_bytes(length).min(u32::from_be_bytes(length)) < BLOCK_BYTES_MIN)
 }
 
 /// What a block brings: a frame in `buffer`, or something to know about later ones.
@@ -401,6 +414,18 @@ mod tests {
         let bytes = [block(0x0a0d_0d0a, &section), block(1, &interface), block(6, &packet)].concat();
         let record = Record { at_ns: at, captured_bytes: 3, original_bytes: 3 };
         assert_eq!(read(&bytes).unwrap(), [(record, vec![1, 2, 3])]);
+    }
+
+    #[test]
+    fn a_block_that_is_shorter_than_its_own_frame_is_refused() {
+        let section =
+            [&PCAPNG_MAGIC[..], &[0, 0, 0, 28], &[0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0], &[0xff; 8], &[0, 0, 0, 28]];
+        for length in 0..12 {
+            // Apple's process information.
+            let block = [0x80, 0, 0, 1, 0, 0, 0, length, 0, 0, 0, 0, 0, 0, 0, 0];
+            let said = read(&[section.concat(), block.to_vec()].concat()).unwrap_err().to_string();
+            assert!(said.contains("broken after 28 bytes"), "{length}: {said}");
+        }
     }
 
     #[test]

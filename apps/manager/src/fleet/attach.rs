@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bartizan_api::fleet::device_message::Body;
 use bartizan_api::fleet::fleet_server::Fleet as FleetService;
-use bartizan_api::fleet::{DeviceMessage, Hello, LogsStored, ManagerMessage, TrafficLogs, manager_message};
+use bartizan_api::fleet::{DeviceMessage, Hello, Logs, LogsStored, ManagerMessage, manager_message};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -157,7 +157,7 @@ async fn read_messages(
                     let _ = waiting.send(result);
                 }
             }
-            Some(Body::TrafficLogs(logs)) => store_logs(app, link, logs).await?,
+            Some(Body::Logs(logs)) => store_logs(app, link, logs).await?,
             Some(Body::Health(health)) => {
                 *lock(&link.health) = Some(health);
                 touch(app, link).await;
@@ -182,7 +182,7 @@ async fn touch(app: &App, link: &Link) {
 }
 
 /// Acknowledged only when they are on disk.
-async fn store_logs(app: &Arc<App>, link: &Arc<Link>, logs: TrafficLogs) -> Result<(), Status> {
+async fn store_logs(app: &Arc<App>, link: &Arc<Link>, logs: Logs) -> Result<(), Status> {
     if logs.boot_id.len() > TEXT_MAX {
         return Err(Status::invalid_argument(format!("the boot id must be at most {TEXT_MAX} characters")));
     }

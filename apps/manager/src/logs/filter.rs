@@ -94,6 +94,35 @@ pub(crate) const CONFIG: Fields = &[
     ("time_generated", Kind::Time("time_us")),
 ];
 
+/// Fields of the system log.
+pub(crate) const SYSTEM: Fields = &[
+    ("description", Kind::Text("description")),
+    ("eventid", Kind::Text("event")),
+    ("object", Kind::Text("object")),
+    ("opaque", Kind::Text("description")),
+    ("receive_time", Kind::Time("received_us")),
+    ("serial", Kind::Text("serial")),
+    ("severity", Kind::Text("severity")),
+    ("subtype", Kind::Text("subtype")),
+    ("time_generated", Kind::Time("generated_us")),
+];
+
+/// Fields of the threat log.
+pub(crate) const THREAT: Fields = &[
+    ("action", Kind::Text("action")),
+    ("addr", Kind::EitherAddress("source_key", "destination_key")),
+    ("addr.dst", Kind::Address("destination_key")),
+    ("addr.src", Kind::Address("source_key")),
+    ("from", Kind::Text("from_zone")),
+    ("name-of-threatid", Kind::Text("event")),
+    ("receive_time", Kind::Time("received_us")),
+    ("serial", Kind::Text("serial")),
+    ("severity", Kind::Text("severity")),
+    ("subtype", Kind::Text("subtype")),
+    ("time_generated", Kind::Time("generated_us")),
+    ("zone.src", Kind::Text("from_zone")),
+];
+
 /// A query that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Filter {

@@ -24,6 +24,10 @@ pub(crate) enum Log {
     Traffic,
     /// Changes.
     Config,
+    /// What happened to firewalls.
+    System,
+    /// Floods and scans.
+    Threat,
 }
 
 /// What was asked.
@@ -90,6 +94,8 @@ impl Query {
         let (table, time) = match self.log {
             Log::Traffic => ("SELECT * FROM traffic_logs WHERE id <= ", "generated_us"),
             Log::Config => ("SELECT * FROM audit WHERE id <= ", "id"),
+            Log::System => ("SELECT * FROM event_logs WHERE log = 'system' AND id <= ", "generated_us"),
+            Log::Threat => ("SELECT * FROM event_logs WHERE log = 'threat' AND id <= ", "generated_us"),
         };
         let mut sql = QueryBuilder::new(table);
         sql.push_bind(self.newest).push(" AND ");

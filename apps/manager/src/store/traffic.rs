@@ -1,11 +1,12 @@
-//! Traffic logs: stored once each, in batches, and only so many.
+//! Logs of the firewalls: stored once each, in batches, and only so many.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use bartizan_api::fleet::TrafficLog;
+use bartizan_api::fleet::log_record::Line;
+use bartizan_api::fleet::{LogRecord, TrafficLog};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Store, from_db, now_us, to_db};
+use super::{Store, events, from_db, now_us, to_db};
 
 /// Processes of one firewall whose log position is remembered.
 const BOOTS_PER_DEVICE: i64 = 8;
@@ -20,7 +21,7 @@ pub(crate) struct LogBatch {
     /// Sequence number of the last record.
     pub(crate) sequence: u64,
     /// The records.
-    pub(crate) records: Vec<TrafficLog>,
+    pub(crate) records: Vec<LogRecord>,
 }
 
 /// What storing batches did.
@@ -70,15 +71,20 @@ pub(crate) struct TrafficRow {
 }
 
 impl Store {
-    /// Stores batches in one transaction and keeps the table within `rows_max`.
-    pub(crate) async fn add_traffic(&self, batches: &[LogBatch], rows_max: u64) -> sqlx::Result<LogsStored> {
+    /// Stores batches in one transaction and keeps the traffic log within `rows_max`.
+    pub(crate) async fn add_logs(&self, batches: &[LogBatch], rows_max: u64) -> sqlx::Result<LogsStored> {
         let mut transaction = self.writer.begin().await?;
         let mut done = LogsStored::default();
         for batch in batches {
             let fresh = advance(&mut transaction, batch).await?;
             done.repeated += (batch.records.len() - fresh) as u64;
             for record in &batch.records[batch.records.len() - fresh..] {
-                insert(&mut transaction, &batch.serial, record).await?;
+                match &record.line {
+                    Some(Line::Traffic(line)) => insert(&mut transaction, &batch.serial, line).await?,
+                    Some(Line::Event(line)) => events::insert(&mut transaction, &batch.serial, line).await?,
+                    // A newer firewall's log, which this manager does not have.
+                    None => {}
+                }
                 done.stored += 1;
             }
         }
@@ -86,7 +92,8 @@ impl Store {
             .bind(to_db(rows_max))
             .execute(&mut *transaction)
             .await?
-            .rows_affected();
+            .rows_affected()
+            + events::bound(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done)
     }

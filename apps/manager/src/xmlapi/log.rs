@@ -10,6 +10,7 @@ use crate::http::parameters::Parameters;
 use crate::logs::filter::{self, protocol_name};
 use crate::logs::query::{Log, Query, ROWS_MAX};
 use crate::store::audit::AuditLine;
+use crate::store::events::EventRow;
 use crate::store::traffic::TrafficRow;
 use crate::times;
 
@@ -29,8 +30,10 @@ async fn ask(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let log = match parameters.get("log-type") {
         Some("traffic") => Log::Traffic,
         Some("config") => Log::Config,
+        Some("system") => Log::System,
+        Some("threat") => Log::Threat,
         Some(other) => {
-            let line = format!("log-type `{other}` is not supported yet; `traffic` and `config` are");
+            let line = format!("log-type `{other}` is not kept here; `traffic`, `threat`, `system` and `config` are");
             return Reply::error(code::INVALID_OBJECT, &[line]);
         }
         None => return Reply::bad_request("Missing value for parameter \"log-type\"."),
@@ -48,13 +51,17 @@ async fn query(app: &App, caller: &Caller, parameters: &Parameters, log: Log) ->
     let fields = match log {
         Log::Traffic => filter::TRAFFIC,
         Log::Config => filter::CONFIG,
+        Log::System => filter::SYSTEM,
+        Log::Threat => filter::THREAT,
     };
     let filter = filter::parse(parameters.get("query").unwrap_or_default(), fields)
         .map_err(|error| Reply::error(code::INVALID_OBJECT, &[error]))?;
     let newest = match log {
-        Log::Traffic => app.store.newest_traffic().await.map_err(|error| Reply::internal(&error))?,
-        Log::Config => i64::MAX,
+        Log::Traffic => app.store.newest_traffic().await,
+        Log::System | Log::Threat => app.store.newest_event().await,
+        Log::Config => Ok(i64::MAX),
     };
+    let newest = newest.map_err(|error| Reply::internal(&error))?;
     Ok(Query {
         id: 0,
         admin: caller.name.clone(),
@@ -91,6 +98,8 @@ async fn collect(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
         Log::Config => {
             app.store.audit(query.statement()).await.map(|rows| rows.iter().map(|row| config_entry(app, row)).collect())
         }
+        Log::System => app.store.events(query.statement()).await.map(|rows| rows.iter().map(system_entry).collect()),
+        Log::Threat => app.store.events(query.statement()).await.map(|rows| rows.iter().map(threat_entry).collect()),
     };
     let entries: Vec<Element> = match entries {
         Ok(entries) => entries,
@@ -178,6 +187,33 @@ fn traffic_entry(row: &TrafficRow) -> Element {
         line = line.leaf(name, &value);
     }
     line
+}
+
+/// What system and threat log begin with.
+fn event_entry(row: &EventRow, kind: &str) -> Element {
+    element("entry")
+        .attr("logid", &row.id.to_string())
+        .leaf("receive_time", &times::date_time(row.received_us))
+        .leaf("serial", &row.serial)
+        .leaf("type", kind)
+        .leaf("subtype", &row.subtype)
+        .leaf("time_generated", &times::date_time(row.generated_us))
+        .leaf("severity", &row.severity)
+        .leaf("vsys", "vsys1")
+}
+
+fn system_entry(row: &EventRow) -> Element {
+    event_entry(row, "SYSTEM").leaf("eventid", &row.event).leaf("object", &row.object).leaf("opaque", &row.description)
+}
+
+fn threat_entry(row: &EventRow) -> Element {
+    event_entry(row, "THREAT")
+        .leaf("src", &row.source)
+        .leaf("dst", &row.destination)
+        .leaf("from", &row.from_zone)
+        .leaf("threatid", &row.event)
+        .leaf("action", &row.action)
+        .leaf("misc", &row.description)
 }
 
 fn config_entry(app: &App, row: &AuditLine) -> Element {

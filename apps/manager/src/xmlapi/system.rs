@@ -83,7 +83,7 @@ pub(super) fn admins(caller: &Caller) -> Reply {
     Reply::result(element("result").with(element("admins").with(entry)))
 }
 
-/// `show logging-status`, our extension: what became of traffic logs since the start.
+/// `show logging-status`, our extension: what became of the firewalls' logs since the start.
 pub(super) fn logging(app: &App) -> Reply {
     let counters = app.logs.counters();
     let status: Element = element("logging-status")

@@ -3,8 +3,9 @@
 use crate::common::device::{Device, auth_key, enrol};
 use crate::common::{Server, basic, between};
 use bartizan_api::fleet::device_message::Body as FromDevice;
+use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
-use bartizan_api::fleet::{CommandResult, Diagnostic, PushResult, TrafficLog};
+use bartizan_api::fleet::{CommandResult, Diagnostic, EventLog, PushResult, TrafficLog};
 use tonic::Code;
 
 const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
@@ -75,7 +76,11 @@ fn record(number: u64) -> TrafficLog {
 }
 
 async fn traffic(server: &Server, query: &str) -> String {
-    let asked = server.body(&[("type", "log"), ("log-type", "traffic"), ("nlogs", "5000"), ("query", query)]).await;
+    log(server, "traffic", query).await
+}
+
+async fn log(server: &Server, kind: &str, query: &str) -> String {
+    let asked = server.body(&[("type", "log"), ("log-type", kind), ("nlogs", "5000"), ("query", query)]).await;
     let job = between(&asked, "<job>", "</job>").to_owned();
     server.body(&[("type", "log"), ("action", "get"), ("job-id", &job)]).await
 }
@@ -363,6 +368,51 @@ async fn a_reader_may_ask_a_device_but_not_change_it() {
     }
     let refused = ask("<clear><session><all/></session></clear>").await;
     assert!(refused.status == 403 && refused.body.contains("code=\"16\""), "{}", refused.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alarms_of_firewalls_are_in_the_system_and_the_threat_log() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let of =
+        |log: &str| EventLog { time_generated_us: 1_700_000_000_000_000, log: log.to_owned(), ..EventLog::default() };
+    let pool = EventLog {
+        subtype: "nat".to_owned(),
+        severity: "high".to_owned(),
+        event: "nat-pool-exhausted".to_owned(),
+        object: "203.0.113.1".to_owned(),
+        description: "NAT pool address 203.0.113.1: no port is left".to_owned(),
+        ..of("system")
+    };
+    let scan = EventLog {
+        subtype: "scan".to_owned(),
+        severity: "medium".to_owned(),
+        event: "SCAN: TCP Port Scan".to_owned(),
+        source: "198.51.100.9".to_owned(),
+        destination: "203.0.113.10".to_owned(),
+        from_zone: "untrust".to_owned(),
+        action: "block-ip".to_owned(),
+        ..of("threat")
+    };
+    let lines = vec![Line::Event(pool), Line::Traffic(record(1)), Line::Event(scan)];
+    device.log_lines("boot-1", 3, lines.clone()).await;
+    device.log_lines("boot-1", 3, lines).await;
+    for (kind, query, part) in [
+        ("system", "(severity eq high) and (eventid eq nat-pool-exhausted)", "<object>203.0.113.1</object>"),
+        ("system", "(opaque contains 'no port')", "<type>SYSTEM</type><subtype>nat</subtype>"),
+        (
+            "threat",
+            "(addr.src in 198.51.100.0/24) and (zone.src eq untrust)",
+            "<threatid>SCAN: TCP Port Scan</threatid>",
+        ),
+        ("threat", "(name-of-threatid contains Scan) and (action eq block-ip)", "<severity>medium</severity>"),
+        ("traffic", "", "<sessionid>1</sessionid>"),
+    ] {
+        let found = log(&server, kind, query).await;
+        assert!(found.contains("<logs count=\"1\"") && found.contains(part), "{kind} {query}: {found}");
+    }
+    let bad = server.body(&[("type", "log"), ("log-type", "hipmatch")]).await;
+    assert!(bad.contains("`traffic`, `threat`, `system` and `config` are"), "{bad}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,6 +155,8 @@ pub(crate) struct Reference {
     /// The sessions as they were before time went on.
     before: Vec<Session>,
     tunnel: Option<Tunnel>,
+    /// The packet at hand opened a session, the last one.
+    pub(crate) opens: bool,
     /// What is around the packet at hand.
     pub(crate) header: Option<Header>,
     /// The packet at hand came in more than one IP packet.
@@ -182,6 +184,7 @@ impl Reference {
             given: Vec::new(),
             before: Vec::new(),
             tunnel,
+            opens: false,
             header: None,
             in_fragments: false,
             protected: 0,
@@ -237,7 +240,7 @@ impl Reference {
 
     /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
-        self.longest = longest;
+        (self.longest, self.opens) = (longest, false);
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
@@ -380,6 +383,7 @@ impl Reference {
         }
         self.sessions.push(session);
         let at = self.sessions.len() - 1;
+        self.opens = true;
         if let Some(proof) = proof {
             return self.ask(at, proof, packet);
         }

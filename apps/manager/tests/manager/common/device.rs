@@ -8,9 +8,10 @@ use std::time::Duration;
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::enrollment_client::EnrollmentClient;
 use bartizan_api::fleet::fleet_client::FleetClient;
+use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{
-    DeviceMessage, EnrollRequest, EnrollResponse, Hello, ManagerMessage, Push, PushResult, TrafficLog, TrafficLogs,
+    DeviceMessage, EnrollRequest, EnrollResponse, Hello, LogRecord, Logs, ManagerMessage, Push, PushResult, TrafficLog,
 };
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -103,8 +104,14 @@ impl Device {
     }
 
     /// Sends logs and waits until they are acknowledged.
-    pub(crate) async fn log(&mut self, boot_id: &str, sequence: u64, records: Vec<TrafficLog>) {
-        self.send(FromDevice::TrafficLogs(TrafficLogs { sequence, records, boot_id: boot_id.to_owned() })).await;
+    pub(crate) async fn log(&mut self, boot_id: &str, sequence: u64, lines: Vec<TrafficLog>) {
+        self.log_lines(boot_id, sequence, lines.into_iter().map(Line::Traffic).collect()).await;
+    }
+
+    /// As [`Self::log`], lines of any log.
+    pub(crate) async fn log_lines(&mut self, boot_id: &str, sequence: u64, lines: Vec<Line>) {
+        let records = lines.into_iter().map(|line| LogRecord { line: Some(line) }).collect();
+        self.send(FromDevice::Logs(Logs { sequence, records, boot_id: boot_id.to_owned() })).await;
         match self.next().await {
             Some(Ok(ToDevice::LogsStored(stored))) => assert_eq!(stored.sequence, sequence),
             other => panic!("an acknowledgement was expected, not {other:?}"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::frames::{Body, Packet};
 use super::decision;
-use super::{Answer, Expected, Forward, Kind, Reference, Session, Side, Time, has_identity};
+use super::{Expected, Forward, Kind, Reference, Session, Side, Time, has_identity};
 
 /// How late the engine may be to end a session: 2^28 ns.
 const TIMER_TICK: Time = 1 << 28;
@@ -179,7 +179,7 @@ impl Reference {
     fn opened(&self, expected: &Expected) -> Option<(usize, Unlearned)> {
         let at = match expected {
             Expected::Forward(forward) => forward.session,
-            Expected::Drop(Answer::TimeExceeded | Answer::TooBig(_)) => self.sessions.len().checked_sub(1)?,
+            Expected::Drop(_) if self.opens => self.sessions.len().checked_sub(1)?,
             Expected::Drop(_) | Expected::EchoReply(_) | Expected::Cookie(_) | Expected::Handshake(_) => return None,
         };
         Some((at, self.sessions[at].unlearned.clone()?))
