@@ -24,6 +24,7 @@ use crate::command::answer::Form;
 use crate::command::answers::answer;
 use crate::command::words::{parse_xml, to_xml};
 use crate::firewall::Firewall;
+use crate::port::claim::Taken;
 
 /// Longest request.
 const REQUEST_BYTES_MAX: u64 = 64 << 10;
@@ -79,7 +80,7 @@ fn remove_stale(path: &Path) -> Result<()> {
             bail!("`{}` is there and is no socket: choose another `--control`", path.display())
         }
         Ok(_) if Client::connect(path).is_ok() => {
-            bail!("another firewall answers on the control socket `{}`", path.display())
+            Err(Taken(format!("another firewall answers on the control socket `{}`", path.display())).into())
         }
         Ok(_) => fs::remove_file(path).with_context(|| format!("remove the stale `{}`", path.display())),
     }

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::huge;
 use crate::port::afxdp::Attached;
 use crate::port::backend::{self, Capabilities, Opened, Opening, Wish};
+use crate::port::ethtool::Requeued;
 use crate::port::netdev::Device;
 use crate::settings::IoWish;
 use crate::wake::Bell;
@@ -70,6 +71,7 @@ pub struct Dataplane {
     capabilities: Vec<Capabilities>,
     /// While these live, frames come to the XDP sockets.
     _programs: Vec<Attached>,
+    _requeued: Vec<Requeued>,
     sessions_max: usize,
     clock: Clock,
     logs_lost: Arc<AtomicU64>,
@@ -131,7 +133,7 @@ impl Dataplane {
         let stop = Arc::new(AtomicBool::new(false));
         let nat = SharedPools::new(rand::random());
         let opening = Opening { workers: count, ring_mib: settings.ring_mib };
-        let Opened { mut ports, capabilities, programs } =
+        let Opened { mut ports, capabilities, programs, requeued } =
             backend::open(opening, &attachments, |attachment| wish(&settings.io, &attachment.interface))?;
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for (number, (peers, bell)) in Peers::mesh(&bells).into_iter().zip(&bells).enumerate() {
@@ -176,6 +178,7 @@ impl Dataplane {
                 attachments,
                 capabilities,
                 _programs: programs,
+                _requeued: requeued,
                 sessions_max: settings.sessions_max,
                 clock,
                 logs_lost,

@@ -25,7 +25,7 @@ use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_ADDRESS_V6, HOST_END, Link as 
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
 use crate::logs::{LineWriter, events, record};
 use crate::manager::{self, LogQueue};
-use crate::port::claim::Claim;
+use crate::port::claim::{Claim, once_free};
 use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
@@ -88,12 +88,12 @@ async fn start(settings: &Settings) -> Result<Process> {
         Source::File(path) => Some(read_file(path)?),
         Source::Manager(_) => None,
     };
-    let store = Arc::new(Store::open(&settings.state_directory)?);
+    let store = Arc::new(once_free(|| Store::open(&settings.state_directory)).await?);
     let first = match first {
         Some(first) => Some(first),
         None => store.enforced()?,
     };
-    let mut socket = Socket::bind(&settings.control)?;
+    let mut socket = once_free(|| Socket::bind(&settings.control)).await?;
     let writer = settings.traffic_log.as_deref().map(LineWriter::open).transpose()?;
 
     let netdevs = Netdevs::connect()?;
@@ -236,7 +236,7 @@ async fn data_ports(settings: &Settings, netdevs: &Netdevs, ids: &mut Ids) -> Re
         let Some(device) = devices.iter().find(|one| one.name == device) else {
             bail!("there is no network device `{device}` for `{interface}`; there are: {}", names.join(", "));
         };
-        claims.push(Claim::take(device)?);
+        claims.push(once_free(|| Claim::take(device)).await?);
         netdevs.take_over(device).await?;
         let id = IfaceId(u16::try_from(ids.interfaces.intern(&interface))?);
         info!("`{interface}` is `{}` ({} bytes MTU)", device.name, device.mtu_bytes);

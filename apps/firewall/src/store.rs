@@ -9,10 +9,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::dhcp::Kept;
+use crate::port::claim::Taken;
 
 const IDENTITY: &str = "identity.json";
 const CONFIGURATION: &str = "running.json";
@@ -63,7 +64,7 @@ impl Store {
     /// Opens the directory, making it when it is not there.
     ///
     /// # Errors
-    /// When it cannot be made, or another process has it.
+    /// When it cannot be made; [`Taken`] when another firewall has it.
     pub fn open(directory: &Path) -> Result<Self> {
         DirBuilder::new()
             .recursive(true)
@@ -81,7 +82,7 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
-                bail!("another firewall uses the state directory `{}`", directory.display())
+                Err(Taken(format!("another firewall uses the state directory `{}`", directory.display())).into())
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock `{}`", path.display())),
         }

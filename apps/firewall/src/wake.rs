@@ -85,6 +85,12 @@ impl PollSet {
         unsafe { libc::ppoll(self.0.as_mut_ptr(), self.0.len() as libc::nfds_t, pointer, std::ptr::null()) };
     }
 
+    /// Whether the last [`Self::wait`] ended for this descriptor.
+    pub fn take_readable(&mut self, fd: RawFd) -> bool {
+        let entry = self.0.iter_mut().find(|entry| entry.fd == fd);
+        entry.is_some_and(|entry| std::mem::take(&mut entry.revents) & libc::POLLIN != 0)
+    }
+
     /// Whether a descriptor reported an error, which `poll` would report again at once.
     pub fn take_failed(&mut self) -> Option<RawFd> {
         let failed = libc::POLLERR | libc::POLLNVAL;

@@ -4,6 +4,7 @@
 //! keep coming; when they stop it spins for a moment and then sleeps in `poll`. Whoever wants something
 //! of an engine sends a [`Job`], which runs between two bursts.
 
+pub mod patience;
 pub mod peers;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use bartizan_engine::verdict::{Alarm, Event, Notice, NoticeKind, PoolAlarm, Port
 use bartizan_packet::frame::{Frame, Meta};
 use tracing::warn;
 
+use self::patience::{Patience, Pause};
 use self::peers::{Item, Peers};
 use crate::clock::Clock;
 use crate::port::{BURST, Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, TAG_BYTES, seal};
@@ -24,16 +26,12 @@ use crate::wake::{Bell, PollSet};
 /// How a worker waits for frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Waiting {
-    /// Looks for more for [`SPIN`], then sleeps until there are some.
+    /// Looks for more for [`patience::SPIN`], then sleeps until there are some.
     #[default]
     Adaptive,
     /// Never sleeps: a core for each worker, for the shortest round trips.
     Spinning,
 }
-
-/// How long a worker looks for more frames before it sleeps (dataplane measurements: a sleep and
-/// wake-up costs about 30 us of round-trip time).
-pub const SPIN: Duration = Duration::from_micros(50);
 
 /// Something to do between two bursts.
 pub type Job = Box<dyn FnOnce(&mut Inside<'_>) + Send>;
@@ -195,16 +193,19 @@ impl Worker {
     pub fn run(mut self) {
         let mut poll =
             PollSet::new(self.receivers.iter().filter_map(|receiver| receiver.fd()).chain([self.core.bell.fd()]));
-        let mut last_work = Instant::now();
+        let mut patience = Patience::new(self.waiting, Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             if self.turn() {
-                last_work = Instant::now();
-            } else if self.waiting == Waiting::Spinning || last_work.elapsed() < SPIN {
-                // Costs nothing on a core of its own, and on a shared one the peer may be what we wait for
-                // (alternated with a busy spin on 2 shared cores, medians of 3: TCP 1.1-1.3x, RTT 1/3).
-                std::thread::yield_now();
-            } else {
-                self.sleep(&mut poll);
+                patience.worked(Instant::now());
+                continue;
+            }
+            let now = Instant::now();
+            match patience.pause(now) {
+                Pause::Yield => {
+                    std::thread::yield_now();
+                    patience.yielded(now, Instant::now());
+                }
+                Pause::Sleep => self.sleep(&mut poll),
             }
         }
         let now = self.core.clock.now();
@@ -268,7 +269,9 @@ impl Worker {
             poll.wait(limit);
         }
         bell.awake();
-        bell.clear();
+        if poll.take_readable(bell.fd()) {
+            bell.clear();
+        }
         while let Some(fd) = poll.take_failed() {
             for (receiver, port) in self.receivers.iter_mut().zip(&self.core.ports) {
                 if receiver.fd() == Some(fd)

@@ -1,5 +1,7 @@
 //! Three hosts in a row, the middle one forwarding by the kernel or by Bartizan: how fast is each?
 
+pub mod small;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use crate::azure::flows::throughput;
 use crate::process::eventually;
 use crate::{Lab, Namespace, Process};
 
-const SECONDS: &str = "4";
+const SECONDS: &str = "3";
 
 /// Client, forwarder and server.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub enum Forwarder {
     Bartizan {
         /// Rules before the one that allows.
         rules: usize,
+        /// More words of its command line.
+        options: &'static [&'static str],
     },
 }
 
@@ -101,7 +105,7 @@ impl Row {
                 self.filter(rules)?;
                 None
             }
-            Forwarder::Bartizan { rules } => Some(self.bartizan(rules)?),
+            Forwarder::Bartizan { rules, options } => Some(self.bartizan(rules, options)?),
         };
         eventually("packets pass", Duration::from_secs(60), || {
             self.client.run(&["curl", "-sS", "--max-time", "1", "http://10.10.2.2/"])
@@ -116,10 +120,12 @@ impl Row {
         self.forwarder.forwarding()
     }
 
+    /// The rules of [`configuration`] as nftables knows them: interfaces for zones, source and service.
     fn filter(&self, rules: usize) -> Result<()> {
         let linear: String = (0..rules)
             .map(|rule| {
-                format!("ip saddr 172.{}.{}.0/24 tcp dport {} drop\n", 16 + rule / 256 % 16, rule % 256, 1024 + rule)
+                let (high, low, port) = (16 + rule / 256 % 16, rule % 256, 1024 + rule);
+                format!("iif f0 oif f1 ip saddr 172.{high}.{low}.0/24 tcp dport {port} drop\n")
             })
             .collect();
         let text = format!(
@@ -132,14 +138,22 @@ impl Row {
         Ok(())
     }
 
-    fn bartizan(&self, rules: usize) -> Result<Process> {
+    /// A firewall that is up. One that ends instead says why, and only that is in its log.
+    fn bartizan(&self, rules: usize, options: &[&str]) -> Result<Process> {
+        let log = self.lab.dir().join("firewall.log");
+        if log.exists() {
+            std::fs::remove_file(&log)?;
+        }
         let file = self.lab.dir().join("firewall.xml");
         std::fs::write(&file, configuration(rules))?;
         let state = self.lab.dir().join("state");
         let (binary, file, state) = (self.binary.to_string_lossy(), file.to_string_lossy(), state.to_string_lossy());
         let mut words = vec![&*binary, "firewall", "--config", &file, "--state-dir", &state];
         words.extend(["--port", "ethernet1/1=f0", "--port", "ethernet1/2=f1"]);
-        self.forwarder.spawn(&words, &[], &self.lab.dir().join("firewall.log"))
+        words.extend(options);
+        let mut firewall = self.forwarder.spawn(&words, &[], &log)?;
+        firewall.wait_for("the firewall is up", Duration::from_secs(60))?;
+        Ok(firewall)
     }
 
     /// The client.
@@ -172,12 +186,27 @@ impl Row {
         self.forwarder.run(&[&[&*binary], words, &["--socket", &*socket]].concat())
     }
 
-    /// One TCP stream, Gbit/s.
+    /// One TCP stream, Gbit/s, with this congestion control or else the machine's own.
     ///
     /// # Errors
     /// When iperf3 reports none.
-    pub fn tcp_gigabits(&self) -> Result<f64> {
-        throughput(&self.iperf3(&["-t", SECONDS])?)
+    pub fn tcp_gigabits(&self, congestion: Option<&str>) -> Result<f64> {
+        let mut words = vec!["-t", SECONDS];
+        if let Some(name) = congestion {
+            words.extend(["-C", name]);
+        }
+        throughput(&self.iperf3(&words)?)
+    }
+
+    /// Switches the segmentation offload of client and server, which XDP at the other end of their links
+    /// switches off, too.
+    ///
+    /// # Errors
+    /// When `ethtool` refuses.
+    pub fn offloads(&self, state: &str) -> Result<()> {
+        self.client.sh(&format!("ethtool -K c0 tso {state} gso {state}"))?;
+        self.server.sh(&format!("ethtool -K s0 tso {state} gso {state}"))?;
+        Ok(())
     }
 
     /// A report of iperf3, as JSON. Each gets a server of its own: one whose client was cut off with the forwarder

@@ -14,6 +14,11 @@ const WARM_UP: f64 = 0.25;
 /// Growth of resident memory over the rest of the run that is taken for noise: pages that a table touches
 /// for the first time, an allocator's arenas. A leak of 100 bytes a session is ten times this.
 const GROWTH_MAX_KIB: f64 = 2048.0;
+/// Ports of an address that source NAT deals out. More connections than these to one server, and more datagrams,
+/// prove that ports come back.
+const PORTS: u64 = 65_536 - 1024;
+/// How long a program may take to end after the traffic.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 /// How long the longest-lived sessions may still be there when the traffic is over: TCP of a killed client.
 const LEFT: Duration = Duration::from_secs(180);
 
@@ -56,6 +61,10 @@ pub struct Report {
     pub growth_kib: f64,
     /// Sessions opened.
     pub opened: u64,
+    /// TCP connections to one port of the server.
+    pub connections: u64,
+    /// Datagrams to one port of the server, each of a flow of its own.
+    pub questions: u64,
     /// Sessions at the end, after the last time-out.
     pub left: u64,
     /// New sessions for which no port was left.
@@ -78,8 +87,12 @@ impl Report {
         if self.without_port != 0 {
             complaints.push(format!("{} sessions found no port: ports do not come back", self.without_port));
         }
-        if self.opened == 0 {
-            complaints.push("no session was opened".to_owned());
+        for (number, what) in [(self.connections, "connections"), (self.questions, "questions")] {
+            if number <= PORTS {
+                complaints.push(format!(
+                    "{number} {what} do not prove that ports come back: more than {PORTS} do, in 3 minutes or more"
+                ));
+            }
         }
         if complaints.is_empty() { Ok(()) } else { bail!(complaints.join("; ")) }
     }
@@ -91,13 +104,16 @@ impl Report {
 /// When a part of the lab does not come up, or the firewall ends.
 pub fn soak(binary: &Path, time: Duration, interval: Duration, mut seen: impl FnMut(&Sample)) -> Result<Report> {
     let row = Row::new(binary)?;
-    let running = row.with(Forwarder::Bartizan { rules: 100 })?;
+    let running = row.with(Forwarder::Bartizan { rules: 100, options: &[] })?;
     let firewall = Firewall { row: &row, process: running.firewall().context("a firewall runs")? };
-    let traffic = traffic(&row, time)?;
+    let mut traffic = Traffic::start(&row, time)?;
     let start = Instant::now();
     let mut samples = Vec::new();
     while start.elapsed() < time {
         std::thread::sleep(interval);
+        if start.elapsed() + LAST_WAIT < time {
+            traffic.check()?;
+        }
         let sample = Sample {
             second: start.elapsed().as_secs_f64(),
             resident_kib: firewall.resident_kib()?,
@@ -106,6 +122,7 @@ pub fn soak(binary: &Path, time: Duration, interval: Duration, mut seen: impl Fn
         seen(&sample);
         samples.push(sample);
     }
+    let [connections, questions] = ["connections", "questions"].map(|name| traffic.said(name));
     drop(traffic);
     let _ = eventually("all sessions time out", LEFT, || match firewall.counter("sessions-active")? {
         0 => Ok(()),
@@ -115,36 +132,67 @@ pub fn soak(binary: &Path, time: Duration, interval: Duration, mut seen: impl Fn
         growth_kib: growth(&samples),
         samples,
         opened: firewall.counter("sessions-created")?,
+        connections: connections?,
+        questions: questions?,
         left: firewall.counter("sessions-active")?,
         without_port: firewall.counter("nat-pool-exhausted")?,
     })
 }
 
 /// All kinds of traffic at once; they end by themselves, or when dropped.
-fn traffic(row: &Row, time: Duration) -> Result<Vec<Process>> {
-    let seconds = time.as_secs().to_string();
-    let script = row.dir().join("junk.py");
-    std::fs::write(&script, JUNK)?;
-    let log = |name: &str| -> PathBuf { row.dir().join(format!("{name}.log")) };
-    let mac = mac_of(row.forwarder(), "f0")?;
-    let probe = probe_program()?;
-    let commands: [(&Namespace, &str, Vec<&str>); 8] = [
-        (row.server(), "iperf-udp-server", vec!["iperf3", "--server", "-p", "5202"]),
-        (row.server(), "echo", vec![&probe, "echo", "10.10.2.2:7000"]),
-        (row.client(), "tcp", vec!["iperf3", "-c", "10.10.2.2", "-t", &seconds, "-b", "100M"]),
-        (row.client(), "reverse", vec!["iperf3", "-c", "10.10.2.2", "-p", "5202", "-t", &seconds, "-b", "50M", "-R"]),
-        (row.client(), "connections", vec![&probe, "connect", "10.10.2.2:80", "500", &seconds]),
-        (row.client(), "questions", vec![&probe, "ask", "10.10.2.2:7000", "400", &seconds]),
-        (row.client(), "one-flow", vec![&probe, "flood", "10.10.2.2:7000", "5000", &seconds]),
-        (row.client(), "junk", vec!["python3", script.to_str().context("a path in UTF-8")?, "c0", &mac, &seconds]),
-    ];
-    let mut running = Vec::new();
-    for (host, name, words) in &commands {
-        running.push(host.spawn(words, &[], &log(name))?);
-        // Servers first.
-        std::thread::sleep(Duration::from_millis(300));
+struct Traffic(Vec<(&'static str, Process)>);
+
+impl Traffic {
+    fn start(row: &Row, time: Duration) -> Result<Self> {
+        let seconds = time.as_secs().to_string();
+        let script = row.dir().join("junk.py");
+        std::fs::write(&script, JUNK)?;
+        let log = |name: &str| -> PathBuf { row.dir().join(format!("{name}.log")) };
+        let mac = mac_of(row.forwarder(), "f0")?;
+        let probe = probe_program()?;
+        let commands: [(&Namespace, &'static str, Vec<&str>); 9] = [
+            (row.server(), "tcp-server", vec!["iperf3", "--server", "-p", "5201"]),
+            (row.server(), "reverse-server", vec!["iperf3", "--server", "-p", "5202"]),
+            (row.server(), "echo", vec![&probe, "echo", "10.10.2.2:7000"]),
+            (row.client(), "tcp", vec!["iperf3", "-c", "10.10.2.2", "-t", &seconds, "-b", "100M"]),
+            (
+                row.client(),
+                "reverse",
+                vec!["iperf3", "-c", "10.10.2.2", "-p", "5202", "-t", &seconds, "-b", "50M", "-R"],
+            ),
+            (row.client(), "connections", vec![&probe, "connect", "10.10.2.2:80", "500", &seconds]),
+            (row.client(), "questions", vec![&probe, "ask", "10.10.2.2:7000", "400", &seconds]),
+            (row.client(), "one-flow", vec![&probe, "flood", "10.10.2.2:7000", "5000", &seconds]),
+            (row.client(), "junk", vec!["python3", script.to_str().context("a path in UTF-8")?, "c0", &mac, &seconds]),
+        ];
+        let mut running = Vec::new();
+        for (host, name, words) in &commands {
+            running.push((*name, host.spawn(words, &[], &log(name))?));
+            // Servers first.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Ok(Self(running))
     }
-    Ok(running)
+
+    /// Whether all of it still runs.
+    fn check(&mut self) -> Result<()> {
+        for (name, process) in &mut self.0 {
+            if !process.is_running() {
+                bail!("the traffic `{name}` ended early: {}", process.output());
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers that a probe printed at its end, added up.
+    fn said(&mut self, name: &str) -> Result<u64> {
+        let (_, process) =
+            self.0.iter_mut().find(|(one, _)| *one == name).with_context(|| format!("no traffic `{name}`"))?;
+        process.wait(LAST_WAIT)?;
+        let said = process.output();
+        let numbers = said.split_whitespace().map(|word| word.parse::<u64>());
+        numbers.sum::<Result<u64, _>>().with_context(|| format!("`{name}` said: {said}"))
+    }
 }
 
 fn mac_of(host: &Namespace, device: &str) -> Result<String> {
@@ -224,12 +272,27 @@ mod tests {
 
     #[test]
     fn every_complaint_is_made() {
-        let bad = Report { samples: Vec::new(), growth_kib: 9e9, opened: 0, left: 3, without_port: 2 };
+        let bad = Report {
+            samples: Vec::new(),
+            growth_kib: 9e9,
+            opened: 0,
+            connections: 64_512,
+            questions: 7,
+            left: 3,
+            without_port: 2,
+        };
         let text = bad.judge().unwrap_err().to_string();
-        for complaint in ["memory grew", "3 sessions are left", "2 sessions found no port", "no session was opened"] {
+        for complaint in [
+            "memory grew",
+            "3 sessions are left",
+            "2 sessions found no port",
+            "64512 connections do not prove",
+            "7 questions do not prove",
+        ] {
             assert!(text.contains(complaint), "{text}");
         }
-        assert!(Report { growth_kib: 0.0, opened: 5, left: 0, without_port: 0, ..bad }.judge().is_ok());
+        let (connections, questions) = (64_513, 64_513);
+        assert!(Report { growth_kib: 0.0, left: 0, without_port: 0, connections, questions, ..bad }.judge().is_ok());
     }
 
     #[test]

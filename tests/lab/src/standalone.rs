@@ -53,6 +53,15 @@ impl Standalone {
         Ok(())
     }
 
+    /// As [`Self::start_again`], with more arguments; of those that contradict each other the last one counts.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_again_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.words.extend(arguments.iter().copied().map(str::to_owned));
+        self.start_again()
+    }
+
     /// `bartizan WORDS` on its host.
     ///
     /// # Errors

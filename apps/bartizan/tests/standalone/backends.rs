@@ -1,6 +1,8 @@
 //! The same small suite over each way that frames can come by.
 
-use crate::edge::{Edge, configuration};
+use bartizan_lab::process::eventually;
+
+use crate::edge::{Edge, LIMIT, configuration};
 
 /// Whether XDP programs may be loaded here: with rights over the whole host, not only in a namespace.
 fn may_load_programs() -> bool {
@@ -74,6 +76,32 @@ fn two_workers_share_two_queues_and_hand_over_what_came_to_the_wrong_one() {
     let mut edge = Edge::prepared(queues, &configuration(""), &["--workers", "2", "--io", "af-xdp"]);
     suite(&mut edge);
     assert!(edge.counter("io-handed-over") > 0 || !may_load_programs());
+}
+
+#[test]
+fn a_killed_firewall_leaves_no_program_and_the_next_one_waits_for_its_end() {
+    let mut edge = Edge::start(&configuration(""), &["--io", "af-xdp", "--latency"]);
+    let has_program = |edge: &Edge| edge.firewall.host.run(&["ip", "link", "show", "eth1"]).unwrap().contains("xdp");
+    assert_eq!(has_program(&edge), may_load_programs());
+    edge.firewall.signal("KILL").unwrap();
+    edge.firewall.start_again_with(&["--io", "af-packet"]).unwrap();
+    assert_eq!(driven_by(&edge).0, "af-packet");
+    eventually("the program is gone", LIMIT, || {
+        anyhow::ensure!(!has_program(&edge), "eth1 still has a program");
+        Ok(())
+    })
+    .unwrap();
+    suite(&mut edge);
+}
+
+#[test]
+fn a_device_has_as_many_queues_afterwards_as_before() {
+    let queues = "ethtool -L eth1 rx 2 tx 2; ethtool -L eth2 rx 2 tx 2";
+    let mut edge = Edge::prepared(queues, &configuration(""), &["--workers", "1", "--io", "af-xdp"]);
+    let queues = |edge: &Edge| edge.firewall.host.sh("ls -d /sys/class/net/eth1/queues/rx-* | wc -l").unwrap();
+    assert_eq!(queues(&edge).trim(), if may_load_programs() { "1" } else { "2" });
+    assert_eq!(edge.firewall.end().unwrap(), Some(0));
+    assert_eq!(queues(&edge).trim(), "2");
 }
 
 #[test]

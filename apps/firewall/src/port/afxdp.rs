@@ -207,11 +207,17 @@ impl Receiver for AfXdpReceiver {
     fn receive<'a>(&'a mut self, batch: &mut Batch<'a>) {
         debug_assert_eq!(self.taken, 0, "the last burst was released");
         self.refill();
+        let mut descriptors = [libc::xdp_desc { addr: 0, len: 0, options: 0 }; BURST];
         while self.taken < BURST
             && let Some(descriptor) = self.received.pop()
         {
+            // Another core wrote the frame: its first line is on the way while the next ones are looked at.
+            self.socket.umem.prefetch(descriptor.addr);
             self.lent[self.taken] = (descriptor.addr / CHUNK_BYTES as u64) as u32;
+            descriptors[self.taken] = descriptor;
             self.taken += 1;
+        }
+        for descriptor in &descriptors[..self.taken] {
             // SAFETY: the kernel gave the chunk with this descriptor, and each is taken out once; it goes back
             // in `release`, which the borrow of `self` keeps away while the batch lives.
             let lent = unsafe { self.socket.umem.lend(descriptor.addr, descriptor.len) };

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::afpacket;
 use super::afxdp::{self, AfXdpReceiver, Attached, Copy, Hook, Memory};
-use super::ethtool;
+use super::ethtool::{self, Requeued};
 use super::fanout::Program;
 use super::{Idle, Receiver, Sender};
 use crate::dataplane::Attachment;
@@ -80,6 +80,8 @@ pub struct Opened {
     pub capabilities: Vec<Capabilities>,
     /// To be kept while frames are to come.
     pub programs: Vec<Attached>,
+    /// To be dropped after the programs: devices that get back the queues they had.
+    pub requeued: Vec<Requeued>,
 }
 
 /// How to open ports.
@@ -131,7 +133,7 @@ impl Opener {
             program: Program::steering(opening.workers),
             memories: [Vec::new(), Vec::new()],
             ports,
-            opened: Opened { ports: nothing, capabilities: Vec::new(), programs: Vec::new() },
+            opened: Opened { ports: nothing, capabilities: Vec::new(), programs: Vec::new(), requeued: Vec::new() },
         }
     }
 
@@ -203,7 +205,7 @@ impl Opener {
         if longest > afxdp::FRAME_BYTES_MAX && way.hook == Hook::Native {
             bail!("an MTU of {} bytes needs frames of {longest}, {} fit", device.mtu_bytes, afxdp::FRAME_BYTES_MAX);
         }
-        let queues =
+        let (queues, requeued) =
             if way.copy == Copy::Zero { zero_copy_queues(attachment, workers)? } else { queues(attachment, workers)? };
         let memories = &mut self.memories[usize::from(way.copy == Copy::Zero)];
         if memories.is_empty() {
@@ -229,6 +231,7 @@ impl Opener {
         }
         self.memories[usize::from(way.copy == Copy::Zero)] = tried;
         self.opened.programs.push(program);
+        self.opened.requeued.extend(requeued);
         Ok((halves, queues))
     }
 }
@@ -277,18 +280,18 @@ fn open_queue(
 }
 
 /// Whether the driver has zero-copy, asked for by a socket that is thrown away; then the queues.
-fn zero_copy_queues(attachment: &Attachment, workers: u32) -> Result<u32> {
+fn zero_copy_queues(attachment: &Attachment, workers: u32) -> Result<(u32, Option<Requeued>)> {
     let driver = ethtool::driver(&attachment.device.name).unwrap_or_else(|| "of unknown name".to_owned());
     let mut memory = Memory::new(1, 1)?;
     open_queue(attachment, 0, Copy::Zero, &mut memory).map_err(|error| match os_error(&error) {
         Some(libc::EOPNOTSUPP | libc::EINVAL) => anyhow!("the driver `{driver}` does not have it"),
         _ => error,
     })?;
-    let queues = queues(attachment, workers)?;
+    let (queues, requeued) = queues(attachment, workers)?;
     if queues < workers {
         bail!("the device has {queues} queues for {workers} workers");
     }
-    Ok(queues)
+    Ok((queues, requeued))
 }
 
 fn os_error(error: &anyhow::Error) -> Option<i32> {
@@ -297,14 +300,14 @@ fn os_error(error: &anyhow::Error) -> Option<i32> {
 
 /// The device's queues, brought down to the number of workers where there are more: a queue that nobody
 /// serves would swallow its frames.
-fn queues(attachment: &Attachment, workers: u32) -> Result<u32> {
+fn queues(attachment: &Attachment, workers: u32) -> Result<(u32, Option<Requeued>)> {
     let name = &attachment.device.name;
     let queues = ethtool::queues(name).unwrap_or(1);
     if queues <= workers {
-        return Ok(queues);
+        return Ok((queues, None));
     }
-    ethtool::set_queues(name, workers)
+    let requeued = Requeued::new(name, queues, workers)
         .with_context(|| format!("bring the {queues} queues of `{name}` down to one for each of {workers} workers"))?;
-    info!("`{name}` has {workers} queues now instead of {queues}, one for each worker");
-    Ok(workers)
+    info!("`{name}` has {workers} queues instead of {queues} while the firewall runs, one for each worker");
+    Ok((workers, Some(requeued)))
 }

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
+use tracing::warn;
+
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 // From linux/ethtool.h.
 const GET_DRIVER: u32 = 0x03;
@@ -66,6 +68,35 @@ pub fn set_queues(device: &str, count: u32) -> io::Result<()> {
         (channels.receive, channels.transmit) = (count, count);
     }
     ask(device, &mut channels)
+}
+
+/// A device whose number of queues was changed; it gets its own back when this is dropped.
+#[derive(Debug)]
+pub struct Requeued {
+    device: String,
+    before: u32,
+}
+
+impl Requeued {
+    /// Gives the device `count` queues instead of the `before` it has.
+    ///
+    /// # Errors
+    /// As [`set_queues`].
+    pub fn new(device: &str, before: u32, count: u32) -> io::Result<Self> {
+        set_queues(device, count)?;
+        Ok(Self { device: device.to_owned(), before })
+    }
+}
+
+impl Drop for Requeued {
+    fn drop(&mut self) {
+        if let Err(error) = set_queues(&self.device, self.before) {
+            warn!(
+                "`{0}` keeps another number of queues than the {1} it had: {error} (`ethtool -L {0}` sets it)",
+                self.device, self.before
+            );
+        }
+    }
 }
 
 /// Structures of `SIOCETHTOOL`: they begin with a command, and any bytes are a value of them.

@@ -1,29 +1,39 @@
 //! `make bench`: the namespace harness. Compares Bartizan with the kernel's conntrack + NAT in one run.
 //!
-//! `perf BINARY ENGINE_BENCH_OUTPUT JSON`. Every comparison alternates its sides in three rounds; ratios are
-//! those of one round, told with their spread. Quote ratios, not single figures.
+//! `perf BINARY ENGINE_BENCH_OUTPUT JSON [NAME…]`; with names, only comparisons whose name begins like one of
+//! them. Every comparison alternates its sides in rounds, every other one backwards; ratios are those of one
+//! round, told with their spread. Quote ratios, not single figures.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bartizan_lab::perf::{Forwarder, Row};
+use bartizan_lab::perf::small::{FAST, SLOW};
+use bartizan_lab::perf::{Forwarder, Row, Running};
 use serde_json::{Value, json};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 #[expect(clippy::print_stdout, reason = "the figures are for a person, too")]
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [binary, engine, output] = arguments.as_slice() else {
-        anyhow::bail!("usage: perf BINARY ENGINE_BENCH_OUTPUT JSON")
+    let [binary, engine, output, names @ ..] = arguments.as_slice() else {
+        anyhow::bail!("usage: perf BINARY ENGINE_BENCH_OUTPUT JSON [NAME…]")
     };
-    let mut figures = engine_figures(&std::fs::read_to_string(engine)?);
-    figures.extend(network_figures(Path::new(binary))?);
     let mut file = std::fs::File::create(output).with_context(|| format!("write `{output}`"))?;
-    for figure in &figures {
-        writeln!(file, "{figure}")?;
-        println!("{figure}");
+    let mut tell = |figures: Vec<Value>| -> Result<()> {
+        for figure in figures {
+            writeln!(file, "{figure}")?;
+            println!("{figure}");
+        }
+        Ok(())
+    };
+    tell(engine_figures(&std::fs::read_to_string(engine)?))?;
+    let row = Row::new(Path::new(binary))?;
+    for (name, compare) in COMPARISONS {
+        if names.is_empty() || names.iter().any(|wanted| name.starts_with(wanted.as_str())) {
+            tell(compare(&row).with_context(|| format!("compare {name}"))?)?;
+        }
     }
     Ok(())
 }
@@ -87,50 +97,123 @@ fn round(value: f64) -> f64 {
 
 const PLAIN: (&str, Forwarder) = ("kernel, forwarding only", Forwarder::Plain);
 const KERNEL: (&str, Forwarder) = ("kernel conntrack + masquerade", Forwarder::Kernel { rules: 0 });
-const KERNEL_5000: (&str, Forwarder) = ("kernel with 5000 linear rules", Forwarder::Kernel { rules: 5000 });
-const OURS: (&str, Forwarder) = ("ours with 1 rule", Forwarder::Bartizan { rules: 1 });
-const OURS_5000: (&str, Forwarder) = ("ours with 5000 rules", Forwarder::Bartizan { rules: 5000 });
-const OURS_50000: (&str, Forwarder) = ("ours with 50000 rules", Forwarder::Bartizan { rules: 50_000 });
+const KERNEL_5000: (&str, Forwarder) =
+    ("kernel with the same 5000 rules, one by one", Forwarder::Kernel { rules: 5000 });
+const OURS: (&str, Forwarder) = ours("ours with 1 rule", 1, &[]);
+const OURS_5000: (&str, Forwarder) = ours("ours with 5000 rules", 5000, &[]);
+const OURS_50000: (&str, Forwarder) = ours("ours with 50000 rules", 50_000, &[]);
+const LATENCY: (&str, Forwarder) = ours("ours with --latency", 1, &["--latency"]);
+const XDP: (&str, Forwarder) = ours("ours by AF_XDP", 1, &["--io", "af-xdp"]);
+const XDP_ALONE: (&str, Forwarder) =
+    ours("ours by AF_XDP, a worker for the one queue", 1, &["--io", "af-xdp", "--workers", "1"]);
+const PACKET_ALONE: (&str, Forwarder) =
+    ours("ours by AF_PACKET with one worker", 1, &["--io", "af-packet", "--workers", "1"]);
+const XDP_LATENCY: (&str, Forwarder) = ours("ours by AF_XDP with --latency", 1, &["--io", "af-xdp", "--latency"]);
 
-fn network_figures(binary: &Path) -> Result<Vec<Value>> {
-    let row = Row::new(binary)?;
-    let at_least = |floor, aim| Goal::AtLeast { floor, aim };
-    let at_most = |floor, aim| Goal::AtMost { floor, aim };
+const fn ours(name: &'static str, rules: usize, options: &'static [&'static str]) -> (&'static str, Forwarder) {
+    (name, Forwarder::Bartizan { rules, options })
+}
 
-    let [ours, kernel, plain] = alternate(&row, [OURS, KERNEL, PLAIN], Row::tcp_gigabits)?;
-    let mut figures = vec![
+const fn at_least(floor: f64, aim: f64) -> Goal {
+    Goal::AtLeast { floor, aim }
+}
+
+const fn at_most(floor: f64, aim: f64) -> Goal {
+    Goal::AtMost { floor, aim }
+}
+
+/// Makes the figures of one comparison.
+type Compare = fn(&Row) -> Result<Vec<Value>>;
+
+/// What is measured beside the kernel.
+const COMPARISONS: [(&str, Compare); 6] = [
+    ("tcp", tcp),
+    ("tcp-af-xdp", tcp_by_xdp),
+    ("connection-rate", connection_rate),
+    ("udp-round-trip", round_trip),
+    ("udp-round-trip-waiting", round_trip_waiting),
+    ("cpu-64-byte", small_packets),
+];
+
+/// One stream, with the machine's congestion control and with cubic: BBR paces, so that the kernel is not at its
+/// limit.
+fn tcp(row: &Row) -> Result<Vec<Value>> {
+    let [ours, kernel, plain] = alternate(row, [OURS, KERNEL, PLAIN], |row, _| row.tcp_gigabits(None))?;
+    let [cubic, kernel_cubic] = alternate(row, [OURS, KERNEL], |row, _| row.tcp_gigabits(Some("cubic")))?;
+    Ok(vec![
         figure("tcp-1-stream-nat", "Gbit/s", &ours, &kernel, at_least(0.75, 1.0)),
         figure("tcp-1-stream-plain", "Gbit/s", &ours, &plain, at_least(0.5, 0.9)),
-    ];
+        figure("tcp-1-stream-nat-cubic", "Gbit/s", &cubic, &kernel_cubic, at_least(0.75, 1.0)),
+    ])
+}
+
+/// XDP switches the hosts' segmentation offload off, so the kernel is measured without it, too.
+fn tcp_by_xdp(row: &Row) -> Result<Vec<Value>> {
+    row.offloads("off")?;
+    let [ours, kernel] = alternate(row, [XDP, KERNEL], |row, _| row.tcp_gigabits(None))?;
+    row.offloads("on")?;
+    Ok(vec![figure("tcp-1-stream-nat-af-xdp", "Gbit/s", &ours, &kernel, at_least(0.6, 1.0))])
+}
+
+fn connection_rate(row: &Row) -> Result<Vec<Value>> {
     let sides = [OURS, KERNEL, OURS_5000, KERNEL_5000, OURS_50000];
-    let [ours, kernel, many, many_kernel, most] = alternate(&row, sides, Row::connections_per_second)?;
-    figures.extend([
+    let [ours, kernel, many, many_kernel, most] = alternate(row, sides, |row, _| row.connections_per_second())?;
+    Ok(vec![
         figure("connection-rate-nat", "1/s", &ours, &kernel, at_least(0.75, 0.95)),
         figure("connection-rate-nat-5000-rules", "1/s", &many, &many_kernel, at_least(3.0, 5.0)),
         figure("connection-rate-5000-rules-vs-1", "1/s", &many, &ours, at_least(0.95, 1.0)),
-        figure("connection-rate-50000-rules-vs-1", "1/s", &most, &ours, at_least(0.95, 1.0)),
-    ]);
-    for (name, pause_us, goal) in
-        [("udp-round-trip-busy", 0, at_most(2.2, 1.5)), ("udp-round-trip-waiting", 2000, at_most(4.0, 2.5))]
-    {
-        let [ours, kernel] = alternate(&row, [OURS, KERNEL], |row| row.round_trip_us(pause_us))?;
-        figures.push(figure(name, "us", &ours, &kernel, goal));
+        figure("connection-rate-50000-rules-vs-1", "1/s", &most, &ours, at_least(0.9, 1.0)),
+    ])
+}
+
+/// One question after the other.
+fn round_trip(row: &Row) -> Result<Vec<Value>> {
+    let sides = [LATENCY, KERNEL, OURS, XDP_LATENCY];
+    let [busy, kernel, adaptive, xdp] = alternate(row, sides, |row, _| row.round_trip_us(0))?;
+    Ok(vec![
+        figure("udp-round-trip-busy", "us", &busy, &kernel, at_most(2.2, 1.3)),
+        figure("udp-round-trip-adaptive", "us", &adaptive, &kernel, at_most(2.2, 1.3)),
+        figure("udp-round-trip-busy-af-xdp", "us", &xdp, &kernel, at_most(2.2, 1.3)),
+    ])
+}
+
+/// A question when everybody sleeps.
+fn round_trip_waiting(row: &Row) -> Result<Vec<Value>> {
+    let [ours, kernel, xdp] = alternate(row, [OURS, KERNEL, XDP], |row, _| row.round_trip_us(2000))?;
+    Ok(vec![
+        figure("udp-round-trip-waiting", "us", &ours, &kernel, at_most(4.0, 2.0)),
+        figure("udp-round-trip-waiting-af-xdp", "us", &xdp, &kernel, at_most(4.0, 2.0)),
+    ])
+}
+
+fn small_packets(row: &Row) -> Result<Vec<Value>> {
+    let mut figures = Vec::new();
+    for (name, ours, rate, goal) in [
+        ("cpu-64-byte-af-packet", PACKET_ALONE, SLOW, at_most(2.0, 1.3)),
+        ("cpu-64-byte-af-xdp", XDP_ALONE, FAST, at_most(1.0, 0.6)),
+    ] {
+        let doors = (0..ROUNDS).map(|_| row.door_ns(rate)).collect::<Result<Vec<f64>>>()?;
+        let (_, door, _) = spread(&doors);
+        let measure = |row: &Row, running: &Running| row.small_packet_ns(running, rate, door);
+        let [ours, kernel] = alternate(row, [ours, KERNEL], measure)?;
+        figures.push(figure(name, "ns", &ours, &kernel, goal));
     }
     Ok(figures)
 }
 
-/// Measures each side in turn, round by round.
+/// Measures each side in turn, round by round, there and back again.
 fn alternate<const N: usize>(
     row: &Row,
     sides: [(&'static str, Forwarder); N],
-    measure: impl Fn(&Row) -> Result<f64>,
+    measure: impl Fn(&Row, &Running) -> Result<f64>,
 ) -> Result<[Side; N]> {
     let mut all = sides.map(|(name, _)| Side { name, values: Vec::new() });
-    for _ in 0..ROUNDS {
-        for ((name, forwarder), side) in sides.iter().zip(&mut all) {
-            let running = row.with(*forwarder)?;
-            side.values.push(measure(row).with_context(|| format!("measure {name}"))?);
-            drop(running);
+    for round in 0..ROUNDS {
+        for turn in 0..N {
+            let at = if round % 2 == 0 { turn } else { N - 1 - turn };
+            let (name, forwarder) = sides[at];
+            let running = row.with(forwarder).with_context(|| format!("put {name} in place"))?;
+            all[at].values.push(measure(row, &running).with_context(|| format!("measure {name}"))?);
         }
     }
     Ok(all)

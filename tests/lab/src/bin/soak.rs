@@ -21,8 +21,9 @@ fn main() -> Result<()> {
         println!("{:7.1} s  {:8.0} KiB  {:7} sessions", sample.second, sample.resident_kib, sample.sessions);
     })?;
     println!(
-        "{} sessions opened, {} left, {} without a port; memory grew by {:.0} KiB after the warm-up",
-        report.opened, report.left, report.without_port, report.growth_kib
+        "{} sessions opened ({} connections, {} questions), {} left, {} without a port; memory grew by {:.0} KiB \
+         after the warm-up",
+        report.opened, report.connections, report.questions, report.left, report.without_port, report.growth_kib
     );
     report.judge()
 }

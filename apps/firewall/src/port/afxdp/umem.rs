@@ -97,6 +97,18 @@ impl Umem {
         Some((bytes, room))
     }
 
+    /// Asks for the first line of the frame at an address, without waiting for it.
+    pub(super) fn prefetch(&self, address: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if address < self.bytes as u64 {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: an address inside the mapping (checked above), of which nothing is read.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.memory.add(address as usize).as_ptr().cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
     /// The chunk that a slice is inside of.
     pub(super) fn chunk_of(&self, bytes: &[u8]) -> Option<u32> {
         let offset = (bytes.as_ptr() as usize).checked_sub(self.memory.as_ptr() as usize)?;
