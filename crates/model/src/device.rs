@@ -18,6 +18,7 @@ mod router;
 mod rules;
 mod schedule;
 mod security;
+mod service;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MONITOR_DESTINATIONS_TOTAL_MAX,
 pub use protection::{Check, Checks, Flood, FloodKind, Scan, ScanAction, ScanKind, ZoneProtection};
 pub use references::Names;
 pub use schedule::{Hours, Times};
+pub use service::{Service, ServiceGroup, ServiceProtocol, ServiceTimeouts};
 pub use session::{SessionSettings, SessionTimeouts};
 pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
@@ -423,56 +425,6 @@ pub enum GroupMembers {
     /// A tag filter, e.g. `'web' and not 'test'`, matched against the tags of address objects and those
     /// registered for addresses.
     Dynamic(String),
-}
-
-/// A service object.
-#[derive(Clone, Debug)]
-pub struct Service {
-    /// Name.
-    pub name: String,
-    /// Where it is written.
-    pub origin: Origin,
-    /// TCP, UDP or (our extension for Kubernetes) SCTP.
-    pub protocol: ServiceProtocol,
-    /// Destination ports, inclusive ranges.
-    pub ports: Vec<(u16, u16)>,
-    /// Source ports, inclusive ranges; empty means any.
-    pub source_ports: Vec<(u16, u16)>,
-    /// How long silent sessions of it live.
-    pub timeouts: ServiceTimeouts,
-}
-
-/// Idle times of a service's sessions in seconds; 0 where those of the device hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServiceTimeouts {
-    /// Of an open session.
-    pub idle: u32,
-    /// TCP, one side finished.
-    pub half_closed: u32,
-    /// TCP, both sides finished.
-    pub time_wait: u32,
-}
-
-/// Layer-4 protocol of a service object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceProtocol {
-    /// 6
-    Tcp,
-    /// 17
-    Udp,
-    /// 132
-    Sctp,
-}
-
-/// A service group.
-#[derive(Clone, Debug)]
-pub struct ServiceGroup {
-    /// Name.
-    pub name: String,
-    /// Where it is written.
-    pub origin: Origin,
-    /// Names of services or groups.
-    pub members: Vec<String>,
 }
 
 /// A tag.
