@@ -327,7 +327,7 @@ impl Configuration {
     pub(crate) async fn commit(
         &self,
         snapshot: &Snapshot,
-        selection: Option<&Selection>,
+        selected: Option<(&Selection, Split)>,
         (author, comment): (&str, &str),
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> Result<u64, PartialError> {
@@ -337,9 +337,10 @@ impl Configuration {
             let line = "edits were reverted while the candidate was checked; nothing was committed".to_owned();
             return Err(PartialError::Conflict(Conflict(vec![line])));
         }
-        // Edits that came since are not part of it, and stay.
-        let split = match selection {
-            Some(selection) => Some(self.split_now(&now, selection, snapshot.journal_end).await?),
+        let split = match selected {
+            Some((_, split)) if now.journal_end == snapshot.journal_end => Some(split),
+            // Edits that came since are not part of it, and stay.
+            Some((selection, _)) => Some(self.split_now(&now, selection, snapshot.journal_end).await?),
             None => None,
         };
         let (tree, journal) = match &split {

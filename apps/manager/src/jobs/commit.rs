@@ -37,15 +37,17 @@ pub(crate) struct CommitRequest {
 pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
     let begun = Instant::now();
     let snapshot = app.configuration.snapshot();
-    let meant = match &request.selection {
-        None => Ok((snapshot.candidate.clone(), snapshot.pending)),
-        Some(selection) => {
-            app.configuration.split(&snapshot, selection).await.map(|split| (split.chosen, split.taken.len()))
-        }
+    let selected = match &request.selection {
+        None => Ok(None),
+        Some(selection) => app.configuration.split(&snapshot, selection).await.map(|split| Some((selection, split))),
     };
-    let (tree, count) = match meant {
-        Ok(meant) => meant,
+    let selected = match selected {
+        Ok(selected) => selected,
         Err(error) => return refuse(app, id, &request, error.lines(), Vec::new()).await,
+    };
+    let (tree, count) = match &selected {
+        None => (snapshot.candidate.clone(), snapshot.pending),
+        Some((_, split)) => (split.chosen.clone(), split.taken.len()),
     };
     let (errors, warnings) = match check(&tree).await {
         Ok(checked) => checked,
@@ -82,7 +84,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         Some((id, job.to_json()))
     };
     let signed = (request.caller.name.as_str(), request.comment.as_str());
-    match app.configuration.commit(&snapshot, request.selection.as_ref(), signed, record).await {
+    match app.configuration.commit(&snapshot, selected, signed, record).await {
         Ok(version) => {
             let details = details(version);
             log(app, &request, "Succeeded").await;
