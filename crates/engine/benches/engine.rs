@@ -10,11 +10,12 @@
 use std::hint::black_box;
 
 use bartizan_engine::Engine;
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::frame::Meta;
 use bartizan_packet::parse::parse;
 
 use self::counting::allocations;
-use self::traffic::{BURST, Class, Copies, NOW, TRUST, engine, many_rules, open, random, with_sessions};
+use self::measure::{ROUNDS, established, report, timed};
+use self::traffic::{Class, NOW, engine, many_rules, open, with_sessions};
 
 #[path = "../tests/counting/mod.rs"]
 mod counting;
@@ -24,10 +25,11 @@ mod house;
 #[path = "../tests/scenarios/lab.rs"]
 #[expect(dead_code, reason = "shared with the scenarios, which use more of it")]
 mod lab;
+#[path = "engine/measure.rs"]
+mod measure;
 #[path = "engine/traffic.rs"]
 mod traffic;
 
-const ROUNDS: usize = 15;
 const MILLION: usize = 1_000_000;
 
 fn main() {
@@ -52,45 +54,17 @@ fn all(part: &str) {
             first_packet(class);
         }
         if wanted(&format!("established/{name}/256")) {
-            established(class, 256);
+            open_sessions(class, 256);
         }
     }
     if wanted("established/udp4/1000000") {
-        established(Class::Udp4, MILLION);
+        open_sessions(Class::Udp4, MILLION);
     }
     for rules in [1, 5000, 50_000] {
         if wanted(&format!("first-match/{rules}")) {
             first_match(rules);
         }
     }
-}
-
-/// One round: how many packets, and the processor time they took.
-type Round = (usize, f64);
-
-/// Runs the rounds and prints what a packet took at least, in the middle and at most.
-fn report(name: &str, allocated: u64, rounds: impl Iterator<Item = Round>) {
-    let mut each: Vec<f64> = rounds.map(|(packets, nanoseconds)| nanoseconds / packets as f64).collect();
-    each.sort_by(f64::total_cmp);
-    let at = |position: usize| each.get(position).copied().unwrap_or(f64::NAN);
-    println!(
-        "{{\"bench\":\"{name}\",\"unit\":\"ns\",\"min\":{:.2},\"median\":{:.2},\"max\":{:.2},\"allocations\":{allocated}}}",
-        at(0),
-        at(each.len() / 2),
-        at(each.len() - 1),
-    );
-}
-
-fn timed(work: impl FnOnce()) -> f64 {
-    let start = processor_time();
-    work();
-    processor_time() - start
-}
-
-/// Nanoseconds this thread was running.
-fn processor_time() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 fn read(class: Class) {
@@ -128,38 +102,9 @@ fn first_packet(class: Class) {
     report(&format!("first-packet/{}", class.name()), allocated / PACKETS as u64, rounds);
 }
 
-/// Packets of open sessions in random order, in bursts as a worker takes them from a port, less what
-/// moving the same bursts through memory takes.
-fn established(class: Class, flows: usize) {
-    const BURSTS: usize = 4096;
-    let (mut engine, frames) = with_sessions(class, flows);
-    let mut copies = Copies::new();
-    let mut state = 1;
-    let mut run = |engine: &mut Engine| {
-        let forwarded = copies.fill(|| &frames[random(&mut state, flows)], |burst| forward(engine, burst));
-        assert_eq!(forwarded, BURST);
-    };
-    let allocated = allocations(|| run(&mut engine));
-    let mut copied = Copies::new();
-    let mut other = 1;
-    let rounds = (0..ROUNDS).map(|_| {
-        let moved = timed(|| {
-            for _ in 0..BURSTS {
-                copied.fill(|| &frames[random(&mut other, flows)], |burst| black_box(burst).len());
-            }
-        });
-        let time = timed(|| (0..BURSTS).for_each(|_| run(&mut engine)));
-        (BURSTS * BURST, time - moved)
-    });
-    report(&format!("established/{}/{flows}", class.name()), allocated, rounds);
-}
-
-fn forward(engine: &mut Engine, burst: &mut [Frame<'_>]) -> usize {
-    let mut forwarded = 0;
-    engine.handle_burst(TRUST, burst, NOW, |_, _, verdict| {
-        forwarded += usize::from(matches!(verdict, bartizan_engine::verdict::Verdict::Transmit(_)));
-    });
-    forwarded
+fn open_sessions(class: Class, flows: usize) {
+    let (engine, frames) = with_sessions(class, flows);
+    established(&format!("established/{}/{flows}", class.name()), engine, &frames);
 }
 
 /// The whole decision about flows of which each is meant for another of many rules.

@@ -6,22 +6,20 @@
 
 #![expect(clippy::print_stdout, reason = "figures are what a bench is for")]
 
-use std::hint::black_box;
 use std::net::IpAddr;
 
 use bartizan_engine::Engine;
 use bartizan_engine::settings::Settings;
-use bartizan_engine::verdict::{PeerMessage, Port, Verdict};
+use bartizan_engine::verdict::{PeerMessage, Port};
 use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::bytes::put_u16;
 use bartizan_packet::checksum;
 use bartizan_packet::ethernet;
-use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::geneve::{self, AWS};
 use bartizan_packet::vxlan::Vni;
 
-use self::counting::allocations;
-use self::traffic::{BURST, Copies, NOW, TRUST, random};
+use self::measure::established;
+use self::traffic::{NOW, open};
 
 #[path = "../tests/counting/mod.rs"]
 mod counting;
@@ -31,13 +29,13 @@ mod house;
 #[path = "../tests/scenarios/lab.rs"]
 #[expect(dead_code, reason = "shared with the scenarios, which use more of it")]
 mod lab;
+#[path = "engine/measure.rs"]
+mod measure;
 #[path = "engine/traffic.rs"]
 #[expect(dead_code, reason = "shared with the other bench, which uses more of it")]
 mod traffic;
 
 const FLOWS: u32 = 10_000;
-const BURSTS: usize = 2048;
-const ROUNDS: usize = 15;
 
 fn main() {
     // Cargo adds `--bench`.
@@ -46,7 +44,7 @@ fn main() {
         if name.contains(&asked) {
             let frame = if tunnel { geneve_frame } else { plain_frame };
             let frames: Vec<Vec<u8>> = (0..FLOWS).map(frame).collect();
-            established(name, engine(tunnel, FLOWS as usize), &frames);
+            opened(name, engine(tunnel, FLOWS as usize), &frames);
         }
     }
 }
@@ -90,48 +88,8 @@ fn geneve_frame(flow: u32) -> Vec<u8> {
     ip_frame(link, IpAddr::from([10, 1, 0, 9]), IpAddr::from([10, 1, 0, 1]), 17, 64, &message)
 }
 
-/// Packets of sessions that exist, in random order, in bursts as a worker takes them from a port, less what
-/// moving the same bursts through memory takes.
-fn established(name: &str, mut engine: Engine, frames: &[Vec<u8>]) {
-    for bytes in frames {
-        let mut copy = bytes.clone();
-        let verdict = engine.handle_frame(TRUST, &mut Frame { bytes: &mut copy, meta: Meta::default() }, NOW);
-        assert!(matches!(verdict, Verdict::Transmit(_)));
-    }
-    let (mut copies, mut state) = (Copies::new(), 1);
-    let mut run = |engine: &mut Engine| {
-        let forward = |burst: &mut [Frame<'_>]| {
-            let mut forwarded = 0;
-            engine.handle_burst(TRUST, burst, NOW, |_, _, verdict| {
-                forwarded += usize::from(matches!(verdict, Verdict::Transmit(_)));
-            });
-            forwarded
-        };
-        assert_eq!(copies.fill(|| &frames[random(&mut state, frames.len())], forward), BURST);
-    };
-    let allocated = allocations(|| run(&mut engine));
-    let (mut copied, mut other) = (Copies::new(), 1);
-    let mut each: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = processor_time();
-            for _ in 0..BURSTS {
-                copied.fill(|| &frames[random(&mut other, frames.len())], |burst| black_box(burst).len());
-            }
-            let moved = processor_time() - start;
-            let start = processor_time();
-            (0..BURSTS).for_each(|_| run(&mut engine));
-            (processor_time() - start - moved) / (BURSTS * BURST) as f64
-        })
-        .collect();
-    each.sort_by(f64::total_cmp);
-    let (min, median, max) = (each[0], each[ROUNDS / 2], each[ROUNDS - 1]);
-    println!(
-        "{{\"bench\":\"{name}\",\"unit\":\"ns\",\"min\":{min:.2},\"median\":{median:.2},\"max\":{max:.2},\"allocations\":{allocated}}}"
-    );
-}
-
-/// Nanoseconds this thread was running.
-fn processor_time() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+/// Opens a session for each of the frames first.
+fn opened(name: &str, mut engine: Engine, frames: &[Vec<u8>]) {
+    frames.iter().for_each(|frame| drop(open(&mut engine, frame)));
+    established(name, engine, frames);
 }
