@@ -11,6 +11,7 @@ pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod locks;
+pub(crate) mod pushes;
 pub(crate) mod snapshots;
 pub(crate) mod traffic;
 pub(crate) mod versions;

@@ -1,6 +1,6 @@
 //! The inventory: which firewalls enrolled, what was pushed to them, what do they enforce?
 
-use super::{Store, auth_keys, from_db, now_us, to_db};
+use super::{Store, auth_keys, from_db, now_us};
 
 /// Devices the manager keeps.
 pub(crate) const DEVICES_MAX: i64 = 20_000;
@@ -47,19 +47,6 @@ pub(crate) enum Enrolment {
     Taken,
     /// There is no room.
     Full,
-}
-
-/// What a device accepted.
-#[derive(Clone, Debug)]
-pub(crate) struct Pushed<'a> {
-    /// Which device.
-    pub(crate) serial: &'a str,
-    /// Version of its policy.
-    pub(crate) policy_version: u64,
-    /// Version of its templates.
-    pub(crate) template_version: u64,
-    /// Digest of the whole.
-    pub(crate) digest: &'a str,
 }
 
 impl Store {
@@ -127,7 +114,9 @@ impl Store {
     pub(crate) async fn remove_device(&self, serial: &str) -> sqlx::Result<bool> {
         let mut transaction = self.writer.begin().await?;
         let done = sqlx::query("DELETE FROM devices WHERE serial = ?").bind(serial).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM log_positions WHERE serial = ?").bind(serial).execute(&mut *transaction).await?;
+        for statement in ["DELETE FROM log_positions WHERE serial = $1", "DELETE FROM pushes WHERE serial = $1"] {
+            sqlx::query(statement).bind(serial).execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
@@ -163,24 +152,6 @@ impl Store {
             .bind(serial)
             .execute(&self.writer)
             .await?;
-        Ok(())
-    }
-
-    /// Records what a device accepted and enforces now.
-    pub(crate) async fn record_push(&self, pushed: &Pushed<'_>) -> sqlx::Result<()> {
-        sqlx::query(
-            "UPDATE devices SET policy_version = ?, template_version = ?, pushed_digest = ?, running_digest = ?, \
-             pushed_us = ?, last_seen_us = ? WHERE serial = ?",
-        )
-        .bind(to_db(pushed.policy_version))
-        .bind(to_db(pushed.template_version))
-        .bind(pushed.digest)
-        .bind(pushed.digest)
-        .bind(now_us())
-        .bind(now_us())
-        .bind(pushed.serial)
-        .execute(&self.writer)
-        .await?;
         Ok(())
     }
 }

@@ -10,3 +10,4 @@ mod load;
 mod python_clients;
 mod roles;
 mod together;
+mod verdicts;
