@@ -1,7 +1,8 @@
 //! Where does an ICMP error go, and what does it say then?
 
 use super::super::frames::{Body, Packet};
-use super::{Answer, DROP, Expected, Forward, Kind, Reference};
+use super::session::Kind;
+use super::{Answer, DROP, Expected, Forward, Reference};
 
 impl Reference {
     /// An ICMP error travels with the packets that answer the quoted one.
