@@ -14,6 +14,8 @@ use self::routing::router;
 pub(crate) use self::rules::{PORTS, SOURCE_PORTS};
 use self::rules::{default_rules, objects, security_rule};
 
+use super::frames::Mac;
+use super::host::{self, Host};
 use super::random::Random;
 use super::tunnels::{EGRESS, INGRESS, LOWER, Tunnel};
 
@@ -25,11 +27,18 @@ pub(crate) struct Network {
     pub(crate) loopback: bool,
     /// A tunnel ends at one more interface.
     pub(crate) tunnel: Option<Tunnel>,
+    /// Health checks are answered.
+    pub(crate) host: Option<Host>,
 }
 
 impl Network {
     pub(crate) fn new(random: &mut Random) -> Self {
-        Self { interfaces: 2 + random.below(3), loopback: random.percent(50), tunnel: Tunnel::some(random) }
+        Self {
+            interfaces: 2 + random.below(3),
+            loopback: random.percent(50),
+            tunnel: Tunnel::some(random),
+            host: Host::some(random),
+        }
     }
 
     /// The numbers of all interfaces.
@@ -42,6 +51,7 @@ impl Network {
 pub(crate) fn interface_name(at: usize) -> String {
     match at {
         PART => format!("ethernet1/1.{PART}"),
+        host::NUMBER => host::NAME.into(),
         INGRESS => "t.ingress".into(),
         EGRESS => "t.egress".into(),
         at => format!("ethernet1/{at}"),
@@ -50,11 +60,36 @@ pub(crate) fn interface_name(at: usize) -> String {
 
 /// The number of an interface by its name.
 pub(crate) fn interface_number(name: &str) -> Option<usize> {
-    (1..=LOWER).chain([INGRESS, EGRESS]).find(|at| interface_name(*at) == name)
+    (1..=LOWER).chain([host::NUMBER, INGRESS, EGRESS]).find(|at| interface_name(*at) == name)
+}
+
+/// The MAC of an interface by its name: a part of a port has that of the port.
+pub(crate) fn own_mac(interface: &str) -> Mac {
+    let number = interface.strip_prefix("ethernet1/").and_then(|rest| rest.split('.').next()?.parse().ok());
+    [2, 0xee, 0, 0, 0, number.unwrap_or(0)]
+}
+
+/// The address that a MAC has on its link (RFC 4291 appendix A).
+pub(crate) fn link_local(mac: Mac) -> IpAddr {
+    let [a, b, c, d, e, f] = mac.map(u16::from);
+    [0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f].into()
 }
 
 /// The interface that is a VLAN of the first port.
 pub(crate) const PART: usize = 3;
+
+/// Interface management profiles; not every interface has one.
+const PROFILES: usize = 4;
+
+/// An address of the firewall itself.
+pub(crate) fn own_address(random: &mut Random, network: &Network, v6: bool) -> IpAddr {
+    let interface = 1 + random.below(network.interfaces);
+    match random.below(8) {
+        0 | 1 if !v6 && network.loopback => "203.0.113.1".parse().expect("an address"),
+        2 if !v6 => format!("10.9.{interface}.1").parse().expect("an address"),
+        _ => host(interface, false, 1, v6),
+    }
+}
 
 /// A host on the network of an interface (`far`: on one behind its gateway).
 pub(crate) fn host(interface: usize, far: bool, number: usize, v6: bool) -> IpAddr {
@@ -100,8 +135,10 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); routers];
     let mut interfaces = String::new();
     for at in network.all() {
-        let profile =
-            if random.percent(50) { "<interface-management-profile>ping</interface-management-profile>" } else { "" };
+        let profile = match random.below(6) {
+            at @ 0..PROFILES => format!("<interface-management-profile>m{at}</interface-management-profile>"),
+            _ => String::new(),
+        };
         // Some interfaces have a second network.
         let second = if random.percent(30) { format!("<entry name='10.9.{at}.1/24'/>") } else { String::new() };
         let mtu = match at {
@@ -138,7 +175,7 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     let with_loopback = random.below(routers);
     if network.loopback {
         loopback = "<loopback><units><entry name='loopback.1'><ip><entry name='203.0.113.1'/></ip>\
-             <interface-management-profile>ping</interface-management-profile></entry></units></loopback>"
+             <interface-management-profile>m0</interface-management-profile></entry></units></loopback>"
             .into();
         member_of_zone[random.below(zones)] += "<member>loopback.1</member>";
     }
@@ -160,14 +197,10 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
         let router = random.below(routers);
         tunnel.object(router, [random.below(zones), random.below(zones)])
     });
-    let permitted = match random.below(3) {
-        0 => "<permitted-ip><entry name='10.0.1.0/24'/><entry name='fd00:0:0:1::/64'/></permitted-ip>",
-        _ => "",
-    };
+    let profiles: String = (0..PROFILES).map(|at| management_profile(random, at)).collect();
     format!(
         "<config><devices><entry name='localhost.localdomain'><network>\
-         <profiles><interface-management-profile><entry name='ping'><ping>yes</ping>{permitted}</entry>\
-         </interface-management-profile><zone-protection-profile>{protections}</zone-protection-profile></profiles>\
+         <profiles><interface-management-profile>{profiles}</interface-management-profile><zone-protection-profile>{protections}</zone-protection-profile></profiles>\
          <interface><ethernet>{interfaces}</ethernet>{loopback}</interface><virtual-router>{routing}</virtual-router>\
          </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}{}\
          <rulebase><nat><rules>{}</rules></nat><security><rules>{}</rules></security>{}</rulebase>\
@@ -178,6 +211,22 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
         (0..rules.below(13)).map(|at| security_rule(rules, network, zones, at)).collect::<String>(),
         default_rules(rules),
     )
+}
+
+/// What an interface answers, and whom.
+fn management_profile(random: &mut Random, at: usize) -> String {
+    let services: String = [("ping", 80), ("http", 70), ("https", 70), ("ssh", 30)]
+        .iter()
+        .map(|(service, chance)| {
+            format!("<{service}>{}</{service}>", if random.percent(*chance) { "yes" } else { "no" })
+        })
+        .collect();
+    let permitted = match random.below(4) {
+        0 => "<permitted-ip><entry name='10.0.1.0/24'/><entry name='fd00:0:0:1::/64'/></permitted-ip>",
+        1 => "<permitted-ip><entry name='172.16.0.0/12'/><entry name='10.0.2.10'/></permitted-ip>",
+        _ => "",
+    };
+    format!("<entry name='m{at}'>{services}{permitted}</entry>")
 }
 
 /// A zone protection profile. Floods have one rate for all, so that no dice are thrown about them.

@@ -10,6 +10,8 @@ mod cookies;
 pub(crate) mod decision;
 #[path = "reference/errors.rs"]
 mod errors;
+#[path = "reference/host.rs"]
+mod host;
 #[path = "reference/nat.rs"]
 mod nat;
 #[path = "reference/open.rs"]
@@ -42,6 +44,8 @@ pub(crate) use self::session::View;
 use self::session::{Kind, Session, idle_timeout};
 use self::ways::segment_limit;
 use super::frames::{Body, Mac, Packet, RST, SYN, Tuple};
+use super::generate::Network;
+use super::host::{self as local, Host};
 use super::tunnels::{Header, Tunnel};
 
 /// Virtual time in nanoseconds.
@@ -113,6 +117,7 @@ pub(crate) struct Reference {
     /// The sessions as they were before time went on.
     before: Vec<Session>,
     tunnel: Option<Tunnel>,
+    host: Option<Host>,
     /// The packet at hand opened a session, the last one.
     pub(crate) opens: bool,
     /// What is around the packet at hand.
@@ -123,14 +128,14 @@ pub(crate) struct Reference {
     pub(crate) protected: usize,
     /// The longest IP packet that the packet at hand came in.
     longest: usize,
-    /// New sessions with a fixed new source, one of a pool, a new destination.
-    pub(crate) translations: [usize; 3],
+    /// New sessions with a fixed new source, one of a pool, a new destination, and those to the host.
+    pub(crate) translations: [usize; 4],
     /// When the last session was over whose client had its address to itself.
     own_until: Time,
 }
 
 impl Reference {
-    pub(crate) fn new(config: Validated, facts: Facts, tunnel: Option<Tunnel>) -> Self {
+    pub(crate) fn new(config: Validated, facts: Facts, network: &Network) -> Self {
         Self {
             config,
             facts,
@@ -141,13 +146,14 @@ impl Reference {
             protection: Protection::default(),
             given: Vec::new(),
             before: Vec::new(),
-            tunnel,
+            tunnel: network.tunnel,
+            host: network.host,
             opens: false,
             header: None,
             in_fragments: false,
             protected: 0,
             longest: 0,
-            translations: [0; 3],
+            translations: [0; 4],
             own_until: 0,
         }
     }
@@ -199,6 +205,9 @@ impl Reference {
     /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
         (self.longest, self.opens) = (longest, false);
+        if ingress == local::NAME {
+            return self.packet_of_host(station, packet);
+        }
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
@@ -222,7 +231,7 @@ impl Reference {
 
     /// Within what addresses behind an interface are unique.
     pub(crate) fn realm(&self, interface: &str) -> Option<String> {
-        realm_of(&self.config, interface)
+        if interface == local::NAME { Some(local::NAME.into()) } else { realm_of(&self.config, interface) }
     }
 
     fn read(&self) -> Now<'_> {
@@ -236,7 +245,7 @@ impl Reference {
     /// The session of a packet that came by an interface, and in which realm. Behind a tunnel whose packets are
     /// routed there may be the answers to what was routed.
     fn find_arrived(&self, ingress: &str, tuple: &Tuple) -> Option<(usize, String)> {
-        let realm = realm_of(&self.config, ingress)?;
+        let realm = self.realm(ingress)?;
         let found = self.find(&realm, tuple).map(|at| (at, realm));
         let routed = side_of(&self.config, ingress)
             .is_some_and(|(object, _)| matches!(object.kind, TrafficKind::K8sCluster { .. }));
@@ -268,11 +277,12 @@ impl Reference {
             return expected;
         }
         let passes = self.passes(at);
-        if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo && !passes {
+        let hop = matches!(self.sessions[at].kind, Kind::Forward { .. }) && !passes;
+        if packet.ttl <= 1 && hop {
             let told = !self.is_silent(ingress, |profile| profile.suppress_time_exceeded);
             return Expected::Drop(if told { Answer::TimeExceeded } else { Answer::Nothing });
         }
-        if matches!(self.sessions[at].kind, Kind::Forward { .. })
+        if self.sessions[at].kind != Kind::Echo
             && let Some(mtu) = self.too_big(at, &self.way(at, from_client).1, packet)
         {
             let told = !self.is_silent(ingress, |profile| profile.suppress_too_big);
@@ -308,7 +318,7 @@ impl Reference {
         let station = self.turned(ingress, &interface).unwrap_or(station);
         let seen = relay.map_or(seen.clone(), |relay| relay.shifted(from_client, &seen));
         let mut packet = seen.with_tuple(&tuple);
-        packet.ttl -= u8::from(!passes);
+        packet.ttl -= u8::from(hop);
         if matches!(packet.body, Body::Tcp { flags, .. } if flags & SYN != 0) {
             packet.mss = [ingress, &interface]
                 .iter()

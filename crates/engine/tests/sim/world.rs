@@ -13,15 +13,17 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_engine::verdict::{DropReason, Time, Verdict};
+use bartizan_engine::settings::LocalLink;
+use bartizan_engine::verdict::{DropReason, Port, Time, Verdict};
 use bartizan_engine::{Engine, Settings};
 use bartizan_packet::frame::{Frame, HEADROOM_BYTES, Meta};
 use bartizan_policy::tables::{Compiled, Ids};
 
 use self::configured::{Loaded, new_config};
-use self::wire::{own_mac, wire};
+use self::wire::wire;
 use super::frames::{Mac, Packet, frame};
-use super::generate::{Network, interface_name, interface_number};
+use super::generate::{Network, interface_name, interface_number, own_mac};
+use super::host;
 use super::pieces::{Shape, cut};
 use super::random::Random;
 use super::reference::{Answer, Expected, Reference};
@@ -77,9 +79,9 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
     }
     match world.finish() {
         Ok(()) => {
-            let [sources, pools, destinations] = world.reference.translations;
+            let [sources, pools, destinations, health_checks] = world.reference.translations;
             let protected = world.reference.protected;
-            Ok(Tally { sources, pools, destinations, protected, ..world.tally })
+            Ok(Tally { sources, pools, destinations, health_checks, protected, ..world.tally })
         }
         Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
     }
@@ -104,7 +106,16 @@ impl World {
         let (config, loaded) = new_config(seed, 0, &network, &mut ids, &mut tally);
         let Loaded { config: validated, facts, tables } = loaded;
         let now = 10 * SECOND;
-        let mut engine = Engine::new(Settings { sessions_max: 4096, seed, ..Settings::default() });
+        let link = network.host.map(|host| LocalLink {
+            host_mac: host.known.then_some(host::MAC),
+            http_port: host::PORTS[0].1,
+            https_port: host::PORTS[1].1,
+            ipv6: host.v6,
+        });
+        let mut engine = Engine::new(Settings { sessions_max: 4096, seed, local: link, ..Settings::default() });
+        if link.is_some() {
+            engine.attach(Port::Local, own_mac(host::NAME));
+        }
         for at in network.all() {
             let name = interface_name(at);
             if let (port, 0) = wire(&tables, &name) {
@@ -119,7 +130,7 @@ impl World {
             tables,
             config,
             engine,
-            reference: Reference::new(validated, facts, network.tunnel),
+            reference: Reference::new(validated, facts, &network),
             now,
             conversations: Vec::new(),
             headers: Vec::new(),

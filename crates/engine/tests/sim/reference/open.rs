@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use bartizan_model::device::{Action, Check, TrafficKind, TrafficObject};
 
 use super::super::frames::{ACK, Body, FIN, Mac, Packet, RST, SYN, Tuple};
-use super::decision::{NewSource, Ruling, Way, answers_ping, decide, realm_of, route, router_of, side_of, zone_of};
+use super::super::host as local;
+use super::decision::{NewSource, Ruling, Way, decide, realm_of, route, router_of, side_of, zone_of};
+use super::host::is_link_local;
 use super::nat::Unlearned;
 use super::paths::Among;
 use super::protection::{Admission, profile};
@@ -26,6 +28,9 @@ impl Reference {
             }
             Body::Echo { reply: true, .. } => return DROP,
             _ => {}
+        }
+        if tuple.source != tuple.destination && [tuple.source, tuple.destination].into_iter().any(is_link_local) {
+            return self.on_the_link(ingress, packet);
         }
         let admission = match tuple.source == tuple.destination {
             true => Admission::Drop,
@@ -69,12 +74,18 @@ impl Reference {
         match &ruling.way {
             Way::Own(_) if proof.is_some() => return DROP,
             Way::Own(interface) => {
-                let translated = ruling.source != NewSource::Same || ruling.destination.is_some();
-                let echo = matches!(packet.body, Body::Echo { .. });
-                if translated || !echo || !answers_ping(&self.config, interface, tuple.source) {
+                if ruling.source != NewSource::Same || ruling.destination.is_some() {
                     return DROP;
                 }
-                session.kind = Kind::Echo;
+                let Some(kind) = self.own_service(interface, &tuple) else { return DROP };
+                session.kind = kind.clone();
+                if let Kind::Host { port } = kind {
+                    let v4 = tuple.source.is_ipv4();
+                    let to_host = Tuple { destination: local::address(v4), destination_port: port, ..tuple };
+                    session.server = Side { realm: local::NAME.into(), tuple: to_host.reversed() };
+                    session.unlearned = Some(Unlearned::port(vec![local::clients(v4)], None));
+                    session.one_way = false;
+                }
             }
             Way::Out(exit, next_hop) => {
                 let Some(realm) = realm_of(&self.config, exit) else { return DROP };
@@ -95,10 +106,11 @@ impl Reference {
             }
             Way::None => return DROP,
         }
-        let of_pool = session.unlearned.is_some();
+        let to_host = matches!(session.kind, Kind::Host { .. });
+        let of_pool = session.unlearned.is_some() && !to_host;
         let fixed = session.server.tuple.destination != tuple.source;
-        let new_destination = session.server.tuple.source != tuple.destination;
-        for (count, is) in self.translations.iter_mut().zip([fixed, of_pool, new_destination]) {
+        let new_destination = ruling.destination.is_some();
+        for (count, is) in self.translations.iter_mut().zip([fixed && !to_host, of_pool, new_destination, to_host]) {
             *count += usize::from(is);
         }
         session.expires = self.now + idle_timeout(tuple.protocol);

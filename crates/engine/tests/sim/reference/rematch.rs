@@ -3,8 +3,9 @@
 use bartizan_model::device::Action;
 
 use super::super::frames::Tuple;
+use super::super::host as local;
 use super::Reference;
-use super::decision::{Way, answers_ping, decide, realm_of, way_from, zone_of};
+use super::decision::{Way, decide, realm_of, way_from, zone_of};
 use super::paths::Among;
 use super::session::{Kind, Session, discard_timeout};
 
@@ -45,8 +46,10 @@ impl Reference {
                     _ => return false,
                 }
             }
-            (Kind::Echo, Way::Own(interface)) if answers_ping(&self.config, interface, session.client.tuple.source) => {
-                Kind::Echo
+            (kind @ (Kind::Echo | Kind::Host { .. }), Way::Own(interface))
+                if self.own_service(interface, &session.client.tuple).as_ref() == Some(kind) =>
+            {
+                kind.clone()
             }
             _ => return false,
         };
@@ -58,12 +61,17 @@ impl Reference {
 
 fn resets(session: &Session, action: Action) -> Vec<(String, Tuple)> {
     let mut resets = Vec::new();
-    if let (Kind::Forward { exit, .. }, Some(_)) = (&session.kind, &session.tcp) {
+    let exit = match &session.kind {
+        Kind::Forward { exit, .. } => exit,
+        Kind::Host { .. } => local::NAME,
+        Kind::Echo | Kind::Refused { .. } => return resets,
+    };
+    if session.tcp.is_some() {
         if matches!(action, Action::ResetClient | Action::ResetBoth) {
             resets.push((session.ingress.clone(), session.client.tuple.reversed()));
         }
         if matches!(action, Action::ResetServer | Action::ResetBoth) {
-            resets.push((exit.clone(), session.server.tuple.reversed()));
+            resets.push((exit.to_owned(), session.server.tuple.reversed()));
         }
     }
     resets

@@ -20,9 +20,19 @@ pub(super) struct Side {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Forward { exit: String, next_hop: IpAddr },
+    Forward {
+        exit: String,
+        next_hop: IpAddr,
+    },
     Echo,
-    Refused { action: Action, icmp_unreachable: bool },
+    /// The host answers, on this port of its own.
+    Host {
+        port: u16,
+    },
+    Refused {
+        action: Action,
+        icmp_unreachable: bool,
+    },
 }
 
 /// A session as the reference knows it.

@@ -3,6 +3,7 @@
 use bartizan_model::device::Validated;
 
 use super::super::frames::{Packet, Tuple};
+use super::super::host as local;
 use super::super::tunnels::{Header, STATION};
 use super::decision::{Way, is_side, mtu_of, side_of, way_from};
 use super::paths::Among;
@@ -24,6 +25,7 @@ impl Reference {
     /// The longest packet of a session that fits an interface.
     pub(super) fn room(&self, at: usize, exit: &str) -> u16 {
         match (self.tunnel, side_of(&self.config, exit)) {
+            _ if exit == local::NAME => u16::MAX,
             (Some(_), Some(_)) if self.passes(at) => u16::MAX,
             (Some(tunnel), Some((object, _))) => mtu_of(&self.config, &object.interfaces[0]) - tunnel.overhead() as u16,
             _ => mtu_of(&self.config, exit),
@@ -44,6 +46,10 @@ impl Reference {
             Kind::Forward { exit, next_hop } if from_client => {
                 let station = self.passes_to(exit).unwrap_or(Station::Neighbor(*next_hop));
                 (session.server.tuple.reversed(), exit.clone(), station)
+            }
+            Kind::Host { .. } if from_client => {
+                let tuple = session.server.tuple.reversed();
+                (tuple, local::NAME.into(), Station::Neighbor(tuple.destination))
             }
             kind => {
                 let client = session.client.tuple.source;

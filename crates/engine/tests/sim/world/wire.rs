@@ -7,7 +7,8 @@ use bartizan_packet::frame::{Frame, Meta};
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use super::super::frames::{Mac, Packet, join, neighbor_answer};
-use super::super::generate::{interface_name, interface_number};
+use super::super::generate::{interface_name, interface_number, own_mac};
+use super::super::host;
 use super::super::tunnels::{Header, INGRESS, LOWER};
 use super::{Sent, World};
 
@@ -59,8 +60,13 @@ impl World {
 
     /// The number of the interface a frame left by, and what was around it.
     fn unwrap(&self, port: Port, vlan: u16, bytes: Vec<u8>) -> Result<Left, String> {
-        let id = behind(&self.tables, port, vlan).ok_or("a tag that is nobody's")?;
-        let name = self.tables.interface_name(id);
+        let name = match port {
+            Port::Local => host::NAME,
+            Port::Data(_) => {
+                let id = behind(&self.tables, port, vlan).ok_or("a tag that is nobody's")?;
+                self.tables.interface_name(id)
+            }
+        };
         if bytes[6..12] != own_mac(name) {
             return Err("a frame with somebody else's source MAC".into());
         }
@@ -99,6 +105,7 @@ impl World {
 /// The MAC of whoever has an address.
 pub(super) fn mac(ip: IpAddr) -> Mac {
     match ip {
+        host if host == host::address(host.is_ipv4()) => host::MAC,
         IpAddr::V4(ip) => {
             let [a, b, c, d] = ip.octets();
             [2, a, b, c, d, 4]
@@ -110,14 +117,11 @@ pub(super) fn mac(ip: IpAddr) -> Mac {
     }
 }
 
-/// The MAC of an interface by its name: a part of a port has that of the port.
-pub(super) fn own_mac(interface: &str) -> Mac {
-    let number = interface.strip_prefix("ethernet1/").and_then(|rest| rest.split('.').next()?.parse().ok());
-    [2, 0xee, 0, 0, 0, number.unwrap_or(0)]
-}
-
 /// Port and tag of an interface on the wire.
 pub(super) fn wire(tables: &Compiled, interface: &str) -> (Port, u16) {
+    if interface == host::NAME {
+        return (Port::Local, 0);
+    }
     let carrier = interface_name(LOWER);
     let inside = interface_number(interface).is_some_and(|number| number >= INGRESS);
     let interface = if inside { &carrier } else { interface };
