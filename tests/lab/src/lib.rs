@@ -10,6 +10,7 @@ pub mod azure;
 pub mod cloud;
 pub mod managed;
 pub mod perf;
+pub mod postgres;
 pub mod probe;
 pub mod process;
 pub mod servers;

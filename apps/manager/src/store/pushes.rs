@@ -6,6 +6,7 @@
 use bartizan_api::fleet::{EventLog, TakeBack};
 
 use super::audit::{self, AuditLine};
+use super::db::sql;
 use super::{Store, events, now_us, to_db};
 
 /// What a device is sent.
@@ -27,20 +28,18 @@ impl Store {
     /// Records what is about to be sent.
     pub(crate) async fn begin_push(&self, pushed: &Pushed<'_>) -> sqlx::Result<()> {
         let mut transaction = self.writer.begin().await?;
-        sqlx::query("DELETE FROM pushes WHERE serial = $1").bind(pushed.serial).execute(&mut *transaction).await?;
-        sqlx::query(
-            "INSERT INTO pushes (serial, push_id, policy_version, template_version, digest, policy_before, \
+        sql("DELETE FROM pushes WHERE serial = $1").bind(pushed.serial).execute(&mut transaction).await?;
+        sql("INSERT INTO pushes (serial, push_id, policy_version, template_version, digest, policy_before, \
              template_before, digest_before, started_us, state) \
              SELECT serial, $1, $2, $3, $4, policy_version, template_version, pushed_digest, $5, 'sent' \
-             FROM devices WHERE serial = $6",
-        )
+             FROM devices WHERE serial = $6")
         .bind(to_db(pushed.push_id))
         .bind(to_db(pushed.policy_version))
         .bind(to_db(pushed.template_version))
         .bind(pushed.digest)
         .bind(now_us())
         .bind(pushed.serial)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await
     }
@@ -48,26 +47,24 @@ impl Store {
     /// The push is final: this is what the device enforces. `false`: there is no such push under way.
     pub(crate) async fn confirm_push(&self, serial: &str, push_id: u64, digest: &str) -> sqlx::Result<bool> {
         let mut transaction = self.writer.begin().await?;
-        let confirmed = sqlx::query(
-            "UPDATE pushes SET state = 'confirmed' WHERE serial = $1 AND push_id = $2 AND digest = $3 AND state = 'sent'",
-        )
-        .bind(serial)
-        .bind(to_db(push_id))
-        .bind(digest)
-        .execute(&mut *transaction)
-        .await?;
-        if confirmed.rows_affected() == 0 {
+        let confirmed =
+            sql("UPDATE pushes SET state = 'confirmed' WHERE serial = $1 AND push_id = $2 AND digest = $3 \
+             AND state = 'sent'")
+            .bind(serial)
+            .bind(to_db(push_id))
+            .bind(digest)
+            .execute(&mut transaction)
+            .await?;
+        if confirmed == 0 {
             return Ok(false);
         }
-        sqlx::query(
-            "UPDATE devices SET policy_version = (SELECT policy_version FROM pushes WHERE serial = $1), \
+        sql("UPDATE devices SET policy_version = (SELECT policy_version FROM pushes WHERE serial = $1), \
              template_version = (SELECT template_version FROM pushes WHERE serial = $1), pushed_digest = $2, \
-             running_digest = $2, pushed_us = $3, last_seen_us = $3 WHERE serial = $1",
-        )
+             running_digest = $2, pushed_us = $3, last_seen_us = $3 WHERE serial = $1")
         .bind(serial)
         .bind(digest)
         .bind(now_us())
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(true)
@@ -75,11 +72,13 @@ impl Store {
 
     /// The push under way whose configuration has this digest.
     pub(crate) async fn push_under_way(&self, serial: &str, digest: &str) -> sqlx::Result<Option<i64>> {
-        sqlx::query_scalar("SELECT push_id FROM pushes WHERE serial = $1 AND digest = $2 AND state = 'sent'")
-            .bind(serial)
-            .bind(digest)
-            .fetch_optional(&self.writer)
-            .await
+        let row: Option<(i64,)> =
+            sql("SELECT push_id FROM pushes WHERE serial = $1 AND digest = $2 AND state = 'sent'")
+                .bind(serial)
+                .bind(digest)
+                .fetch_optional(&self.writer)
+                .await?;
+        Ok(row.map(|(push_id,)| push_id))
     }
 
     /// A device took a push back: its line of the config log and the manager's of the system log, once, and the
@@ -93,29 +92,27 @@ impl Store {
     ) -> sqlx::Result<bool> {
         let mut transaction = self.writer.begin().await?;
         let push_id = to_db(taken.push_id);
-        let state: Option<String> = sqlx::query_scalar("SELECT state FROM pushes WHERE serial = $1 AND push_id = $2")
+        let state: Option<(String,)> = sql("SELECT state FROM pushes WHERE serial = $1 AND push_id = $2")
             .bind(serial)
             .bind(push_id)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut transaction)
             .await?;
-        match state.as_deref() {
+        match state.as_ref().map(|(state,)| state.as_str()) {
             Some("reverted") => return Ok(false),
             Some("confirmed") => {
-                sqlx::query(
-                    "UPDATE devices SET policy_version = (SELECT policy_before FROM pushes WHERE serial = $1), \
+                sql("UPDATE devices SET policy_version = (SELECT policy_before FROM pushes WHERE serial = $1), \
                      template_version = (SELECT template_before FROM pushes WHERE serial = $1), \
-                     pushed_digest = (SELECT digest_before FROM pushes WHERE serial = $1) WHERE serial = $1",
-                )
+                     pushed_digest = (SELECT digest_before FROM pushes WHERE serial = $1) WHERE serial = $1")
                 .bind(serial)
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
             }
             _ => {}
         }
-        sqlx::query("UPDATE pushes SET state = 'reverted' WHERE serial = $1 AND push_id = $2")
+        sql("UPDATE pushes SET state = 'reverted' WHERE serial = $1 AND push_id = $2")
             .bind(serial)
             .bind(push_id)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         audit::insert(&mut transaction, &[line]).await?;
         events::insert(&mut transaction, event.0, event.1).await?;
