@@ -95,6 +95,16 @@ fn is_cut(configuration: &str) -> bool {
     entries.filter(|entry| entry.contains("<from>")).any(|rule| rule.contains("<action>deny</action>"))
 }
 
+#[track_caller]
+fn wait_until(what: &str, azure: &Azure, cut: bool) {
+    eventually(what, LIMIT, || {
+        let configuration = enforced(azure)?;
+        anyhow::ensure!(is_cut(&configuration) == cut, "{configuration}");
+        Ok(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_push_that_cuts_the_firewall_from_its_manager_is_taken_back_and_told_in_three_logs() {
     let azure = start();
@@ -159,15 +169,15 @@ fn a_firewall_that_is_killed_while_it_is_cut_off_still_comes_back() {
     api.set(&rules(), &management("deny")).unwrap();
     api.commit().unwrap();
     let push = std::thread::spawn(move || api.push("azure"));
-    eventually("the push is in force", LIMIT, || Ok(anyhow::ensure!(is_cut(&enforced(&azure)?)))).unwrap();
+    wait_until("the push is in force", &azure, true);
     kill_firewall(&mut azure);
-    eventually("it begins with what was pushed", LIMIT, || Ok(anyhow::ensure!(is_cut(&enforced(&azure)?)))).unwrap();
-    eventually("the old one is back", LIMIT, || Ok(anyhow::ensure!(!is_cut(&enforced(&azure)?)))).unwrap();
+    wait_until("it begins with what was pushed", &azure, true);
+    wait_until("the old one is back", &azure, false);
     let failure = push.join().unwrap().unwrap_err().to_string();
     assert!(failure.contains("the device reverted to the configuration of before"), "{failure}");
     azure.house.wait_connected().unwrap();
     kill_firewall(&mut azure);
-    eventually("and stays", LIMIT, || Ok(anyhow::ensure!(!is_cut(&enforced(&azure)?)))).unwrap();
+    wait_until("and stays", &azure, false);
 }
 
 #[test]

@@ -263,7 +263,7 @@ async fn logs_are_sent_until_they_are_stored_across_a_broken_connection() {
     let batch = manager.hear(logs).await;
     assert_eq!((batch.sequence, batch.records), (3, vec![record(2), record(3)]));
     manager.say(manager_message::Body::LogsStored(LogsStored { sequence: 3 })).await;
-    tokio::time::timeout(std::time::Duration::from_secs(10), device.logs.emptied()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), device.logs.emptied()).await.unwrap();
     device.end().await;
 }
 
