@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 mod frames;
 #[path = "sim/generate.rs"]
 mod generate;
+#[path = "sim/host.rs"]
+mod host;
 #[path = "sim/pieces.rs"]
 mod pieces;
 #[path = "sim/random.rs"]

@@ -11,6 +11,7 @@ pub mod cloud;
 pub mod iperf3;
 pub mod managed;
 pub mod perf;
+pub mod postgres;
 pub mod probe;
 pub mod process;
 pub mod servers;

@@ -10,33 +10,43 @@ mod cookies;
 pub(crate) mod decision;
 #[path = "reference/errors.rs"]
 mod errors;
+#[path = "reference/host.rs"]
+mod host;
 #[path = "reference/nat.rs"]
 mod nat;
+#[path = "reference/open.rs"]
+mod open;
 #[path = "reference/paths.rs"]
 mod paths;
 #[path = "reference/protection.rs"]
 pub(crate) mod protection;
+#[path = "reference/rematch.rs"]
+mod rematch;
+#[path = "reference/session.rs"]
+mod session;
 #[path = "reference/tags.rs"]
 mod tags;
 #[path = "reference/tcp.rs"]
 pub(crate) mod tcp;
+#[path = "reference/ways.rs"]
+mod ways;
 
 use std::net::IpAddr;
 
-use bartizan_model::device::{Action, Check, TrafficKind, TrafficObject, Validated, ZoneProtection};
+use bartizan_model::device::{Action, TrafficKind, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
-use self::cookies::{Given, Made, Relay};
-use self::decision::{
-    NewSource, Now, Ruling, Way, answers_ping, decide, is_side, mtu_of, realm_of, route, router_of, side_of, way_from,
-    zone_of,
-};
+use self::cookies::{Given, Made};
+use self::decision::{Now, is_side, realm_of, router_of, side_of, zone_of};
 use self::nat::Unlearned;
-use self::paths::Among;
-use self::protection::{Admission, Protection, profile, refuses};
-use self::tcp::Connection;
-use super::frames::{ACK, Body, Mac, Packet, RST, SYN, Tuple};
-use super::tunnels::{Header, STATION, Tunnel};
+use self::protection::{Protection, profile, refuses};
+pub(crate) use self::session::View;
+use self::session::{Kind, Session, idle_timeout};
+use self::ways::segment_limit;
+use super::frames::{Body, Mac, Packet, RST, SYN, Tuple};
+use super::generate::Network;
+use super::host::{self as local, Host};
+use super::tunnels::{Header, Tunnel};
 
 /// Virtual time in nanoseconds.
 pub(crate) type Time = u64;
@@ -94,54 +104,6 @@ pub(crate) enum Station {
     Mac(Mac),
 }
 
-/// One direction of a session: its realm and what its packets say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Side {
-    realm: String,
-    tuple: Tuple,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Forward { exit: String, next_hop: IpAddr },
-    Echo,
-    Refused { action: Action, icmp_unreachable: bool },
-}
-
-/// A session as the reference knows it.
-#[derive(Clone, Debug)]
-struct Session {
-    kind: Kind,
-    client: Side,
-    server: Side,
-    ingress: String,
-    station: Mac,
-    /// What was around the client's last packet.
-    header: Option<Header>,
-    rule: String,
-    expires: Time,
-    tcp: Option<Connection>,
-    generation: usize,
-    /// The source is one of these; which one was not seen yet.
-    unlearned: Option<Unlearned>,
-    relay: Option<Relay>,
-    /// The rule by which the client keeps the source, and whether other clients have others.
-    keeper: Option<(String, bool)>,
-    /// There is nobody at the other end: the firewall answers itself, or refused the flow at once.
-    one_way: bool,
-}
-
-/// What the session table should show of one session.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct View {
-    pub(crate) client: Tuple,
-    /// `None` while the reference has not seen the source the engine chose.
-    pub(crate) server: Option<Tuple>,
-    pub(crate) refused: bool,
-    pub(crate) rule: String,
-    pub(crate) expires: Time,
-}
-
 /// The firewall that is right.
 pub(crate) struct Reference {
     config: Validated,
@@ -155,6 +117,7 @@ pub(crate) struct Reference {
     /// The sessions as they were before time went on.
     before: Vec<Session>,
     tunnel: Option<Tunnel>,
+    host: Option<Host>,
     /// The packet at hand opened a session, the last one.
     pub(crate) opens: bool,
     /// What is around the packet at hand.
@@ -165,14 +128,14 @@ pub(crate) struct Reference {
     pub(crate) protected: usize,
     /// The longest IP packet that the packet at hand came in.
     longest: usize,
-    /// New sessions with a fixed new source, one of a pool, a new destination.
-    pub(crate) translations: [usize; 3],
+    /// New sessions with a fixed new source, one of a pool, a new destination, and those to the host.
+    pub(crate) translations: [usize; 4],
     /// When the last session was over whose client had its address to itself.
     own_until: Time,
 }
 
 impl Reference {
-    pub(crate) fn new(config: Validated, facts: Facts, tunnel: Option<Tunnel>) -> Self {
+    pub(crate) fn new(config: Validated, facts: Facts, network: &Network) -> Self {
         Self {
             config,
             facts,
@@ -183,13 +146,14 @@ impl Reference {
             protection: Protection::default(),
             given: Vec::new(),
             before: Vec::new(),
-            tunnel,
+            tunnel: network.tunnel,
+            host: network.host,
             opens: false,
             header: None,
             in_fragments: false,
             protected: 0,
             longest: 0,
-            translations: [0; 3],
+            translations: [0; 4],
             own_until: 0,
         }
     }
@@ -241,6 +205,9 @@ impl Reference {
     /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
         (self.longest, self.opens) = (longest, false);
+        if ingress == local::NAME {
+            return self.packet_of_host(station, packet);
+        }
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
@@ -264,7 +231,7 @@ impl Reference {
 
     /// Within what addresses behind an interface are unique.
     pub(crate) fn realm(&self, interface: &str) -> Option<String> {
-        realm_of(&self.config, interface)
+        if interface == local::NAME { Some(local::NAME.into()) } else { realm_of(&self.config, interface) }
     }
 
     fn read(&self) -> Now<'_> {
@@ -278,7 +245,7 @@ impl Reference {
     /// The session of a packet that came by an interface, and in which realm. Behind a tunnel whose packets are
     /// routed there may be the answers to what was routed.
     fn find_arrived(&self, ingress: &str, tuple: &Tuple) -> Option<(usize, String)> {
-        let realm = realm_of(&self.config, ingress)?;
+        let realm = self.realm(ingress)?;
         let found = self.find(&realm, tuple).map(|at| (at, realm));
         let routed = side_of(&self.config, ingress)
             .is_some_and(|(object, _)| matches!(object.kind, TrafficKind::K8sCluster { .. }));
@@ -288,157 +255,9 @@ impl Reference {
         })
     }
 
-    fn open(&mut self, ingress: &str, realm: &str, station: Mac, packet: &Packet) -> Expected {
-        let tuple = packet.tuple();
-        let mut proof = None;
-        match &packet.body {
-            Body::Tcp { flags, .. } if flags & (SYN | ACK | RST | super::frames::FIN) != SYN => {
-                proof = self.redeem(ingress, realm, packet);
-                if proof.is_none() {
-                    return DROP;
-                }
-            }
-            Body::Echo { reply: true, .. } => return DROP,
-            _ => {}
-        }
-        let admission = match tuple.source == tuple.destination {
-            true => Admission::Drop,
-            false => self.admits(ingress, packet, proof.is_some()),
-        };
-        if admission == Admission::Drop {
-            return DROP;
-        }
-        let Some(router) = router_of(&self.config, ingress) else { return DROP };
-        let back = route(self.read(), router, tuple.source, Among::Interface(ingress));
-        let own = matches!(back, Way::Own(_)) && !self.goes_back(ingress);
-        if own || self.is_spoofed(ingress, tuple.source, &back) {
-            return DROP;
-        }
-        let Some(ruling) = decide(self.read(), ingress, &tuple) else { return DROP };
-        let client = Side { realm: realm.into(), tuple };
-        let mut session = Session {
-            kind: Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable },
-            server: Side { realm: realm.into(), tuple: tuple.reversed() },
-            client,
-            ingress: ingress.into(),
-            station,
-            header: self.header,
-            rule: ruling.rule.clone(),
-            expires: self.now + discard_timeout(tuple.protocol),
-            tcp: None,
-            generation: self.generation,
-            unlearned: None,
-            relay: None,
-            keeper: None,
-            one_way: true,
-        };
-        if let (Admission::Cookie, Action::Allow, Way::Out(exit, _)) = (admission, ruling.action, &ruling.way) {
-            return self.cookie(ingress, exit, packet);
-        }
-        if ruling.action != Action::Allow {
-            let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
-            self.sessions.push(session);
-            return Expected::Drop(answer);
-        }
-        match &ruling.way {
-            Way::Own(_) if proof.is_some() => return DROP,
-            Way::Own(interface) => {
-                let translated = ruling.source != NewSource::Same || ruling.destination.is_some();
-                let echo = matches!(packet.body, Body::Echo { .. });
-                if translated || !echo || !answers_ping(&self.config, interface, tuple.source) {
-                    return DROP;
-                }
-                session.kind = Kind::Echo;
-            }
-            Way::Out(exit, next_hop) => {
-                let Some(realm) = realm_of(&self.config, exit) else { return DROP };
-                session.server = Side { realm, tuple: translated(&tuple, &ruling).reversed() };
-                session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
-                session.one_way = false;
-                match ruling.source {
-                    NewSource::OneOf { ranges, kept } => session.unlearned = Some(Unlearned::port(ranges, kept)),
-                    NewSource::Own { ranges, fallback, rule } => {
-                        session.unlearned = Some(Unlearned { ranges, fallback, keeper: Some(rule), own: true });
-                    }
-                    NewSource::Same | NewSource::Fixed(_) => {
-                        if session.server == session.client || self.is_taken(&session.server) {
-                            return DROP;
-                        }
-                    }
-                }
-            }
-            Way::None => return DROP,
-        }
-        let of_pool = session.unlearned.is_some();
-        let fixed = session.server.tuple.destination != tuple.source;
-        let new_destination = session.server.tuple.source != tuple.destination;
-        for (count, is) in self.translations.iter_mut().zip([fixed, of_pool, new_destination]) {
-            *count += usize::from(is);
-        }
-        session.expires = self.now + idle_timeout(tuple.protocol);
-        if let Body::Tcp { .. } = packet.body {
-            let connection = Connection::default();
-            session.expires = self.now + connection.timeout_s() * SECOND;
-            session.tcp = Some(connection);
-        }
-        self.sessions.push(session);
-        let at = self.sessions.len() - 1;
-        self.opens = true;
-        if let Some(proof) = proof {
-            return self.ask(at, proof, packet);
-        }
-        self.continues(at, true, ingress, realm, station, packet)
-    }
-
-    /// Whether the zone of an interface lets another flow in.
-    fn admits(&mut self, ingress: &str, packet: &Packet, proven: bool) -> Admission {
-        let gives = self.gives_cookies(ingress);
-        let Some(zone) = zone_of(&self.config, ingress) else { return Admission::Pass };
-        let Some(profile) = profile(&self.config, zone) else { return Admission::Pass };
-        let admitted = self.protection.admits(zone, profile, packet, self.now, (gives, proven));
-        self.protected += usize::from(admitted == Admission::Drop);
-        admitted
-    }
-
     /// Whether the zone of an interface is not told about something.
     fn is_silent(&self, ingress: &str, suppresses: fn(&ZoneProtection) -> bool) -> bool {
         zone_of(&self.config, ingress).and_then(|zone| profile(&self.config, zone)).is_some_and(suppresses)
-    }
-
-    /// Whether answers go back by the tunnel behind an interface, whatever the routes say.
-    fn goes_back(&self, ingress: &str) -> bool {
-        let cluster = |object: &TrafficObject| matches!(object.kind, TrafficKind::K8sCluster { .. });
-        side_of(&self.config, ingress).is_some_and(|(object, _)| !cluster(object))
-    }
-
-    /// Whether the zone of an interface wants its sources to have another way back.
-    fn is_spoofed(&mut self, ingress: &str, source: IpAddr, back: &Way) -> bool {
-        let Some(zone) = zone_of(&self.config, ingress) else { return false };
-        let Some(profile) = profile(&self.config, zone) else { return false };
-        if self.goes_back(ingress) {
-            return false;
-        }
-        let exit = if let Way::Out(exit, _) = back { Some(exit.as_str()) } else { None };
-        let networks = self.config.interfaces.iter().filter(|known| known.name == ingress);
-        let mut networks = networks.flat_map(|interface| &interface.addresses);
-        let broadcast = networks.any(|network| source.is_ipv4() && network.broadcast() == source);
-        let other_zone = exit.and_then(|exit| zone_of(&self.config, exit)) != Some(zone);
-        let spoofed = (profile.checks.contains(Check::SpoofedSource) && other_zone)
-            || (profile.checks.contains(Check::StrictAddress) && (exit != Some(ingress) || broadcast));
-        self.protected += usize::from(spoofed);
-        spoofed
-    }
-
-    /// Whether the answers of a new session would be taken for another's. A flow that is only remembered
-    /// as refused makes way.
-    fn is_taken(&mut self, server: &Side) -> bool {
-        match self.find(&server.realm, &server.tuple) {
-            Some(at) if matches!(self.sessions[at].kind, Kind::Refused { .. }) => {
-                self.sessions.remove(at);
-                false
-            }
-            found => found.is_some(),
-        }
     }
 
     fn continues(
@@ -458,11 +277,12 @@ impl Reference {
             return expected;
         }
         let passes = self.passes(at);
-        if packet.ttl <= 1 && self.sessions[at].kind != Kind::Echo && !passes {
+        let hop = matches!(self.sessions[at].kind, Kind::Forward { .. }) && !passes;
+        if packet.ttl <= 1 && hop {
             let told = !self.is_silent(ingress, |profile| profile.suppress_time_exceeded);
             return Expected::Drop(if told { Answer::TimeExceeded } else { Answer::Nothing });
         }
-        if matches!(self.sessions[at].kind, Kind::Forward { .. })
+        if self.sessions[at].kind != Kind::Echo
             && let Some(mtu) = self.too_big(at, &self.way(at, from_client).1, packet)
         {
             let told = !self.is_silent(ingress, |profile| profile.suppress_too_big);
@@ -498,7 +318,7 @@ impl Reference {
         let station = self.turned(ingress, &interface).unwrap_or(station);
         let seen = relay.map_or(seen.clone(), |relay| relay.shifted(from_client, &seen));
         let mut packet = seen.with_tuple(&tuple);
-        packet.ttl -= u8::from(!passes);
+        packet.ttl -= u8::from(hop);
         if matches!(packet.body, Body::Tcp { flags, .. } if flags & SYN != 0) {
             packet.mss = [ingress, &interface]
                 .iter()
@@ -510,150 +330,9 @@ impl Reference {
         let header = self.around(at, &interface);
         Expected::Forward(Forward { interface, station, packet, longest, header, source, session: at })
     }
-
-    /// Whether a session only passes a tunnel: both ends are behind it.
-    fn passes(&self, at: usize) -> bool {
-        matches!(&self.sessions[at].kind, Kind::Forward { exit, .. } if is_side(&self.config, exit))
-    }
-
-    /// What is around a packet of a session that leaves by an interface.
-    fn around(&self, at: usize, exit: &str) -> Option<Header> {
-        let into_tunnel = is_side(&self.config, exit);
-        into_tunnel.then_some(if self.passes(at) { self.header } else { self.sessions[at].header })?
-    }
-
-    /// The longest packet of a session that fits an interface.
-    fn room(&self, at: usize, exit: &str) -> u16 {
-        match (self.tunnel, side_of(&self.config, exit)) {
-            (Some(_), Some(_)) if self.passes(at) => u16::MAX,
-            (Some(tunnel), Some((object, _))) => mtu_of(&self.config, &object.interfaces[0]) - tunnel.overhead() as u16,
-            _ => mtu_of(&self.config, exit),
-        }
-    }
-
-    /// What fits an interface that a packet does not fit and must not be cut for.
-    fn too_big(&self, at: usize, exit: &str, packet: &Packet) -> Option<u16> {
-        let room = self.room(at, exit);
-        let length = self.longest.min(packet.bytes().len());
-        (length > usize::from(room) && !packet.fragmentable).then_some(room)
-    }
-
-    /// How packets of one direction of a session leave, and what they say then.
-    fn way(&self, at: usize, from_client: bool) -> (Tuple, String, Station) {
-        let session = &self.sessions[at];
-        match &session.kind {
-            Kind::Forward { exit, next_hop } if from_client => {
-                let station = self.passes_to(exit).unwrap_or(Station::Neighbor(*next_hop));
-                (session.server.tuple.reversed(), exit.clone(), station)
-            }
-            kind => {
-                let client = session.client.tuple.source;
-                let passes = matches!(kind, Kind::Forward { exit, .. } if is_side(&self.config, exit));
-                let back = way_from(self.read(), &session.ingress, client, Among::Interface(&session.ingress));
-                let station = match back {
-                    _ if passes => self.passes_to(&session.ingress).unwrap_or(Station::Mac(session.station)),
-                    Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
-                    _ => Station::Mac(session.station),
-                };
-                (session.client.tuple.reversed(), session.ingress.clone(), station)
-            }
-        }
-    }
-
-    /// Whom a frame is for that leaves by the side of the tunnel it came by, if it does.
-    fn turned(&self, ingress: &str, exit: &str) -> Option<Station> {
-        (ingress == exit && is_side(&self.config, exit)).then_some(Station::Mac(STATION))
-    }
-
-    /// Whom a frame is for that only passes a tunnel, if it does.
-    fn passes_to(&self, exit: &str) -> Option<Station> {
-        self.tunnel.filter(|_| is_side(&self.config, exit)).map(|tunnel| Station::Mac(tunnel.passes_to()))
-    }
-
-    /// Asks the rules again about a session older than the configuration; `false` when it is over.
-    fn rematch(&mut self, at: usize) -> bool {
-        let session = &self.sessions[at];
-        if session.generation == self.generation {
-            return true;
-        }
-        if realm_of(&self.config, &session.ingress).as_ref() != Some(&session.client.realm) {
-            return false;
-        }
-        let Some(ruling) = decide(self.read(), &session.ingress, &session.client.tuple) else { return false };
-        let generation = self.generation;
-        if ruling.action != Action::Allow {
-            let now = self.now;
-            self.resets.extend(resets(&self.sessions[at], ruling.action));
-            let session = &mut self.sessions[at];
-            if !matches!(session.kind, Kind::Refused { .. }) {
-                session.expires = now + discard_timeout(session.client.tuple.protocol);
-            }
-            session.kind = Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable };
-            session.rule = ruling.rule;
-            session.generation = generation;
-            return true;
-        }
-        let kind = match (&session.kind, &ruling.way) {
-            (Kind::Forward { .. }, Way::Out(..)) => {
-                let server = session.server.tuple.source;
-                match way_from(self.read(), &session.ingress, server, Among::Flow(&session.client.tuple)) {
-                    Way::Out(exit, next_hop)
-                        if realm_of(&self.config, &exit).as_ref() == Some(&session.server.realm)
-                            && zone_of(&self.config, &exit) == Some(&ruling.to) =>
-                    {
-                        Kind::Forward { exit, next_hop }
-                    }
-                    _ => return false,
-                }
-            }
-            (Kind::Echo, Way::Own(interface)) if answers_ping(&self.config, interface, session.client.tuple.source) => {
-                Kind::Echo
-            }
-            _ => return false,
-        };
-        let session = &mut self.sessions[at];
-        (session.kind, session.rule, session.generation) = (kind, ruling.rule, generation);
-        true
-    }
 }
 
 const DROP: Expected = Expected::Drop(Answer::Nothing);
-
-impl Session {
-    fn is_client(&self, realm: &str, tuple: &Tuple) -> bool {
-        self.client.realm == realm && self.client.tuple == *tuple
-    }
-
-    fn is_server(&self, realm: &str, tuple: &Tuple) -> bool {
-        !self.one_way && self.unlearned.is_none() && self.server.realm == realm && self.server.tuple == *tuple
-    }
-}
-
-/// What a client's packet says when it leaves; a source still to be learned stays as it is.
-fn translated(tuple: &Tuple, ruling: &Ruling) -> Tuple {
-    let mut tuple = *tuple;
-    if let NewSource::Fixed(source) = ruling.source {
-        tuple.source = source;
-    }
-    if let Some((address, port)) = ruling.destination {
-        tuple.destination = address;
-        tuple.destination_port = port.unwrap_or(tuple.destination_port);
-    }
-    tuple
-}
-
-fn resets(session: &Session, action: Action) -> Vec<(String, Tuple)> {
-    let mut resets = Vec::new();
-    if let (Kind::Forward { exit, .. }, Some(_)) = (&session.kind, &session.tcp) {
-        if matches!(action, Action::ResetClient | Action::ResetBoth) {
-            resets.push((session.ingress.clone(), session.client.tuple.reversed()));
-        }
-        if matches!(action, Action::ResetServer | Action::ResetBoth) {
-            resets.push((exit.clone(), session.server.tuple.reversed()));
-        }
-    }
-    resets
-}
 
 fn refusal(action: Action, icmp_unreachable: bool, packet: &Packet) -> Answer {
     match &packet.body {
@@ -665,13 +344,6 @@ fn refusal(action: Action, icmp_unreachable: bool, packet: &Packet) -> Answer {
     }
 }
 
-/// The largest segment that an interface lets a handshake agree on.
-fn segment_limit(config: &Validated, interface: &str, v4: bool) -> Option<u16> {
-    let interface = config.interfaces.iter().find(|known| known.name == interface)?;
-    let adjust = interface.tcp_mss?;
-    Some(interface.mtu_bytes.unwrap_or(1500) - if v4 { adjust.v4_bytes } else { adjust.v6_bytes })
-}
-
 fn echo_reply(packet: &Packet) -> Packet {
     let mut reply = packet.with_tuple(&packet.tuple().reversed());
     reply.ttl = 64;
@@ -679,21 +351,4 @@ fn echo_reply(packet: &Packet) -> Packet {
         *reply = true;
     }
     reply
-}
-
-/// Protocols whose flows can be told apart by a port or identifier that the firewall may change.
-fn has_identity(protocol: u8) -> bool {
-    matches!(protocol, 1 | 6 | 17 | 58)
-}
-
-fn discard_timeout(protocol: u8) -> Time {
-    if protocol == 6 { 90 * SECOND } else { 60 * SECOND }
-}
-
-/// Idle time of what is not TCP.
-fn idle_timeout(protocol: u8) -> Time {
-    match protocol {
-        1 | 58 => 6 * SECOND,
-        _ => 30 * SECOND,
-    }
 }

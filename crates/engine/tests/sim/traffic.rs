@@ -1,7 +1,10 @@
 //! Conversations as their ends would have them: each packet is sent only if what it answers came through.
 
 use super::frames::{ACK, Body, FIN, Mac, Packet, RST, SYN};
-use super::generate::{GATEWAY, Network, PORTS, SOURCE_PORTS, address, host, interface_number};
+use super::generate::{
+    GATEWAY, Network, PORTS, SOURCE_PORTS, address, host, interface_name, interface_number, link_local, own_address,
+    own_mac,
+};
 use super::random::Random;
 use super::tunnels::{EGRESS, INGRESS, STATION};
 
@@ -83,9 +86,23 @@ impl Conversation {
             Some(tunnel) if random.percent(60) => tunnel.side(*random.pick(&[INGRESS, EGRESS])),
             _ => near,
         };
-        let destination = address(random, network, v6);
-        let ports = (*random.pick(&SOURCE_PORTS), *random.pick(&PORTS));
-        let body = match random.below(20) {
+        let mut destination = address(random, network, v6);
+        let mut ports = (*random.pick(&SOURCE_PORTS), *random.pick(&PORTS));
+        let mut kind = random.below(20);
+        let mut source = source;
+        if random.percent(10) {
+            // The firewall itself: mostly what it may answer.
+            destination = own_address(random, network, v6);
+            ports.1 = *random.pick(&[80, 443, 80, 443, 8080]);
+            kind = *random.pick(&[0, 0, 0, 0, 15, 15, kind]);
+            if v6 && random.percent(30) {
+                // By its address on the link, or another's.
+                let station = if random.percent(90) { own_mac(&interface_name(ingress)) } else { STATION };
+                (destination, kind) = (link_local(station), *random.pick(&[15, 15, 15, kind]));
+                source = if random.percent(70) { link_local([2, 0xcc, 0, 0, 0, ingress as u8]) } else { source };
+            }
+        }
+        let body = match kind {
             0..=8 => tcp(ports, SYN, random.next() as u32 | if random.percent(20) { 0xffff_fff0 } else { 0 }, 0),
             9 => {
                 let flags = *random.pick(&[ACK, RST, SYN | ACK, FIN | ACK, SYN | FIN, 0, FIN]);

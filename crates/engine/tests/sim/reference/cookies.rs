@@ -7,10 +7,12 @@
 use std::net::IpAddr;
 
 use super::super::frames::{ACK, Body, FIN, Packet, RST, SYN, Tuple};
-use super::decision::{is_side, zone_of};
+use super::decision::{is_side, mtu_of, zone_of};
 use super::protection::profile;
+use super::session::{Kind, Session};
 use super::tcp::Verdict;
-use super::{DROP, Expected, Forward, Kind, Reference, SECOND, Session, Station, Time, mtu_of, segment_limit};
+use super::ways::segment_limit;
+use super::{DROP, Expected, Forward, Reference, SECOND, Station, Time};
 
 /// How long a key is in use; a cookie is good in its period and the next.
 const PERIOD: Time = 64 * SECOND;

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use bartizan_model::device::{
-    Action, AddressValue, DeviceConfig, Distribution, GroupMembers, InterfaceKind, NatRule, NextHop, PortPool,
-    RuleKind, SecurityRule, ServiceProtocol, SourceTranslation, StaticRoute, TrafficKind, TrafficObject,
+    Action, AddressValue, DeviceConfig, Distribution, GroupMembers, InterfaceKind, ManagementProfile, NatRule, NextHop,
+    PortPool, RuleKind, SecurityRule, ServiceProtocol, SourceTranslation, StaticRoute, TrafficKind, TrafficObject,
 };
 use bartizan_policy::facts::Facts;
 use ipnet::IpNet;
@@ -161,13 +161,17 @@ pub(crate) fn mtu_of(config: &DeviceConfig, interface: &str) -> u16 {
     config.interfaces.iter().find(|known| known.name == interface).and_then(|known| known.mtu_bytes).unwrap_or(1500)
 }
 
-/// Whether the interface answers this source's ping.
-pub(crate) fn answers_ping(config: &DeviceConfig, interface: &str, source: IpAddr) -> bool {
-    let Some(interface) = config.interfaces.iter().find(|known| known.name == interface) else { return false };
-    let Some(profile) = &interface.management_profile else { return false };
-    let Some(profile) = config.management_profiles.iter().find(|known| known.name == *profile) else { return false };
+/// The profile by which an interface answers this source.
+pub(crate) fn management<'a>(
+    config: &'a DeviceConfig,
+    interface: &str,
+    source: IpAddr,
+) -> Option<&'a ManagementProfile> {
+    let interface = config.interfaces.iter().find(|known| known.name == interface)?;
+    let name = interface.management_profile.as_ref()?;
+    let profile = config.management_profiles.iter().find(|known| known.name == *name)?;
     let permitted = profile.permitted.is_empty() || profile.permitted.iter().any(|network| network.contains(&source));
-    profile.ping && permitted
+    permitted.then_some(profile)
 }
 
 /// Looks a destination up, router after router.

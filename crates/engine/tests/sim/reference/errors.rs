@@ -1,7 +1,8 @@
 //! Where does an ICMP error go, and what does it say then?
 
 use super::super::frames::{Body, Packet};
-use super::{Answer, DROP, Expected, Forward, Kind, Reference};
+use super::session::Kind;
+use super::{Answer, DROP, Expected, Forward, Reference};
 
 impl Reference {
     /// An ICMP error travels with the packets that answer the quoted one.
@@ -16,11 +17,12 @@ impl Reference {
             return DROP;
         }
         let session = &self.sessions[at];
-        if !matches!(session.kind, Kind::Forward { .. }) {
+        if !matches!(session.kind, Kind::Forward { .. } | Kind::Host { .. }) {
             return DROP;
         }
         let passes = self.passes(at);
-        if packet.ttl <= 1 && !passes {
+        let hop = matches!(session.kind, Kind::Forward { .. }) && !passes;
+        if packet.ttl <= 1 && hop {
             return Expected::Drop(Answer::Nothing);
         }
         let from_client = session.is_client(&realm, &answering);
@@ -43,7 +45,7 @@ impl Reference {
             fragmentable: packet.fragmentable,
             source,
             destination: tuple.destination,
-            ttl: packet.ttl - u8::from(!passes),
+            ttl: packet.ttl - u8::from(hop),
             body: Body::Error { kind, code, word, quoted },
             mss: 0,
             payload: Vec::new(),

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::super::frames::{Body, Packet};
 use super::decision;
-use super::{Expected, Forward, Kind, Reference, Session, Side, Time, has_identity};
+use super::session::{Kind, Session, Side, has_identity};
+use super::{Expected, Forward, Reference, Time};
 
 /// How late the engine may be to end a session: 2^28 ns.
 const TIMER_TICK: Time = 1 << 28;

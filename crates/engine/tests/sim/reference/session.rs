@@ -1,0 +1,97 @@
+//! What does the reference know of a session, and how long may it be silent?
+
+use std::net::IpAddr;
+
+use bartizan_model::device::Action;
+
+use super::super::frames::{Mac, Tuple};
+use super::super::tunnels::Header;
+use super::cookies::Relay;
+use super::nat::Unlearned;
+use super::tcp::Connection;
+use super::{SECOND, Time};
+
+/// One direction of a session: its realm and what its packets say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Side {
+    pub(super) realm: String,
+    pub(super) tuple: Tuple,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Forward {
+        exit: String,
+        next_hop: IpAddr,
+    },
+    Echo,
+    /// The host answers, on this port of its own.
+    Host {
+        port: u16,
+    },
+    Refused {
+        action: Action,
+        icmp_unreachable: bool,
+    },
+}
+
+/// A session as the reference knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) kind: Kind,
+    pub(super) client: Side,
+    pub(super) server: Side,
+    pub(super) ingress: String,
+    pub(super) station: Mac,
+    /// What was around the client's last packet.
+    pub(super) header: Option<Header>,
+    pub(super) rule: String,
+    pub(super) expires: Time,
+    pub(super) tcp: Option<Connection>,
+    pub(super) generation: usize,
+    /// The source is one of these; which one was not seen yet.
+    pub(super) unlearned: Option<Unlearned>,
+    pub(super) relay: Option<Relay>,
+    /// The rule by which the client keeps the source, and whether other clients have others.
+    pub(super) keeper: Option<(String, bool)>,
+    /// There is nobody at the other end: the firewall answers itself, or refused the flow at once.
+    pub(super) one_way: bool,
+}
+
+/// What the session table should show of one session.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct View {
+    pub(crate) client: Tuple,
+    /// `None` while the reference has not seen the source the engine chose.
+    pub(crate) server: Option<Tuple>,
+    pub(crate) refused: bool,
+    pub(crate) rule: String,
+    pub(crate) expires: Time,
+}
+
+impl Session {
+    pub(super) fn is_client(&self, realm: &str, tuple: &Tuple) -> bool {
+        self.client.realm == realm && self.client.tuple == *tuple
+    }
+
+    pub(super) fn is_server(&self, realm: &str, tuple: &Tuple) -> bool {
+        !self.one_way && self.unlearned.is_none() && self.server.realm == realm && self.server.tuple == *tuple
+    }
+}
+
+/// Protocols whose flows can be told apart by a port or identifier that the firewall may change.
+pub(super) fn has_identity(protocol: u8) -> bool {
+    matches!(protocol, 1 | 6 | 17 | 58)
+}
+
+pub(super) fn discard_timeout(protocol: u8) -> Time {
+    if protocol == 6 { 90 * SECOND } else { 60 * SECOND }
+}
+
+/// Idle time of what is not TCP.
+pub(super) fn idle_timeout(protocol: u8) -> Time {
+    match protocol {
+        1 | 58 => 6 * SECOND,
+        _ => 30 * SECOND,
+    }
+}

@@ -1,0 +1,84 @@
+//! How do the packets of a session leave, and what fits there?
+
+use bartizan_model::device::Validated;
+
+use super::super::frames::{Packet, Tuple};
+use super::super::host as local;
+use super::super::tunnels::{Header, STATION};
+use super::decision::{Way, is_side, mtu_of, side_of, way_from};
+use super::paths::Among;
+use super::session::Kind;
+use super::{Reference, Station};
+
+impl Reference {
+    /// Whether a session only passes a tunnel: both ends are behind it.
+    pub(super) fn passes(&self, at: usize) -> bool {
+        matches!(&self.sessions[at].kind, Kind::Forward { exit, .. } if is_side(&self.config, exit))
+    }
+
+    /// What is around a packet of a session that leaves by an interface.
+    pub(super) fn around(&self, at: usize, exit: &str) -> Option<Header> {
+        let into_tunnel = is_side(&self.config, exit);
+        into_tunnel.then_some(if self.passes(at) { self.header } else { self.sessions[at].header })?
+    }
+
+    /// The longest packet of a session that fits an interface.
+    pub(super) fn room(&self, at: usize, exit: &str) -> u16 {
+        match (self.tunnel, side_of(&self.config, exit)) {
+            _ if exit == local::NAME => u16::MAX,
+            (Some(_), Some(_)) if self.passes(at) => u16::MAX,
+            (Some(tunnel), Some((object, _))) => mtu_of(&self.config, &object.interfaces[0]) - tunnel.overhead() as u16,
+            _ => mtu_of(&self.config, exit),
+        }
+    }
+
+    /// What fits an interface that a packet does not fit and must not be cut for.
+    pub(super) fn too_big(&self, at: usize, exit: &str, packet: &Packet) -> Option<u16> {
+        let room = self.room(at, exit);
+        let length = self.longest.min(packet.bytes().len());
+        (length > usize::from(room) && !packet.fragmentable).then_some(room)
+    }
+
+    /// How packets of one direction of a session leave, and what they say then.
+    pub(super) fn way(&self, at: usize, from_client: bool) -> (Tuple, String, Station) {
+        let session = &self.sessions[at];
+        match &session.kind {
+            Kind::Forward { exit, next_hop } if from_client => {
+                let station = self.passes_to(exit).unwrap_or(Station::Neighbor(*next_hop));
+                (session.server.tuple.reversed(), exit.clone(), station)
+            }
+            Kind::Host { .. } if from_client => {
+                let tuple = session.server.tuple.reversed();
+                (tuple, local::NAME.into(), Station::Neighbor(tuple.destination))
+            }
+            kind => {
+                let client = session.client.tuple.source;
+                let passes = matches!(kind, Kind::Forward { exit, .. } if is_side(&self.config, exit));
+                let back = way_from(self.read(), &session.ingress, client, Among::Interface(&session.ingress));
+                let station = match back {
+                    _ if passes => self.passes_to(&session.ingress).unwrap_or(Station::Mac(session.station)),
+                    Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
+                    _ => Station::Mac(session.station),
+                };
+                (session.client.tuple.reversed(), session.ingress.clone(), station)
+            }
+        }
+    }
+
+    /// Whom a frame is for that leaves by the side of the tunnel it came by, if it does.
+    pub(super) fn turned(&self, ingress: &str, exit: &str) -> Option<Station> {
+        (ingress == exit && is_side(&self.config, exit)).then_some(Station::Mac(STATION))
+    }
+
+    /// Whom a frame is for that only passes a tunnel, if it does.
+    pub(super) fn passes_to(&self, exit: &str) -> Option<Station> {
+        self.tunnel.filter(|_| is_side(&self.config, exit)).map(|tunnel| Station::Mac(tunnel.passes_to()))
+    }
+}
+
+/// The largest segment that an interface lets a handshake agree on.
+pub(super) fn segment_limit(config: &Validated, interface: &str, v4: bool) -> Option<u16> {
+    let interface = config.interfaces.iter().find(|known| known.name == interface)?;
+    let adjust = interface.tcp_mss?;
+    Some(interface.mtu_bytes.unwrap_or(1500) - if v4 { adjust.v4_bytes } else { adjust.v6_bytes })
+}

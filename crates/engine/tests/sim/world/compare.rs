@@ -1,0 +1,52 @@
+//! Do both session tables hold the same?
+
+use bartizan_engine::verdict::{FlowKey, SessionState};
+
+use super::super::frames::Tuple;
+use super::super::reference::View;
+use super::World;
+
+impl World {
+    /// Both session tables hold the same, once all sessions were asked after a commit.
+    pub(super) fn compare_sessions(&self) -> Result<(), String> {
+        let Some(mut expected) = self.reference.sessions() else { return Ok(()) };
+        let mut found: Vec<View> = self
+            .engine
+            .sessions()
+            .filter(|session| session.expires.0 > self.now)
+            .map(|session| View {
+                client: tuple(&session.client, false),
+                server: Some(tuple(&session.server, matches!(session.server.protocol, 1 | 58))),
+                refused: session.state == SessionState::Discard,
+                rule: session.rule.map_or(String::new(), |rule| self.tables.rule_name(rule).to_owned()),
+                expires: session.expires.0,
+            })
+            .collect();
+        expected.sort();
+        found.sort();
+        let same = |(expected, found): (&View, &View)| {
+            expected.client == found.client
+                && (expected.server.is_none() || expected.server == found.server)
+                && (expected.refused, &expected.rule, expected.expires) == (found.refused, &found.rule, found.expires)
+        };
+        if expected.len() == found.len() && expected.iter().zip(&found).all(same) {
+            return Ok(());
+        }
+        let only = |these: &[View], others: &[View]| -> Vec<String> {
+            these.iter().filter(|view| !others.contains(view)).map(|view| format!("\n    {view:?}")).collect()
+        };
+        let (missing, extra) = (only(&expected, &found), only(&found, &expected));
+        Err(format!("sessions differ\n  expected{}\n  found{}", missing.concat(), extra.concat()))
+    }
+}
+
+fn tuple(flow: &FlowKey, reply: bool) -> Tuple {
+    Tuple {
+        source: flow.source,
+        destination: flow.destination,
+        protocol: flow.protocol,
+        source_port: flow.source_port,
+        destination_port: flow.destination_port,
+        reply,
+    }
+}
