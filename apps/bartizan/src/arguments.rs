@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bartizan_firewall::auth_key::AuthKey;
 use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_DEFAULT, STATE_DIRECTORY, WORKERS_MAX};
+use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
 /// An open firewall that speaks PAN-OS.
@@ -20,7 +21,7 @@ pub(crate) enum Verb {
     /// Run a firewall, from a configuration file or under a manager.
     Firewall(Box<Firewall>),
     /// Run a manager.
-    Manager(Manager),
+    Manager(Box<Manager>),
     /// Check a configuration file and report everything that is wrong with it.
     Validate {
         /// The configuration, XML as PAN-OS has it.
@@ -160,6 +161,11 @@ pub(crate) struct Manager {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
 
+    /// PostgreSQL server with the database, `postgres://USER:PASSWORD@HOST/DATABASE` [default: a file in the data
+    /// directory]. A password is better given by the variable, which `ps` does not show.
+    #[arg(long, value_name = "URL", env = "BARTIZAN_DATABASE", hide_env_values = true, value_parser = database)]
+    pub(crate) database: Option<DatabaseUrl>,
+
     /// Where clients and firewalls connect to.
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     pub(crate) listen: SocketAddr,
@@ -203,6 +209,10 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
         }
         Err(_) => "it takes an IP address and a port, as in `0.0.0.0:8443` or `[::]:8443`".to_owned(),
     })
+}
+
+fn database(text: &str) -> Result<DatabaseUrl, String> {
+    DatabaseUrl::parse(text)
 }
 
 fn port(text: &str) -> Result<PortName, String> {

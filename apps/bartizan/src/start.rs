@@ -39,9 +39,10 @@ pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
     })
 }
 
-pub(crate) fn manager(arguments: Manager) -> Result<(), Failure> {
+pub(crate) fn manager(arguments: Box<Manager>) -> Result<(), Failure> {
     log();
-    let settings = bartizan_manager::Settings::new(arguments.data_dir, arguments.listen);
+    let mut settings = bartizan_manager::Settings::new(arguments.data_dir, arguments.listen);
+    settings.database = arguments.database;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -55,7 +55,7 @@ impl App {
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<(Self, Queues, Writer, Option<String>)> {
         let pki = Pki::open(&settings.data_dir, settings.listen)?;
-        let store = Store::open(&settings.data_dir).await?;
+        let store = Store::open(&settings.data_dir, settings.database.as_ref()).await?;
         let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
         let configuration = Arc::new(Configuration::open(store.clone()).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;

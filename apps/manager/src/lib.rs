@@ -22,6 +22,7 @@ mod tls;
 mod topology;
 mod xmlapi;
 
+pub use store::DatabaseUrl;
 pub use xmlapi::endpoints;
 
 use std::future::Future;
@@ -46,6 +47,8 @@ pub const PASSWORD_VARIABLE: &str = "BARTIZAN_ADMIN_PASSWORD";
 pub struct Settings {
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// The PostgreSQL server with the database; without, it is a file in `data_dir`.
+    pub database: Option<DatabaseUrl>,
     /// Where clients and firewalls connect to.
     pub listen: SocketAddr,
     /// Password of the first administrator, `admin`, at the first start. When absent, [`PASSWORD_VARIABLE`]
@@ -89,6 +92,7 @@ impl Settings {
     pub fn new(data_dir: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self {
             data_dir: data_dir.into(),
+            database: None,
             listen,
             admin_password: None,
             traffic_logs_max: 1_000_000,
@@ -145,6 +149,7 @@ impl Manager {
                 stop.send_replace(true);
                 serving.await
             }
+            () = app.store.lost() => Err(anyhow::anyhow!("the connection to the database is lost")),
         };
         jobs.abort();
         logs.abort();

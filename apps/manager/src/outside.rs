@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use bartizan_model::tree::Element;
-use sqlx::{QueryBuilder, Sqlite};
 
 use crate::configuration::edit::{Applied, Edit};
 use crate::http::parameters;
 use crate::logs::filter;
+use crate::store::db::sql;
 use crate::xmlapi::{basic_credentials, multi};
 use crate::{pki, times};
 
@@ -19,9 +19,9 @@ use crate::{pki, times};
 /// The place of what cannot be read.
 pub fn log_query(text: &str) -> Result<String, String> {
     let (traffic, config) = (filter::parse(text, filter::TRAFFIC), filter::parse(text, filter::CONFIG));
-    let mut sql = QueryBuilder::<Sqlite>::new("");
+    let mut sql = sql("");
     traffic.or(config)?.push_to(&mut sql);
-    Ok(sql.into_sql().as_str().to_owned())
+    Ok(sql.text().to_owned())
 }
 
 /// Carries out the edits of a `multi-config` one after the other, each alone, until one is refused; how many
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn each_door_leads_to_its_reader() {
-        assert_eq!(log_query("( rule eq 'x' )").unwrap(), "(rule = ?)");
+        assert_eq!(log_query("( rule eq 'x' )").unwrap(), "(rule = $1)");
         assert!(log_query("( rule eq").is_err());
         let mut tree = Arc::new(Element::new("config"));
         let text = "<multi-config><set xpath='/config/shared'><tag/></set><delete xpath='///'/></multi-config>";

@@ -1,71 +1,54 @@
 //! What survives a power cut?
 //!
-//! One SQLite database in the data directory. All writes go through one connection with
-//! `synchronous=FULL`, so that what was answered as done is on disk; reads have connections of their own
-//! and never wait for a writer.
+//! One database: SQLite in the data directory, or PostgreSQL. All writes go through one connection, and what
+//! was answered as done is on disk; reads have connections of their own and never wait for a writer.
 
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod auth_keys;
+pub(crate) mod db;
 pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod locks;
+mod postgres;
+mod session;
 pub(crate) mod snapshots;
+mod sqlite;
 pub(crate) mod traffic;
 pub(crate) mod versions;
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::files;
+use db::{Reader, Writer, sql};
+pub use postgres::DatabaseUrl;
 
-/// How long a statement waits for another process (a backup, `sqlite3`) to let go of the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that only read.
 const READERS: u32 = 4;
 
 /// The database.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    writer: SqlitePool,
-    reader: SqlitePool,
+    writer: Writer,
+    reader: Reader,
 }
 
 impl Store {
-    /// Opens the database in `data_dir`, makes it when it is missing, and brings its tables up to date.
-    pub(crate) async fn open(data_dir: &Path) -> anyhow::Result<Self> {
-        let path = data_dir.join("manager.db");
-        // SQLite gives its other files (`-wal`, `-shm`) the mode of the database; those of an earlier run keep theirs.
-        files::make_private_file(&path)?;
-        for suffix in ["-wal", "-shm"] {
-            let beside = data_dir.join(format!("manager.db{suffix}"));
-            if beside.exists() {
-                files::make_private_file(&beside)?;
-            }
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .with_context(|| format!("cannot open the database `{}`", path.display()))?;
-        sqlx::migrate!("./migrations")
-            .run(&writer)
-            .await
-            .with_context(|| format!("cannot bring the database `{}` up to date", path.display()))?;
-        let reader = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
+    /// Opens the database on the server, or without one that in `data_dir`.
+    pub(crate) async fn open(data_dir: &Path, server: Option<&DatabaseUrl>) -> anyhow::Result<Self> {
+        let (writer, reader) = match server {
+            Some(url) => postgres::open(url).await?,
+            None => sqlite::open(data_dir).await?,
+        };
         Ok(Self { writer, reader })
+    }
+
+    /// Returns when nothing can be written any more, which happens to a server's database only.
+    pub(crate) async fn lost(&self) {
+        self.writer.lost().await;
     }
 
     /// Waits for statements under way and closes the database.
@@ -76,12 +59,12 @@ impl Store {
 
     /// A fact about the manager itself, made by `make` the first time it is asked for.
     pub(crate) async fn fact(&self, key: &str, make: impl FnOnce() -> String) -> sqlx::Result<String> {
-        sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        sql("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(key)
             .bind(make())
             .execute(&self.writer)
             .await?;
-        sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(key).fetch_one(&self.writer).await
+        sql("SELECT value FROM meta WHERE key = $1").bind(key).fetch_value(&self.writer).await
     }
 }
 
@@ -105,7 +88,7 @@ pub(crate) fn hex_digest(bytes: &[u8]) -> String {
     text
 }
 
-/// SQLite has no unsigned integers; counters beyond its largest one stay there.
+/// SQL has no unsigned integers; counters beyond its largest one stay there.
 pub(crate) fn to_db(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -114,3 +97,6 @@ pub(crate) fn to_db(value: u64) -> i64 {
 pub(crate) fn from_db(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

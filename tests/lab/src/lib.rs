@@ -8,8 +8,10 @@
 pub mod api;
 pub mod azure;
 pub mod cloud;
+pub mod iperf3;
 pub mod managed;
 pub mod perf;
+pub mod postgres;
 pub mod probe;
 pub mod process;
 pub mod servers;

@@ -4,8 +4,8 @@
 //! condition with bound values. A query that cannot be read is refused with its place.
 
 use bartizan_model::diagnostic::closest;
-use sqlx::{QueryBuilder, Sqlite};
 
+use crate::store::db::Statement;
 use crate::store::traffic::address_key;
 use crate::times;
 
@@ -183,10 +183,10 @@ pub(crate) fn parse(query: &str, fields: Fields) -> Result<Filter, String> {
 
 impl Filter {
     /// Writes the SQL condition.
-    pub(crate) fn push_to(&self, sql: &mut QueryBuilder<Sqlite>) {
+    pub(crate) fn push_to(&self, sql: &mut Statement) {
         match self {
             Self::All => {
-                sql.push("1");
+                sql.push("TRUE");
             }
             Self::And(parts) => join(sql, parts, " AND "),
             Self::Or(parts) => join(sql, parts, " OR "),
@@ -199,7 +199,7 @@ impl Filter {
     }
 }
 
-fn join(sql: &mut QueryBuilder<Sqlite>, parts: &[Filter], word: &str) {
+fn join(sql: &mut Statement, parts: &[Filter], word: &str) {
     sql.push("(");
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
@@ -210,7 +210,7 @@ fn join(sql: &mut QueryBuilder<Sqlite>, parts: &[Filter], word: &str) {
     sql.push(")");
 }
 
-fn compare(sql: &mut QueryBuilder<Sqlite>, kind: Kind, operator: Operator, value: &Value) {
+fn compare(sql: &mut Statement, kind: Kind, operator: Operator, value: &Value) {
     match kind {
         Kind::Text(column)
         | Kind::Number(column)
@@ -228,12 +228,12 @@ fn compare(sql: &mut QueryBuilder<Sqlite>, kind: Kind, operator: Operator, value
     }
 }
 
-fn compare_column(sql: &mut QueryBuilder<Sqlite>, column: &str, operator: Operator, value: &Value) {
+fn compare_column(sql: &mut Statement, column: &str, operator: Operator, value: &Value) {
     match (value, operator) {
         (Value::Addresses(first, last), _) => {
             sql.push("(").push(column);
             sql.push(if operator == Operator::NotEqual { " NOT BETWEEN " } else { " BETWEEN " });
-            sql.push_bind(first.to_vec()).push(" AND ").push_bind(last.to_vec()).push(")");
+            sql.push_bind(*first).push(" AND ").push_bind(*last).push(")");
         }
         (Value::Text(text), Operator::Contains) => {
             sql.push("(instr(").push(column).push(", ").push_bind(text.clone()).push(") > 0)");

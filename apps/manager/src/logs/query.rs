@@ -6,10 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use sqlx::{QueryBuilder, Sqlite};
-
 use super::filter::Filter;
 use crate::lock;
+use crate::store::db::{Statement, sql};
 use crate::store::now_us;
 
 /// Queries that can be collected; the oldest is forgotten.
@@ -90,19 +89,19 @@ impl Queries {
 
 impl Query {
     /// The statement that reads its rows.
-    pub(crate) fn statement(&self) -> QueryBuilder<Sqlite> {
+    pub(crate) fn statement(&self) -> Statement {
         let (table, time) = match self.log {
             Log::Traffic => ("SELECT * FROM traffic_logs WHERE id <= ", "generated_us"),
             Log::Config => ("SELECT * FROM audit WHERE id <= ", "id"),
             Log::System => ("SELECT * FROM event_logs WHERE log = 'system' AND id <= ", "generated_us"),
             Log::Threat => ("SELECT * FROM event_logs WHERE log = 'threat' AND id <= ", "generated_us"),
         };
-        let mut sql = QueryBuilder::new(table);
-        sql.push_bind(self.newest).push(" AND ");
-        self.filter.push_to(&mut sql);
+        let mut statement = sql(table);
+        statement.push_bind(self.newest).push(" AND ");
+        self.filter.push_to(&mut statement);
         let order = if self.backward { " DESC" } else { " ASC" };
-        sql.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
-        sql.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
-        sql
+        statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
+        statement.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
+        statement
     }
 }

@@ -1,5 +1,6 @@
 //! Who are the administrators of the manager's own database, and which API keys are theirs?
 
+use super::db::sql;
 use super::{Store, digest, now_us};
 
 /// Keys an administrator may hold; the one unused for longest makes room for a new one.
@@ -21,15 +22,13 @@ pub(crate) struct StoredKey {
 impl Store {
     /// Whether there is any administrator yet.
     pub(crate) async fn has_administrators(&self) -> sqlx::Result<bool> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM administrators)").fetch_one(&self.writer).await
+        sql("SELECT EXISTS (SELECT 1 FROM administrators)").fetch_value(&self.writer).await
     }
 
     /// Adds an administrator or replaces the password.
     pub(crate) async fn put_administrator(&self, name: &str, password_hash: &str) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO administrators (name, password_hash, created_us) VALUES (?, ?, ?) \
-             ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash",
-        )
+        sql("INSERT INTO administrators (name, password_hash, created_us) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash")
         .bind(name)
         .bind(password_hash)
         .bind(now_us())
@@ -40,32 +39,32 @@ impl Store {
 
     /// The argon2id hash of an administrator's password.
     pub(crate) async fn password_hash(&self, name: &str) -> sqlx::Result<Option<String>> {
-        sqlx::query_scalar("SELECT password_hash FROM administrators WHERE name = ?")
+        let row: Option<(String,)> = sql("SELECT password_hash FROM administrators WHERE name = $1")
             .bind(name)
             .fetch_optional(&self.reader)
-            .await
+            .await?;
+        Ok(row.map(|(hash,)| hash))
     }
 
     /// Stores a key by its digest.
     pub(crate) async fn add_key(&self, key: &str, administrator: &str, credential: &[u8]) -> sqlx::Result<()> {
         let mut transaction = self.writer.begin().await?;
-        sqlx::query(
-            "DELETE FROM api_keys WHERE digest IN (SELECT digest FROM api_keys WHERE administrator = ? \
-             ORDER BY used_us DESC LIMIT -1 OFFSET ?)",
-        )
+        sql("DELETE FROM api_keys WHERE digest IN (SELECT digest FROM api_keys WHERE administrator = $1 \
+             ORDER BY used_us DESC LIMIT $2 OFFSET $3)")
         .bind(administrator)
+        .bind(i64::MAX)
         .bind(KEYS_PER_ADMINISTRATOR_MAX - 1)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
-        sqlx::query(
-            "INSERT INTO api_keys (digest, administrator, credential, created_us, used_us) VALUES (?, ?, ?, ?, ?)",
+        sql(
+            "INSERT INTO api_keys (digest, administrator, credential, created_us, used_us) VALUES ($1, $2, $3, $4, $5)",
         )
-        .bind(digest(key.as_bytes()).as_slice())
+        .bind(digest(key.as_bytes()))
         .bind(administrator)
         .bind(credential)
         .bind(now_us())
         .bind(now_us())
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await
     }
@@ -73,17 +72,16 @@ impl Store {
     /// Looks a key up and notes its use.
     pub(crate) async fn key(&self, key: &str) -> sqlx::Result<Option<StoredKey>> {
         let digest = digest(key.as_bytes());
-        let found: Option<StoredKey> =
-            sqlx::query_as("SELECT administrator, credential, used_us FROM api_keys WHERE digest = ?")
-                .bind(digest.as_slice())
-                .fetch_optional(&self.reader)
-                .await?;
+        let found: Option<StoredKey> = sql("SELECT administrator, credential, used_us FROM api_keys WHERE digest = $1")
+            .bind(digest)
+            .fetch_optional(&self.reader)
+            .await?;
         if let Some(found) = &found
             && now_us() - found.used_us > USE_RESOLUTION_US
         {
-            sqlx::query("UPDATE api_keys SET used_us = ? WHERE digest = ?")
+            sql("UPDATE api_keys SET used_us = $1 WHERE digest = $2")
                 .bind(now_us())
-                .bind(digest.as_slice())
+                .bind(digest)
                 .execute(&self.writer)
                 .await?;
         }

@@ -1,7 +1,6 @@
 //! The config log: who asked for which change, and what came of it?
 
-use sqlx::{QueryBuilder, Sqlite};
-
+use super::db::{Statement, Transaction, sql};
 use super::{Store, now_us};
 
 /// Characters kept of the element before and after a change.
@@ -44,19 +43,17 @@ impl Store {
     }
 
     /// Lines that fulfil a condition compiled by the log filter.
-    pub(crate) async fn audit(&self, mut query: QueryBuilder<Sqlite>) -> sqlx::Result<Vec<AuditLine>> {
-        query.build_query_as().fetch_all(&self.reader).await
+    pub(crate) async fn audit(&self, query: Statement) -> sqlx::Result<Vec<AuditLine>> {
+        query.fetch_all(&self.reader).await
     }
 }
 
 /// Inserts within a transaction of the caller.
-pub(super) async fn insert(connection: &mut sqlx::SqliteConnection, lines: &[AuditLine]) -> sqlx::Result<()> {
+pub(super) async fn insert(transaction: &mut Transaction, lines: &[AuditLine]) -> sqlx::Result<()> {
     let now = now_us();
     for line in lines {
-        sqlx::query(
-            "INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
+        sql("INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
         .bind(now)
         .bind(&line.admin)
         .bind(&line.host)
@@ -66,12 +63,12 @@ pub(super) async fn insert(connection: &mut sqlx::SqliteConnection, lines: &[Aud
         .bind(&line.result)
         .bind(preview(&line.before))
         .bind(preview(&line.after))
-        .execute(&mut *connection)
+        .execute(&mut *transaction)
         .await?;
     }
-    sqlx::query("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?")
+    sql("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - $1")
         .bind(AUDIT_ROWS_MAX)
-        .execute(&mut *connection)
+        .execute(&mut *transaction)
         .await?;
     Ok(())
 }

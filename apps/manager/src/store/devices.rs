@@ -1,5 +1,6 @@
 //! The inventory: which firewalls enrolled, what was pushed to them, what do they enforce?
 
+use super::db::sql;
 use super::{Store, auth_keys, from_db, now_us, to_db};
 
 /// Devices the manager keeps.
@@ -65,12 +66,12 @@ pub(crate) struct Pushed<'a> {
 impl Store {
     /// Every enrolled device, by serial.
     pub(crate) async fn devices(&self) -> sqlx::Result<Vec<Device>> {
-        sqlx::query_as("SELECT * FROM devices ORDER BY serial").fetch_all(&self.reader).await
+        sql("SELECT * FROM devices ORDER BY serial").fetch_all(&self.reader).await
     }
 
     /// One device. Read through the writer, so that what was just stored is seen.
     pub(crate) async fn device(&self, serial: &str) -> sqlx::Result<Option<Device>> {
-        sqlx::query_as("SELECT * FROM devices WHERE serial = ?").bind(serial).fetch_optional(&self.writer).await
+        sql("SELECT * FROM devices WHERE serial = $1").bind(serial).fetch_optional(&self.writer).await
     }
 
     /// Takes a use of the auth key and records the enrolment, or does neither. What was pushed to a device of
@@ -80,28 +81,26 @@ impl Store {
         if !auth_keys::use_key(&mut transaction, secret).await? {
             return Ok(Enrolment::WrongKey);
         }
-        let allowed: Option<bool> = sqlx::query_scalar("SELECT re_enrol FROM devices WHERE serial = ?")
+        let allowed: Option<(i64,)> = sql("SELECT re_enrol FROM devices WHERE serial = $1")
             .bind(&device.serial)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut transaction)
             .await?;
-        if allowed == Some(false) {
+        if allowed == Some((0,)) {
             return Ok(Enrolment::Taken);
         }
-        let others: i64 = sqlx::query_scalar("SELECT count(*) FROM devices WHERE serial <> ?")
+        let others: i64 = sql("SELECT count(*) FROM devices WHERE serial <> $1")
             .bind(&device.serial)
-            .fetch_one(&mut *transaction)
+            .fetch_value(&mut transaction)
             .await?;
         if others >= DEVICES_MAX {
             return Ok(Enrolment::Full);
         }
-        sqlx::query(
-            "INSERT INTO devices (serial, certificate_digest, certificate_expiry_us, hostname, software_version, \
-             management_address, enrolled_us, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
+        sql("INSERT INTO devices (serial, certificate_digest, certificate_expiry_us, hostname, software_version, \
+             management_address, enrolled_us, last_seen_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (serial) DO UPDATE SET certificate_digest = excluded.certificate_digest, \
              certificate_expiry_us = excluded.certificate_expiry_us, hostname = excluded.hostname, \
              software_version = excluded.software_version, enrolled_us = excluded.enrolled_us, \
-             last_seen_us = excluded.last_seen_us, re_enrol = 0",
-        )
+             last_seen_us = excluded.last_seen_us, re_enrol = 0")
         .bind(&device.serial)
         .bind(&device.certificate_digest)
         .bind(device.certificate_expiry_us)
@@ -110,7 +109,7 @@ impl Store {
         .bind(&device.management_address)
         .bind(device.enrolled_us)
         .bind(device.last_seen_us)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(Enrolment::Done)
@@ -118,18 +117,17 @@ impl Store {
 
     /// Lets the next device that names this serial have it. `false`: no such device.
     pub(crate) async fn allow_re_enrolment(&self, serial: &str) -> sqlx::Result<bool> {
-        let done =
-            sqlx::query("UPDATE devices SET re_enrol = 1 WHERE serial = ?").bind(serial).execute(&self.writer).await?;
-        Ok(done.rows_affected() == 1)
+        let done = sql("UPDATE devices SET re_enrol = 1 WHERE serial = $1").bind(serial).execute(&self.writer).await?;
+        Ok(done == 1)
     }
 
     /// Forgets a device, and with it the certificate that may attach; its logs stay. `false`: no such device.
     pub(crate) async fn remove_device(&self, serial: &str) -> sqlx::Result<bool> {
         let mut transaction = self.writer.begin().await?;
-        let done = sqlx::query("DELETE FROM devices WHERE serial = ?").bind(serial).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM log_positions WHERE serial = ?").bind(serial).execute(&mut *transaction).await?;
+        let done = sql("DELETE FROM devices WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
+        sql("DELETE FROM log_positions WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Records what an attaching device says of itself.
@@ -141,10 +139,8 @@ impl Store {
         management_address: &str,
         running_digest: &str,
     ) -> sqlx::Result<()> {
-        sqlx::query(
-            "UPDATE devices SET hostname = ?, software_version = ?, management_address = ?, running_digest = ?, \
-             last_seen_us = ? WHERE serial = ?",
-        )
+        sql("UPDATE devices SET hostname = $1, software_version = $2, management_address = $3, running_digest = $4, \
+             last_seen_us = $5 WHERE serial = $6")
         .bind(hostname)
         .bind(software_version)
         .bind(management_address)
@@ -158,7 +154,7 @@ impl Store {
 
     /// Records that a device was heard.
     pub(crate) async fn touch_device(&self, serial: &str) -> sqlx::Result<()> {
-        sqlx::query("UPDATE devices SET last_seen_us = ? WHERE serial = ?")
+        sql("UPDATE devices SET last_seen_us = $1 WHERE serial = $2")
             .bind(now_us())
             .bind(serial)
             .execute(&self.writer)
@@ -168,10 +164,8 @@ impl Store {
 
     /// Records what a device accepted and enforces now.
     pub(crate) async fn record_push(&self, pushed: &Pushed<'_>) -> sqlx::Result<()> {
-        sqlx::query(
-            "UPDATE devices SET policy_version = ?, template_version = ?, pushed_digest = ?, running_digest = ?, \
-             pushed_us = ?, last_seen_us = ? WHERE serial = ?",
-        )
+        sql("UPDATE devices SET policy_version = $1, template_version = $2, pushed_digest = $3, running_digest = $4, \
+             pushed_us = $5, last_seen_us = $6 WHERE serial = $7")
         .bind(to_db(pushed.policy_version))
         .bind(to_db(pushed.template_version))
         .bind(pushed.digest)

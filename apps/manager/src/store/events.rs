@@ -1,8 +1,8 @@
 //! System and threat log of the firewalls: stored in the order of arrival, and only so many.
 
 use bartizan_api::fleet::EventLog;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::db::{Statement, Transaction, sql};
 use super::traffic::address_key;
 use super::{Store, now_us};
 
@@ -29,31 +29,28 @@ pub(crate) struct EventRow {
 
 impl Store {
     /// Lines that fulfil a condition compiled by the log filter.
-    pub(crate) async fn events(&self, mut query: QueryBuilder<Sqlite>) -> sqlx::Result<Vec<EventRow>> {
-        query.build_query_as().fetch_all(&self.reader).await
+    pub(crate) async fn events(&self, query: Statement) -> sqlx::Result<Vec<EventRow>> {
+        query.fetch_all(&self.reader).await
     }
 
     /// The newest line's number: a query that starts now does not see later ones.
     pub(crate) async fn newest_event(&self) -> sqlx::Result<i64> {
-        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM event_logs").fetch_one(&self.reader).await
+        sql("SELECT coalesce(max(id), 0) FROM event_logs").fetch_value(&self.reader).await
     }
 }
 
 /// Deletes what is too much; how many lines that were.
-pub(super) async fn bound(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
-    let deleted = sqlx::query("DELETE FROM event_logs WHERE id <= (SELECT max(id) FROM event_logs) - ?")
+pub(super) async fn bound(transaction: &mut Transaction) -> sqlx::Result<u64> {
+    sql("DELETE FROM event_logs WHERE id <= (SELECT max(id) FROM event_logs) - $1")
         .bind(ROWS_MAX)
-        .execute(connection)
-        .await?;
-    Ok(deleted.rows_affected())
+        .execute(transaction)
+        .await
 }
 
-pub(super) async fn insert(connection: &mut SqliteConnection, serial: &str, line: &EventLog) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO event_logs (serial, received_us, generated_us, log, subtype, severity, event, object, \
+pub(super) async fn insert(transaction: &mut Transaction, serial: &str, line: &EventLog) -> sqlx::Result<()> {
+    sql("INSERT INTO event_logs (serial, received_us, generated_us, log, subtype, severity, event, object, \
          description, source, destination, source_key, destination_key, from_zone, action) \
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    )
+         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)")
     .bind(serial)
     .bind(now_us())
     .bind(line.time_generated_us)
@@ -65,11 +62,11 @@ pub(super) async fn insert(connection: &mut SqliteConnection, serial: &str, line
     .bind(&line.description)
     .bind(&line.source)
     .bind(&line.destination)
-    .bind(address_key(&line.source).to_vec())
-    .bind(address_key(&line.destination).to_vec())
+    .bind(address_key(&line.source))
+    .bind(address_key(&line.destination))
     .bind(&line.from_zone)
     .bind(&line.action)
-    .execute(connection)
+    .execute(transaction)
     .await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Which administrators keep others from editing or committing?
 
+use super::db::sql;
 use super::{Store, now_us};
 use crate::times;
 
@@ -30,7 +31,7 @@ impl LockRow {
 impl Store {
     /// All locks, oldest first.
     pub(crate) async fn locks(&self) -> sqlx::Result<Vec<LockRow>> {
-        sqlx::query_as("SELECT kind, scope, admin, comment, created_us FROM locks ORDER BY created_us")
+        sql("SELECT kind, scope, admin, comment, created_us FROM locks ORDER BY created_us")
             .fetch_all(&self.writer)
             .await
     }
@@ -38,7 +39,7 @@ impl Store {
     /// Takes a lock that nobody has; gives back when.
     pub(crate) async fn add_lock(&self, kind: &str, scope: &str, admin: &str, comment: &str) -> sqlx::Result<i64> {
         let now = now_us();
-        sqlx::query("INSERT INTO locks (kind, scope, admin, comment, created_us) VALUES (?, ?, ?, ?, ?)")
+        sql("INSERT INTO locks (kind, scope, admin, comment, created_us) VALUES ($1, $2, $3, $4, $5)")
             .bind(kind)
             .bind(scope)
             .bind(admin)
@@ -51,17 +52,13 @@ impl Store {
 
     /// Ends one lock.
     pub(crate) async fn remove_lock(&self, kind: &str, scope: &str) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM locks WHERE kind = ? AND scope = ?")
-            .bind(kind)
-            .bind(scope)
-            .execute(&self.writer)
-            .await?;
+        sql("DELETE FROM locks WHERE kind = $1 AND scope = $2").bind(kind).bind(scope).execute(&self.writer).await?;
         Ok(())
     }
 
     /// Ends all locks of an administrator.
     pub(crate) async fn remove_locks_of(&self, admin: &str) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM locks WHERE admin = ?").bind(admin).execute(&self.writer).await?;
+        sql("DELETE FROM locks WHERE admin = $1").bind(admin).execute(&self.writer).await?;
         Ok(())
     }
 }

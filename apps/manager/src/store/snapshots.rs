@@ -1,5 +1,6 @@
 //! Configurations saved under a name.
 
+use super::db::sql;
 use super::versions::checked;
 use super::{Store, hex_digest, now_us};
 
@@ -21,22 +22,20 @@ impl Store {
     /// Saves a configuration, in the place of one of that name. `false`: there are too many.
     pub(crate) async fn save_snapshot(&self, name: &str, author: &str, configuration: &str) -> sqlx::Result<bool> {
         let mut transaction = self.writer.begin().await?;
-        let others: i64 = sqlx::query_scalar("SELECT count(*) FROM snapshots WHERE name <> ?")
-            .bind(name)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let others: i64 =
+            sql("SELECT count(*) FROM snapshots WHERE name <> $1").bind(name).fetch_value(&mut transaction).await?;
         if others >= SNAPSHOTS_MAX {
             return Ok(false);
         }
-        sqlx::query(
-            "INSERT OR REPLACE INTO snapshots (name, time_us, author, digest, configuration) VALUES (?, ?, ?, ?, ?)",
-        )
+        sql("INSERT INTO snapshots (name, time_us, author, digest, configuration) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (name) DO UPDATE SET time_us = excluded.time_us, author = excluded.author, \
+             digest = excluded.digest, configuration = excluded.configuration")
         .bind(name)
         .bind(now_us())
         .bind(author)
         .bind(hex_digest(configuration.as_bytes()))
         .bind(configuration)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(true)
@@ -44,21 +43,21 @@ impl Store {
 
     /// All that are saved, by name.
     pub(crate) async fn snapshots(&self) -> sqlx::Result<Vec<SnapshotLine>> {
-        sqlx::query_as("SELECT name, time_us, author FROM snapshots ORDER BY name").fetch_all(&self.writer).await
+        sql("SELECT name, time_us, author FROM snapshots ORDER BY name").fetch_all(&self.writer).await
     }
 
     /// The text of one.
     pub(crate) async fn snapshot(&self, name: &str) -> anyhow::Result<Option<String>> {
-        let row = sqlx::query("SELECT configuration, digest FROM snapshots WHERE name = ?")
+        let row: Option<(String, String)> = sql("SELECT configuration, digest FROM snapshots WHERE name = $1")
             .bind(name)
             .fetch_optional(&self.writer)
             .await?;
-        row.map(|row| checked(&row, &format!("the saved configuration `{name}`"))).transpose()
+        row.map(|(text, digest)| checked(text, &digest, &format!("the saved configuration `{name}`"))).transpose()
     }
 
     /// Forgets one; `false` when there is none.
     pub(crate) async fn delete_snapshot(&self, name: &str) -> sqlx::Result<bool> {
-        let done = sqlx::query("DELETE FROM snapshots WHERE name = ?").bind(name).execute(&self.writer).await?;
-        Ok(done.rows_affected() > 0)
+        let done = sql("DELETE FROM snapshots WHERE name = $1").bind(name).execute(&self.writer).await?;
+        Ok(done > 0)
     }
 }

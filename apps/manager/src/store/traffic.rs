@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::{LogRecord, TrafficLog};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::db::{Statement, Transaction, sql};
 use super::{Store, events, from_db, now_us, to_db};
 
 /// Processes of one firewall whose log position is remembered.
@@ -88,24 +88,23 @@ impl Store {
                 done.stored += 1;
             }
         }
-        done.deleted = sqlx::query("DELETE FROM traffic_logs WHERE id <= (SELECT max(id) FROM traffic_logs) - ?")
+        done.deleted = sql("DELETE FROM traffic_logs WHERE id <= (SELECT max(id) FROM traffic_logs) - $1")
             .bind(to_db(rows_max))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?
-            .rows_affected()
             + events::bound(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done)
     }
 
     /// Records that fulfil a condition compiled by the log filter.
-    pub(crate) async fn traffic(&self, mut query: QueryBuilder<Sqlite>) -> sqlx::Result<Vec<TrafficRow>> {
-        query.build_query_as().fetch_all(&self.reader).await
+    pub(crate) async fn traffic(&self, query: Statement) -> sqlx::Result<Vec<TrafficRow>> {
+        query.fetch_all(&self.reader).await
     }
 
     /// The newest record's number: a query that starts now does not see later ones.
     pub(crate) async fn newest_traffic(&self) -> sqlx::Result<i64> {
-        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM traffic_logs").fetch_one(&self.reader).await
+        sql("SELECT coalesce(max(id), 0) FROM traffic_logs").fetch_value(&self.reader).await
     }
 }
 
@@ -119,49 +118,44 @@ pub(crate) fn address_key(text: &str) -> [u8; 16] {
 }
 
 /// Moves a process's position forward; how many of the batch's records (its last ones) are new.
-async fn advance(connection: &mut SqliteConnection, batch: &LogBatch) -> sqlx::Result<usize> {
-    let position: Option<i64> =
-        sqlx::query_scalar("SELECT sequence FROM log_positions WHERE serial = ? AND boot_id = ?")
-            .bind(&batch.serial)
-            .bind(&batch.boot_id)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let position = position.map_or(0, from_db);
+async fn advance(transaction: &mut Transaction, batch: &LogBatch) -> sqlx::Result<usize> {
+    let position: Option<(i64,)> = sql("SELECT sequence FROM log_positions WHERE serial = $1 AND boot_id = $2")
+        .bind(&batch.serial)
+        .bind(&batch.boot_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let position = position.map_or(0, |(position,)| from_db(position));
     let ahead = usize::try_from(batch.sequence.saturating_sub(position)).unwrap_or(usize::MAX);
     if ahead == 0 {
         return Ok(0);
     }
-    sqlx::query(
-        "INSERT INTO log_positions (serial, boot_id, sequence, updated_us) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (serial, boot_id) DO UPDATE SET sequence = excluded.sequence, updated_us = excluded.updated_us",
-    )
+    sql("INSERT INTO log_positions (serial, boot_id, sequence, updated_us) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (serial, boot_id) DO UPDATE SET sequence = excluded.sequence, updated_us = excluded.updated_us")
     .bind(&batch.serial)
     .bind(&batch.boot_id)
     .bind(to_db(batch.sequence))
     .bind(now_us())
-    .execute(&mut *connection)
+    .execute(&mut *transaction)
     .await?;
     if position == 0 {
-        sqlx::query(
-            "DELETE FROM log_positions WHERE serial = ?1 AND boot_id NOT IN \
-             (SELECT boot_id FROM log_positions WHERE serial = ?1 ORDER BY updated_us DESC LIMIT ?2)",
-        )
+        sql("DELETE FROM log_positions WHERE serial = $1 AND boot_id NOT IN \
+             (SELECT boot_id FROM log_positions WHERE serial = $1 ORDER BY updated_us DESC LIMIT $2)")
         .bind(&batch.serial)
         .bind(BOOTS_PER_DEVICE)
-        .execute(&mut *connection)
+        .execute(&mut *transaction)
         .await?;
     }
     Ok(ahead.min(batch.records.len()))
 }
 
-async fn insert(connection: &mut SqliteConnection, serial: &str, record: &TrafficLog) -> sqlx::Result<()> {
-    sqlx::query(
+async fn insert(transaction: &mut Transaction, serial: &str, record: &TrafficLog) -> sqlx::Result<()> {
+    sql(
         "INSERT INTO traffic_logs (serial, received_us, generated_us, subtype, source, destination, nat_source, \
          nat_destination, source_key, destination_key, nat_source_key, nat_destination_key, rule, nat_rule, \
          application, from_zone, to_zone, inbound_interface, outbound_interface, session_id, source_port, \
          destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, bytes_received, \
          packets_sent, packets_received, start_us, elapsed_s, session_end_reason) \
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31,$32,$33)",
     )
     .bind(serial)
     .bind(now_us())
@@ -171,10 +165,10 @@ async fn insert(connection: &mut SqliteConnection, serial: &str, record: &Traffi
     .bind(&record.destination)
     .bind(&record.nat_source)
     .bind(&record.nat_destination)
-    .bind(address_key(&record.source).to_vec())
-    .bind(address_key(&record.destination).to_vec())
-    .bind(address_key(&record.nat_source).to_vec())
-    .bind(address_key(&record.nat_destination).to_vec())
+    .bind(address_key(&record.source))
+    .bind(address_key(&record.destination))
+    .bind(address_key(&record.nat_source))
+    .bind(address_key(&record.nat_destination))
     .bind(&record.rule)
     .bind(&record.nat_rule)
     .bind(&record.application)
@@ -196,7 +190,7 @@ async fn insert(connection: &mut SqliteConnection, serial: &str, record: &Traffi
     .bind(record.start_us)
     .bind(record.elapsed_s)
     .bind(&record.session_end_reason)
-    .execute(connection)
+    .execute(transaction)
     .await?;
     Ok(())
 }

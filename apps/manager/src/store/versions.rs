@@ -1,8 +1,7 @@
 //! Running configurations by number, and the journal of edits since the newest.
 
-use sqlx::Row as _;
-
 use super::audit::{self, AuditLine};
+use super::db::{Transaction, sql};
 use super::{Store, from_db, hex_digest, jobs, now_us, to_db};
 
 /// Versions that are kept, besides those that devices were pushed last; the oldest make room.
@@ -61,24 +60,26 @@ pub(crate) enum JournalAfter<'a> {
 impl Store {
     /// The newest version and its text.
     pub(crate) async fn newest_version(&self) -> anyhow::Result<Option<(u64, String)>> {
-        let row = sqlx::query("SELECT number, configuration, digest FROM versions ORDER BY number DESC LIMIT 1")
-            .fetch_optional(&self.writer)
-            .await?;
-        row.map(|row| Ok((from_db(row.try_get("number")?), checked_text(&row)?))).transpose()
+        let row: Option<(i64, String, String)> =
+            sql("SELECT number, configuration, digest FROM versions ORDER BY number DESC LIMIT 1")
+                .fetch_optional(&self.writer)
+                .await?;
+        row.map(|row| Ok((from_db(row.0), checked_text(row)?))).transpose()
     }
 
     /// The text of a version.
     pub(crate) async fn version(&self, number: u64) -> anyhow::Result<Option<String>> {
-        let row = sqlx::query("SELECT number, configuration, digest FROM versions WHERE number = ?")
-            .bind(to_db(number))
-            .fetch_optional(&self.reader)
-            .await?;
-        row.map(|row| checked_text(&row)).transpose()
+        let row: Option<(i64, String, String)> =
+            sql("SELECT number, configuration, digest FROM versions WHERE number = $1")
+                .bind(to_db(number))
+                .fetch_optional(&self.reader)
+                .await?;
+        row.map(checked_text).transpose()
     }
 
     /// The newest versions, newest first.
     pub(crate) async fn versions(&self, count_max: u32) -> sqlx::Result<Vec<VersionLine>> {
-        sqlx::query_as("SELECT number, time_us, author, comment, digest FROM versions ORDER BY number DESC LIMIT ?")
+        sql("SELECT number, time_us, author, comment, digest FROM versions ORDER BY number DESC LIMIT $1")
             .bind(count_max)
             .fetch_all(&self.reader)
             .await
@@ -92,11 +93,10 @@ impl Store {
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> sqlx::Result<u64> {
         let mut transaction = self.writer.begin().await?;
-        let newest: i64 =
-            sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM versions").fetch_one(&mut *transaction).await?;
+        let newest: i64 = sql("SELECT coalesce(max(number), 0) FROM versions").fetch_value(&mut transaction).await?;
         let number = newest + 1;
-        sqlx::query(
-            "INSERT INTO versions (number, time_us, author, comment, digest, configuration) VALUES (?, ?, ?, ?, ?, ?)",
+        sql(
+            "INSERT INTO versions (number, time_us, author, comment, digest, configuration) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(number)
         .bind(now_us())
@@ -104,17 +104,15 @@ impl Store {
         .bind(version.comment)
         .bind(hex_digest(version.configuration.as_bytes()))
         .bind(version.configuration)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         shorten_journal(&mut transaction, version.journal).await?;
-        sqlx::query(
-            "DELETE FROM versions WHERE number <= ?1 - ?2 AND number NOT IN \
+        sql("DELETE FROM versions WHERE number <= $1 - $2 AND number NOT IN \
              (SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
-              UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL)",
-        )
+              UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL)")
         .bind(number)
         .bind(VERSIONS_MAX)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         if let Some((id, record)) = job(from_db(number)) {
             jobs::put(&mut transaction, id, &record).await?;
@@ -134,13 +132,12 @@ impl Store {
         let now = now_us();
         let mut last = 0;
         for edit in edits {
-            last = sqlx::query("INSERT INTO journal (time_us, author, edit) VALUES (?, ?, ?)")
+            last = sql("INSERT INTO journal (time_us, author, edit) VALUES ($1, $2, $3) RETURNING id")
                 .bind(now)
                 .bind(author)
                 .bind(edit)
-                .execute(&mut *transaction)
-                .await?
-                .last_insert_rowid();
+                .fetch_value(&mut transaction)
+                .await?;
         }
         audit::insert(&mut transaction, audit_lines).await?;
         transaction.commit().await?;
@@ -157,17 +154,19 @@ impl Store {
 
     /// Number of the last edit; 0 without any.
     pub(crate) async fn journal_end(&self) -> sqlx::Result<i64> {
-        sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM journal").fetch_one(&self.writer).await
+        sql("SELECT coalesce(max(id), 0) FROM journal").fetch_value(&self.writer).await
     }
 
     /// Who edited since the newest version.
     pub(crate) async fn journal_authors(&self) -> sqlx::Result<Vec<String>> {
-        sqlx::query_scalar("SELECT DISTINCT author FROM journal ORDER BY author").fetch_all(&self.writer).await
+        let rows: Vec<(String,)> =
+            sql("SELECT DISTINCT author FROM journal ORDER BY author").fetch_all(&self.writer).await?;
+        Ok(rows.into_iter().map(|(author,)| author).collect())
     }
 
     /// The edits up to this one, in order.
     pub(crate) async fn journal_until(&self, end: i64) -> sqlx::Result<Vec<JournalLine>> {
-        sqlx::query_as("SELECT id, time_us, author, edit FROM journal WHERE id <= ? ORDER BY id")
+        sql("SELECT id, time_us, author, edit FROM journal WHERE id <= $1 ORDER BY id")
             .bind(end)
             .fetch_all(&self.writer)
             .await
@@ -175,7 +174,7 @@ impl Store {
 
     /// The first edits since the newest version, in order.
     pub(crate) async fn journal(&self, count_max: usize) -> sqlx::Result<Vec<JournalLine>> {
-        sqlx::query_as("SELECT id, time_us, author, edit FROM journal ORDER BY id LIMIT ?")
+        sql("SELECT id, time_us, author, edit FROM journal ORDER BY id LIMIT $1")
             .bind(to_db(count_max as u64))
             .fetch_all(&self.writer)
             .await
@@ -185,42 +184,39 @@ impl Store {
 /// Numbers in one statement.
 const NUMBERS_AT_ONCE: usize = 500;
 
-async fn shorten_journal(connection: &mut sqlx::SqliteConnection, journal: JournalAfter<'_>) -> sqlx::Result<()> {
+async fn shorten_journal(transaction: &mut Transaction, journal: JournalAfter<'_>) -> sqlx::Result<()> {
     let (gone, added) = match journal {
         JournalAfter::Beyond(end) => {
-            sqlx::query("DELETE FROM journal WHERE id <= ?").bind(end).execute(connection).await?;
+            sql("DELETE FROM journal WHERE id <= $1").bind(end).execute(transaction).await?;
             return Ok(());
         }
         JournalAfter::Without(gone, added) => (gone, added),
     };
     for numbers in gone.chunks(NUMBERS_AT_ONCE) {
-        let mut query = sqlx::QueryBuilder::new("DELETE FROM journal WHERE id IN (");
-        let mut list = query.separated(", ");
-        for number in numbers {
-            list.push_bind(*number);
+        let mut statement = sql("DELETE FROM journal WHERE id IN (");
+        for (index, number) in numbers.iter().enumerate() {
+            statement.push(if index == 0 { "" } else { ", " }).push_bind(*number);
         }
-        query.push(")").build().execute(&mut *connection).await?;
+        statement.push(")");
+        statement.execute(&mut *transaction).await?;
     }
     for line in added {
-        sqlx::query("INSERT INTO journal (time_us, author, edit) VALUES (?, ?, ?)")
+        sql("INSERT INTO journal (time_us, author, edit) VALUES ($1, $2, $3)")
             .bind(line.time_us)
             .bind(&line.author)
             .bind(&line.edit)
-            .execute(&mut *connection)
+            .execute(&mut *transaction)
             .await?;
     }
     Ok(())
 }
 
-fn checked_text(row: &sqlx::sqlite::SqliteRow) -> anyhow::Result<String> {
-    let number: i64 = row.try_get("number")?;
-    checked(row, &format!("version {number}"))
+fn checked_text((number, text, digest): (i64, String, String)) -> anyhow::Result<String> {
+    checked(text, &digest, &format!("version {number}"))
 }
 
 /// The text of a configuration, if it is still what was stored.
-pub(super) fn checked(row: &sqlx::sqlite::SqliteRow, what: &str) -> anyhow::Result<String> {
-    let text: String = row.try_get("configuration")?;
-    let digest: String = row.try_get("digest")?;
+pub(super) fn checked(text: String, digest: &str, what: &str) -> anyhow::Result<String> {
     anyhow::ensure!(
         hex_digest(text.as_bytes()) == digest,
         "{what} in the database is damaged: its text does not have the digest `{digest}`; restore the database from a \

@@ -4,9 +4,10 @@ pub(crate) mod device;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use bartizan_manager::{Manager, Settings};
+use bartizan_lab::postgres::{Durability, Postgres};
+use bartizan_manager::{DatabaseUrl, Manager, Settings};
 use base64::Engine as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -23,11 +24,15 @@ use tokio_rustls::client::TlsStream;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
+/// Set to `postgres`, it makes every manager of these tests keep its data there.
+pub(crate) const STORE_VARIABLE: &str = "BARTIZAN_TEST_STORE";
+
 /// A manager that runs in this process.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) key: String,
+    database: Option<DatabaseUrl>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -39,8 +44,14 @@ impl Server {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut server =
-            Self { address: "127.0.0.1:0".parse().unwrap(), directory, key: String::new(), stop: None, task: None };
+        let mut server = Self {
+            address: "127.0.0.1:0".parse().unwrap(),
+            directory,
+            key: String::new(),
+            database: database(),
+            stop: None,
+            task: None,
+        };
         server.launch(change).await;
         let answer = server.send(&[("type", "keygen"), ("user", "admin"), ("password", PASSWORD)], &[]).await;
         server.key = between(&answer.body, "<key>", "</key>").to_owned();
@@ -61,6 +72,7 @@ impl Server {
     async fn launch(&mut self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::new(self.directory.path(), "127.0.0.1:0".parse().unwrap());
         settings.admin_password = Some(PASSWORD.to_owned());
+        settings.database = self.database.clone();
         change(&mut settings);
         let manager = Manager::start(settings).await.unwrap();
         self.address = manager.local_addr().unwrap();
@@ -182,6 +194,16 @@ impl Server {
     pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
         Path::new(self.directory.path()).join(name)
     }
+}
+
+/// A new database, when these tests run on PostgreSQL.
+pub(crate) fn database() -> Option<DatabaseUrl> {
+    // It goes away with this process.
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    (std::env::var(STORE_VARIABLE).as_deref() == Ok("postgres")).then(|| {
+        let server = SERVER.get_or_init(|| Postgres::start(Durability::None).unwrap());
+        DatabaseUrl::parse(&server.database().unwrap()).unwrap()
+    })
 }
 
 /// A device's certificate and key.

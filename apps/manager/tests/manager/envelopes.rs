@@ -386,6 +386,12 @@ async fn changes_are_in_the_config_log_and_passwords_are_not() {
     let deletions = ask("( cmd eq delete ) and (admin eq admin)").await;
     assert!(deletions.contains("<logs count=\"1\" progress=\"100\">"), "{deletions}");
     assert!(deletions.contains("a.example"), "the preview shows what was deleted: {deletions}");
+    for (query, count) in
+        [("(full-path contains users)", 1), ("(full-path contains USERS)", 0), ("(path contains '')", 3)]
+    {
+        let answer = ask(query).await;
+        assert!(answer.contains(&format!("<logs count=\"{count}\"")), "{query}: {answer}");
+    }
     let everything = ask("").await;
     assert!(everything.contains("<logs count=\"3\"") && !everything.contains("SECRET"), "{everything}");
     let bad = server.body(&[("type", "log"), ("log-type", "config"), ("query", "(cmd is delete)")]).await;

@@ -7,6 +7,7 @@ mod directory;
 mod envelopes;
 mod fleet;
 mod load;
+mod postgres;
 mod python_clients;
 mod roles;
 mod together;

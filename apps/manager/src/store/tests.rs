@@ -1,0 +1,95 @@
+//! The two databases beside each other.
+
+use bartizan_lab::postgres::{Durability, Postgres};
+
+use super::db::sql;
+use super::{DatabaseUrl, Store};
+
+/// A store of each kind. The server ends with the value.
+async fn both() -> (Store, Store, (tempfile::TempDir, Postgres)) {
+    let place = tempfile::tempdir().unwrap();
+    let server = Postgres::start(Durability::None).unwrap();
+    let url = DatabaseUrl::parse(&server.database().unwrap()).unwrap();
+    let sqlite = Store::open(place.path(), None).await.unwrap();
+    let postgres = Store::open(place.path(), Some(&url)).await.unwrap();
+    (sqlite, postgres, (place, server))
+}
+
+/// Table, column, type as SQLite calls it, whether it may be absent, default.
+type Column = (String, String, String, bool, Option<String>);
+
+#[tokio::test]
+async fn both_have_the_same_tables_columns_and_indexes() {
+    let (sqlite, postgres, _server) = both().await;
+    let columns = "SELECT t.name, c.name, c.type, c.\"notnull\" = 0 AND c.pk = 0, c.dflt_value \
+         FROM sqlite_schema t, pragma_table_info(t.name) c \
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name NOT LIKE '_sqlx_%'";
+    let mut expected: Vec<Column> = sql(columns).fetch_all(&sqlite.reader).await.unwrap();
+    let columns = "SELECT table_name::text, column_name::text, CASE data_type WHEN 'bigint' THEN 'INTEGER' \
+         WHEN 'text' THEN 'TEXT' WHEN 'bytea' THEN 'BLOB' ELSE data_type::text END, is_nullable = 'YES', \
+         replace(column_default, '::text', '') FROM information_schema.columns \
+         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx\\_%'";
+    let mut found: Vec<Column> = sql(columns).fetch_all(&postgres.reader).await.unwrap();
+    assert!(expected.len() > 100, "{expected:?}");
+    expected.sort();
+    found.sort();
+    assert_eq!(expected, found);
+
+    let indexes = "SELECT i.tbl_name, i.name FROM sqlite_schema i WHERE i.type = 'index' AND i.sql IS NOT NULL";
+    let mut expected: Vec<(String, String)> = sql(indexes).fetch_all(&sqlite.reader).await.unwrap();
+    let indexes = "SELECT tablename::text, indexname::text FROM pg_indexes WHERE schemaname = 'public' \
+         AND indexname NOT LIKE '%\\_pkey'";
+    let mut found: Vec<(String, String)> = sql(indexes).fetch_all(&postgres.reader).await.unwrap();
+    expected.sort();
+    found.sort();
+    assert_eq!(expected, found);
+}
+
+#[tokio::test]
+async fn what_is_dropped_halfway_is_undone() {
+    let (sqlite, postgres, _server) = both().await;
+    for store in [&sqlite, &postgres] {
+        let count = async || sql("SELECT count(*) FROM meta").fetch_value::<i64>(&store.writer).await.unwrap();
+        let mut transaction = store.writer.begin().await.unwrap();
+        sql("INSERT INTO meta (key, value) VALUES ($1, $2)")
+            .bind("a")
+            .bind("b")
+            .execute(&mut transaction)
+            .await
+            .unwrap();
+        drop(transaction);
+        assert_eq!(count().await, 0);
+        // A refused statement undoes what was done before it.
+        let mut transaction = store.writer.begin().await.unwrap();
+        let twice = "INSERT INTO meta (key, value) VALUES ('a', 'b')";
+        sql(twice).execute(&mut transaction).await.unwrap();
+        assert!(sql(twice).execute(&mut transaction).await.is_err());
+        drop(transaction);
+        assert_eq!(count().await, 0);
+        assert!(sql(twice).execute(&store.reader).await.is_err(), "readers do not write");
+        assert_eq!(store.fact("a", || "c".to_owned()).await.unwrap(), "c");
+        assert_eq!(store.fact("a", || "d".to_owned()).await.unwrap(), "c");
+    }
+}
+
+#[tokio::test]
+async fn a_character_that_postgresql_cannot_hold_does_not_stop_the_rest() {
+    let (_, postgres, _server) = both().await;
+    assert_eq!(postgres.fact("a", || "x\0y".to_owned()).await.unwrap(), "x\u{fffd}y");
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_and_a_lost_session_writes_no_more() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Postgres::start(Durability::None).unwrap();
+    let url = DatabaseUrl::parse(&server.database().unwrap()).unwrap();
+    let first = Store::open(place.path(), Some(&url)).await.unwrap();
+    let refused = Store::open(place.path(), Some(&url)).await.err().unwrap().to_string();
+    assert!(refused.starts_with("another manager uses the database `bartizan@"), "{refused}");
+
+    server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").unwrap();
+    first.lost().await;
+    let second = Store::open(place.path(), Some(&url)).await.unwrap();
+    assert!(first.fact("a", || "first".to_owned()).await.is_err());
+    assert_eq!(second.fact("a", || "second".to_owned()).await.unwrap(), "second");
+}
