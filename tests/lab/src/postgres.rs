@@ -104,7 +104,9 @@ impl Postgres {
             let left = processes.iter().find(|id| Path::new("/proc").join(id).join("exe").exists());
             left.map_or(Ok(()), |left| bail!("process {left} is left"))
         })?;
+        // Who was killed may stay a process of a name, until somebody asks how it ended.
         std::fs::remove_file(&pid_file)?;
+        std::fs::remove_file(self.dir.join(".s.PGSQL.5432.lock"))?;
         self.keeper = spawn(&self.dir, self.durability)?;
         self.wait_ready()
     }
