@@ -11,3 +11,4 @@ mod postgres;
 mod python_clients;
 mod roles;
 mod together;
+mod verdicts;
