@@ -15,6 +15,7 @@ mod logs;
 pub mod outside;
 mod pki;
 mod random;
+mod schedules;
 mod store;
 mod sync;
 mod times;
@@ -140,6 +141,7 @@ impl Manager {
         let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
         let jobs = tokio::spawn(jobs::work(app.clone()));
+        let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);
@@ -153,6 +155,7 @@ impl Manager {
             }
             () = app.store.lost() => Err(anyhow::anyhow!("the connection to the database is lost")),
         };
+        schedules.abort();
         jobs.abort();
         logs.abort();
         app.store.close().await;

@@ -11,5 +11,6 @@ mod postgres;
 mod python_clients;
 mod queue;
 mod roles;
+mod schedules;
 mod together;
 mod verdicts;
