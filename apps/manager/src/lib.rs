@@ -5,6 +5,7 @@
 
 mod accounts;
 mod app;
+pub mod backup;
 mod configuration;
 mod files;
 mod fleet;

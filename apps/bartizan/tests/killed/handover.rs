@@ -72,6 +72,17 @@ fn when_the_leader_dies_the_other_manager_goes_on_with_everything_and_with_the_f
         manager.signal("TERM").unwrap();
         assert_eq!(manager.wait(LIMIT).unwrap(), Some(0), "{}", manager.output());
     }
+
+    // What they had moves to SQLite, and the firewall comes along.
+    let at = |name: &str| lab.dir().join(name).to_string_lossy().into_owned();
+    let (from, to, file) = (at("first"), at("third"), at("backup"));
+    let manage = |words: &[&str]| host.run(&[&[BINARY, "manager"], words, &[&file]].concat()).unwrap();
+    let written = manage(&["backup", "--data-dir", &from, "--database", &url]);
+    let restored = manage(&["restore", "--data-dir", &to]);
+    assert_eq!(written.replace("written", "restored"), restored);
+    let _third = launch(&lab, &host, "third", None);
+    assert_eq!(eventually("the third leads", LIMIT, || objects(&api)).unwrap(), found);
+    connected(&api, &serial);
 }
 
 fn set(api: &Api, number: usize) -> anyhow::Result<()> {
