@@ -66,6 +66,8 @@ pub struct Settings {
     pub traffic_logs_max: u64,
     /// How long a device has to put a pushed configuration in force.
     pub push_timeout: Duration,
+    /// How long a device that took a push back has to come back and say so, beyond the window that it had.
+    pub confirm_grace: Duration,
     /// How long a device has to answer an operational command.
     pub command_timeout: Duration,
 }
@@ -134,6 +136,7 @@ impl Settings {
             admin_password: None,
             traffic_logs_max: 1_000_000,
             push_timeout: Duration::from_secs(60),
+            confirm_grace: Duration::from_secs(30),
             command_timeout: Duration::from_secs(20),
         }
     }

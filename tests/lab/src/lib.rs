@@ -8,6 +8,7 @@
 pub mod api;
 pub mod azure;
 pub mod cloud;
+pub mod iperf3;
 pub mod managed;
 pub mod perf;
 pub mod postgres;

@@ -16,6 +16,7 @@ mod routers;
 mod vlans;
 
 use bartizan_lab::Lab;
+use bartizan_lab::iperf3;
 use bartizan_lab::process::eventually;
 
 use crate::edge::{Edge, LIMIT, configuration, rule};
@@ -145,14 +146,7 @@ fn many_connections_and_bulk_traffic_pass_two_workers() {
 
     edge.serve(&["iperf3", "-s"], 5201);
     for direction in [&["-P", "4"][..], &["-P", "4", "-R"], &["-u", "-b", "20M"]] {
-        let words = [&["iperf3", "-J", "-t", "1", "-c", "203.0.113.2"][..], direction].concat();
-        let report: serde_json::Value = serde_json::from_str(&edge.client.run(&words).unwrap()).unwrap();
-        let sum = if report["end"]["sum_received"].is_object() {
-            &report["end"]["sum_received"]
-        } else {
-            &report["end"]["sum"]
-        };
-        assert!(sum["bytes"].as_u64().unwrap() > 1_000_000, "{direction:?}: {}", report["end"]);
+        iperf3::carried(&edge.client, "203.0.113.2", direction, 1_000_000).unwrap();
     }
     assert_eq!(edge.counter("io-peer-ring-full"), 0);
     assert_eq!(edge.counter("io-send-refused"), 0);

@@ -1,6 +1,7 @@
 //! Large packets through translation and two workers: fragments, path MTU discovery, traceroute.
 
 use crate::edge::{Edge, configuration};
+use bartizan_lab::iperf3;
 
 /// Both interfaces let 1400 bytes pass, their neighbours' links 1500.
 fn narrow() -> String {
@@ -35,10 +36,7 @@ fn downloads_and_uploads_find_the_mtu_of_their_path() {
     edge.serve(&["iperf3", "-s"], 5201);
     for target in ["203.0.113.2", "2001:db8:2::2"] {
         for direction in [&[][..], &["-R"]] {
-            let words = [&["iperf3", "-J", "-t", "1", "-c", target][..], direction].concat();
-            let report: serde_json::Value = serde_json::from_str(&edge.client.run(&words).unwrap()).unwrap();
-            let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap();
-            assert!(received >= 3 << 20, "{target} {direction:?}: {}", report["end"]);
+            iperf3::carried(&edge.client, target, direction, 3 << 20).unwrap();
         }
     }
     assert!(edge.counter("too-big") >= 4, "each sender was told");

@@ -1,6 +1,7 @@
 //! Interfaces as links really are: VLANs, router advertisements, and the tools that people look at them with.
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_lab::iperf3;
 use bartizan_lab::process::eventually;
 use bartizan_lab::standalone::Standalone;
 use bartizan_lab::{Lab, Namespace};
@@ -85,14 +86,7 @@ fn a_vlan_carries_what_people_do_with_a_link() {
     // Bulk in frames of 64 KiB with their tag; both ends agree on segments that leave 140 bytes free.
     let _iperf3 = server.spawn(&["iperf3", "-s"], &[], &lab.dir().join("iperf3.log")).unwrap();
     for direction in [&["-P", "2"][..], &["-R"], &["-u", "-b", "10M"]] {
-        let words = [&["iperf3", "-J", "-t", "1", "-c", "198.51.100.2"][..], direction].concat();
-        let report = eventually("iperf3", LIMIT, || -> Result<serde_json::Value> {
-            Ok(serde_json::from_str(&client.run(&words)?)?)
-        })
-        .unwrap();
-        let end = &report["end"];
-        let sum = if end["sum_received"].is_object() { &end["sum_received"] } else { &end["sum"] };
-        assert!(sum["bytes"].as_u64().unwrap() > 500_000, "{direction:?}: {end}");
+        let report = iperf3::carried(&client, "198.51.100.2", direction, 500_000).unwrap();
         if !direction.contains(&"-u") {
             let mss = report["start"]["tcp_mss_default"].as_u64().unwrap();
             assert!((1000..=1360).contains(&mss), "{direction:?}: {mss}");

@@ -12,3 +12,4 @@ mod postgres;
 mod python_clients;
 mod roles;
 mod together;
+mod verdicts;

@@ -10,6 +10,8 @@ mod cookies;
 pub(crate) mod decision;
 #[path = "reference/errors.rs"]
 mod errors;
+#[path = "reference/farm.rs"]
+mod farm;
 #[path = "reference/host.rs"]
 mod host;
 #[path = "reference/nat.rs"]
@@ -33,11 +35,14 @@ mod ways;
 
 use std::net::IpAddr;
 
-use bartizan_model::device::{Action, TrafficKind, Validated, ZoneProtection};
+use std::net::Ipv4Addr;
+
+use bartizan_model::device::{Action, Distribution, NatRule, TrafficKind, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
 use self::cookies::{Given, Made};
 use self::decision::{Now, is_side, realm_of, router_of, side_of, zone_of};
+use self::farm::{Asked, Farm, Turns};
 use self::nat::Unlearned;
 use self::protection::{Protection, profile, refuses};
 pub(crate) use self::session::View;
@@ -50,6 +55,9 @@ use super::tunnels::{Header, Tunnel};
 
 /// Virtual time in nanoseconds.
 pub(crate) type Time = u64;
+
+/// How late the engine may be to end a session: 2^28 ns.
+const TIMER_TICK: Time = 1 << 28;
 
 const SECOND: Time = 1_000_000_000;
 
@@ -130,8 +138,12 @@ pub(crate) struct Reference {
     longest: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination, and those to the host.
     pub(crate) translations: [usize; 4],
-    /// When the last session was over whose client had its address to itself.
+    /// When the last session was over whose client had its address to itself, and that counted as its server's.
     own_until: Time,
+    spread_until: Time,
+    turns: Turns,
+    /// New sessions whose server is one of several.
+    pub(crate) spread: usize,
 }
 
 impl Reference {
@@ -155,6 +167,9 @@ impl Reference {
             longest: 0,
             translations: [0; 4],
             own_until: 0,
+            spread_until: 0,
+            turns: Turns::default(),
+            spread: 0,
         }
     }
 
@@ -176,8 +191,14 @@ impl Reference {
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = now;
         self.before.clone_from(&self.sessions);
-        let over = self.sessions.iter().filter(|session| session.expires <= now && session.has_own_address());
-        self.own_until = over.map(|session| session.expires).chain([self.own_until]).max().unwrap_or(0);
+        for session in self.sessions.iter().filter(|session| session.expires <= now) {
+            if session.has_own_address() {
+                self.own_until = self.own_until.max(session.expires);
+            }
+            if session.spread {
+                self.spread_until = self.spread_until.max(session.expires);
+            }
+        }
         self.sessions.retain(|session| session.expires > now);
         let mut at = 0;
         while at < self.sessions.len() {
@@ -234,8 +255,25 @@ impl Reference {
         if interface == local::NAME { Some(local::NAME.into()) } else { realm_of(&self.config, interface) }
     }
 
+    /// What is configured and known, for a session that there is: what it says of servers is the session's.
     fn read(&self) -> Now<'_> {
-        Now { config: &self.config, facts: &self.facts }
+        let asked = Asked::Again { rule: None, server: Ipv4Addr::UNSPECIFIED.into() };
+        let farm = Farm { turns: &self.turns, sessions: &self.sessions, asked };
+        Now { config: &self.config, facts: &self.facts, farm }
+    }
+
+    /// The same for a new session.
+    fn first(&self) -> Now<'_> {
+        Now { farm: Farm { asked: Asked::First, ..self.read().farm }, ..self.read() }
+    }
+
+    /// Whether the engine may count a session that is over, for where new ones go.
+    pub(crate) fn counts_late(&self) -> bool {
+        let counts = |rule: &NatRule| {
+            let translation = rule.destination_translation.as_ref();
+            translation.is_some_and(|translation| translation.distribution == Some(Distribution::LeastSessions))
+        };
+        self.now < self.spread_until + TIMER_TICK && self.config.nat_rules.iter().any(counts)
     }
 
     fn find(&self, realm: &str, tuple: &Tuple) -> Option<usize> {

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) sources: usize,
     pub(crate) pools: usize,
     pub(crate) destinations: usize,
+    /// New sessions whose server is one of several.
+    pub(crate) spread: usize,
     /// New sessions that end at the host behind the local link.
     pub(crate) health_checks: usize,
     /// New sessions that found no address of their own.
@@ -49,6 +51,7 @@ impl Tally {
         self.sources += other.sources;
         self.pools += other.pools;
         self.destinations += other.destinations;
+        self.spread += other.spread;
         self.health_checks += other.health_checks;
         self.dry += other.dry;
         self.protected += other.protected;

@@ -80,8 +80,8 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
     match world.finish() {
         Ok(()) => {
             let [sources, pools, destinations, health_checks] = world.reference.translations;
-            let protected = world.reference.protected;
-            Ok(Tally { sources, pools, destinations, health_checks, protected, ..world.tally })
+            let (protected, spread) = (world.reference.protected, world.reference.spread);
+            Ok(Tally { sources, pools, destinations, health_checks, spread, protected, ..world.tally })
         }
         Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
     }
@@ -254,7 +254,7 @@ impl World {
         station: Mac,
         packet: &Packet,
     ) -> Result<Option<(String, Packet)>, String> {
-        if self.reference.concerns_unseen(packet) {
+        if self.reference.concerns_unseen(packet) || self.reference.counts_late() {
             return Ok(None);
         }
         self.tally.packets += 1;

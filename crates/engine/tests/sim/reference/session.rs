@@ -46,6 +46,10 @@ pub(super) struct Session {
     /// What was around the client's last packet.
     pub(super) header: Option<Header>,
     pub(super) rule: String,
+    /// The NAT rule it was opened by.
+    pub(super) nat: Option<String>,
+    /// It counts as one of its server's.
+    pub(super) spread: bool,
     pub(super) expires: Time,
     pub(super) tcp: Option<Connection>,
     pub(super) generation: usize,
