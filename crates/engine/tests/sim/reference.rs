@@ -37,7 +37,7 @@ use std::net::IpAddr;
 
 use std::net::Ipv4Addr;
 
-use bartizan_model::device::{Action, Distribution, NatRule, TrafficKind, Validated, ZoneProtection};
+use bartizan_model::device::{Action, Check, Distribution, NatRule, TrafficKind, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
 use self::cookies::{Given, Made};
@@ -49,9 +49,9 @@ pub(crate) use self::session::View;
 use self::session::{Kind, Session, idle_timeout};
 use self::ways::segment_limit;
 use super::frames::{Body, Mac, Packet, RST, SYN, Tuple};
-use super::generate::Network;
+use super::generate::{Network, interface_name};
 use super::host::{self as local, Host};
-use super::tunnels::{Header, Tunnel};
+use super::tunnels::{Header, LOWER, Tunnel};
 
 /// Virtual time in nanoseconds.
 pub(crate) type Time = u64;
@@ -96,6 +96,8 @@ pub(crate) struct Forward {
     pub(crate) packet: Packet,
     /// No IP packet it leaves in is longer than this.
     pub(crate) longest: usize,
+    /// No fragment of what is around it is longer than this, if it may leave in some.
+    pub(crate) outer_longest: Option<usize>,
     /// What is around the packet when it leaves into a tunnel.
     pub(crate) header: Option<Header>,
     /// The session is new and its source is to be one of these.
@@ -132,6 +134,8 @@ pub(crate) struct Reference {
     pub(crate) header: Option<Header>,
     /// The packet at hand came in more than one IP packet.
     pub(crate) in_fragments: bool,
+    /// The longest of the fragments that what is around the packet at hand came in.
+    pub(crate) outer_longest: Option<usize>,
     /// Packets that a protection profile refused.
     pub(crate) protected: usize,
     /// The longest IP packet that the packet at hand came in.
@@ -163,6 +167,7 @@ impl Reference {
             opens: false,
             header: None,
             in_fragments: false,
+            outer_longest: None,
             protected: 0,
             longest: 0,
             translations: [0; 4],
@@ -229,6 +234,9 @@ impl Reference {
         if ingress == local::NAME {
             return self.packet_of_host(station, packet);
         }
+        if self.header.is_some() && self.outer_longest.is_some() && !self.lets_fragments_in(&interface_name(LOWER)) {
+            return DROP;
+        }
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
@@ -248,6 +256,14 @@ impl Reference {
         }
         let from_client = self.sessions[at].is_client(&found, &packet.tuple());
         self.continues(at, from_client, ingress, &realm, station, packet)
+    }
+
+    /// Whether an interface is in a zone that does not refuse fragments.
+    fn lets_fragments_in(&mut self, interface: &str) -> bool {
+        let Some(zone) = zone_of(&self.config, interface) else { return false };
+        let refuses = profile(&self.config, zone).is_some_and(|profile| profile.checks.contains(Check::Fragment));
+        self.protected += usize::from(refuses);
+        !refuses
     }
 
     /// Within what addresses behind an interface are unique.
@@ -366,7 +382,16 @@ impl Reference {
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
         let longest = self.longest.min(self.room(at, &interface).into());
         let header = self.around(at, &interface);
-        Expected::Forward(Forward { interface, station, packet, longest, header, source, session: at })
+        Expected::Forward(Forward {
+            interface,
+            station,
+            packet,
+            longest,
+            outer_longest: self.turned_longest(at),
+            header,
+            source,
+            session: at,
+        })
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) struct Tally {
     /// Packets that came in fragments, and those that left in them.
     pub(crate) in_fragments: usize,
     pub(crate) out_fragments: usize,
+    /// The same of packets around others in tunnels.
+    pub(crate) outer_fragments: usize,
+    pub(crate) outer_out_fragments: usize,
     pub(crate) too_big: usize,
     pub(crate) commits: usize,
     pub(crate) refused_configs: usize,
@@ -45,6 +48,8 @@ impl Tally {
         self.errors += other.errors;
         self.in_fragments += other.in_fragments;
         self.out_fragments += other.out_fragments;
+        self.outer_fragments += other.outer_fragments;
+        self.outer_out_fragments += other.outer_out_fragments;
         self.too_big += other.too_big;
         self.commits += other.commits;
         self.refused_configs += other.refused_configs;

@@ -117,7 +117,16 @@ impl Reference {
         }
         let source = session.unlearned.clone();
         let header = None;
-        Expected::Forward(Forward { interface, station, packet: syn, longest: 64, header, source, session: at })
+        Expected::Forward(Forward {
+            interface,
+            station,
+            packet: syn,
+            longest: 64,
+            outer_longest: None,
+            header,
+            source,
+            session: at,
+        })
     }
 
     /// A packet of a connection whose server has not agreed yet; `None` for any other.

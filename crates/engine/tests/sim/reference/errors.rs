@@ -52,6 +52,15 @@ impl Reference {
         };
         let longest = self.longest.min(self.room(at, &interface).into());
         let header = self.around(at, &interface);
-        Expected::Forward(Forward { interface, station, packet, longest, header, source: None, session: at })
+        Expected::Forward(Forward {
+            interface,
+            station,
+            packet,
+            longest,
+            outer_longest: self.turned_longest(at),
+            header,
+            source: None,
+            session: at,
+        })
     }
 }
