@@ -20,6 +20,9 @@ impl World {
                 refused: session.state == SessionState::Discard,
                 rule: session.rule.map_or(String::new(), |rule| self.tables.rule_name(rule).to_owned()),
                 expires: session.expires.0,
+                zones: [session.from, session.to]
+                    .map(|zone| zone.map_or(String::new(), |zone| self.tables.zone_name(zone).to_owned())),
+                counts: [session.sent, session.received],
             })
             .collect();
         expected.sort();
@@ -28,6 +31,7 @@ impl World {
             expected.client == found.client
                 && (expected.server.is_none() || expected.server == found.server)
                 && (expected.refused, &expected.rule, expected.expires) == (found.refused, &found.rule, found.expires)
+                && (&expected.zones, expected.counts) == (&found.zones, found.counts)
         };
         if expected.len() == found.len() && expected.iter().zip(&found).all(same) {
             return Ok(());
