@@ -68,7 +68,6 @@ pub struct Settings {
 pub struct Manager {
     app: Arc<App>,
     listener: TcpListener,
-    queues: jobs::Queues,
     log_writer: logs::Writer,
     stop: watch::Sender<bool>,
     lock: files::DirectoryLock,
@@ -115,7 +114,7 @@ impl Manager {
             .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
         let (stop, stopping) = watch::channel(false);
         let password = settings.admin_password.clone().or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
-        let (app, queues, log_writer, made) = App::open(settings, password.as_deref(), stopping).await?;
+        let (app, log_writer, made) = App::open(settings, password.as_deref(), stopping).await?;
         if let Some(password) = made {
             writeln!(
                 std::io::stdout(),
@@ -123,7 +122,7 @@ impl Manager {
                 accounts::FIRST_ADMINISTRATOR
             )?;
         }
-        Ok(Self { app: Arc::new(app), listener, queues, log_writer, stop, lock })
+        Ok(Self { app: Arc::new(app), listener, log_writer, stop, lock })
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -138,9 +137,9 @@ impl Manager {
 
     /// Serves until `shutdown` is ready, then lets connections finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { app, listener, queues, log_writer, stop, lock } = self;
+        let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
-        let jobs = tokio::spawn(jobs::work(app.clone(), queues));
+        let jobs = tokio::spawn(jobs::work(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);

@@ -62,7 +62,10 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
         pushes.spawn(async move {
             // Nobody closes the semaphore.
             let place = places.acquire_owned().await.ok();
-            let end = push(&app, &request, version, &serial, place).await;
+            let end = match app.jobs.stopped_by(id) {
+                Some(who) => End::failed(format!("cancelled by {who}: nothing was sent to this device")),
+                None => push(&app, &request, version, &serial, place).await,
+            };
             app.jobs.update(id, |job| {
                 if let Some(device) = job.devices.iter_mut().find(|device| device.serial == serial) {
                     end.fill(device);

@@ -9,6 +9,7 @@ mod fleet;
 mod load;
 mod postgres;
 mod python_clients;
+mod queue;
 mod roles;
 mod together;
 mod verdicts;

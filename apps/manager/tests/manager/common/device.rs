@@ -105,6 +105,12 @@ impl Device {
     /// Takes a push and enforces it; it is to be confirmed within so many seconds.
     pub(crate) async fn enforce_push(&mut self, confirm_window_s: u32) -> Push {
         let push = self.next_push().await;
+        self.answer(&push, confirm_window_s).await;
+        push
+    }
+
+    /// Says that a push is enforced.
+    pub(crate) async fn answer(&self, push: &Push, confirm_window_s: u32) {
         let result = PushResult {
             id: push.id,
             enforced: true,
@@ -114,7 +120,6 @@ impl Device {
             confirm_window_s,
         };
         self.send(FromDevice::PushResult(result)).await;
-        push
     }
 
     /// Confirms a push over a connection of its own.
