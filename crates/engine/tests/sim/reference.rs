@@ -223,6 +223,8 @@ impl Reference {
             refused: matches!(session.kind, Kind::Refused { .. }),
             rule: session.rule.clone(),
             expires: session.expires,
+            zones: session.zones.clone(),
+            counts: session.counts,
         };
         let current = self.sessions.iter().all(|session| session.generation == self.generation);
         current.then(|| self.sessions.iter().map(view).collect())
@@ -264,6 +266,12 @@ impl Reference {
         let refuses = profile(&self.config, zone).is_some_and(|profile| profile.checks.contains(Check::Fragment));
         self.protected += usize::from(refuses);
         !refuses
+    }
+
+    /// A packet of a session was seen; one that came in fragments counts as what they make.
+    fn count(&mut self, at: usize, from_client: bool, packet: &Packet) {
+        let (packets, bytes) = &mut self.sessions[at].counts[usize::from(!from_client)];
+        (*packets, *bytes) = (*packets + 1, *bytes + packet.bytes().len() as u64);
     }
 
     /// Within what addresses behind an interface are unique.
@@ -324,6 +332,7 @@ impl Reference {
         packet: &Packet,
     ) -> Expected {
         if let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind {
+            self.count(at, from_client, packet);
             let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
             return Expected::Drop(answer);
         }
@@ -358,11 +367,13 @@ impl Reference {
             idle = connection.timeout_s() * SECOND;
             closed = connection.keeps_its_end();
         }
+        self.count(at, from_client, packet);
         let session = &mut self.sessions[at];
         if !closed {
             session.expires = self.now + idle;
         }
         if session.kind == Kind::Echo {
+            self.count(at, false, packet);
             return Expected::EchoReply(echo_reply(packet));
         }
         if from_client && !passes && is_side(&self.config, ingress) {

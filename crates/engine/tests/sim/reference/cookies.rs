@@ -144,6 +144,7 @@ impl Reference {
         if connection.follow(false, packet) != Verdict::Pass {
             return Some(DROP);
         }
+        self.count(at, false, packet);
         let mut made = Made::new();
         if flags & RST != 0 {
             made.push(self.made(at, false, RST, proof.cookie.wrapping_add(1), next));

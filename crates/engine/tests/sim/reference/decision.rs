@@ -53,6 +53,7 @@ pub(crate) struct Ruling {
     pub(crate) rule: String,
     pub(crate) action: Action,
     pub(crate) icmp_unreachable: bool,
+    pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) way: Way,
     pub(crate) source: NewSource,
@@ -99,6 +100,7 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
                 rule,
                 action,
                 icmp_unreachable,
+                from: from.into(),
                 to: to.into(),
                 way,
                 source,
@@ -114,7 +116,18 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
         ("interzone-default", &config.interzone_default)
     };
     let (rule, action) = (name.into(), default.action);
-    Some(Ruling { rule, action, icmp_unreachable: false, to: to.into(), way, source, destination, nat, spread })
+    Some(Ruling {
+        rule,
+        action,
+        icmp_unreachable: false,
+        from: from.into(),
+        to: to.into(),
+        way,
+        source,
+        destination,
+        nat,
+        spread,
+    })
 }
 
 /// Where packets that came by an interface go: out of a tunnel not necessarily where the router says.

@@ -32,6 +32,8 @@ impl Reference {
         if self.too_big(at, &interface, packet).is_some() {
             return DROP;
         }
+        self.count(at, from_client, packet);
+        let session = &self.sessions[at];
         // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
         let source = if answering.source == tuple.source { packet.source } else { tuple.source };
         let mut quoted = Box::new(quoted.with_tuple(&tuple.reversed()));

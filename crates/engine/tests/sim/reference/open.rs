@@ -55,6 +55,8 @@ impl Reference {
             station,
             header: self.header,
             rule: ruling.rule.clone(),
+            zones: [ruling.from.clone(), ruling.to.clone()],
+            counts: [(0, 0); 2],
             nat: ruling.nat.clone(),
             spread: false,
             expires: self.now + discard_timeout(tuple.protocol),
@@ -74,6 +76,7 @@ impl Reference {
         if ruling.action != Action::Allow {
             let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
             self.sessions.push(session);
+            self.count(self.sessions.len() - 1, true, packet);
             return Expected::Drop(answer);
         }
         match &ruling.way {
@@ -129,6 +132,7 @@ impl Reference {
         let at = self.sessions.len() - 1;
         self.opens = true;
         if let Some(proof) = proof {
+            self.count(at, true, packet);
             return self.ask(at, proof, packet);
         }
         self.continues(at, true, ingress, realm, station, packet)

@@ -33,6 +33,7 @@ impl Reference {
             }
             session.kind = Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable };
             (session.rule, session.generation, session.spread) = (ruling.rule, generation, false);
+            session.zones = [ruling.from, ruling.to];
             return true;
         }
         let kind = match (&session.kind, &ruling.way) {
@@ -57,6 +58,7 @@ impl Reference {
         };
         let session = &mut self.sessions[at];
         (session.kind, session.rule, session.generation) = (kind, ruling.rule, generation);
+        session.zones = [ruling.from, ruling.to];
         true
     }
 }
