@@ -10,4 +10,5 @@ mod load;
 mod postgres;
 mod python_clients;
 mod roles;
+mod schema;
 mod together;
