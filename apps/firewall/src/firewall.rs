@@ -22,7 +22,7 @@ use crate::gather::Gatherers;
 use crate::load::{Loaded, load, reload};
 use crate::pathmon;
 use crate::port::Losses;
-use crate::store::{Enforced, Store};
+use crate::store::Enforced;
 use crate::worker::IoCounters;
 
 /// What is enforced.
@@ -109,15 +109,15 @@ impl Firewall {
         self.gatherers.get()
     }
 
-    /// Puts a configuration in force, and keeps it in the store when there is one. When anything is
-    /// wrong nothing has changed.
+    /// Puts a configuration in force, and has it kept. When anything is wrong, also with keeping it, nothing
+    /// has changed.
     ///
     /// # Errors
     /// Why it is refused.
     pub async fn enforce(
         &self,
         enforced: Enforced,
-        store: Option<&Store>,
+        keep: impl FnOnce(&Enforced, &Validated) -> Result<()>,
         received: Instant,
     ) -> Result<Done, Vec<Diagnostic>> {
         let mut compiler = self.compiler.lock().await;
@@ -130,9 +130,7 @@ impl Firewall {
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         let swap = received.elapsed();
-        if let Some(store) = store
-            && let Err(error) = tokio::task::block_in_place(|| store.keep_enforced(&enforced))
-        {
+        if let Err(error) = tokio::task::block_in_place(|| keep(&enforced, &config)) {
             self.take_back().await;
             return Err(failure("not-persisted", &error));
         }
@@ -172,12 +170,27 @@ impl Firewall {
         self.running.subscribe()
     }
 
+    /// Enforces nothing again, as before the first configuration, and has that kept.
+    ///
+    /// # Errors
+    /// When a worker does not take it or it cannot be kept: what is enforced stays.
+    pub async fn withdraw(&self, keep: impl FnOnce() -> Result<()>) -> Result<(), Vec<Diagnostic>> {
+        let _compiler = self.compiler.lock().await;
+        self.dataplane.install(Arc::new(nothing()?)).await.map_err(|error| failure("install-failed", &error))?;
+        if let Err(error) = tokio::task::block_in_place(keep) {
+            self.take_back().await;
+            return Err(failure("not-persisted", &error));
+        }
+        self.running.send_replace(None);
+        Ok(())
+    }
+
     /// Puts the tables of before back under the workers.
     async fn take_back(&self) {
         let tables = match self.running() {
             Some(running) => Arc::clone(&running.compiled),
-            None => match load("<config/>", &Facts::default(), &mut Ids::default(), 0) {
-                Ok(nothing) => Arc::new(nothing.compiled),
+            None => match nothing() {
+                Ok(nothing) => Arc::new(nothing),
                 Err(_) => return,
             },
         };
@@ -291,6 +304,11 @@ impl Firewall {
         }
         warnings
     }
+}
+
+/// Tables that forward nothing.
+fn nothing() -> Result<Compiled, Vec<Diagnostic>> {
+    load("<config/>", &Facts::default(), &mut Ids::default(), 0).map(|nothing| nothing.compiled)
 }
 
 /// Frames that were lost around the engine.

@@ -1,10 +1,13 @@
 //! The link to the manager: one long-lived stream, dialled from here, over mutual TLS.
 //!
 //! The persisted configuration is in force before the manager is contacted, and stays in force while it
-//! is away. What it sends is carried out in order; what it has to be told waits here, bounded.
+//! is away. What it sends is carried out in order; what it has to be told waits here, bounded. A push that cuts
+//! this device from the manager is taken back: see `recovery`.
 
 mod backoff;
 mod enrol;
+mod health;
+mod recovery;
 mod tls;
 
 use std::sync::Arc;
@@ -13,19 +16,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bartizan_api::fleet::fleet_client::FleetClient;
 use bartizan_api::fleet::{
-    self, CommandResult, DeviceMessage, Hello, Logs, ManagerMessage, Push, PushResult, device_message, manager_message,
+    self, CommandResult, DeviceMessage, Hello, Logs, ManagerMessage, device_message, manager_message,
 };
 use bartizan_model::diagnostic::{Diagnostic, Severity};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::backoff::Backoff;
+use self::recovery::Recovery;
 use crate::auth_key::{AuthKey, Fingerprint};
 use crate::control;
 use crate::firewall::Firewall;
 use crate::logs::spool::Spool;
-use crate::store::{Enforced, Identity, Store};
+use crate::store::{Identity, Store};
 
 /// Messages that wait for the stream.
 const OUTBOX_MAX: usize = 64;
@@ -103,12 +107,26 @@ pub struct Link {
 impl Link {
     /// Keeps the link up until told to stop.
     pub async fn run(mut self) {
+        let (store, firewall, logs) = (self.store.clone(), self.firewall.clone(), self.logs.clone());
+        let recovery = Recovery::new(&self.settings.address, store, firewall, logs);
+        if let Err(error) = recovery.resume().await {
+            error!("whether the configuration is confirmed is not known: {error:#}");
+        }
+        self.keep_up(&recovery).await;
+        recovery.end().await;
+    }
+
+    async fn keep_up(&mut self, recovery: &Arc<Recovery>) {
         let mut backoff = Backoff::default();
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
             let start = Instant::now();
             let outcome = tokio::select! {
-                outcome = self.connect_once() => outcome,
+                outcome = self.connect_once(recovery) => outcome,
+                () = recovery.reconnect.notified() => {
+                    backoff.reset();
+                    continue;
+                }
                 _ = stop.changed() => return,
             };
             if start.elapsed() >= STEADY {
@@ -123,16 +141,17 @@ impl Link {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = recovery.reconnect.notified() => backoff.reset(),
                 _ = stop.changed() => return,
             }
         }
     }
 
-    async fn connect_once(&mut self) -> Result<()> {
+    async fn connect_once(&mut self, recovery: &Arc<Recovery>) -> Result<()> {
         let identity = self.identity().await?;
         let channel = tls::connect_enrolled(&self.settings.address, &identity).await?;
         let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
-        say(&outbox, device_message::Body::Hello(self.hello(&identity))).await?;
+        say(&outbox, device_message::Body::Hello(self.hello(&identity, recovery).await?)).await?;
         let mut inbox = FleetClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .attach(ReceiverStream::new(messages))
@@ -141,7 +160,7 @@ impl Link {
             .into_inner();
         info!("connected to the manager {} as {}", self.settings.address, identity.serial);
         self.logs.with(Spool::rewind);
-        self.converse(&outbox, &mut inbox).await
+        self.converse(&outbox, &mut inbox, recovery).await
     }
 
     /// Who this device is: from the store, or by enrolment.
@@ -164,28 +183,33 @@ impl Link {
         Ok(identity)
     }
 
-    fn hello(&self, identity: &Identity) -> Hello {
-        Hello {
+    async fn hello(&self, identity: &Identity, recovery: &Recovery) -> Result<Hello> {
+        // Asked first: while a push comes into force, this waits for it.
+        let unconfirmed_push_id = recovery.unconfirmed_push_id().await;
+        Ok(Hello {
             serial: identity.serial.clone(),
             hostname: self.settings.hostname.clone(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             running_digest: self.firewall.running().map_or_else(String::new, |running| running.digest.clone()),
             uptime_s: i64::try_from(self.firewall.clock().uptime().as_secs()).unwrap_or(i64::MAX),
             management_address: local_address(&self.settings.address).unwrap_or_default(),
-        }
+            take_back: recovery.untold()?,
+            unconfirmed_push_id,
+        })
     }
 
     async fn converse(
         &self,
         outbox: &mpsc::Sender<DeviceMessage>,
         inbox: &mut tonic::Streaming<ManagerMessage>,
+        recovery: &Arc<Recovery>,
     ) -> Result<()> {
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
         loop {
             self.send_logs(outbox);
             tokio::select! {
                 message = inbox.message() => match message {
-                    Ok(Some(message)) => self.hear(message, outbox).await?,
+                    Ok(Some(message)) => self.hear(message, outbox, recovery).await?,
                     Ok(None) => return Ok(()),
                     Err(status) => anyhow::bail!("the connection broke: {}", status.message()),
                 },
@@ -198,10 +222,17 @@ impl Link {
         }
     }
 
-    async fn hear(&self, message: ManagerMessage, outbox: &mpsc::Sender<DeviceMessage>) -> Result<()> {
+    async fn hear(
+        &self,
+        message: ManagerMessage,
+        outbox: &mpsc::Sender<DeviceMessage>,
+        recovery: &Arc<Recovery>,
+    ) -> Result<()> {
         match message.body {
             Some(manager_message::Body::Push(push)) => {
-                let result = self.push(push, Instant::now()).await;
+                // A task of its own: it comes to its end also when the connection does not live to see it.
+                let pushing = tokio::spawn(Arc::clone(recovery).push(push, Instant::now()));
+                let result = pushing.await.context("a push ended unexpectedly")?;
                 say(outbox, device_message::Body::PushResult(result)).await
             }
             Some(manager_message::Body::Command(command)) => {
@@ -215,41 +246,10 @@ impl Link {
                 self.logs.with(|spool| spool.stored(stored.sequence));
                 Ok(())
             }
+            Some(manager_message::Body::TakeBackNoted(noted)) => recovery.noted(noted.push_id),
             None => {
                 warn!("the manager sent a message this version does not know");
                 Ok(())
-            }
-        }
-    }
-
-    async fn push(&self, push: Push, received: Instant) -> PushResult {
-        let refusal = |diagnostics: &[Diagnostic]| PushResult {
-            id: push.id,
-            enforced: false,
-            digest: push.digest.clone(),
-            diagnostics: diagnostics.iter().map(diagnostic).collect(),
-            swap_us: 0,
-        };
-        let digest = crate::hex::sha256(&push.configuration);
-        if digest != push.digest {
-            let message = format!("the configuration arrived damaged: its digest is {digest}, not {}", push.digest);
-            return refusal(&[Diagnostic::error("damaged-configuration", Default::default(), message)]);
-        }
-        let enforced = Enforced { version: push.version, digest, text: push.configuration.clone() };
-        match self.firewall.enforce(enforced, Some(&self.store), received).await {
-            Ok(done) => {
-                info!("configuration version {} is enforced ({} us)", push.version, done.swap.as_micros());
-                PushResult {
-                    id: push.id,
-                    enforced: true,
-                    digest: push.digest,
-                    diagnostics: done.warnings.iter().map(diagnostic).collect(),
-                    swap_us: i64::try_from(done.swap.as_micros()).unwrap_or(i64::MAX),
-                }
-            }
-            Err(diagnostics) => {
-                warn!("configuration version {} is refused; the running one stays", push.version);
-                refusal(&diagnostics)
             }
         }
     }

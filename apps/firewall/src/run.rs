@@ -91,7 +91,7 @@ async fn start(settings: &Settings) -> Result<Process> {
     let store = Arc::new(once_free(|| Store::open(&settings.state_directory)).await?);
     let first = match first {
         Some(first) => Some(first),
-        None => store.enforced()?,
+        None => store.begin()?,
     };
     let mut socket = once_free(|| Socket::bind(&settings.control)).await?;
     let writer = settings.traffic_log.as_deref().map(LineWriter::open).transpose()?;
@@ -174,7 +174,7 @@ impl Process {
             }
         };
         let text = enforced.text.clone();
-        match self.firewall.enforce(enforced, None, received).await {
+        match self.firewall.enforce(enforced, |_, _| Ok(()), received).await {
             Ok(done) => {
                 report(&done.warnings, path, &text);
                 info!("`{}` is enforced ({} us)", path.display(), done.swap.as_micros());
@@ -287,7 +287,7 @@ async fn start_workers(
             Source::File(path) => format!("`{}`", path.display()),
             Source::Manager(_) => format!("configuration version {}, which the manager pushed,", enforced.version),
         };
-        match firewall.enforce(enforced, None, Instant::now()).await {
+        match firewall.enforce(enforced, |_, _| Ok(()), Instant::now()).await {
             Ok(done) => {
                 report(&done.warnings, Path::new("configuration"), &text);
                 info!("{name} is enforced");

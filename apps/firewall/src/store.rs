@@ -1,8 +1,11 @@
-//! What must survive a restart: the device's identity, the configuration it enforced last, and its leases.
+//! What must survive a restart: the device's identity, the configuration it enforced last, whether that is
+//! confirmed, and its leases.
 //!
 //! Every file is replaced as a whole: written beside its place, synced, renamed over it, and the
 //! directory synced. A crash leaves the old file or the new one, never half of one; the leftovers of an
 //! interrupted write are ignored and overwritten.
+
+mod probation;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -14,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dhcp::Kept;
 use crate::port::claim::Taken;
+pub use probation::{TakenBack, Unconfirmed};
 
 const IDENTITY: &str = "identity.json";
 const CONFIGURATION: &str = "running.json";

@@ -114,7 +114,7 @@ async fn firewall(directory: &Path, text: &str) -> Arc<Firewall> {
     let firewall = Arc::new(Firewall::new(plane, Ids::default()));
     firewall.gather(directory);
     let enforced = Enforced { version: 1, digest: hex::sha256(text), text: text.to_owned() };
-    firewall.enforce(enforced, None, Instant::now()).await.unwrap();
+    firewall.enforce(enforced, |_, _| Ok(()), Instant::now()).await.unwrap();
     firewall
 }
 

@@ -8,10 +8,12 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bartizan_api::fleet::log_record::Line;
-use bartizan_api::fleet::{Command, LogRecord, LogsStored, Push, TrafficLog, device_message, manager_message};
+use bartizan_api::fleet::{
+    Command, LogRecord, LogsStored, Push, TakeBackNoted, TrafficLog, device_message, manager_message,
+};
 use bartizan_firewall::auth_key::AuthKey;
 use bartizan_firewall::clock::Clock;
 use bartizan_firewall::dataplane::{Dataplane, Settings as DataplaneSettings};
@@ -40,8 +42,8 @@ impl Device {
             DataplaneSettings { workers: 2, sessions_max: 1000, ring_mib: 1, ..DataplaneSettings::default() };
         let (plane, _) = Dataplane::start(&settings, Vec::new(), Clock::start()).unwrap();
         let firewall = Arc::new(Firewall::new(plane, Ids::default()));
-        if let Some(enforced) = store.enforced().unwrap() {
-            firewall.enforce(enforced, None, Instant::now()).await.unwrap();
+        if let Some(enforced) = store.begin().unwrap() {
+            firewall.enforce(enforced, |_, _| Ok(()), Instant::now()).await.unwrap();
         }
         let logs = Arc::new(LogQueue::new(Spool::new(100, 1 << 20)));
         let (stop, stopped) = watch::channel(false);
@@ -76,6 +78,24 @@ fn configuration(zone: &str) -> String {
         "<config><devices><entry name=\"localhost.localdomain\"><vsys><entry name=\"vsys1\"><zone>\
          <entry name=\"{zone}\"><network><layer3/></network></entry></zone></entry></vsys></entry></devices></config>"
     )
+}
+
+/// As [`configuration`], with a window of five seconds, the shortest there is.
+fn hurried(zone: &str) -> String {
+    let setting = "<deviceconfig><setting><management><commit-recovery-retry>1</commit-recovery-retry>\
+                   <commit-recovery-timeout>5</commit-recovery-timeout></management></setting></deviceconfig><vsys>";
+    configuration(zone).replace("<vsys>", setting)
+}
+
+/// Waits until it holds, at most ten seconds.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within ten seconds: {what}");
 }
 
 fn push(id: u64, text: &str) -> manager_message::Body {
@@ -243,7 +263,7 @@ async fn logs_are_sent_until_they_are_stored_across_a_broken_connection() {
     let batch = manager.hear(logs).await;
     assert_eq!((batch.sequence, batch.records), (3, vec![record(2), record(3)]));
     manager.say(manager_message::Body::LogsStored(LogsStored { sequence: 3 })).await;
-    tokio::time::timeout(std::time::Duration::from_secs(10), device.logs.emptied()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), device.logs.emptied()).await.unwrap();
     device.end().await;
 }
 
@@ -283,5 +303,121 @@ async fn health_is_told_without_being_asked() {
         })
         .await;
     assert_eq!((health.sessions, health.logs_lost), (0, 0));
+    device.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_final_once_the_manager_was_reached_anew_under_it() {
+    let manager = Manager::start(&ca("one")).await;
+    let place = tempfile::tempdir().unwrap();
+    let device = Device::start(place.path(), &manager.address.to_string(), Some(&manager.auth_key())).await;
+    manager.hear(hello).await;
+    manager.say(push(1, &configuration("trust"))).await;
+    assert_eq!(manager.hear(push_result).await.confirm_window_s, 30);
+    until("it is confirmed", || manager.confirmed() == [1] && device.store.unconfirmed().unwrap().is_none()).await;
+
+    // The same again, and one that says that it does not want to be taken back: both are final at once.
+    manager.say(push(2, &configuration("trust"))).await;
+    assert_eq!(manager.hear(push_result).await.confirm_window_s, 0);
+    let disabled = "<management><disable-commit-recovery>yes</disable-commit-recovery>";
+    let text = hurried("dmz").replace("<management>", disabled);
+    manager.set_deaf(true);
+    manager.say(push(3, &text)).await;
+    assert_eq!(manager.hear(push_result).await.confirm_window_s, 0);
+    assert_eq!(device.store.unconfirmed().unwrap(), None);
+    assert_eq!(manager.confirmed(), [1]);
+    device.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_under_which_the_manager_is_not_reached_is_taken_back_and_told() {
+    let manager = Manager::start(&ca("one")).await;
+    let place = tempfile::tempdir().unwrap();
+    let device = Device::start(place.path(), &manager.address.to_string(), Some(&manager.auth_key())).await;
+    manager.hear(hello).await;
+    let good = hurried("trust");
+    manager.say(push(1, &good)).await;
+    until("it is confirmed", || manager.confirmed() == [1] && device.store.unconfirmed().unwrap().is_none()).await;
+
+    manager.set_deaf(true);
+    let begun = Instant::now();
+    // Of two that follow one another both are taken back: the first one is not confirmed either.
+    manager.say(push(2, &hurried("lost"))).await;
+    manager.say(push(3, &hurried("gone"))).await;
+    until("the last one is in force", || device.digest() == Some(hex::sha256(&hurried("gone")))).await;
+    until("the old one is back", || device.digest() == Some(hex::sha256(&good))).await;
+    assert!(begun.elapsed() >= Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(device.store.enforced().unwrap().unwrap().version, 1);
+
+    // It says so over a connection that it makes anew, until it is noted.
+    let said = manager.hear(|body| hello(body).and_then(|hello| hello.take_back)).await;
+    assert_eq!((said.push_id, said.version, &*said.digest), (3, 3, &*hex::sha256(&hurried("gone"))));
+    assert!(said.reason.starts_with("the manager was not reached within 5 s: "), "{}", said.reason);
+    let line = manager
+        .hear(|body| {
+            let lines = logs(body)?.records.into_iter().filter_map(|record| record.line);
+            lines.into_iter().find_map(|line| match line {
+                Line::Event(event) => Some(event),
+                Line::Traffic(_) => None,
+            })
+        })
+        .await;
+    assert_eq!((&*line.log, &*line.event, &*line.severity), ("system", "commit-recovery", "critical"));
+    assert!(
+        line.description.contains("version 3 was reverted")
+            && line.description.ends_with("version 1 is enforced again"),
+        "{}",
+        line.description
+    );
+    manager.hang_up();
+    assert_eq!(manager.hear(hello).await.take_back, Some(said));
+    manager.say(manager_message::Body::TakeBackNoted(TakeBackNoted { push_id: 3 })).await;
+    until("it is noted", || device.store.taken_back().unwrap().is_none()).await;
+    manager.hang_up();
+    assert_eq!(manager.hear(hello).await.take_back, None);
+    device.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_firewall_that_ends_in_the_window_still_confirms_or_takes_back_afterwards() {
+    let manager = Manager::start(&ca("one")).await;
+    let place = tempfile::tempdir().unwrap();
+    let device = Device::start(place.path(), &manager.address.to_string(), Some(&manager.auth_key())).await;
+    manager.hear(hello).await;
+    manager.set_deaf(true);
+    let first = hurried("trust");
+    manager.say(push(1, &first)).await;
+    assert_eq!(manager.hear(push_result).await.confirm_window_s, 5);
+    device.end().await;
+
+    let device = Device::start(place.path(), &manager.address.to_string(), None).await;
+    let said = manager.hear(hello).await;
+    assert_eq!((said.unconfirmed_push_id, &*said.running_digest), (1, &*hex::sha256(&first)));
+    manager.set_deaf(false);
+    until("it is confirmed", || manager.confirmed() == [1] && device.store.unconfirmed().unwrap().is_none()).await;
+
+    manager.set_deaf(true);
+    manager.say(push(2, &hurried("lost"))).await;
+    manager.hear(push_result).await;
+    device.end().await;
+    let device = Device::start(place.path(), &manager.address.to_string(), None).await;
+    assert_eq!(device.digest(), Some(hex::sha256(&hurried("lost"))));
+    until("the old one is back", || device.digest() == Some(hex::sha256(&first))).await;
+    device.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_push_of_all_is_taken_back_to_nothing() {
+    let manager = Manager::start(&ca("one")).await;
+    let place = tempfile::tempdir().unwrap();
+    let device = Device::start(place.path(), &manager.address.to_string(), Some(&manager.auth_key())).await;
+    manager.hear(hello).await;
+    manager.set_deaf(true);
+    manager.say(push(1, &hurried("trust"))).await;
+    assert!(manager.hear(push_result).await.enforced);
+    until("nothing is enforced", || device.digest().is_none()).await;
+    assert_eq!(device.store.enforced().unwrap(), None);
+    let said = manager.hear(|body| hello(body).filter(|hello| hello.take_back.is_some())).await;
+    assert_eq!(said.running_digest, "");
     device.end().await;
 }

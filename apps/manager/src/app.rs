@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::accounts::Accounts;
 use crate::configuration::Configuration;
 use crate::fleet::Fleet;
-use crate::jobs::{Jobs, Queues};
+use crate::jobs::Jobs;
 use crate::logs::query::Queries;
 use crate::logs::{Logs, Writer};
 use crate::pki::Pki;
@@ -53,13 +53,13 @@ impl App {
         settings: Settings,
         password: Option<&str>,
         stop: watch::Receiver<bool>,
-    ) -> anyhow::Result<(Self, Queues, Writer, Option<String>)> {
+    ) -> anyhow::Result<(Self, Writer, Option<String>)> {
         let pki = Pki::open(&settings.data_dir, settings.listen)?;
         let store = Store::open(&settings.data_dir, settings.database.as_ref()).await?;
         let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
         let configuration = Arc::new(Configuration::open(store.clone()).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
-        let (jobs, queues) = Jobs::open(store.clone()).await?;
+        let jobs = Jobs::open(store.clone()).await?;
         let (logs, writer) = Logs::new(store.clone(), settings.traffic_logs_max);
         let app = Self {
             settings,
@@ -76,6 +76,6 @@ impl App {
             started: Instant::now(),
             stop,
         };
-        Ok((app, queues, writer, made))
+        Ok((app, writer, made))
     }
 }

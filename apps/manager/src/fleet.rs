@@ -5,6 +5,7 @@
 
 mod attach;
 mod enrolment;
+pub(crate) mod verdict;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -55,6 +56,8 @@ pub(crate) enum LinkError {
 #[derive(Default)]
 pub(crate) struct Fleet {
     links: Mutex<HashMap<String, Arc<Link>>>,
+    /// Pushes that are not final yet.
+    pub(crate) verdicts: verdict::Verdicts,
 }
 
 /// One attached device.
@@ -143,31 +146,30 @@ impl Link {
         *lock(&self.health)
     }
 
-    /// Sends a configuration and waits for what became of it.
-    pub(crate) async fn push(
-        &self,
-        version: u64,
-        configuration: String,
-        digest: String,
-        timeout: Duration,
-    ) -> Result<PushResult, LinkError> {
-        let message = |id| Body::Push(Push { id, configuration, digest, version });
-        self.ask(&self.pushes, message, timeout).await
+    /// A number for the next message.
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a configuration and waits for whether it came into force.
+    pub(crate) async fn push(&self, push: Push, timeout: Duration) -> Result<PushResult, LinkError> {
+        self.ask(&self.pushes, push.id, Body::Push(push), timeout).await
     }
 
     /// Sends an operational command and waits for its answer.
     pub(crate) async fn command(&self, xml: String, timeout: Duration) -> Result<CommandResult, LinkError> {
-        self.ask(&self.commands, |id| Body::Command(Command { id, xml }), timeout).await
+        let id = self.number();
+        self.ask(&self.commands, id, Body::Command(Command { id, xml }), timeout).await
     }
 
     async fn ask<T>(
         &self,
         awaited: &Mutex<HashMap<u64, oneshot::Sender<T>>>,
-        message: impl FnOnce(u64) -> Body,
+        id: u64,
+        body: Body,
         timeout: Duration,
     ) -> Result<T, LinkError> {
         let serial = || self.hello.serial.clone();
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         {
             let mut awaited = lock(awaited);
@@ -179,7 +181,7 @@ impl Link {
             awaited.insert(id, answer);
         }
         let exchange = async {
-            let message = ManagerMessage { body: Some(message(id)) };
+            let message = ManagerMessage { body: Some(body) };
             self.sender.send(Ok(message)).await.map_err(|_| LinkError::Disconnected(serial()))?;
             answered.await.map_err(|_| LinkError::Disconnected(serial()))
         };

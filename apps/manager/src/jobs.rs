@@ -1,17 +1,18 @@
 //! What was asked to be done, how far is it, and what came of it?
 //!
 //! Jobs are numbered from 1 for ever. Those of the configuration (commit, validate) run one at a time, so
-//! do pushes; both queues are bounded. A job is stored when it is made and when it is finished; polling
-//! reads memory only.
+//! do pushes; both queues are bounded, and who waits in one can be taken out. A job is stored when it is made and
+//! when it is finished; polling reads memory only.
 
 pub(crate) mod commit;
 pub(crate) mod push;
+mod queue;
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use queue::Queue;
 
 use crate::app::App;
 use crate::store::Store;
@@ -45,23 +46,33 @@ pub(crate) enum EnqueueError {
     Store(#[from] sqlx::Error),
 }
 
+/// Why a job is not cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CancelError {
+    /// There is none of that number.
+    #[error("job {0} not found")]
+    Unknown(u64),
+    /// It is done.
+    #[error("job {0} is finished already")]
+    Finished(u64),
+    /// It is being done, and is of a kind that ends whole or not at all.
+    #[error("job {0} is running and cannot be stopped")]
+    Running(u64),
+}
+
 /// All jobs.
 pub(crate) struct Jobs {
     store: Store,
     jobs: Mutex<BTreeMap<u64, Arc<Job>>>,
-    commits: mpsc::Sender<(u64, Work)>,
-    pushes: mpsc::Sender<(u64, Work)>,
-}
-
-/// The workers' ends of the queues.
-pub(crate) struct Queues {
-    commits: mpsc::Receiver<(u64, Work)>,
-    pushes: mpsc::Receiver<(u64, Work)>,
+    commits: Queue<Work>,
+    pushes: Queue<Work>,
+    /// Running pushes that are to send nothing more, and who said so.
+    stopped: Mutex<HashMap<u64, String>>,
 }
 
 impl Jobs {
     /// Reads the stored jobs. What was not finished when the manager ended has failed.
-    pub(crate) async fn open(store: Store) -> anyhow::Result<(Self, Queues)> {
+    pub(crate) async fn open(store: Store) -> anyhow::Result<Self> {
         let mut jobs = BTreeMap::new();
         for record in store.jobs().await? {
             let Ok(mut job) = serde_json::from_str::<Job>(&record) else {
@@ -75,10 +86,8 @@ impl Jobs {
             }
             jobs.insert(job.id, Arc::new(job));
         }
-        let (commits, commit_queue) = mpsc::channel(QUEUE_MAX);
-        let (pushes, push_queue) = mpsc::channel(QUEUE_MAX);
-        let queues = Queues { commits: commit_queue, pushes: push_queue };
-        Ok((Self { store, jobs: Mutex::new(jobs), commits, pushes }, queues))
+        let (commits, pushes) = (Queue::new(QUEUE_MAX), Queue::new(QUEUE_MAX));
+        Ok(Self { store, jobs: Mutex::new(jobs), commits, pushes, stopped: Mutex::default() })
     }
 
     /// Puts work into its queue; the number of its job.
@@ -97,11 +106,44 @@ impl Jobs {
         if matches!(work, Work::Commit(_)) && self.commit_in_progress() {
             return Err(EnqueueError::CommitInProgress);
         }
-        let place = queue.try_reserve().map_err(|_| EnqueueError::QueueFull)?;
+        let place = queue.reserve().ok_or(EnqueueError::QueueFull)?;
         let job = Job::new(kind, user, description, scope);
         let id = self.add(job).await?;
-        place.send((id, work));
+        queue.put(place, id, work);
         Ok(id)
+    }
+
+    /// Takes a waiting job out of its queue, or has a running push send nothing more; what was done, in words.
+    pub(crate) async fn cancel(&self, id: u64, by: &str) -> Result<String, CancelError> {
+        let job = self.job(id).ok_or(CancelError::Unknown(id))?;
+        if job.finished_us.is_some() {
+            return Err(CancelError::Finished(id));
+        }
+        if self.commits.remove(id) || self.pushes.remove(id) {
+            let detail = format!("cancelled by {by} before it began");
+            self.finish(id, Outcome::Fail, |job| job.details = vec![detail.clone()]).await;
+            return Ok(format!("job {id} {detail}"));
+        }
+        if !job.kind.is_push() {
+            return Err(CancelError::Running(id));
+        }
+        lock(&self.stopped).insert(id, by.to_owned());
+        // It may have come to its end in between.
+        if self.job(id).is_none_or(|job| job.finished_us.is_some()) {
+            lock(&self.stopped).remove(&id);
+            return Err(CancelError::Finished(id));
+        }
+        Ok(format!("job {id} is stopped: devices that were not sent anything yet keep what they have"))
+    }
+
+    /// Who stopped a running push, if anybody did.
+    pub(crate) fn stopped_by(&self, id: u64) -> Option<String> {
+        lock(&self.stopped).get(&id).cloned()
+    }
+
+    /// The place of a job in its queue; 0 when it does not wait.
+    pub(crate) fn position(&self, id: u64) -> usize {
+        self.commits.position(id).or_else(|| self.pushes.position(id)).unwrap_or(0)
     }
 
     /// A job that is done already.
@@ -142,6 +184,7 @@ impl Jobs {
             tracing::error!(id, %error, "a finished job cannot be stored");
         }
         lock(&self.jobs).insert(job.id, Arc::new(job));
+        lock(&self.stopped).remove(&id);
     }
 
     /// Whether a commit or validation waits or runs.
@@ -169,20 +212,14 @@ impl Jobs {
 }
 
 /// Works the queues off until the manager stops.
-pub(crate) async fn work(app: Arc<App>, queues: Queues) {
-    let Queues { mut commits, mut pushes } = queues;
-    let pushing = app.clone();
-    let push_worker = async move {
-        while let Some((id, work)) = pushes.recv().await {
-            run(&pushing, id, work).await;
-        }
-    };
-    let commit_worker = async move {
-        while let Some((id, work)) = commits.recv().await {
+pub(crate) async fn work(app: Arc<App>) {
+    let serve = async |queue: &Queue<Work>| {
+        loop {
+            let (id, work) = queue.next().await;
             run(&app, id, work).await;
         }
     };
-    tokio::join!(push_worker, commit_worker);
+    tokio::join!(serve(&app.jobs.commits), serve(&app.jobs.pushes));
 }
 
 async fn run(app: &Arc<App>, id: u64, work: Work) {

@@ -58,6 +58,8 @@ pub struct Settings {
     pub traffic_logs_max: u64,
     /// How long a device has to put a pushed configuration in force.
     pub push_timeout: Duration,
+    /// How long a device that took a push back has to come back and say so, beyond the window that it had.
+    pub confirm_grace: Duration,
     /// How long a device has to answer an operational command.
     pub command_timeout: Duration,
 }
@@ -66,7 +68,6 @@ pub struct Settings {
 pub struct Manager {
     app: Arc<App>,
     listener: TcpListener,
-    queues: jobs::Queues,
     log_writer: logs::Writer,
     stop: watch::Sender<bool>,
     lock: files::DirectoryLock,
@@ -97,6 +98,7 @@ impl Settings {
             admin_password: None,
             traffic_logs_max: 1_000_000,
             push_timeout: Duration::from_secs(60),
+            confirm_grace: Duration::from_secs(30),
             command_timeout: Duration::from_secs(20),
         }
     }
@@ -112,7 +114,7 @@ impl Manager {
             .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
         let (stop, stopping) = watch::channel(false);
         let password = settings.admin_password.clone().or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
-        let (app, queues, log_writer, made) = App::open(settings, password.as_deref(), stopping).await?;
+        let (app, log_writer, made) = App::open(settings, password.as_deref(), stopping).await?;
         if let Some(password) = made {
             writeln!(
                 std::io::stdout(),
@@ -120,7 +122,7 @@ impl Manager {
                 accounts::FIRST_ADMINISTRATOR
             )?;
         }
-        Ok(Self { app: Arc::new(app), listener, queues, log_writer, stop, lock })
+        Ok(Self { app: Arc::new(app), listener, log_writer, stop, lock })
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -135,9 +137,9 @@ impl Manager {
 
     /// Serves until `shutdown` is ready, then lets connections finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { app, listener, queues, log_writer, stop, lock } = self;
+        let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
-        let jobs = tokio::spawn(jobs::work(app.clone(), queues));
+        let jobs = tokio::spawn(jobs::work(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);

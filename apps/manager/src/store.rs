@@ -12,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod locks;
 mod postgres;
+pub(crate) mod pushes;
 mod session;
 pub(crate) mod snapshots;
 mod sqlite;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use bartizan_model::device;
+use bartizan_model::device::{self, CommitRecovery};
 use bartizan_model::diagnostic::Diagnostic;
 use bartizan_model::render::origin::to_manager;
 use bartizan_model::tree::Element;
@@ -32,6 +32,8 @@ pub(crate) struct Rendering {
     pub(crate) read: Vec<Diagnostic>,
     /// What compiling it says.
     pub(crate) compiled: Vec<Diagnostic>,
+    /// How long the device may be out of reach under it.
+    pub(crate) recovery: CommitRecovery,
 }
 
 /// What of a device is as it should be.
@@ -74,11 +76,13 @@ impl Rendering {
             Err(diagnostics) => return Self::refused(read, diagnostics.into_iter().map(at_manager).collect()),
         };
         let configuration = xml::write(&rendered);
-        Self { digest: hex_digest(configuration.as_bytes()), configuration, read, compiled }
+        let recovery = config.recovery;
+        Self { digest: hex_digest(configuration.as_bytes()), configuration, read, compiled, recovery }
     }
 
     fn refused(read: Vec<Diagnostic>, compiled: Vec<Diagnostic>) -> Self {
-        Self { configuration: String::new(), digest: String::new(), read, compiled }
+        let recovery = CommitRecovery::default();
+        Self { configuration: String::new(), digest: String::new(), read, compiled, recovery }
     }
 
     /// Everything worth saying about it.

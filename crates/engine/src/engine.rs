@@ -86,8 +86,9 @@ pub struct Engine {
     pub(crate) unsteers: Allowance,
     /// Messages for whoever configures the interfaces.
     pub(crate) notices: Allowance,
-    /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet.
-    pub(crate) lost_addresses: Vec<(u16, IpAddr)>,
+    /// Own addresses, with their routers, that were taken away and whose sessions are not all ended yet: those
+    /// last asked under the generation that had them, or an older one.
+    pub(crate) lost_addresses: Vec<(u16, IpAddr, u32)>,
     pub(crate) protection: Protection,
     pub(crate) cookies: Cookies,
     /// Sessions that began with a cookie.

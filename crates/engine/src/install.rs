@@ -99,7 +99,7 @@ impl Engine {
         session.set_server(reverse(plan.server_realm, key.protocol(), &plan.tuple));
         record.egress = plan.egress;
         record.lease = plan.lease;
-        if let Some(destination) = ruled.0.destination_nat.filter(|destination| destination.spread) {
+        if let Some(destination) = ruled.0.destination_nat.filter(|destination| destination.spread.is_some()) {
             self.spreads.add(destination.address);
             record.spread = true;
         }
@@ -157,7 +157,7 @@ impl Engine {
         let record = self.table.record(slot);
         let server = session.server();
         let client = session.client();
-        let (kind, lease, steered, spread) = (session.kind, record.lease, record.steered, record.spread);
+        let (kind, lease, steered) = (session.kind, record.lease, record.steered);
         let nat_rule = record.nat_rule;
         let tunnel = record.tunnel;
         let reason = record.end.unwrap_or(reason);
@@ -167,9 +167,7 @@ impl Engine {
         if let Some(lease) = lease {
             self.release(lease, &client, nat_rule);
         }
-        if spread {
-            self.spreads.remove(server.flow().source);
-        }
+        self.leave_server(slot);
         if steered {
             self.unsteer(&server);
         }
@@ -182,6 +180,13 @@ impl Engine {
         self.table.remove(slot);
         self.counters.sessions_closed += 1;
         self.counters.sessions_active = self.table.len() as u64;
+    }
+
+    /// A session does not go to its server any more, if that was one of several.
+    pub(crate) fn leave_server(&mut self, slot: Slot) {
+        if std::mem::take(&mut self.table.record_mut(slot).spread) {
+            self.spreads.remove(self.table[slot].server().flow().source);
+        }
     }
 
     pub(crate) fn expire_sessions(&mut self) {

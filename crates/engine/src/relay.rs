@@ -5,13 +5,14 @@
 //! moved to where the client believes them, and the client is told that it may send. From then on the
 //! connection is like any other, but for that distance.
 
+use bartizan_model::device::Distribution;
 use bartizan_packet::answer::Link;
 use bartizan_packet::ethernet;
 use bartizan_packet::frame::Frame;
 use bartizan_packet::handshake::{self, MSS_DEFAULT, Segment};
 use bartizan_packet::parse::{Embedded, Flags, Layer4, Packet, Tcp};
 use bartizan_packet::sequence;
-use bartizan_policy::tables::{IfaceId, Route};
+use bartizan_policy::tables::{DestinationNat, IfaceId, Route};
 
 use crate::decide::Ruled;
 use crate::engine::Engine;
@@ -99,6 +100,12 @@ impl Engine {
     ) -> Staged<Verdict> {
         let Layer4::Tcp(tcp) = packet.layer4 else { return drop(DropReason::TcpState) };
         let Some(mac) = self.mac_of(arrival.port) else { return drop(DropReason::PortDown) };
+        // The session takes its turn when the client has proven where it is.
+        if let (Some(DestinationNat { spread: Some(Distribution::RoundRobin), .. }), Some(rule)) =
+            (ruled.0.destination_nat, ruled.0.nat_rule)
+        {
+            self.spreads.give_back(rule);
+        }
         let mss = handshake::mss(frame.bytes, packet).unwrap_or(MSS_DEFAULT);
         let headers = if packet.is_v4() { HEADERS_V4 } else { HEADERS_V6 };
         let exit = if let Route::Via { iface, .. } = ruled.0.route { Port::Data(iface) } else { Port::Local };

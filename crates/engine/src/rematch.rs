@@ -77,16 +77,25 @@ impl Engine {
         let Some(old) = &self.tables else { return };
         // One that moves to another router still leads here.
         let kept: HashSet<IpAddr> = own_addresses(new).map(|(_, address)| address).collect();
-        self.lost_addresses.extend(own_addresses(old));
-        self.lost_addresses.retain(|(_, address)| !kept.contains(address));
+        let lost = own_addresses(old).map(|(router, address)| (router, address, self.generation));
+        self.lost_addresses.extend(lost);
+        self.lost_addresses.retain(|(_, address, _)| !kept.contains(address));
         self.lost_addresses.sort_unstable();
         self.lost_addresses.dedup();
     }
 
-    /// Whether a session was opened to an own address that is gone: its client cannot reach it any more.
+    /// Whether a session was opened to an own address that is gone: its client cannot reach it any more. One that
+    /// was opened later goes to whoever has the address now.
     fn uses_lost_address(&self, slot: Slot) -> bool {
-        let client = self.table[slot].client();
-        self.lost_addresses.contains(&(client.realm(), client.flow().destination))
+        if self.lost_addresses.is_empty() {
+            return false;
+        }
+        let session = &self.table[slot];
+        let client = session.client();
+        let used = (client.realm(), client.flow().destination);
+        self.lost_addresses
+            .iter()
+            .any(|(router, address, generation)| (*router, *address) == used && *generation >= session.generation)
     }
 
     /// Asks the rules about a session again.
@@ -186,6 +195,7 @@ impl Engine {
         }
         let timeout = self.discard_timeout(self.table[slot].client().protocol());
         self.refused += 1;
+        self.leave_server(slot);
         let session = &mut self.table[slot];
         session.kind = Kind::Refused;
         session.state = SessionState::Discard;

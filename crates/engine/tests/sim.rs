@@ -1,4 +1,4 @@
-//! Does the engine do what a naive firewall does? Ten thousand small worlds, each from a seed.
+//! Does the engine do what a naive firewall does? Eight thousand small worlds, each from a seed.
 //!
 //! `BARTIZAN_SIM_SEED=17 cargo test -p bartizan-engine --test sim` runs one scenario again;
 //! `BARTIZAN_SIM_COUNT` runs more or fewer of them. Most have a tunnel: of pods, or of a cloud's load balancer.
@@ -29,7 +29,7 @@ mod world;
 use tally::Tally;
 use world::{Failure, run};
 
-const SCENARIOS: u64 = 10_000;
+const SCENARIOS: u64 = 8_000;
 const EVENTS: usize = 60;
 
 fn number(name: &str) -> Option<u64> {

@@ -13,6 +13,7 @@ mod node;
 mod objects;
 mod path_monitor;
 mod protection;
+mod recovery;
 mod references;
 mod router;
 mod rules;
@@ -40,6 +41,7 @@ use node::Node;
 pub use objects::GROUP_DEPTH_MAX;
 pub use path_monitor::{MONITOR_DESTINATIONS_MAX, MONITOR_DESTINATIONS_TOTAL_MAX, MonitorDestination, PathMonitor};
 pub use protection::{Check, Checks, Flood, FloodKind, Scan, ScanAction, ScanKind, ZoneProtection};
+pub use recovery::CommitRecovery;
 pub use references::Names;
 pub use schedule::{Hours, Times};
 pub use service::{Service, ServiceGroup, ServiceProtocol, ServiceTimeouts};
@@ -63,6 +65,7 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     let network = device.as_ref().and_then(|device| device.child("network"));
     if let Some(settings) = device.as_ref().and_then(|device| device.child("deviceconfig")) {
         config.session = session::read(&mut context, &settings);
+        config.recovery = recovery::read(&mut context, &settings);
     }
     let vsys = device.as_ref().and_then(|device| vsys1(device));
     let pushed = root.child("panorama").and_then(|panorama| vsys1(&panorama));
@@ -207,6 +210,8 @@ pub struct DeviceConfig {
     pub interzone_default: DefaultRule,
     /// What holds for all sessions.
     pub session: SessionSettings,
+    /// Whether a push that cuts the device from its manager is taken back.
+    pub recovery: CommitRecovery,
 }
 
 /// A layer-3 interface.

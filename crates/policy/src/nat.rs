@@ -145,10 +145,10 @@ impl Rule {
         let action = self.destination.as_ref()?;
         let port = action.port.filter(|_| PORT_PROTOCOLS.contains(&query.protocol));
         Some(match &action.target {
-            Target::One(shift) => DestinationNat { address: shift.apply(query.destination), port, spread: false },
+            Target::One(shift) => DestinationNat { address: shift.apply(query.destination), port, spread: None },
             Target::Spread(spread) => {
                 let address = spread.pick(self.id, query.source, query.destination, choose)?;
-                DestinationNat { address, port, spread: true }
+                DestinationNat { address, port, spread: Some(spread.distribution) }
             }
         })
     }

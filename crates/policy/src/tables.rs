@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_model::device::{Action, NatSettings, ServiceTimeouts, SessionSettings, ZoneProtection};
+use bartizan_model::device::{Action, Distribution, NatSettings, ServiceTimeouts, SessionSettings, ZoneProtection};
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use ipnet::IpNet;
 
@@ -288,8 +288,8 @@ pub struct DestinationNat {
     pub address: IpAddr,
     /// New destination port.
     pub port: Option<u16>,
-    /// It was chosen among several, and sessions there are counted.
-    pub spread: bool,
+    /// How it was chosen, if there are several; sessions there are counted.
+    pub spread: Option<Distribution>,
 }
 
 /// Everything a session needs that is allowed to go on.

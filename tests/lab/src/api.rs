@@ -179,5 +179,5 @@ pub fn field<'a>(entry: &'a str, name: &str) -> &'a str {
 }
 
 fn entries(answer: &str) -> Vec<String> {
-    answer.split("<entry ").skip(1).filter_map(|rest| rest.split("</entry>").next()).map(str::to_owned).collect()
+    answer.split("<entry logid").skip(1).filter_map(|rest| rest.split("</entry>").next()).map(str::to_owned).collect()
 }

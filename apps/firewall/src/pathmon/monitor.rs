@@ -22,6 +22,8 @@ pub struct Target {
     pub alive: bool,
     /// Nanoseconds from the last answered probe to its answer.
     pub round_trip_ns: Option<u64>,
+    /// When the last answer came.
+    pub heard: Option<Time>,
     due: Time,
     waiting: Option<(u16, Time)>,
 }
@@ -78,6 +80,7 @@ impl Monitor {
             missed: 0,
             alive: true,
             round_trip_ns: None,
+            heard: None,
             due: now,
             waiting: None,
         };
@@ -133,6 +136,7 @@ impl Monitor {
         let Some(target) = self.targets.iter_mut().find(|target| target.identifier == identifier) else { return };
         if let Some((_, sent)) = target.waiting.take_if(|(expected, _)| *expected == sequence) {
             target.round_trip_ns = Some(now.0.saturating_sub(sent.0));
+            target.heard = Some(now);
             target.missed = 0;
             target.alive = true;
             self.judge(now);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bartizan_api::fleet::enrollment_server::{Enrollment, EnrollmentServer};
 use bartizan_api::fleet::fleet_server::{Fleet, FleetServer};
 use bartizan_api::fleet::{
-    DeviceMessage, EnrollRequest, EnrollResponse, ManagerMessage, device_message, manager_message,
+    ConfirmRequest, ConfirmResponse, DeviceMessage, EnrollRequest, EnrollResponse, ManagerMessage, device_message,
+    manager_message,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
@@ -50,6 +51,8 @@ pub(crate) struct Manager {
     hang_up: Arc<watch::Sender<u32>>,
     attached: Arc<Mutex<u32>>,
     refused: Arc<watch::Sender<u32>>,
+    confirmed: Arc<Mutex<Vec<ConfirmRequest>>>,
+    deaf: Arc<watch::Sender<bool>>,
 }
 
 #[derive(Clone)]
@@ -75,6 +78,8 @@ impl Manager {
             hang_up: Arc::new(watch::channel(0).0),
             attached: Arc::default(),
             refused: Arc::new(watch::channel(0).0),
+            confirmed: Arc::default(),
+            deaf: Arc::new(watch::channel(false).0),
         };
         let service = Service { manager: manager.clone(), ears };
         let routes =
@@ -120,6 +125,16 @@ impl Manager {
     pub(crate) async fn refused_twice(&self) {
         let twice = async { self.refused.subscribe().wait_for(|count| *count >= 2).await.map(drop) };
         tokio::time::timeout(Duration::from_secs(20), twice).await.expect("the device tries within 20 s").unwrap();
+    }
+
+    /// Whether confirmations of pushes get lost on their way.
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        self.deaf.send_replace(deaf);
+    }
+
+    /// The pushes that were confirmed.
+    pub(crate) fn confirmed(&self) -> Vec<u64> {
+        self.confirmed.lock().unwrap().iter().map(|request| request.push_id).collect()
     }
 
     /// Breaks every connection.
@@ -218,5 +233,13 @@ impl Fleet for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+
+    async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
+        if *self.manager.deaf.borrow() {
+            return Err(Status::unavailable("nobody hears it"));
+        }
+        self.manager.confirmed.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ConfirmResponse {}))
     }
 }

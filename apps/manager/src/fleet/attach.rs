@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use bartizan_api::fleet::device_message::Body;
 use bartizan_api::fleet::fleet_server::Fleet as FleetService;
-use bartizan_api::fleet::{DeviceMessage, Hello, Logs, LogsStored, ManagerMessage, manager_message};
+use bartizan_api::fleet::{
+    ConfirmRequest, ConfirmResponse, DeviceMessage, Hello, Logs, LogsStored, ManagerMessage, TakeBackNoted,
+    manager_message,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Link, TEXT_MAX};
+use super::{Link, TEXT_MAX, verdict};
 use crate::app::App;
 use crate::http::{DeviceIdentity, Peer};
 use crate::lock;
@@ -26,6 +29,8 @@ const OUTBOX_MAX: usize = 32;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Devices that may be attached at once.
 const ATTACHED_MAX: usize = 4000;
+/// Bytes of the reason for a take-back.
+const REASON_MAX: usize = 4096;
 /// Between two notes that a device is alive.
 const TOUCH_INTERVAL_US: i64 = 60_000_000;
 
@@ -40,10 +45,7 @@ impl FleetService for Service {
     type AttachStream = Outbox;
 
     async fn attach(&self, request: Request<Streaming<DeviceMessage>>) -> Result<Response<Outbox>, Status> {
-        let peer = request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("no peer"))?;
-        let identity = peer.device.clone().ok_or_else(|| {
-            Status::unauthenticated("attaching needs the certificate that this manager gave the device; enrol first")
-        })?;
+        let (peer, identity) = who(&request)?;
         check_identity(&self.app, &identity).await?;
         if self.app.fleet.attached() >= ATTACHED_MAX {
             return Err(Status::resource_exhausted(format!("{ATTACHED_MAX} devices are attached already")));
@@ -59,6 +61,25 @@ impl FleetService for Service {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(outbox))))
     }
+
+    async fn confirm(&self, request: Request<ConfirmRequest>) -> Result<Response<ConfirmResponse>, Status> {
+        let (_, identity) = who(&request)?;
+        check_identity(&self.app, &identity).await?;
+        let ConfirmRequest { push_id, digest } = request.into_inner();
+        verdict::confirm(&self.app, &identity.serial, push_id, &digest).await.map_err(|error| {
+            tracing::error!(%error, "the confirmation of a push cannot be written down");
+            Status::unavailable("the confirmation cannot be written down")
+        })?;
+        Ok(Response::new(ConfirmResponse {}))
+    }
+}
+
+fn who<T>(request: &Request<T>) -> Result<(Peer, DeviceIdentity), Status> {
+    let peer = request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("no peer"))?;
+    let identity = peer.device.clone().ok_or_else(|| {
+        Status::unauthenticated("attaching needs the certificate that this manager gave the device; enrol first")
+    })?;
+    Ok((peer, identity))
 }
 
 /// The certificate must be the last one that was given to that serial.
@@ -94,6 +115,13 @@ async fn follow(
         )
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
+    verdict::hear(app, &peer.address.ip().to_string(), &hello)
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    if let Some(taken) = &hello.take_back {
+        let body = manager_message::Body::TakeBackNoted(TakeBackNoted { push_id: taken.push_id });
+        let _ = sender.send(Ok(ManagerMessage { body: Some(body) })).await;
+    }
     let link = Arc::new(Link::new(hello, peer.address, sender));
     app.fleet.attach(&link);
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
@@ -115,6 +143,9 @@ async fn read_hello(messages: &mut Streaming<DeviceMessage>, identity: &DeviceId
     let Some(Body::Hello(hello)) = first.transpose()?.and_then(|message| message.body) else {
         return Err(Status::invalid_argument("the first message must be a hello"));
     };
+    if hello.take_back.as_ref().is_some_and(|taken| taken.reason.len() > REASON_MAX || taken.digest.len() > TEXT_MAX) {
+        return Err(Status::invalid_argument(format!("a reason must be at most {REASON_MAX} bytes")));
+    }
     for text in [&hello.hostname, &hello.software_version, &hello.management_address, &hello.running_digest] {
         if text.len() > TEXT_MAX || text.chars().any(char::is_control) {
             return Err(Status::invalid_argument(format!(

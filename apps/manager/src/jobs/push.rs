@@ -1,27 +1,34 @@
 //! How do devices get their configuration?
 //!
 //! All devices of a push are served at once, a bounded number at a time. Each gets one whole
-//! configuration; the part that is not pushed is rendered from the version it has. What a device accepted
-//! is recorded only after it says that it enforces exactly that.
+//! configuration; the part that is not pushed is rendered from the version it has. A push is final when the
+//! device says that it enforces exactly that and, unless its configuration says otherwise, when it has reached
+//! this manager anew under it: until then it may go back by itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bartizan_api::fleet::PushResult;
+use bartizan_api::fleet::{Push, PushResult};
 use bartizan_model::diagnostic::Severity;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::commit::lines;
 use super::{DeviceResult, Outcome};
 use crate::app::App;
-use crate::store::devices::{Device, Pushed};
+use crate::fleet::verdict::Verdict;
+use crate::fleet::{Link, LinkError};
+use crate::store::devices::Device;
 use crate::store::now_us;
+use crate::store::pushes::Pushed;
 use crate::sync::{Rendering, trees};
 use crate::topology::Topology;
 
-/// Devices that are rendered for and awaited at once.
+/// Devices that are rendered for and sent to at once; one that has yet to confirm does not count.
 const AT_ONCE: usize = 64;
+/// How long the answer of a device may come after its confirmation.
+const ANSWER_AFTER_VERDICT: Duration = Duration::from_secs(2);
 /// Lines of errors, and of warnings, that a job keeps of one device.
 const LINES_MAX: usize = 100;
 
@@ -53,8 +60,12 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
         let (app, request, places) = (app.clone(), request.clone(), places.clone());
         let version = snapshot.version;
         pushes.spawn(async move {
-            let _place = places.acquire().await;
-            let end = push(&app, &request, version, &serial).await;
+            // Nobody closes the semaphore.
+            let place = places.acquire_owned().await.ok();
+            let end = match app.jobs.stopped_by(id) {
+                Some(who) => End::failed(format!("cancelled by {who}: nothing was sent to this device")),
+                None => push(&app, &request, version, &serial, place).await,
+            };
             app.jobs.update(id, |job| {
                 if let Some(device) = job.devices.iter_mut().find(|device| device.serial == serial) {
                     end.fill(device);
@@ -101,7 +112,13 @@ impl End {
     }
 }
 
-async fn push(app: &App, request: &PushRequest, version: u64, serial: &str) -> End {
+async fn push(
+    app: &App,
+    request: &PushRequest,
+    version: u64,
+    serial: &str,
+    place: Option<OwnedSemaphorePermit>,
+) -> End {
     let device = match app.store.device(serial).await {
         Ok(Some(device)) => device,
         Ok(None) => return End::failed(format!("{serial} not connected: it never enrolled with this manager")),
@@ -134,19 +151,53 @@ async fn push(app: &App, request: &PushRequest, version: u64, serial: &str) -> E
     if request.validate_only {
         return End { ok: true, warnings, notes: vec!["Configuration is valid".into()], ..End::default() };
     }
-    let sent = match app.fleet.link(serial) {
-        Ok(link) => {
-            let (text, digest) = (rendering.configuration, rendering.digest.clone());
-            link.push(version, text, digest, app.settings.push_timeout).await
-        }
-        Err(error) => Err(error),
-    };
-    let result = match sent {
-        Ok(result) => result,
+    let link = match app.fleet.link(serial) {
+        Ok(link) => link,
         Err(error) => return End { warnings, ..End::failed(error) },
     };
-    let pushed = Pushed { serial, policy_version: policy, template_version: templates, digest: &rendering.digest };
-    settle(app, &pushed, result, warnings).await
+    let push_id = link.number();
+    let pushed =
+        Pushed { serial, push_id, policy_version: policy, template_version: templates, digest: &rendering.digest };
+    if let Err(error) = app.store.begin_push(&pushed).await {
+        return End { warnings, ..End::failed(format!("the push cannot be recorded: {error}")) };
+    }
+    let verdict = app.fleet.verdicts.expect(serial, push_id, &rendering.digest);
+    let message =
+        Push { id: push_id, configuration: rendering.configuration, digest: rendering.digest.clone(), version };
+    let (answer, verdict) = send(app, &link, message, verdict).await;
+    drop(place);
+    let patience = rendering.recovery.window() + app.settings.confirm_grace;
+    let verdict = match verdict {
+        Ok(verdict) => Some(verdict),
+        Err(verdict) => match &answer {
+            // It is final, or was never in force.
+            Ok(result) if result.confirm_window_s == 0 => None,
+            // Whether it is in force is known when the device is back.
+            Ok(_) | Err(LinkError::Disconnected(_) | LinkError::Timeout { .. }) if rendering.recovery.enabled => {
+                tokio::time::timeout(patience, verdict).await.ok().and_then(Result::ok)
+            }
+            Ok(_) | Err(_) => None,
+        },
+    };
+    settle(app, &pushed, answer, verdict, warnings).await
+}
+
+/// Sends, and waits for the answer or the verdict: whoever is cut off by the push does not answer, and a
+/// confirmation takes another way than the answer.
+async fn send(
+    app: &App,
+    link: &Link,
+    message: Push,
+    mut verdict: oneshot::Receiver<Verdict>,
+) -> (Result<PushResult, LinkError>, Result<Verdict, oneshot::Receiver<Verdict>>) {
+    let mut answer = std::pin::pin!(link.push(message, app.settings.push_timeout));
+    tokio::select! {
+        answer = &mut answer => (answer, Err(verdict)),
+        Ok(early) = &mut verdict => {
+            let late = || Err(LinkError::Disconnected(link.hello.serial.clone()));
+            (tokio::time::timeout(ANSWER_AFTER_VERDICT, answer).await.unwrap_or_else(|_| late()), Ok(early))
+        }
+    }
 }
 
 /// The first push is of everything, whatever was asked.
@@ -160,7 +211,36 @@ fn versions(request: &PushRequest, running: u64, device: &Device) -> (u64, u64) 
 }
 
 /// Records what the device says.
-async fn settle(app: &App, pushed: &Pushed<'_>, result: PushResult, mut warnings: Vec<String>) -> End {
+async fn settle(
+    app: &App,
+    pushed: &Pushed<'_>,
+    answer: Result<PushResult, LinkError>,
+    verdict: Option<Verdict>,
+    mut warnings: Vec<String>,
+) -> End {
+    let result = match (answer, verdict) {
+        (_, Some(Verdict::Reverted(reason))) => {
+            let line = format!("the device reverted to the configuration of before: {reason}");
+            return End { errors: vec!["Commit failed".to_owned(), line], warnings, ..End::default() };
+        }
+        (Ok(result), Some(Verdict::Confirmed)) => Ok(result),
+        (Err(_), Some(Verdict::Confirmed)) => {
+            let notes = vec!["Configuration committed successfully".to_owned()];
+            return End { ok: true, warnings, notes, ..End::default() };
+        }
+        (Ok(result), None) if result.enforced && result.confirm_window_s > 0 => {
+            let line = format!(
+                "the device enforces it, but did not confirm that it reaches this manager within {} s: it reverts by itself",
+                result.confirm_window_s
+            );
+            return End { warnings, ..End::failed(line) };
+        }
+        (answer, _) => answer,
+    };
+    let result = match result {
+        Ok(result) => result,
+        Err(error) => return End { warnings, ..End::failed(error) },
+    };
     let (errors, notes): (Vec<_>, Vec<_>) = result.diagnostics.iter().partition(|diagnostic| diagnostic.error);
     warnings.extend(notes.into_iter().map(device_line));
     warnings.sort();
@@ -177,11 +257,10 @@ async fn settle(app: &App, pushed: &Pushed<'_>, result: PushResult, mut warnings
         );
         return End { warnings, ..End::failed(line) };
     }
-    if let Err(error) = app.store.record_push(pushed).await {
-        return End {
-            warnings,
-            ..End::failed(format!("the device enforces it, but that cannot be recorded: {error}"))
-        };
+    // Of no effect when it was confirmed before.
+    if let Err(error) = app.store.confirm_push(pushed.serial, pushed.push_id, pushed.digest).await {
+        let line = format!("the device enforces it, but that cannot be recorded: {error}");
+        return End { warnings, ..End::failed(line) };
     }
     let note = format!("Configuration committed successfully; in force after {} us", result.swap_us);
     End { ok: true, warnings, notes: vec![note], ..End::default() }

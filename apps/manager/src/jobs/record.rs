@@ -116,7 +116,8 @@ impl JobKind {
         matches!(self, Self::Commit | Self::Validate)
     }
 
-    fn is_push(self) -> bool {
+    /// Whether it is for devices.
+    pub(crate) fn is_push(self) -> bool {
         matches!(self, Self::CommitAll | Self::ValidateAll)
     }
 }
@@ -172,8 +173,8 @@ impl Job {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// As it is shown.
-    pub(crate) fn to_element(&self) -> Element {
+    /// As it is shown, with its place in the queue.
+    pub(crate) fn to_element(&self, position: usize) -> Element {
         let status = match (self.started_us, self.finished_us) {
             (_, Some(_)) => "FIN",
             (Some(_), None) => "ACT",
@@ -188,11 +189,11 @@ impl Job {
             .leaf("type", self.kind.as_str())
             .leaf("status", status)
             .leaf("queued", if status == "PEND" { "YES" } else { "NO" })
-            .leaf("stoppable", "no")
+            .leaf("stoppable", if self.is_stoppable() { "yes" } else { "no" })
             .leaf("result", self.outcome.as_str())
             .leaf("tfin", &self.finished_us.map(times::date_time).unwrap_or_default())
             .leaf("description", &self.description)
-            .leaf("positionInQ", "0")
+            .leaf("positionInQ", &position.to_string())
             .leaf("progress", &self.progress().to_string())
             .with(lines("warnings", &self.warnings))
             .with(lines("details", &self.details));
@@ -204,6 +205,11 @@ impl Job {
                 .with(element("devices").with_all(self.devices.iter().map(|device| self.device_element(device))));
         }
         job
+    }
+
+    /// One that waits can be cancelled, and of a push the part that was not sent yet.
+    fn is_stoppable(&self) -> bool {
+        self.finished_us.is_none() && (self.started_us.is_none() || self.kind.is_push())
     }
 
     /// 100 only when it is done.

@@ -1,7 +1,7 @@
 //! The inventory: which firewalls enrolled, what was pushed to them, what do they enforce?
 
 use super::db::sql;
-use super::{Store, auth_keys, from_db, now_us, to_db};
+use super::{Store, auth_keys, from_db, now_us};
 
 /// Devices the manager keeps.
 pub(crate) const DEVICES_MAX: i64 = 20_000;
@@ -48,19 +48,6 @@ pub(crate) enum Enrolment {
     Taken,
     /// There is no room.
     Full,
-}
-
-/// What a device accepted.
-#[derive(Clone, Debug)]
-pub(crate) struct Pushed<'a> {
-    /// Which device.
-    pub(crate) serial: &'a str,
-    /// Version of its policy.
-    pub(crate) policy_version: u64,
-    /// Version of its templates.
-    pub(crate) template_version: u64,
-    /// Digest of the whole.
-    pub(crate) digest: &'a str,
 }
 
 impl Store {
@@ -126,6 +113,7 @@ impl Store {
         let mut transaction = self.writer.begin().await?;
         let done = sql("DELETE FROM devices WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
         sql("DELETE FROM log_positions WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
+        sql("DELETE FROM pushes WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done == 1)
     }
@@ -159,22 +147,6 @@ impl Store {
             .bind(serial)
             .execute(&self.writer)
             .await?;
-        Ok(())
-    }
-
-    /// Records what a device accepted and enforces now.
-    pub(crate) async fn record_push(&self, pushed: &Pushed<'_>) -> sqlx::Result<()> {
-        sql("UPDATE devices SET policy_version = $1, template_version = $2, pushed_digest = $3, running_digest = $4, \
-             pushed_us = $5, last_seen_us = $6 WHERE serial = $7")
-        .bind(to_db(pushed.policy_version))
-        .bind(to_db(pushed.template_version))
-        .bind(pushed.digest)
-        .bind(pushed.digest)
-        .bind(now_us())
-        .bind(now_us())
-        .bind(pushed.serial)
-        .execute(&self.writer)
-        .await?;
         Ok(())
     }
 }

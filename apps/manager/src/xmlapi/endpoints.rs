@@ -52,6 +52,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show config-locks", Need::Reading),
     ("show commit-locks", Need::Reading),
     ("show jobs", Need::Reading),
+    ("clear job", Need::Change),
     ("show devices", Need::Reading),
     ("show devicegroups", Need::Reading),
     ("show templates", Need::Reading),

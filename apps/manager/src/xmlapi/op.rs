@@ -66,6 +66,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "commit-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Commit).await,
 
         ["show", "jobs", "id", ..] => jobs::one(app, command),
+        ["clear", "job", ..] => jobs::cancel(app, caller, command).await,
         ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),
 
         ["show", "devices", filter @ ("all" | "connected")] => devices::show(app, filter).await,

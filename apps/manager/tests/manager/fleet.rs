@@ -8,10 +8,10 @@ use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{CommandResult, Diagnostic, EventLog, PushResult, TrafficLog};
 use tonic::Code;
 
-const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
+pub(crate) const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
 
 /// A device group with a rule, and a stack with one template of two zones; both hold the device.
-async fn place(server: &Server, serial: &str) {
+pub(crate) async fn place(server: &Server, serial: &str) {
     let interface = |number: u8, address: &str| {
         format!("<entry name='ethernet1/{number}'><layer3><ip><entry name='{address}'/></ip></layer3></entry>")
     };
@@ -38,7 +38,7 @@ async fn place(server: &Server, serial: &str) {
     rule(server, "out").await;
 }
 
-async fn rule(server: &Server, name: &str) {
+pub(crate) async fn rule(server: &Server, name: &str) {
     let rule = format!(
         "<entry name='{name}'><from><member>trust</member></from><to><member>untrust</member></to><source><member>any</member></source>\
          <destination><member>any</member></destination><application><member>any</member></application><service><member>any</member></service>\
@@ -47,9 +47,9 @@ async fn rule(server: &Server, name: &str) {
     server.set(&format!("{LOCALHOST}/device-group/entry[@name='dg']/pre-rulebase/security/rules"), &rule).await;
 }
 
-const PUSH_GROUP: &str =
+pub(crate) const PUSH_GROUP: &str =
     "<commit-all><shared-policy><device-group><entry name='dg'/></device-group></shared-policy></commit-all>";
-const PUSH_STACK: &str = "<commit-all><template-stack><name>stack</name></template-stack></commit-all>";
+pub(crate) const PUSH_STACK: &str = "<commit-all><template-stack><name>stack</name></template-stack></commit-all>";
 
 fn record(number: u64) -> TrafficLog {
     TrafficLog {
@@ -79,7 +79,7 @@ async fn traffic(server: &Server, query: &str) -> String {
     log(server, "traffic", query).await
 }
 
-async fn log(server: &Server, kind: &str, query: &str) -> String {
+pub(crate) async fn log(server: &Server, kind: &str, query: &str) -> String {
     let asked = server.body(&[("type", "log"), ("log-type", kind), ("nlogs", "5000"), ("query", query)]).await;
     let job = between(&asked, "<job>", "</job>").to_owned();
     server.body(&[("type", "log"), ("action", "get"), ("job-id", &job)]).await
@@ -269,7 +269,8 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
             help: "did you mean `dmx`?".into(),
             ..Diagnostic::default()
         }];
-        let result = PushResult { id: push.id, enforced: false, digest: String::new(), diagnostics, swap_us: 0 };
+        let result =
+            PushResult { id: push.id, enforced: false, digest: String::new(), diagnostics, ..PushResult::default() };
         device.send(FromDevice::PushResult(result)).await;
     };
     let (job, ()) = tokio::join!(server.commit_all(PUSH_GROUP), refuse);
@@ -281,12 +282,17 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
     let groups = server.op("<show><devicegroups/></show>").await;
     assert_eq!(between(&groups, "<shared-policy-status>", "</shared-policy-status>"), "Out of Sync");
 
-    // It goes away in the middle of a push; then it is not there at all.
+    // It goes away in the middle of a push, and cannot go back by itself; then it is not there at all.
+    let disabled = "<deviceconfig><setting><management><disable-commit-recovery>yes</disable-commit-recovery></management></setting></deviceconfig>";
+    let template =
+        format!("{LOCALHOST}/template/entry[@name='net']/config/devices/entry[@name='localhost.localdomain']");
+    server.set(&template, disabled).await;
+    server.commit().await;
     let go = async {
         device.next_push().await;
         drop(device);
     };
-    let (job, ()) = tokio::join!(server.commit_all(PUSH_GROUP), go);
+    let (job, ()) = tokio::join!(server.commit_all(PUSH_STACK), go);
     assert!(job.contains(&format!("{serial} disconnected before it answered")), "{job}");
     let job = server.commit_all(PUSH_GROUP).await;
     assert!(job.contains(&format!("{serial} not connected")) && !job.contains("<tfin/>"), "{job}");

@@ -9,6 +9,8 @@ mod fleet;
 mod load;
 mod postgres;
 mod python_clients;
+mod queue;
 mod roles;
 mod schema;
 mod together;
+mod verdicts;

@@ -27,6 +27,13 @@ impl Spreads {
         Self { turns, sessions: HashMap::with_hasher(hasher), first: worker.into() }
     }
 
+    /// A flow had its turn, but opens no session yet.
+    pub(crate) fn give_back(&mut self, rule: NatRuleId) {
+        if let Some(turn) = self.turns.get_mut(&rule) {
+            *turn = turn.wrapping_sub(1);
+        }
+    }
+
     /// A session goes to this destination.
     pub(crate) fn add(&mut self, destination: IpAddr) {
         *self.sessions.entry(destination).or_insert(0) += 1;

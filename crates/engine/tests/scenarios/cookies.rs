@@ -111,6 +111,21 @@ fn a_translated_connection_is_no_different() {
 }
 
 #[test]
+fn a_session_has_its_turn_of_the_servers_when_its_client_is_proven() {
+    let nat = "<entry name='farm'><from><member>any</member></from><to><member>any</member></to>\
+               <source><member>any</member></source><destination><member>198.51.100.9</member></destination>\
+               <service>any</service><dynamic-destination-translation>\
+               <translated-address>198.51.100.11-198.51.100.12</translated-address></dynamic-destination-translation></entry>";
+    let mut lab = Lab::new(&cookies(0, 1000).replacen("<nat><rules>", &format!("<nat><rules>{nat}"), 1));
+    for (port, server) in [(4000, 11), (4001, 12), (4002, 11)] {
+        let client = format!("e1 tcp 10.1.0.5:{port} > 198.51.100.9:443");
+        lab.send(&format!("{client} S"));
+        let seen = last(&lab).0.sequence.wrapping_add(1);
+        lab.check(&format!("{client} A ack={seen}"), &format!("e2 tcp 10.1.0.5:{port} > 198.51.100.{server}:443 S"));
+    }
+}
+
+#[test]
 fn a_flood_of_spoofed_syns_leaves_no_trace_and_locks_nobody_out() {
     let mut lab = Lab::new(&cookies(10, 100_000));
     for at in 0..2000_u32 {

@@ -240,3 +240,23 @@ fn new_sessions_are_spread_over_the_servers_and_stay_where_they_are() {
         assert_eq!(target(&lab, port), "10.3.0.11", "where the fewest are");
     }
 }
+
+#[test]
+fn a_session_that_a_commit_refuses_is_none_of_its_servers() {
+    let nat = nat_rule(
+        "untrust",
+        "untrust",
+        "192.0.2.50",
+        "<dynamic-destination-translation><translated-address>10.3.0.11-10.3.0.12</translated-address>\
+         <distribution>least-sessions</distribution></dynamic-destination-translation>",
+    );
+    let mut lab = Lab::new(&open(&nat));
+    for (client, port) in [(9, 1), (8, 2), (9, 3)] {
+        lab.send(&format!("e2 udp 198.51.100.{client}:{port} > 192.0.2.50:53"));
+    }
+    let refusal = rule("no", "any", "any", "deny").replacen("<source><member>any", "<source><member>198.51.100.9", 1);
+    lab.commit(&house(&nat, &(refusal + &rule("all", "any", "any", "allow"))));
+    lab.pass(0);
+    assert_eq!(lab.sessions().len(), 3, "the refused ones are remembered");
+    lab.check("e2 udp 198.51.100.8:4 > 192.0.2.50:53", "e3 udp 198.51.100.8:4 > 10.3.0.11:53");
+}

@@ -199,6 +199,21 @@ fn a_session_whose_interface_is_gone_ends() {
 }
 
 #[test]
+fn a_session_to_an_address_that_was_the_firewalls_once_is_no_session_of_it() {
+    let before =
+        open().replace("<entry name=\"10.1.0.1/24\"/>", "<entry name=\"10.1.0.1/24\"/><entry name=\"10.1.0.9/32\"/>");
+    let mut lab = Lab::new(&before);
+    lab.check("e1 ping 10.1.0.5 > 10.1.0.9 id=7", "e1 pong 10.1.0.9 > 10.1.0.5 id=7");
+    lab.commit(&open());
+    lab.check("e1 udp 10.1.0.5:4000 > 10.1.0.9:53", "e1 udp 10.1.0.5:4000 > 10.1.0.9:53");
+    // The sweep of the commit before has not come by.
+    lab.commit(&open());
+    lab.check("e1 udp 10.1.0.5:4000 > 10.1.0.9:53", "e1 udp 10.1.0.5:4000 > 10.1.0.9:53");
+    lab.pass(0);
+    assert_eq!((lab.sessions().len(), lab.counters().sessions_address_lost), (1, 1), "only the ping's is over");
+}
+
+#[test]
 fn clear_and_shutdown_log_every_session() {
     let limits = Limits { events: 4, ..Limits::default() };
     let mut lab = Lab::with(&open(), Settings { limits, ..Settings::default() });

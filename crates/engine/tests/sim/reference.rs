@@ -10,6 +10,8 @@ mod cookies;
 pub(crate) mod decision;
 #[path = "reference/errors.rs"]
 mod errors;
+#[path = "reference/farm.rs"]
+mod farm;
 #[path = "reference/host.rs"]
 mod host;
 #[path = "reference/nat.rs"]
@@ -33,23 +35,29 @@ mod ways;
 
 use std::net::IpAddr;
 
-use bartizan_model::device::{Action, TrafficKind, Validated, ZoneProtection};
+use std::net::Ipv4Addr;
+
+use bartizan_model::device::{Action, Check, Distribution, NatRule, TrafficKind, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
 use self::cookies::{Given, Made};
 use self::decision::{Now, is_side, realm_of, router_of, side_of, zone_of};
+use self::farm::{Asked, Farm, Turns};
 use self::nat::Unlearned;
 use self::protection::{Protection, profile, refuses};
 pub(crate) use self::session::View;
 use self::session::{Kind, Session, idle_timeout};
 use self::ways::segment_limit;
 use super::frames::{Body, Mac, Packet, RST, SYN, Tuple};
-use super::generate::Network;
+use super::generate::{Network, interface_name};
 use super::host::{self as local, Host};
-use super::tunnels::{Header, Tunnel};
+use super::tunnels::{Header, LOWER, Tunnel};
 
 /// Virtual time in nanoseconds.
 pub(crate) type Time = u64;
+
+/// How late the engine may be to end a session: 2^28 ns.
+const TIMER_TICK: Time = 1 << 28;
 
 const SECOND: Time = 1_000_000_000;
 
@@ -88,6 +96,8 @@ pub(crate) struct Forward {
     pub(crate) packet: Packet,
     /// No IP packet it leaves in is longer than this.
     pub(crate) longest: usize,
+    /// No fragment of what is around it is longer than this, if it may leave in some.
+    pub(crate) outer_longest: Option<usize>,
     /// What is around the packet when it leaves into a tunnel.
     pub(crate) header: Option<Header>,
     /// The session is new and its source is to be one of these.
@@ -124,14 +134,20 @@ pub(crate) struct Reference {
     pub(crate) header: Option<Header>,
     /// The packet at hand came in more than one IP packet.
     pub(crate) in_fragments: bool,
+    /// The longest of the fragments that what is around the packet at hand came in.
+    pub(crate) outer_longest: Option<usize>,
     /// Packets that a protection profile refused.
     pub(crate) protected: usize,
     /// The longest IP packet that the packet at hand came in.
     longest: usize,
     /// New sessions with a fixed new source, one of a pool, a new destination, and those to the host.
     pub(crate) translations: [usize; 4],
-    /// When the last session was over whose client had its address to itself.
+    /// When the last session was over whose client had its address to itself, and that counted as its server's.
     own_until: Time,
+    spread_until: Time,
+    turns: Turns,
+    /// New sessions whose server is one of several.
+    pub(crate) spread: usize,
 }
 
 impl Reference {
@@ -151,10 +167,14 @@ impl Reference {
             opens: false,
             header: None,
             in_fragments: false,
+            outer_longest: None,
             protected: 0,
             longest: 0,
             translations: [0; 4],
             own_until: 0,
+            spread_until: 0,
+            turns: Turns::default(),
+            spread: 0,
         }
     }
 
@@ -176,8 +196,14 @@ impl Reference {
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = now;
         self.before.clone_from(&self.sessions);
-        let over = self.sessions.iter().filter(|session| session.expires <= now && session.has_own_address());
-        self.own_until = over.map(|session| session.expires).chain([self.own_until]).max().unwrap_or(0);
+        for session in self.sessions.iter().filter(|session| session.expires <= now) {
+            if session.has_own_address() {
+                self.own_until = self.own_until.max(session.expires);
+            }
+            if session.spread {
+                self.spread_until = self.spread_until.max(session.expires);
+            }
+        }
         self.sessions.retain(|session| session.expires > now);
         let mut at = 0;
         while at < self.sessions.len() {
@@ -197,6 +223,8 @@ impl Reference {
             refused: matches!(session.kind, Kind::Refused { .. }),
             rule: session.rule.clone(),
             expires: session.expires,
+            zones: session.zones.clone(),
+            counts: session.counts,
         };
         let current = self.sessions.iter().all(|session| session.generation == self.generation);
         current.then(|| self.sessions.iter().map(view).collect())
@@ -207,6 +235,9 @@ impl Reference {
         (self.longest, self.opens) = (longest, false);
         if ingress == local::NAME {
             return self.packet_of_host(station, packet);
+        }
+        if self.header.is_some() && self.outer_longest.is_some() && !self.lets_fragments_in(&interface_name(LOWER)) {
+            return DROP;
         }
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
@@ -229,13 +260,44 @@ impl Reference {
         self.continues(at, from_client, ingress, &realm, station, packet)
     }
 
+    /// Whether an interface is in a zone that does not refuse fragments.
+    fn lets_fragments_in(&mut self, interface: &str) -> bool {
+        let Some(zone) = zone_of(&self.config, interface) else { return false };
+        let refuses = profile(&self.config, zone).is_some_and(|profile| profile.checks.contains(Check::Fragment));
+        self.protected += usize::from(refuses);
+        !refuses
+    }
+
+    /// A packet of a session was seen; one that came in fragments counts as what they make.
+    fn count(&mut self, at: usize, from_client: bool, packet: &Packet) {
+        let (packets, bytes) = &mut self.sessions[at].counts[usize::from(!from_client)];
+        (*packets, *bytes) = (*packets + 1, *bytes + packet.bytes().len() as u64);
+    }
+
     /// Within what addresses behind an interface are unique.
     pub(crate) fn realm(&self, interface: &str) -> Option<String> {
         if interface == local::NAME { Some(local::NAME.into()) } else { realm_of(&self.config, interface) }
     }
 
+    /// What is configured and known, for a session that there is: what it says of servers is the session's.
     fn read(&self) -> Now<'_> {
-        Now { config: &self.config, facts: &self.facts }
+        let asked = Asked::Again { rule: None, server: Ipv4Addr::UNSPECIFIED.into() };
+        let farm = Farm { turns: &self.turns, sessions: &self.sessions, asked };
+        Now { config: &self.config, facts: &self.facts, farm }
+    }
+
+    /// The same for a new session.
+    fn first(&self) -> Now<'_> {
+        Now { farm: Farm { asked: Asked::First, ..self.read().farm }, ..self.read() }
+    }
+
+    /// Whether the engine may count a session that is over, for where new ones go.
+    pub(crate) fn counts_late(&self) -> bool {
+        let counts = |rule: &NatRule| {
+            let translation = rule.destination_translation.as_ref();
+            translation.is_some_and(|translation| translation.distribution == Some(Distribution::LeastSessions))
+        };
+        self.now < self.spread_until + TIMER_TICK && self.config.nat_rules.iter().any(counts)
     }
 
     fn find(&self, realm: &str, tuple: &Tuple) -> Option<usize> {
@@ -270,6 +332,7 @@ impl Reference {
         packet: &Packet,
     ) -> Expected {
         if let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind {
+            self.count(at, from_client, packet);
             let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
             return Expected::Drop(answer);
         }
@@ -304,11 +367,13 @@ impl Reference {
             idle = connection.timeout_s() * SECOND;
             closed = connection.keeps_its_end();
         }
+        self.count(at, from_client, packet);
         let session = &mut self.sessions[at];
         if !closed {
             session.expires = self.now + idle;
         }
         if session.kind == Kind::Echo {
+            self.count(at, false, packet);
             return Expected::EchoReply(echo_reply(packet));
         }
         if from_client && !passes && is_side(&self.config, ingress) {
@@ -328,7 +393,16 @@ impl Reference {
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
         let longest = self.longest.min(self.room(at, &interface).into());
         let header = self.around(at, &interface);
-        Expected::Forward(Forward { interface, station, packet, longest, header, source, session: at })
+        Expected::Forward(Forward {
+            interface,
+            station,
+            packet,
+            longest,
+            outer_longest: self.turned_longest(at),
+            header,
+            source,
+            session: at,
+        })
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) struct Tally {
     /// Packets that came in fragments, and those that left in them.
     pub(crate) in_fragments: usize,
     pub(crate) out_fragments: usize,
+    /// The same of packets around others in tunnels.
+    pub(crate) outer_fragments: usize,
+    pub(crate) outer_out_fragments: usize,
     pub(crate) too_big: usize,
     pub(crate) commits: usize,
     pub(crate) refused_configs: usize,
@@ -21,6 +24,8 @@ pub(crate) struct Tally {
     pub(crate) sources: usize,
     pub(crate) pools: usize,
     pub(crate) destinations: usize,
+    /// New sessions whose server is one of several.
+    pub(crate) spread: usize,
     /// New sessions that end at the host behind the local link.
     pub(crate) health_checks: usize,
     /// New sessions that found no address of their own.
@@ -43,12 +48,15 @@ impl Tally {
         self.errors += other.errors;
         self.in_fragments += other.in_fragments;
         self.out_fragments += other.out_fragments;
+        self.outer_fragments += other.outer_fragments;
+        self.outer_out_fragments += other.outer_out_fragments;
         self.too_big += other.too_big;
         self.commits += other.commits;
         self.refused_configs += other.refused_configs;
         self.sources += other.sources;
         self.pools += other.pools;
         self.destinations += other.destinations;
+        self.spread += other.spread;
         self.health_checks += other.health_checks;
         self.dry += other.dry;
         self.protected += other.protected;

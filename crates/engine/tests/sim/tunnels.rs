@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::frames::{Body, Mac, Packet, frame};
+use super::frames::{Body, Mac, Packet};
 use super::generate::{host, interface_name};
 use super::random::Random;
 
@@ -21,7 +21,7 @@ const NAME: &str = "t";
 /// The inner stations of tunnels that carry Ethernet: who sends, and who is meant to receive.
 pub(crate) const STATION: Mac = [2, 0, 0, 0, 0, 2];
 const GATEWAY: Mac = [2, 0, 0, 0, 0, 1];
-const PEER_MAC: Mac = [2, 0xdd, 0, 0, 0, 9];
+pub(crate) const PEER_MAC: Mac = [2, 0xdd, 0, 0, 0, 9];
 
 const CLUSTER_PORT: u16 = 6080;
 const GENEVE_PORT: u16 = 6081;
@@ -144,8 +144,8 @@ impl Tunnel {
         if self.kind == Kind::Azure { GATEWAY } else { STATION }
     }
 
-    /// The frame that carries an inner frame by one side.
-    pub(crate) fn wrap(self, own: Mac, side: usize, header: Header, inner: &[u8]) -> Vec<u8> {
+    /// The packet that carries an inner frame by one side.
+    pub(crate) fn wrap(self, side: usize, header: Header, inner: &[u8]) -> Packet {
         let kind = u16::from_be_bytes([inner[12], inner[13]]);
         let ethernet = [&GATEWAY, &STATION, &inner[12..]].concat();
         let payload = match self.kind {
@@ -157,7 +157,7 @@ impl Tunnel {
             }
         };
         let ends = [self.end(header.peer), self.end(1)];
-        frame(own, PEER_MAC, &udp(ends, [header.source_port, self.network(side).0], [&payload, &[]]))
+        udp(ends, [header.source_port, self.network(side).0], [&payload, &[]])
     }
 
     /// What is in a frame that left, if it is one of the tunnel's.

@@ -29,7 +29,7 @@ use super::random::Random;
 use super::reference::{Answer, Expected, Reference};
 use super::tally::Tally;
 use super::traffic::{Conversation, Next};
-use super::tunnels::{Header, INGRESS, LOWER, STATION};
+use super::tunnels::{Header, INGRESS, LOWER, PEER_MAC, STATION};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -80,8 +80,8 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
     match world.finish() {
         Ok(()) => {
             let [sources, pools, destinations, health_checks] = world.reference.translations;
-            let protected = world.reference.protected;
-            Ok(Tally { sources, pools, destinations, health_checks, protected, ..world.tally })
+            let (protected, spread) = (world.reference.protected, world.reference.spread);
+            Ok(Tally { sources, pools, destinations, health_checks, spread, protected, ..world.tally })
         }
         Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
     }
@@ -94,6 +94,8 @@ struct Sent {
     packet: Packet,
     /// The longest IP packet it left in.
     longest: usize,
+    /// The longest of the fragments that what was around it left in.
+    outer_longest: Option<usize>,
     /// What was around it.
     header: Option<Header>,
 }
@@ -246,6 +248,27 @@ impl World {
         if idle { Ok(()) } else { Err(format!("{:?} is due although it was just handled", self.engine.poll_timeout())) }
     }
 
+    /// The frames around inner ones; the packet around a whole one may come in fragments itself.
+    fn wrap(
+        &mut self,
+        random: &mut Random,
+        around: impl Fn(&[u8]) -> Packet,
+        inner: &[Vec<u8>],
+    ) -> (Option<Shape>, Vec<Vec<u8>>) {
+        let own = own_mac(&interface_name(LOWER));
+        self.reference.outer_longest = None;
+        let outer: Vec<Packet> = inner.iter().map(|bytes| around(bytes)).collect();
+        if let [whole] = &outer[..]
+            && let Some((shape, fragments)) = cut(random, own, PEER_MAC, whole, self.tally.outer_fragments as u16)
+        {
+            self.tally.outer_fragments += 1;
+            self.log.push(format!("            around it {} fragments, {shape:?}", fragments.len()));
+            self.reference.outer_longest = fragments.iter().map(|fragment| fragment.len() - 14).max();
+            return (Some(shape), fragments);
+        }
+        (None, outer.iter().map(|packet| frame(own, PEER_MAC, packet)).collect())
+    }
+
     /// One packet through both firewalls, whole or in fragments. What left, if it was forwarded.
     fn inject(
         &mut self,
@@ -254,7 +277,7 @@ impl World {
         station: Mac,
         packet: &Packet,
     ) -> Result<Option<(String, Packet)>, String> {
-        if self.reference.concerns_unseen(packet) {
+        if self.reference.concerns_unseen(packet) || self.reference.counts_late() {
             return Ok(None);
         }
         self.tally.packets += 1;
@@ -270,17 +293,17 @@ impl World {
             frames = fragments;
         }
         let longest = frames.iter().map(Vec::len).fold(0, usize::max) - 14;
+        self.reference.in_fragments = frames.len() > 1;
+        let mut shapes = vec![shape];
         if let (Some(tunnel), Some(header)) = (self.network.tunnel, self.reference.header) {
             let side = interface_number(interface).expect("a side");
-            frames
-                .iter_mut()
-                .for_each(|bytes| *bytes = tunnel.wrap(own_mac(&interface_name(LOWER)), side, header, bytes));
+            let (shape, wrapped) = self.wrap(random, |inner| tunnel.wrap(side, header, inner), &frames);
+            (frames, shapes) = (wrapped, vec![shapes[0], shape]);
         }
-        if shape == Some(Shape::Incomplete) {
+        if shapes.contains(&Some(Shape::Incomplete)) {
             return frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes)).map(|()| None);
         }
         let last = frames.pop().expect("a frame");
-        self.reference.in_fragments = !frames.is_empty();
         frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes))?;
         let expected = self.reference.packet(interface, station, packet, longest);
         // Headers of tunnels go into the room in front, if there is any.

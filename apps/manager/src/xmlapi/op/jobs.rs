@@ -1,22 +1,52 @@
-//! `show jobs`
+//! `show jobs`, `clear job`
 
 use bartizan_model::tree::Element;
 
 use super::super::element::{Build as _, element};
-use super::super::reply::Reply;
+use super::super::reply::{Reply, code};
+use crate::accounts::Caller;
 use crate::app::App;
+use crate::jobs::CancelError;
+use crate::store::audit::AuditLine;
 
 /// `show jobs id N`
 pub(super) fn one(app: &App, command: &Element) -> Reply {
     let text = super::argument(command.descend(&["jobs", "id"])).unwrap_or_default();
     match text.parse().ok().and_then(|id| app.jobs.job(id)) {
-        Some(job) => Reply::result(element("result").with(job.to_element())),
-        None => {
-            let line = format!("job {text} not found");
-            let response = element("response").attr("status", "error").attr("code", "7");
-            Reply::xml(&response.with(element("msg").leaf("line", &line)))
-        }
+        Some(job) => Reply::result(element("result").with(job.to_element(app.jobs.position(job.id)))),
+        None => not_found(&text),
     }
+}
+
+/// `clear job id N`
+pub(super) async fn cancel(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let text = super::argument(command.descend(&["job", "id"])).unwrap_or_default();
+    let Ok(id) = text.parse() else { return not_found(&text) };
+    match app.jobs.cancel(id, &caller.name).await {
+        Ok(done) => {
+            let line = AuditLine {
+                admin: caller.name.clone(),
+                host: caller.host.to_string(),
+                client: "XMLAPI".into(),
+                cmd: "clear".into(),
+                path: format!("job {id}"),
+                result: "Succeeded".into(),
+                ..AuditLine::default()
+            };
+            if let Err(error) = app.store.add_audit(&[line]).await {
+                tracing::error!(%error, "the config log cannot be written");
+            }
+            Reply::text(&done)
+        }
+        Err(CancelError::Unknown(_)) => not_found(&text),
+        Err(error) => Reply::error(code::NOT_POSSIBLE, &[error.to_string()]),
+    }
+}
+
+fn not_found(text: &str) -> Reply {
+    let line = format!("job {text} not found");
+    let response = element("response").attr("status", "error").attr("code", "7");
+    Reply::xml(&response.with(element("msg").leaf("line", &line)))
 }
 
 /// `show jobs all`, `pending` or `processed`, newest first.
@@ -27,5 +57,5 @@ pub(super) fn all(app: &App, filter: &str) -> Reply {
         "processed" => job.finished_us.is_some(),
         _ => true,
     });
-    Reply::result(element("result").with_all(shown.map(|job| job.to_element())))
+    Reply::result(element("result").with_all(shown.map(|job| job.to_element(app.jobs.position(job.id)))))
 }

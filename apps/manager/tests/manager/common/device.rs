@@ -11,7 +11,8 @@ use bartizan_api::fleet::fleet_client::FleetClient;
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{
-    DeviceMessage, EnrollRequest, EnrollResponse, Hello, LogRecord, Logs, ManagerMessage, Push, PushResult, TrafficLog,
+    ConfirmRequest, DeviceMessage, EnrollRequest, EnrollResponse, Hello, LogRecord, Logs, ManagerMessage, Push,
+    PushResult, TrafficLog,
 };
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -58,8 +59,6 @@ impl Device {
         serial: &str,
         digest: &str,
     ) -> Result<Self, Status> {
-        let mut client = FleetClient::with_origin(channel(server, Some(&identity)).await, origin());
-        let (sender, outgoing) = mpsc::channel(16);
         let hello = Hello {
             serial: serial.to_owned(),
             hostname: format!("host-{serial}"),
@@ -67,10 +66,19 @@ impl Device {
             running_digest: digest.to_owned(),
             uptime_s: 1,
             management_address: "198.51.100.7".to_owned(),
+            ..Hello::default()
         };
+        Self::greet(server, identity, hello).await
+    }
+
+    /// As [`Self::attach`], with these first words.
+    pub(crate) async fn greet(server: &Server, identity: Identity, hello: Hello) -> Result<Self, Status> {
+        let serial = hello.serial.clone();
+        let mut client = FleetClient::with_origin(channel(server, Some(&identity)).await, origin());
+        let (sender, outgoing) = mpsc::channel(16);
         sender.send(DeviceMessage { body: Some(FromDevice::Hello(hello)) }).await.unwrap();
         let messages = client.attach(ReceiverStream::new(outgoing)).await?.into_inner();
-        Ok(Self { serial: serial.to_owned(), identity, sender, messages })
+        Ok(Self { serial, identity, sender, messages })
     }
 
     pub(crate) async fn next(&mut self) -> Option<Result<ToDevice, Status>> {
@@ -91,16 +99,34 @@ impl Device {
 
     /// Takes a push and enforces it.
     pub(crate) async fn accept_push(&mut self) -> Push {
+        self.enforce_push(0).await
+    }
+
+    /// Takes a push and enforces it; it is to be confirmed within so many seconds.
+    pub(crate) async fn enforce_push(&mut self, confirm_window_s: u32) -> Push {
         let push = self.next_push().await;
+        self.answer(&push, confirm_window_s).await;
+        push
+    }
+
+    /// Says that a push is enforced.
+    pub(crate) async fn answer(&self, push: &Push, confirm_window_s: u32) {
         let result = PushResult {
             id: push.id,
             enforced: true,
             digest: push.digest.clone(),
             diagnostics: Vec::new(),
             swap_us: 250,
+            confirm_window_s,
         };
         self.send(FromDevice::PushResult(result)).await;
-        push
+    }
+
+    /// Confirms a push over a connection of its own.
+    pub(crate) async fn confirm(&self, server: &Server, push: &Push) -> Result<(), Status> {
+        let mut client = FleetClient::with_origin(channel(server, Some(&self.identity)).await, origin());
+        let request = ConfirmRequest { push_id: push.id, digest: push.digest.clone() };
+        client.confirm(request).await.map(drop)
     }
 
     /// Sends logs and waits until they are acknowledged.

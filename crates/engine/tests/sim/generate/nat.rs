@@ -15,6 +15,9 @@ fn family_name(random: &mut Random, network: &Network, v6: bool) -> String {
 }
 
 pub(super) fn nat_rule(random: &mut Random, network: &Network, zones: usize, at: usize) -> String {
+    if at == 0 && random.percent(40) {
+        return farm_rule(random, network, at);
+    }
     let interface = 1 + random.below(network.interfaces);
     let from = list(random, 40, |random| zone(random, zones));
     let to = list(random, 30, |random| zone(random, zones));
@@ -54,20 +57,13 @@ pub(super) fn nat_rule(random: &mut Random, network: &Network, zones: usize, at:
                 port = "<translated-port>8080</translated-port>".into();
             }
             translation = match kind {
-                7 => {
-                    let interface = 1 + random.below(network.interfaces);
-                    let (first, last) = (host(interface, false, 10, v6), host(interface, false, 12, v6));
-                    format!(
-                        "<dynamic-destination-translation><translated-address>{first}-{last}</translated-address>\
-                         <distribution>ip-modulo</distribution></dynamic-destination-translation>"
-                    )
-                }
+                7 | 8 => servers(random, network, v6),
                 _ => format!(
                     "<destination-translation><translated-address>{inner}</translated-address>{port}\
                      </destination-translation>"
                 ),
             };
-            if kind >= 8 {
+            if kind >= 8 || random.percent(20) {
                 translation += &source_pool(random, network, v6);
             }
         }
@@ -79,6 +75,36 @@ pub(super) fn nat_rule(random: &mut Random, network: &Network, zones: usize, at:
     format!(
         "<entry name='nat-{at}'><from>{from}</from><to>{to}</to>{only}<source>{source}</source>\
          <destination>{destination}</destination><service>{service}</service>{translation}</entry>"
+    )
+}
+
+/// Several servers, of one network or of several, and how sessions are spread over them.
+fn servers(random: &mut Random, network: &Network, v6: bool) -> String {
+    let interface = 1 + random.below(network.interfaces);
+    let first = 10 + random.below(2);
+    let addresses = match random.below(3) {
+        0 => "farm".into(),
+        _ => format!("{}-{}", host(interface, false, first, v6), host(interface, false, 12, v6)),
+    };
+    let by = *random.pick(&["round-robin", "round-robin", "source-ip-hash", "ip-hash", "ip-modulo", "least-sessions"]);
+    let by = if random.percent(10) { String::new() } else { format!("<distribution>{by}</distribution>") };
+    format!(
+        "<dynamic-destination-translation><translated-address>{addresses}</translated-address>{by}\
+         </dynamic-destination-translation>"
+    )
+}
+
+/// A rule that spreads whatever comes for an outside address over servers.
+fn farm_rule(random: &mut Random, network: &Network, at: usize) -> String {
+    let v6 = random.percent(30);
+    let first = host(1 + random.below(2), false, 100, v6);
+    let length = if v6 { 127 } else { 31 };
+    let source = if random.percent(30) { source_pool(random, network, v6) } else { String::new() };
+    format!(
+        "<entry name='nat-{at}'><from><member>any</member></from><to><member>any</member></to>\
+         <source><member>any</member></source><destination><member>{first}/{length}</member></destination>\
+         <service>any</service>{}{source}</entry>",
+        servers(random, network, v6)
     )
 }
 

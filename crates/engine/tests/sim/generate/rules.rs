@@ -1,7 +1,7 @@
 //! Which objects and security rules are configured?
 
 use super::super::random::Random;
-use super::{Network, address};
+use super::{Network, address, host};
 
 pub(super) const ADDRESSES: usize = 8;
 const SERVICES: [&str; 6] = [
@@ -44,6 +44,10 @@ pub(super) fn objects(random: &mut Random, network: &Network) -> String {
             .collect();
         addresses += &format!("<entry name='a{at}'>{value}<tag>{tags}</tag></entry>");
     }
+    for (at, (last, v6)) in [(12, false), (10, false), (11, true), (10, true)].into_iter().enumerate() {
+        let server = host(1 + random.below(network.interfaces), false, last, v6);
+        addresses += &format!("<entry name='f{at}'><ip-netmask>{server}</ip-netmask></entry>");
+    }
     let filter = *random.pick(&["'red'", "'red' and not 'blue'", "'red' or 'blue'"]);
     let services: String = SERVICES
         .iter()
@@ -54,7 +58,8 @@ pub(super) fn objects(random: &mut Random, network: &Network) -> String {
         "<address>{addresses}</address><address-group>\
          <entry name='g0'><static><member>a{}</member><member>g1</member></static></entry>\
          <entry name='g1'><static><member>a{}</member></static></entry>\
-         <entry name='g2'><dynamic><filter>{filter}</filter></dynamic></entry></address-group>\
+         <entry name='farm'><static><member>f0</member><member>f1</member><member>f2</member><member>f3</member>\
+         </static></entry><entry name='g2'><dynamic><filter>{filter}</filter></dynamic></entry></address-group>\
          <service>{services}</service><service-group><entry name='sg'><members><member>s{}</member><member>s2</member>\
          </members></entry></service-group><tag><entry name='red'/><entry name='blue'/></tag>",
         random.below(ADDRESSES),

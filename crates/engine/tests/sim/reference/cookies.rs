@@ -117,7 +117,16 @@ impl Reference {
         }
         let source = session.unlearned.clone();
         let header = None;
-        Expected::Forward(Forward { interface, station, packet: syn, longest: 64, header, source, session: at })
+        Expected::Forward(Forward {
+            interface,
+            station,
+            packet: syn,
+            longest: 64,
+            outer_longest: None,
+            header,
+            source,
+            session: at,
+        })
     }
 
     /// A packet of a connection whose server has not agreed yet; `None` for any other.
@@ -135,6 +144,7 @@ impl Reference {
         if connection.follow(false, packet) != Verdict::Pass {
             return Some(DROP);
         }
+        self.count(at, false, packet);
         let mut made = Made::new();
         if flags & RST != 0 {
             made.push(self.made(at, false, RST, proof.cookie.wrapping_add(1), next));

@@ -11,6 +11,7 @@ use bartizan_policy::facts::Facts;
 use ipnet::IpNet;
 
 use super::super::frames::Tuple;
+use super::farm::Farm;
 use super::paths::{Among, Path, choose};
 
 /// Where a route leads.
@@ -52,10 +53,15 @@ pub(crate) struct Ruling {
     pub(crate) rule: String,
     pub(crate) action: Action,
     pub(crate) icmp_unreachable: bool,
+    pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) way: Way,
     pub(crate) source: NewSource,
     pub(crate) destination: NewDestination,
+    /// The NAT rule.
+    pub(crate) nat: Option<String>,
+    /// How the destination was chosen among several.
+    pub(crate) spread: Option<Distribution>,
 }
 
 /// What is configured, and what is known besides.
@@ -63,6 +69,7 @@ pub(crate) struct Ruling {
 pub(crate) struct Now<'a> {
     pub(crate) config: &'a DeviceConfig,
     pub(crate) facts: &'a Facts,
+    pub(crate) farm: Farm<'a>,
 }
 
 /// Asks the rules; `None` when the flow ends before they are asked.
@@ -76,7 +83,7 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
         Way::None => None,
     };
     let original_to = original_exit.and_then(|exit| zone_of(config, exit));
-    let (source, destination) = translate(config, from, original_to, original_exit, flow);
+    let Translation { source, destination, nat, spread } = translate(now, from, original_to, original_exit, flow);
     let way = match destination {
         Some((address, _)) => way_from(now, ingress, address, Among::Flow(flow)),
         None => original,
@@ -89,7 +96,18 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
     for rule in &config.security_rules {
         if security_matches(config, rule, from, to, flow) {
             let (rule, action, icmp_unreachable) = (rule.name.clone(), rule.action, rule.icmp_unreachable);
-            return Some(Ruling { rule, action, icmp_unreachable, to: to.into(), way, source, destination });
+            return Some(Ruling {
+                rule,
+                action,
+                icmp_unreachable,
+                from: from.into(),
+                to: to.into(),
+                way,
+                source,
+                destination,
+                nat,
+                spread,
+            });
         }
     }
     let (name, default) = if from == to {
@@ -98,7 +116,18 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
         ("interzone-default", &config.interzone_default)
     };
     let (rule, action) = (name.into(), default.action);
-    Some(Ruling { rule, action, icmp_unreachable: false, to: to.into(), way, source, destination })
+    Some(Ruling {
+        rule,
+        action,
+        icmp_unreachable: false,
+        from: from.into(),
+        to: to.into(),
+        way,
+        source,
+        destination,
+        nat,
+        spread,
+    })
 }
 
 /// Where packets that came by an interface go: out of a tunnel not necessarily where the router says.
@@ -401,14 +430,17 @@ fn one_service(config: &DeviceConfig, name: &str, flow: &Tuple) -> bool {
     group.is_some_and(|group| group.members.iter().any(|member| one_service(config, member, flow)))
 }
 
+/// What the NAT rules make of a flow.
+struct Translation {
+    source: NewSource,
+    destination: NewDestination,
+    nat: Option<String>,
+    spread: Option<Distribution>,
+}
+
 /// The first NAT rule that matches says what the flow becomes, even if that is nothing.
-fn translate(
-    config: &DeviceConfig,
-    from: &str,
-    to: Option<&str>,
-    exit: Option<&str>,
-    flow: &Tuple,
-) -> (NewSource, NewDestination) {
+fn translate(now: Now<'_>, from: &str, to: Option<&str>, exit: Option<&str>, flow: &Tuple) -> Translation {
+    let config = now.config;
     let to_holds = |names: &[String]| match to {
         Some(to) => holds_zone(names, to),
         None => names.is_empty(),
@@ -422,7 +454,7 @@ fn translate(
             && holds_address(config, &rule.source, flow.source).holds
             && holds_address(config, &rule.destination, flow.destination).holds
             && holds_service(config, &service, flow);
-        if forward && let Some(translated) = translated(config, rule, flow) {
+        if forward && let Some(translated) = translated(now, rule, flow) {
             return translated;
         }
         // A bidirectional rule is followed by its own reverse, from anywhere to the zone it translates for.
@@ -433,14 +465,16 @@ fn translate(
             && holds_address(config, &rule.destination, flow.source).holds
         {
             let inner = only_range(config, &rule.source, outside.0.is_ipv4());
-            return (NewSource::Same, Some((shift(flow.destination, outside, inner), None)));
+            let destination = Some((shift(flow.destination, outside, inner), None));
+            return Translation { source: NewSource::Same, destination, nat: Some(rule.name.clone()), spread: None };
         }
     }
-    (NewSource::Same, None)
+    Translation { source: NewSource::Same, destination: None, nat: None, spread: None }
 }
 
 /// What a rule makes of a flow; `None` when it cannot translate the flow's family.
-fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(NewSource, NewDestination)> {
+fn translated(now: Now<'_>, rule: &NatRule, flow: &Tuple) -> Option<Translation> {
+    let config = now.config;
     let v4 = flow.source.is_ipv4();
     let source = match &rule.source_translation {
         None => NewSource::Same,
@@ -458,12 +492,12 @@ fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(Ne
     };
     let destination = match &rule.destination_translation {
         None => None,
-        Some(translation) if translation.distribution == Some(Distribution::IpModulo) => {
-            let mut members = members_of(config, &translation.address);
-            members.retain(|member| member.is_ipv4() == v4);
-            members.sort();
-            let sum = number(flow.source) ^ number(flow.destination);
-            let address = *members.get((sum % members.len().max(1) as u128) as usize)?;
+        Some(translation) if let Some(by) = translation.distribution => {
+            let mut servers = members_of(config, &translation.address);
+            servers.retain(|server| server.is_ipv4() == v4);
+            servers.sort();
+            servers.dedup();
+            let address = now.farm.choose(&rule.name, by, &servers, flow)?;
             Some((address, translation.port.filter(|_| matches!(flow.protocol, 6 | 17 | 132))))
         }
         Some(translation) => {
@@ -477,7 +511,8 @@ fn translated(config: &DeviceConfig, rule: &NatRule, flow: &Tuple) -> Option<(Ne
             Some((address, port))
         }
     };
-    Some((source, destination))
+    let spread = rule.destination_translation.as_ref().and_then(|translation| translation.distribution);
+    Some(Translation { source, destination, nat: Some(rule.name.clone()), spread })
 }
 
 /// The addresses of a pool of ports.
@@ -507,6 +542,11 @@ fn only_range(config: &DeviceConfig, names: &[String], v4: bool) -> (IpAddr, IpA
 
 /// The addresses of a name or literal of a few.
 fn members_of(config: &DeviceConfig, name: &str) -> Vec<IpAddr> {
+    if let Some(group) = config.address_groups.iter().find(|group| group.name == name)
+        && let GroupMembers::Static(names) = &group.members
+    {
+        return names.iter().flat_map(|name| members_of(config, name)).collect();
+    }
     let Some((first, last)) = range_of(config, name) else { return Vec::new() };
     (0..size((first, last))).map(|offset| plus(first, offset)).collect()
 }
@@ -523,7 +563,7 @@ pub(crate) fn size((first, last): (IpAddr, IpAddr)) -> u128 {
     number(last) - number(first) + 1
 }
 
-fn number(ip: IpAddr) -> u128 {
+pub(crate) fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_bits().into(),
         IpAddr::V6(ip) => ip.to_bits(),

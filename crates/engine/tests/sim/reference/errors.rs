@@ -32,6 +32,8 @@ impl Reference {
         if self.too_big(at, &interface, packet).is_some() {
             return DROP;
         }
+        self.count(at, from_client, packet);
+        let session = &self.sessions[at];
         // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
         let source = if answering.source == tuple.source { packet.source } else { tuple.source };
         let mut quoted = Box::new(quoted.with_tuple(&tuple.reversed()));
@@ -52,6 +54,15 @@ impl Reference {
         };
         let longest = self.longest.min(self.room(at, &interface).into());
         let header = self.around(at, &interface);
-        Expected::Forward(Forward { interface, station, packet, longest, header, source: None, session: at })
+        Expected::Forward(Forward {
+            interface,
+            station,
+            packet,
+            longest,
+            outer_longest: self.turned_longest(at),
+            header,
+            source: None,
+            session: at,
+        })
     }
 }

@@ -5,10 +5,7 @@ use std::net::IpAddr;
 use super::super::frames::{Body, Packet};
 use super::decision;
 use super::session::{Kind, Session, Side, has_identity};
-use super::{Expected, Forward, Reference, Time};
-
-/// How late the engine may be to end a session: 2^28 ns.
-const TIMER_TICK: Time = 1 << 28;
+use super::{Expected, Forward, Reference, TIMER_TICK};
 
 /// What a new source may be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bartizan_model::device::{Action, Check, TrafficKind, TrafficObject};
+use bartizan_model::device::{Action, Check, Distribution, TrafficKind, TrafficObject};
 
 use super::super::frames::{ACK, Body, FIN, Mac, Packet, RST, SYN, Tuple};
 use super::super::host as local;
@@ -45,7 +45,7 @@ impl Reference {
         if own || self.is_spoofed(ingress, tuple.source, &back) {
             return DROP;
         }
-        let Some(ruling) = decide(self.read(), ingress, &tuple) else { return DROP };
+        let Some(ruling) = decide(self.first(), ingress, &tuple) else { return DROP };
         let client = Side { realm: realm.into(), tuple };
         let mut session = Session {
             kind: Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable },
@@ -55,6 +55,10 @@ impl Reference {
             station,
             header: self.header,
             rule: ruling.rule.clone(),
+            zones: [ruling.from.clone(), ruling.to.clone()],
+            counts: [(0, 0); 2],
+            nat: ruling.nat.clone(),
+            spread: false,
             expires: self.now + discard_timeout(tuple.protocol),
             tcp: None,
             generation: self.generation,
@@ -64,11 +68,15 @@ impl Reference {
             one_way: true,
         };
         if let (Admission::Cookie, Action::Allow, Way::Out(exit, _)) = (admission, ruling.action, &ruling.way) {
+            if let (Some(Distribution::RoundRobin), Some(rule)) = (ruling.spread, &ruling.nat) {
+                self.first().farm.give_back(rule);
+            }
             return self.cookie(ingress, exit, packet);
         }
         if ruling.action != Action::Allow {
             let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
             self.sessions.push(session);
+            self.count(self.sessions.len() - 1, true, packet);
             return Expected::Drop(answer);
         }
         match &ruling.way {
@@ -91,7 +99,7 @@ impl Reference {
                 let Some(realm) = realm_of(&self.config, exit) else { return DROP };
                 session.server = Side { realm, tuple: translated(&tuple, &ruling).reversed() };
                 session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
-                session.one_way = false;
+                (session.one_way, session.spread) = (false, ruling.spread.is_some());
                 match ruling.source {
                     NewSource::OneOf { ranges, kept } => session.unlearned = Some(Unlearned::port(ranges, kept)),
                     NewSource::Own { ranges, fallback, rule } => {
@@ -110,6 +118,7 @@ impl Reference {
         let of_pool = session.unlearned.is_some() && !to_host;
         let fixed = session.server.tuple.destination != tuple.source;
         let new_destination = ruling.destination.is_some();
+        self.spread += usize::from(session.spread);
         for (count, is) in self.translations.iter_mut().zip([fixed && !to_host, of_pool, new_destination, to_host]) {
             *count += usize::from(is);
         }
@@ -123,6 +132,7 @@ impl Reference {
         let at = self.sessions.len() - 1;
         self.opens = true;
         if let Some(proof) = proof {
+            self.count(at, true, packet);
             return self.ask(at, proof, packet);
         }
         self.continues(at, true, ingress, realm, station, packet)

@@ -5,7 +5,8 @@ use bartizan_model::device::Action;
 use super::super::frames::Tuple;
 use super::super::host as local;
 use super::Reference;
-use super::decision::{Way, decide, realm_of, way_from, zone_of};
+use super::decision::{Now, Way, decide, realm_of, way_from, zone_of};
+use super::farm::{Asked, Farm};
 use super::paths::Among;
 use super::session::{Kind, Session, discard_timeout};
 
@@ -19,7 +20,9 @@ impl Reference {
         if realm_of(&self.config, &session.ingress).as_ref() != Some(&session.client.realm) {
             return false;
         }
-        let Some(ruling) = decide(self.read(), &session.ingress, &session.client.tuple) else { return false };
+        let asked = Asked::Again { rule: session.nat.as_deref(), server: session.server.tuple.source };
+        let now = Now { farm: Farm { asked, ..self.read().farm }, ..self.read() };
+        let Some(ruling) = decide(now, &session.ingress, &session.client.tuple) else { return false };
         let generation = self.generation;
         if ruling.action != Action::Allow {
             let now = self.now;
@@ -29,8 +32,8 @@ impl Reference {
                 session.expires = now + discard_timeout(session.client.tuple.protocol);
             }
             session.kind = Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable };
-            session.rule = ruling.rule;
-            session.generation = generation;
+            (session.rule, session.generation, session.spread) = (ruling.rule, generation, false);
+            session.zones = [ruling.from, ruling.to];
             return true;
         }
         let kind = match (&session.kind, &ruling.way) {
@@ -55,6 +58,7 @@ impl Reference {
         };
         let session = &mut self.sessions[at];
         (session.kind, session.rule, session.generation) = (kind, ruling.rule, generation);
+        session.zones = [ruling.from, ruling.to];
         true
     }
 }

@@ -46,6 +46,14 @@ pub(super) struct Session {
     /// What was around the client's last packet.
     pub(super) header: Option<Header>,
     pub(super) rule: String,
+    /// From which zone to which, when it was last asked about.
+    pub(super) zones: [String; 2],
+    /// Packets and their bytes, by client and server.
+    pub(super) counts: [(u64, u64); 2],
+    /// The NAT rule it was opened by.
+    pub(super) nat: Option<String>,
+    /// It counts as one of its server's.
+    pub(super) spread: bool,
     pub(super) expires: Time,
     pub(super) tcp: Option<Connection>,
     pub(super) generation: usize,
@@ -67,6 +75,8 @@ pub(crate) struct View {
     pub(crate) refused: bool,
     pub(crate) rule: String,
     pub(crate) expires: Time,
+    pub(crate) zones: [String; 2],
+    pub(crate) counts: [(u64, u64); 2],
 }
 
 impl Session {

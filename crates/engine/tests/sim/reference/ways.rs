@@ -22,6 +22,11 @@ impl Reference {
         into_tunnel.then_some(if self.passes(at) { self.header } else { self.sessions[at].header })?
     }
 
+    /// How long the fragments may be of what is around a packet that only passes: as they came.
+    pub(super) fn turned_longest(&self, at: usize) -> Option<usize> {
+        self.outer_longest.filter(|_| self.header.is_some() && self.passes(at))
+    }
+
     /// The longest packet of a session that fits an interface.
     pub(super) fn room(&self, at: usize, exit: &str) -> u16 {
         match (self.tunnel, side_of(&self.config, exit)) {

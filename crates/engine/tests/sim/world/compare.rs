@@ -20,16 +20,24 @@ impl World {
                 refused: session.state == SessionState::Discard,
                 rule: session.rule.map_or(String::new(), |rule| self.tables.rule_name(rule).to_owned()),
                 expires: session.expires.0,
+                zones: [session.from, session.to]
+                    .map(|zone| zone.map_or(String::new(), |zone| self.tables.zone_name(zone).to_owned())),
+                counts: [session.sent, session.received],
             })
             .collect();
-        expected.sort();
+        // Two realms may have the same client: who has a known server chooses first.
+        expected.sort_by_key(|view| (view.client, view.server.is_none()));
         found.sort();
-        let same = |(expected, found): (&View, &View)| {
-            expected.client == found.client
-                && (expected.server.is_none() || expected.server == found.server)
-                && (expected.refused, &expected.rule, expected.expires) == (found.refused, &found.rule, found.expires)
+        let same = |expected: &View, found: &View| {
+            let server = if expected.server.is_none() { None } else { found.server };
+            *expected == View { server, ..found.clone() }
         };
-        if expected.len() == found.len() && expected.iter().zip(&found).all(same) {
+        let mut left = found.clone();
+        let all = expected.iter().all(|view| {
+            let at = left.iter().position(|found| view.client == found.client && same(view, found));
+            at.map(|at| left.remove(at)).is_some()
+        });
+        if all && left.is_empty() {
             return Ok(());
         }
         let only = |these: &[View], others: &[View]| -> Vec<String> {

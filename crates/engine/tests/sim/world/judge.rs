@@ -2,6 +2,7 @@
 
 use super::super::frames::{Body, Mac, Packet, RST, Tuple};
 use super::super::reference::{Answer, Expected, Station};
+use super::super::tunnels::Tunnel;
 use super::wire::mac;
 use super::{Sent, World};
 
@@ -93,6 +94,15 @@ impl World {
                 self.tally.out_fragments += usize::from(out.longest < out.packet.bytes().len());
                 if out.longest > forward.longest {
                     return Err(format!("left in packets of {} bytes", out.longest));
+                }
+                if let Some(most) = forward.outer_longest {
+                    let whole = out.packet.bytes().len() + self.network.tunnel.map_or(0, Tunnel::overhead);
+                    self.tally.outer_out_fragments += usize::from(out.outer_longest.is_some());
+                    if out.outer_longest.unwrap_or(whole) > most {
+                        return Err(format!("what is around it left in packets longer than {most} bytes"));
+                    }
+                } else if out.outer_longest.is_some() {
+                    return Err("what is around it left in fragments".into());
                 }
                 if out.packet != right {
                     return Err("forwarded, but as another packet".into());

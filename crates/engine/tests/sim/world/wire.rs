@@ -6,7 +6,7 @@ use bartizan_engine::verdict::{DropReason, Port, Time, Verdict};
 use bartizan_packet::frame::{Frame, Meta};
 use bartizan_policy::tables::{Compiled, IfaceId};
 
-use super::super::frames::{Mac, Packet, join, neighbor_answer};
+use super::super::frames::{Joined, Mac, Packet, join, neighbor_answer};
 use super::super::generate::{interface_name, interface_number, own_mac};
 use super::super::host;
 use super::super::tunnels::{Header, INGRESS, LOWER};
@@ -14,7 +14,13 @@ use super::{Sent, World};
 
 /// Number of an interface, and what was around a packet that left by it.
 type Place = (usize, Option<Header>);
-type Left = (Place, Vec<u8>);
+
+/// How a packet left: the longest piece of what was joined, of itself or of the packet around it.
+#[derive(Clone, Copy, PartialEq)]
+struct Left {
+    place: Place,
+    pieces: Option<usize>,
+}
 
 impl World {
     /// A fragment that does not complete its datagram.
@@ -53,13 +59,13 @@ impl World {
             }
         }
         while self.engine.poll_event().is_some() {}
-        let frames: Result<Vec<_>, String> =
-            frames.into_iter().map(|(port, vlan, bytes)| self.unwrap(port, vlan, bytes)).collect();
-        join(frames?)?.into_iter().map(|(place, (bytes, longest))| self.read(place, &bytes, longest)).collect()
+        let frames = join(frames.into_iter().map(|(port, vlan, bytes)| ((port, vlan), bytes)).collect())?;
+        let inner: Result<Vec<_>, String> = frames.into_iter().map(|(by, joined)| self.unwrap(by, joined)).collect();
+        join(inner?)?.into_iter().map(|(left, joined)| self.read(left, &joined)).collect()
     }
 
     /// The number of the interface a frame left by, and what was around it.
-    fn unwrap(&self, port: Port, vlan: u16, bytes: Vec<u8>) -> Result<Left, String> {
+    fn unwrap(&self, (port, vlan): (Port, u16), (bytes, longest): Joined) -> Result<(Left, Vec<u8>), String> {
         let name = match port {
             Port::Local => host::NAME,
             Port::Data(_) => {
@@ -75,7 +81,11 @@ impl World {
             Some(tunnel) => tunnel.unwrap(&bytes)?,
             None => None,
         };
-        Ok(unwrapped.map_or(((number, None), bytes), |inside| ((inside.side, Some(inside.header)), inside.frame)))
+        let pieces = (longest < bytes.len() - 14).then_some(longest);
+        Ok(match unwrapped {
+            Some(inside) => (Left { place: (inside.side, Some(inside.header)), pieces }, inside.frame),
+            None => (Left { place: (number, None), pieces }, bytes),
+        })
     }
 
     fn is_deserted(&mut self, port: Port, vlan: u16, address: IpAddr) -> bool {
@@ -88,11 +98,16 @@ impl World {
         self.deserted.contains(&address)
     }
 
-    fn read(&self, (number, header): Place, bytes: &[u8], longest: usize) -> Result<Sent, String> {
+    fn read(&self, left: Left, (bytes, longest): &Joined) -> Result<Sent, String> {
+        let (number, header) = left.place;
+        let (longest, outer_longest) = match header {
+            Some(_) => (*longest, left.pieces),
+            None => (left.pieces.unwrap_or(*longest), None),
+        };
         let interface = interface_name(number);
         let packet = Packet::read(&bytes[14..])?;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface, destination, packet, longest, header })
+        Ok(Sent { interface, destination, packet, longest, outer_longest, header })
     }
 
     /// The name of an interface as frames that leave by it show it.

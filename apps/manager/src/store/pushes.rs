@@ -1,0 +1,122 @@
+//! What was sent to each device last, and does it stand?
+//!
+//! Written down before it is sent. What the inventory says of a device follows only when the push is final, so
+//! that a confirmation finds its push also after a restart of the manager.
+
+use bartizan_api::fleet::{EventLog, TakeBack};
+
+use super::audit::{self, AuditLine};
+use super::db::sql;
+use super::{Store, events, now_us, to_db};
+
+/// What a device is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Pushed<'a> {
+    /// Which device.
+    pub(crate) serial: &'a str,
+    /// Number of the push.
+    pub(crate) push_id: u64,
+    /// Version of its policy.
+    pub(crate) policy_version: u64,
+    /// Version of its templates.
+    pub(crate) template_version: u64,
+    /// Digest of the whole.
+    pub(crate) digest: &'a str,
+}
+
+impl Store {
+    /// Records what is about to be sent.
+    pub(crate) async fn begin_push(&self, pushed: &Pushed<'_>) -> sqlx::Result<()> {
+        let mut transaction = self.writer.begin().await?;
+        sql("DELETE FROM pushes WHERE serial = $1").bind(pushed.serial).execute(&mut transaction).await?;
+        sql("INSERT INTO pushes (serial, push_id, policy_version, template_version, digest, policy_before, \
+             template_before, digest_before, started_us, state) \
+             SELECT serial, $1, $2, $3, $4, policy_version, template_version, pushed_digest, $5, 'sent' \
+             FROM devices WHERE serial = $6")
+        .bind(to_db(pushed.push_id))
+        .bind(to_db(pushed.policy_version))
+        .bind(to_db(pushed.template_version))
+        .bind(pushed.digest)
+        .bind(now_us())
+        .bind(pushed.serial)
+        .execute(&mut transaction)
+        .await?;
+        transaction.commit().await
+    }
+
+    /// The push is final: this is what the device enforces. `false`: there is no such push under way.
+    pub(crate) async fn confirm_push(&self, serial: &str, push_id: u64, digest: &str) -> sqlx::Result<bool> {
+        let mut transaction = self.writer.begin().await?;
+        let confirmed =
+            sql("UPDATE pushes SET state = 'confirmed' WHERE serial = $1 AND push_id = $2 AND digest = $3 \
+             AND state = 'sent'")
+            .bind(serial)
+            .bind(to_db(push_id))
+            .bind(digest)
+            .execute(&mut transaction)
+            .await?;
+        if confirmed == 0 {
+            return Ok(false);
+        }
+        sql("UPDATE devices SET policy_version = (SELECT policy_version FROM pushes WHERE serial = $1), \
+             template_version = (SELECT template_version FROM pushes WHERE serial = $1), pushed_digest = $2, \
+             running_digest = $2, pushed_us = $3, last_seen_us = $3 WHERE serial = $1")
+        .bind(serial)
+        .bind(digest)
+        .bind(now_us())
+        .execute(&mut transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// The push under way whose configuration has this digest.
+    pub(crate) async fn push_under_way(&self, serial: &str, digest: &str) -> sqlx::Result<Option<i64>> {
+        let row: Option<(i64,)> =
+            sql("SELECT push_id FROM pushes WHERE serial = $1 AND digest = $2 AND state = 'sent'")
+                .bind(serial)
+                .bind(digest)
+                .fetch_optional(&self.writer)
+                .await?;
+        Ok(row.map(|(push_id,)| push_id))
+    }
+
+    /// A device took a push back: its line of the config log and the manager's of the system log, once, and the
+    /// inventory as it was before. `false`: that was known.
+    pub(crate) async fn revert_push(
+        &self,
+        serial: &str,
+        taken: &TakeBack,
+        line: AuditLine,
+        event: (&str, &EventLog),
+    ) -> sqlx::Result<bool> {
+        let mut transaction = self.writer.begin().await?;
+        let push_id = to_db(taken.push_id);
+        let state: Option<(String,)> = sql("SELECT state FROM pushes WHERE serial = $1 AND push_id = $2")
+            .bind(serial)
+            .bind(push_id)
+            .fetch_optional(&mut transaction)
+            .await?;
+        match state.as_ref().map(|(state,)| state.as_str()) {
+            Some("reverted") => return Ok(false),
+            Some("confirmed") => {
+                sql("UPDATE devices SET policy_version = (SELECT policy_before FROM pushes WHERE serial = $1), \
+                     template_version = (SELECT template_before FROM pushes WHERE serial = $1), \
+                     pushed_digest = (SELECT digest_before FROM pushes WHERE serial = $1) WHERE serial = $1")
+                .bind(serial)
+                .execute(&mut transaction)
+                .await?;
+            }
+            _ => {}
+        }
+        sql("UPDATE pushes SET state = 'reverted' WHERE serial = $1 AND push_id = $2")
+            .bind(serial)
+            .bind(push_id)
+            .execute(&mut transaction)
+            .await?;
+        audit::insert(&mut transaction, &[line]).await?;
+        events::insert(&mut transaction, event.0, event.1).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
