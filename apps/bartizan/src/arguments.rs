@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Run a firewall, from a configuration file or under a manager.
     Firewall(Box<Firewall>),
-    /// Run a manager.
+    /// Run a manager, or write or read its backup.
     Manager(Box<Manager>),
     /// Check a configuration file and report everything that is wrong with it.
     Validate {
@@ -156,10 +156,14 @@ pub(crate) struct Firewall {
 
 /// Arguments of `bartizan manager`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Manager {
+    #[command(subcommand)]
+    pub(crate) task: Option<ManagerTask>,
+
     /// Where everything is kept.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) data_dir: Option<PathBuf>,
 
     /// PostgreSQL server with the database, `postgres://USER:PASSWORD@HOST/DATABASE` [default: a file in the data
     /// directory]. A password is better given by the variable, which `ps` does not show.
@@ -167,8 +171,49 @@ pub(crate) struct Manager {
     pub(crate) database: Option<DatabaseUrl>,
 
     /// Where clients and firewalls connect to.
-    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
-    pub(crate) listen: SocketAddr,
+    #[arg(long, value_name = "ADDR:PORT", required = true, value_parser = listen)]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// What is done with a manager's data, besides running on them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManagerTask {
+    /// Write all of a manager into a new file, also while it runs. The file holds the key of its authority.
+    Backup {
+        #[command(flatten)]
+        place: Place,
+
+        /// Leave out the firewalls' logs.
+        #[arg(long)]
+        without_logs: bool,
+
+        /// The file, which must not be there.
+        file: PathBuf,
+    },
+    /// Begin a manager from a backup, on either database. No manager may run on the data.
+    Restore {
+        #[command(flatten)]
+        place: Place,
+
+        /// Remove what is there.
+        #[arg(long)]
+        replace: bool,
+
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Where a manager's data are.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// PostgreSQL server with the database [default: a file in the data directory].
+    #[arg(long, value_name = "URL", env = "BARTIZAN_DATABASE", hide_env_values = true, value_parser = database)]
+    pub(crate) database: Option<DatabaseUrl>,
 }
 
 /// Arguments of the operator's verbs.
@@ -272,6 +317,21 @@ mod tests {
         assert!(parse("bartizan firewall --config a.xml").is_ok());
         assert!(parse("bartizan firewall --config a.xml --port ethernet1/1=eth1 --port ethernet1/2=eth2").is_ok());
         assert!(parse("bartizan firewall --config a.xml --workers 0").is_err());
+    }
+
+    #[test]
+    fn a_manager_runs_or_its_data_are_backed_up() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split_whitespace()).map(|arguments| arguments.verb);
+        assert!(parse("bartizan manager --data-dir d").is_err());
+        let Ok(Verb::Manager(run)) = parse("bartizan manager --data-dir d --listen 0.0.0.0:1") else { panic!() };
+        assert!(run.task.is_none() && run.data_dir == Some("d".into()));
+        let Ok(Verb::Manager(backup)) = parse("bartizan manager backup --data-dir d file") else { panic!() };
+        assert!(matches!(backup.task, Some(ManagerTask::Backup { without_logs: false, .. })));
+        let Ok(Verb::Manager(restore)) = parse("bartizan manager restore --data-dir d --replace file") else {
+            panic!()
+        };
+        assert!(matches!(restore.task, Some(ManagerTask::Restore { replace: true, .. })));
+        assert!(parse("bartizan manager backup file").is_err());
     }
 
     #[test]

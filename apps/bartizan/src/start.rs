@@ -1,13 +1,14 @@
 //! Starting an app: settings from arguments, logging to standard error.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use bartizan_firewall::settings::{CONTROL_NAME, Source, default_workers};
 use bartizan_firewall::worker::Waiting;
 use bartizan_firewall::{Refused, Settings, hostname};
+use bartizan_manager::backup::{backup, restore};
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{Firewall, Manager};
+use crate::arguments::{Firewall, Manager, ManagerTask};
 use crate::{CONFIG, Failure};
 
 pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
@@ -41,13 +42,32 @@ pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
 
 pub(crate) fn manager(arguments: Box<Manager>) -> Result<(), Failure> {
     log();
-    let mut settings = bartizan_manager::Settings::new(arguments.data_dir, arguments.listen);
-    settings.database = arguments.database;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(1, format!("error: start the manager's threads: {error}")))?;
+    if let Some(task) = arguments.task {
+        return runtime.block_on(with_data(task));
+    }
+    let (Some(data_dir), Some(listen)) = (arguments.data_dir, arguments.listen) else {
+        return Err(Failure::new(crate::USAGE, "give `--data-dir` and `--listen`"));
+    };
+    let mut settings = bartizan_manager::Settings::new(data_dir, listen);
+    settings.database = arguments.database;
     Ok(runtime.block_on(bartizan_manager::run(settings))?)
+}
+
+async fn with_data(task: ManagerTask) -> Result<(), Failure> {
+    let (done, amount) = match task {
+        ManagerTask::Backup { place, without_logs, file } => {
+            ("written", backup(&place.data_dir, place.database.as_ref(), &file, !without_logs).await?)
+        }
+        ManagerTask::Restore { place, replace, file } => {
+            ("restored", restore(&place.data_dir, place.database.as_ref(), &file, replace).await?)
+        }
+    };
+    let line = format!("{} rows of {} tables {done}", amount.rows, amount.tables);
+    writeln!(std::io::stdout(), "{line}").map_err(|error| Failure::new(1, format!("error: {error}")))
 }
 
 fn log() {

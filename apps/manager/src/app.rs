@@ -12,7 +12,7 @@ use crate::jobs::Jobs;
 use crate::logs::query::Queries;
 use crate::logs::{Logs, Writer};
 use crate::pki::Pki;
-use crate::store::Store;
+use crate::store::{AUTHORITY, Store};
 use crate::sync::Renderings;
 use crate::{Settings, random};
 
@@ -47,15 +47,18 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens the data directory. Also returns what is to be run beside it, and the first administrator's
-    /// password if one was made.
+    /// Opens what the data directory and the database hold. Also returns what is to be run beside it, and the first
+    /// administrator's password if one was made.
     pub(crate) async fn open(
         settings: Settings,
+        store: Store,
         password: Option<&str>,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<(Self, Writer, Option<String>)> {
         let pki = Pki::open(&settings.data_dir, settings.listen)?;
-        let store = Store::open(&settings.data_dir, settings.database.as_ref()).await?;
+        if settings.database.is_some() {
+            store.fact(AUTHORITY, || pki.fingerprint()).await?;
+        }
         let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
         let configuration = Arc::new(Configuration::open(store.clone()).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod app;
+pub mod backup;
 mod configuration;
 mod files;
 mod fleet;
@@ -26,11 +27,11 @@ pub use store::DatabaseUrl;
 pub use xmlapi::endpoints;
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -38,9 +39,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use app::App;
+use store::{Member, Store};
 
 /// Environment variable with the first administrator's password.
 pub const PASSWORD_VARIABLE: &str = "BARTIZAN_ADMIN_PASSWORD";
+
+/// How long a manager that lost its database waits before it tries to have it again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a manager that leads waits for its listen address.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How a manager is set up.
 #[derive(Clone, Debug)]
@@ -73,19 +81,48 @@ pub struct Manager {
     lock: files::DirectoryLock,
 }
 
-/// Runs a manager until SIGTERM or SIGINT.
+/// How a manager ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// The database's server ended its session, so that another manager may lead.
+    Lost,
+}
+
+/// Runs a manager until SIGTERM or SIGINT. One that lost its database stands by until it may lead again.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let manager = Manager::start(settings).await?;
-    manager
-        .serve(async move {
-            tokio::select! {
-                _ = terminate.recv() => (),
-                _ = interrupt.recv() => (),
-            }
-        })
-        .await
+    let (asked, _) = watch::channel(false);
+    let stop = asked.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+        stop.send_replace(true);
+    });
+    let asked = async || drop(asked.subscribe().wait_for(|asked| *asked).await);
+    let mut has_led = false;
+    loop {
+        let started = tokio::select! {
+            started = Manager::start(settings.clone()) => started,
+            () = asked() => return Ok(()),
+        };
+        match started {
+            Ok(manager) => match manager.serve(asked()).await? {
+                End::Asked => return Ok(()),
+                End::Lost => has_led = true,
+            },
+            Err(error) if has_led => tracing::error!("{error:#}; trying again"),
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => (),
+            () = asked() => return Ok(()),
+        }
+    }
 }
 
 impl Settings {
@@ -105,16 +142,16 @@ impl Settings {
 }
 
 impl Manager {
-    /// Opens the data directory and the listener.
+    /// Opens the data directory, the database and the listener. Where several managers share a database, it returns
+    /// when this one leads.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         files::make_private_dir(&settings.data_dir)?;
         let lock = files::lock_directory(&settings.data_dir)?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
+        let store = open_store(&settings).await?;
+        let listener = listen(&settings).await.with_context(|| format!("cannot listen on `{}`", settings.listen))?;
         let (stop, stopping) = watch::channel(false);
         let password = settings.admin_password.clone().or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
-        let (app, log_writer, made) = App::open(settings, password.as_deref(), stopping).await?;
+        let (app, log_writer, made) = App::open(settings, store, password.as_deref(), stopping).await?;
         if let Some(password) = made {
             writeln!(
                 std::io::stdout(),
@@ -136,7 +173,7 @@ impl Manager {
     }
 
     /// Serves until `shutdown` is ready, then lets connections finish.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<End> {
         let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
         let jobs = tokio::spawn(jobs::work(app.clone()));
@@ -145,13 +182,17 @@ impl Manager {
         let serving = http::serve(app.clone(), listener, stopping);
         tokio::pin!(serving);
         let served = tokio::select! {
-            served = &mut serving => served,
+            served = &mut serving => served.map(|()| End::Asked),
             () = shutdown => {
                 tracing::info!("the manager stops");
                 stop.send_replace(true);
-                serving.await
+                serving.await.map(|()| End::Asked)
             }
-            () = app.store.lost() => Err(anyhow::anyhow!("the connection to the database is lost")),
+            () = app.store.lost() => {
+                tracing::error!("the database is lost: this manager serves nobody until it leads again");
+                stop.send_replace(true);
+                serving.await.map(|()| End::Lost)
+            }
         };
         jobs.abort();
         logs.abort();
@@ -159,6 +200,31 @@ impl Manager {
         drop(lock);
         served
     }
+}
+
+/// A leader before us that has lost the database may still have the address: it lets its connections finish.
+async fn listen(settings: &Settings) -> std::io::Result<TcpListener> {
+    let until = Instant::now() + LISTEN_TIMEOUT;
+    loop {
+        match TcpListener::bind(settings.listen).await {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && settings.database.is_some() && Instant::now() < until =>
+            {
+                tokio::time::sleep(RETRY).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let Some(url) = &settings.database else {
+        return Store::open(&settings.data_dir, None).await;
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("{}, {}", host.trim(), settings.listen);
+    let authority = pki::fingerprint_in(&settings.data_dir)?;
+    Store::open(&settings.data_dir, Some(Member { url, name: &name, authority: authority.as_deref() })).await
 }
 
 /// Locks; a panic of another thread while it held the lock left the data as it was between two statements,

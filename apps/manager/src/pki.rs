@@ -59,7 +59,7 @@ impl Pki {
         let (ca, issuer) = open_ca(&directory)?;
         let names = server_names(listen);
         let (server, server_key) = match read_pair(&directory, "server")? {
-            Some((certificate, key)) if serves(&certificate, &names)? => (certificate, key),
+            Some((certificate, key)) if serves(&certificate, &ca, &names)? => (certificate, key),
             _ => make_server(&directory, &issuer, &names)?,
         };
         let server_key = PrivateKeyDer::from_pem_slice(server_key.as_bytes())
@@ -104,6 +104,18 @@ impl Pki {
             expiry_us: expiry.as_microsecond(),
         })
     }
+}
+
+/// SHA-256, hex, of the authority's certificate in a data directory, if it has one.
+pub(crate) fn fingerprint_in(data_dir: &Path) -> anyhow::Result<Option<String>> {
+    Ok(read_pair(&data_dir.join("pki"), "ca")?.map(|(certificate, _)| store::hex_digest(&certificate)))
+}
+
+/// SHA-256, hex, of a certificate in PEM.
+pub(crate) fn fingerprint_of(pem: &str) -> anyhow::Result<String> {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| anyhow::anyhow!("the authority is not a certificate: {error}"))?;
+    Ok(store::hex_digest(&certificate))
 }
 
 /// Reads a certificate signing request, whose own signature is checked.
@@ -172,8 +184,9 @@ fn server_names(listen: SocketAddr) -> Vec<String> {
     names
 }
 
-/// Whether the certificate has all the names and lasts long enough.
-fn serves(certificate: &[u8], names: &[String]) -> anyhow::Result<bool> {
+/// Whether the certificate is the authority's, has all the names and lasts long enough.
+fn serves(certificate: &[u8], ca: &[u8], names: &[String]) -> anyhow::Result<bool> {
+    let (_, ca) = X509Certificate::from_der(ca).context("`ca.pem` in the data directory is not a certificate")?;
     let (_, certificate) =
         X509Certificate::from_der(certificate).context("`server.pem` in the data directory is not a certificate")?;
     let present: Vec<String> = certificate
@@ -182,7 +195,7 @@ fn serves(certificate: &[u8], names: &[String]) -> anyhow::Result<bool> {
         .unwrap_or_default();
     let ends = Timestamp::from_second(certificate.validity().not_after.timestamp())?;
     let needed = Timestamp::now() + (24 * SERVER_RENEW_DAYS).hours();
-    Ok(ends > needed && names.iter().all(|name| present.contains(name)))
+    Ok(certificate.issuer() == ca.subject() && ends > needed && names.iter().all(|name| present.contains(name)))
 }
 
 fn name_text(name: &GeneralName<'_>) -> Option<String> {

@@ -11,11 +11,11 @@ pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod locks;
-mod postgres;
+pub(crate) mod postgres;
 pub(crate) mod pushes;
 mod session;
 pub(crate) mod snapshots;
-mod sqlite;
+pub(crate) mod sqlite;
 pub(crate) mod traffic;
 pub(crate) mod versions;
 
@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use db::{Reader, Writer, sql};
 pub use postgres::DatabaseUrl;
+pub(crate) use postgres::{AUTHORITY, Member};
 
 /// Connections that only read.
 const READERS: u32 = 4;
@@ -38,10 +39,10 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the database on the server, or without one that in `data_dir`.
-    pub(crate) async fn open(data_dir: &Path, server: Option<&DatabaseUrl>) -> anyhow::Result<Self> {
+    /// Opens the database on a server, when this manager may lead there; without one that in `data_dir`.
+    pub(crate) async fn open(data_dir: &Path, server: Option<Member<'_>>) -> anyhow::Result<Self> {
         let (writer, reader) = match server {
-            Some(url) => postgres::open(url).await?,
+            Some(member) => postgres::open(&member).await?,
             None => sqlite::open(data_dir).await?,
         };
         Ok(Self { writer, reader })
@@ -81,8 +82,13 @@ pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
 
 /// SHA-256, hex.
 pub(crate) fn hex_digest(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in digest(bytes) {
+    hex(&digest(bytes))
+}
+
+/// Two digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         use std::fmt::Write as _;
         let _ = write!(text, "{byte:02x}");
     }

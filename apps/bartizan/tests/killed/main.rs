@@ -6,9 +6,10 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics, and tells its seed")]
 
+mod handover;
 mod model;
 
-use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bartizan_lab::api::Api;
@@ -18,12 +19,14 @@ use bartizan_lab::{Lab, Namespace, Process};
 
 use model::{Operation, State};
 
+const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 const OPERATIONS: usize = 200;
 const ADDRESS: &str = "127.0.0.1:8443";
 const PASSWORD: &str = "correct horse battery";
 const LIMIT: Duration = Duration::from_secs(30);
-/// From before the first operation of a round to long after it.
-const ROUND_US: u64 = 400_000;
+/// Operations of a round before the kill, and from the last of them to the kill, which takes its time too.
+const OPERATIONS_MAX: u64 = 16;
+const DELAY_MAX_US: u64 = 30_000;
 
 /// xorshift64
 pub(crate) struct Random(u64);
@@ -67,7 +70,7 @@ impl Trial {
     fn start(postgres: Option<(Postgres, String)>) -> Self {
         let lab = Lab::new().unwrap();
         let host = lab.namespace("manager").unwrap();
-        let manager = launch(&lab, &host, postgres.as_ref());
+        let manager = launch(&lab, &host, "manager", url_of(&postgres));
         let api = login(&host);
         let seed = u64::from(std::process::id());
         println!("seed {seed}");
@@ -87,21 +90,33 @@ impl Trial {
 
     /// Operations until one is interrupted; then the manager comes back and is compared with the model.
     fn round(&mut self, number: usize) {
-        let delay = Duration::from_micros(self.random.below(ROUND_US));
+        let (operations, delay) = (1 + self.random.below(OPERATIONS_MAX), self.random.below(DELAY_MAX_US));
         let end_server = number % 3 == 2;
+        let (strike, struck) = mpsc::channel();
         let Self { postgres, manager, api, state, random, counts, .. } = self;
         let under_way = std::thread::scope(|scope| {
             scope.spawn(move || {
-                std::thread::sleep(delay);
+                struck.recv().unwrap();
+                std::thread::sleep(Duration::from_micros(delay));
                 match postgres {
                     Some((server, _)) if end_server => server.crash().unwrap(),
                     _ => manager.signal("KILL").unwrap(),
                 }
             });
-            operate(api, state, random, &mut counts[0])
+            let mut left = operations;
+            operate(api, state, random, || {
+                counts[0] += 1;
+                left = left.wrapping_sub(1);
+                if left == 0 {
+                    strike.send(()).unwrap();
+                }
+            })
         });
-        self.manager.wait(LIMIT).unwrap();
-        self.manager = launch(&self.lab, &self.host, self.postgres.as_ref());
+        // A manager whose server was gone comes back by itself.
+        if !(self.postgres.is_some() && end_server) {
+            self.manager.wait(LIMIT).unwrap();
+            self.manager = launch(&self.lab, &self.host, "manager", url_of(&self.postgres));
+        }
         self.api = login(&self.host);
         self.compare(under_way);
     }
@@ -128,14 +143,14 @@ impl Trial {
 }
 
 /// Runs random operations until one is not acknowledged: that one, and its job if it got one.
-fn operate(api: &Api, state: &mut State, random: &mut Random, done: &mut usize) -> (Operation, Option<String>) {
+fn operate(api: &Api, state: &mut State, random: &mut Random, mut done: impl FnMut()) -> (Operation, Option<String>) {
     loop {
         let operation = state.next(random);
         let mut job = None;
         match operation.run(api, &mut job) {
             Ok(()) => {
                 *state = state.after(&operation);
-                *done += 1;
+                done();
             }
             Err(error) => {
                 let text = format!("{error:#}");
@@ -147,13 +162,17 @@ fn operate(api: &Api, state: &mut State, random: &mut Random, done: &mut usize) 
     }
 }
 
-fn launch(lab: &Lab, host: &Namespace, postgres: Option<&(Postgres, String)>) -> Process {
-    let data = lab.dir().join("manager").to_string_lossy().into_owned();
-    let binary = Path::new(env!("CARGO_BIN_EXE_bartizan")).to_string_lossy().into_owned();
+fn url_of(postgres: &Option<(Postgres, String)>) -> Option<&str> {
+    postgres.as_ref().map(|(_, url)| url.as_str())
+}
+
+/// Starts a manager whose data directory has that name.
+fn launch(lab: &Lab, host: &Namespace, name: &str, database: Option<&str>) -> Process {
+    let data = lab.dir().join(name).to_string_lossy().into_owned();
     let mut variables = vec![("BARTIZAN_ADMIN_PASSWORD", PASSWORD)];
-    variables.extend(postgres.map(|(_, url)| ("BARTIZAN_DATABASE", url.as_str())));
-    let words = [binary.as_str(), "manager", "--data-dir", &data, "--listen", ADDRESS];
-    host.spawn(&words, &variables, &lab.dir().join("manager.log")).unwrap()
+    variables.extend(database.map(|url| ("BARTIZAN_DATABASE", url)));
+    let words = [BINARY, "manager", "--data-dir", &data, "--listen", ADDRESS];
+    host.spawn(&words, &variables, &lab.dir().join(format!("{name}.log"))).unwrap()
 }
 
 fn login(host: &Namespace) -> Api {

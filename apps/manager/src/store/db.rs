@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, FromRow, Postgres, Sqlite};
 
 use super::session::{Session, Unit};
+use tokio_stream::StreamExt as _;
 
 /// The way to read: connections to one of the two databases.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub(crate) enum On<'a> {
     Sqlite(&'a mut SqliteConnection),
     /// Any connection.
     PostgresPool(&'a PgPool),
+    /// This connection.
+    Postgres(&'a mut PgConnection),
     /// This session, when it is free.
     Session(&'a Session),
     /// This session, which is ours.
@@ -57,9 +60,9 @@ pub(crate) enum Value {
     /// A number, a time, a flag as 0 or 1.
     Integer(Option<i64>),
     /// Text.
-    Text(String),
+    Text(Option<String>),
     /// Digests and address keys.
-    Bytes(Vec<u8>),
+    Bytes(Option<Vec<u8>>),
 }
 
 /// What both databases' rows can be read as.
@@ -92,6 +95,10 @@ macro_rules! run {
                 $body
             }
             On::PostgresPool($executor) => {
+                let $query = $statement.for_postgres()?;
+                $body
+            }
+            On::Postgres($executor) => {
                 let $query = $statement.for_postgres()?;
                 $body
             }
@@ -155,6 +162,21 @@ impl Statement {
         run!(self, on, |query, executor| query.fetch_all(executor).await?.iter().map(T::from_row).collect())
     }
 
+    /// Hands over its rows one after the other.
+    pub(crate) async fn fetch_each<'a, T: Read>(
+        self,
+        on: impl Into<On<'a>>,
+        mut each: impl FnMut(T) -> sqlx::Result<()>,
+    ) -> sqlx::Result<()> {
+        run!(self, on, |query, executor| {
+            let mut rows = query.fetch(executor);
+            while let Some(row) = rows.next().await {
+                each(T::from_row(&row?)?)?;
+            }
+            Ok(())
+        })
+    }
+
     /// The one column of its only row.
     pub(crate) async fn fetch_value<'a, T>(self, on: impl Into<On<'a>>) -> sqlx::Result<T>
     where
@@ -182,7 +204,7 @@ impl Statement {
             match value {
                 Value::Integer(number) => arguments.add(number),
                 // PostgreSQL's text holds every character but this one, which a firewall's log could bring.
-                Value::Text(text) if text.contains('\0') => arguments.add(text.replace('\0', "\u{fffd}")),
+                Value::Text(Some(text)) if text.contains('\0') => arguments.add(text.replace('\0', "\u{fffd}")),
                 Value::Text(text) => arguments.add(text),
                 Value::Bytes(bytes) => arguments.add(bytes),
             }
@@ -285,30 +307,30 @@ impl From<Option<i64>> for Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(Some(text.to_owned()))
     }
 }
 
 impl From<&String> for Value {
     fn from(text: &String) -> Self {
-        Self::Text(text.clone())
+        Self::Text(Some(text.clone()))
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::Text(Some(text))
     }
 }
 
 impl From<&[u8]> for Value {
     fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_vec())
+        Self::Bytes(Some(bytes.to_vec()))
     }
 }
 
 impl<const N: usize> From<[u8; N]> for Value {
     fn from(bytes: [u8; N]) -> Self {
-        Self::Bytes(bytes.to_vec())
+        Self::Bytes(Some(bytes.to_vec()))
     }
 }

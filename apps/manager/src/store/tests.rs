@@ -1,9 +1,21 @@
 //! The two databases beside each other.
 
+use std::time::Duration;
+
 use bartizan_lab::postgres::{Durability, Postgres};
 
+use tokio::time::timeout;
+
 use super::db::sql;
-use super::{DatabaseUrl, Store};
+use super::{AUTHORITY, DatabaseUrl, Member, Store};
+
+/// Who holds the leader's lock, as the server shows it.
+const LEADER: &str =
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'";
+
+fn member<'a>(url: &'a DatabaseUrl, name: &'a str) -> Member<'a> {
+    Member { url, name, authority: None }
+}
 
 /// A store of each kind. The server ends with the value.
 async fn both() -> (Store, Store, (tempfile::TempDir, Postgres)) {
@@ -11,7 +23,7 @@ async fn both() -> (Store, Store, (tempfile::TempDir, Postgres)) {
     let server = Postgres::start(Durability::None).unwrap();
     let url = DatabaseUrl::parse(&server.database().unwrap()).unwrap();
     let sqlite = Store::open(place.path(), None).await.unwrap();
-    let postgres = Store::open(place.path(), Some(&url)).await.unwrap();
+    let postgres = Store::open(place.path(), Some(member(&url, "first"))).await.unwrap();
     (sqlite, postgres, (place, server))
 }
 
@@ -79,17 +91,36 @@ async fn a_character_that_postgresql_cannot_hold_does_not_stop_the_rest() {
 }
 
 #[tokio::test]
-async fn a_second_writer_is_refused_and_a_lost_session_writes_no_more() {
+async fn a_second_manager_waits_for_the_session_of_the_first_which_then_writes_no_more() {
     let place = tempfile::tempdir().unwrap();
     let server = Postgres::start(Durability::None).unwrap();
     let url = DatabaseUrl::parse(&server.database().unwrap()).unwrap();
-    let first = Store::open(place.path(), Some(&url)).await.unwrap();
-    let refused = Store::open(place.path(), Some(&url)).await.err().unwrap().to_string();
-    assert!(refused.starts_with("another manager uses the database `bartizan@"), "{refused}");
+    let first = Store::open(place.path(), Some(member(&url, "first"))).await.unwrap();
+    let second = async { Store::open(place.path(), Some(member(&url, "second"))).await.unwrap() };
+    tokio::pin!(second);
+    assert!(timeout(Duration::from_millis(700), &mut second).await.is_err(), "two lead");
+    assert_eq!(server.sql("postgres", &format!("{LEADER} AND granted")).unwrap(), "first");
 
     server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").unwrap();
     first.lost().await;
-    let second = Store::open(place.path(), Some(&url)).await.unwrap();
+    let second = second.await;
     assert!(first.fact("a", || "first".to_owned()).await.is_err());
     assert_eq!(second.fact("a", || "second".to_owned()).await.unwrap(), "second");
+    assert_eq!(server.sql("postgres", LEADER).unwrap(), "second");
+}
+
+#[tokio::test]
+async fn a_manager_with_another_authority_is_none_of_them() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Postgres::start(Durability::None).unwrap();
+    let url = DatabaseUrl::parse(&server.database().unwrap()).unwrap();
+    let first = Store::open(place.path(), Some(member(&url, "first"))).await.unwrap();
+    first.fact(AUTHORITY, || "aa".to_owned()).await.unwrap();
+    for authority in [None, Some("bb")] {
+        let stranger = Member { authority, ..member(&url, "stranger") };
+        let refused = Store::open(place.path(), Some(stranger)).await.err().unwrap().to_string();
+        assert!(refused.contains("fingerprint aa: copy `pki/ca.pem`"), "{refused}");
+    }
+    first.close().await;
+    Store::open(place.path(), Some(Member { authority: Some("aa"), ..member(&url, "second") })).await.unwrap();
 }

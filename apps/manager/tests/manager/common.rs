@@ -58,10 +58,27 @@ impl Server {
         server
     }
 
+    /// Starts a manager on data that are there, whose API key is known.
+    pub(crate) async fn on(directory: tempfile::TempDir, database: Option<DatabaseUrl>, key: &str) -> Self {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut server = Self { address, directory, key: key.to_owned(), database, stop: None, task: None };
+        server.launch(|_| ()).await;
+        server
+    }
+
     /// Stops it and starts another one on the same data.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    /// After it was stopped.
+    pub(crate) async fn start_again(&mut self) {
         self.launch(|_| ()).await;
+    }
+
+    pub(crate) fn database(&self) -> Option<&DatabaseUrl> {
+        self.database.as_ref()
     }
 
     pub(crate) async fn stop(&mut self) {

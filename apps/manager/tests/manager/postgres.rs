@@ -33,7 +33,7 @@ async fn a_database_that_cannot_be_used_is_refused_with_the_reason() {
     let url = server.database().unwrap();
 
     let away = refused(&url.replace("bartizan-pg-", "nowhere-")).await;
-    assert!(away.starts_with("cannot connect to the database `bartizan@"), "{away}");
+    assert!(away.starts_with("cannot use the database `bartizan@"), "{away}");
     server.sql("postgres", "CREATE DATABASE small ENCODING 'LATIN1' TEMPLATE template0").unwrap();
     let latin = refused(&url.replace("/manager0", "/small")).await;
     assert!(latin.contains("its encoding is LATIN1"), "{latin}");
