@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bartizan_model::diagnostic::{Diagnostic, Severity};
 use bartizan_model::tree::Element;
-use bartizan_model::{manager, render};
+use bartizan_model::{manager, render, schema};
 
 use super::{Job, Outcome};
 use crate::accounts::{Caller, Role, is_verifiable};
@@ -50,7 +50,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         None => (snapshot.candidate.clone(), snapshot.pending),
         Some((_, split)) => (split.chosen.clone(), split.taken.len()),
     };
-    let (errors, warnings) = match check(&tree).await {
+    let (errors, warnings) = match check(&snapshot.running, &tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
@@ -135,16 +135,17 @@ fn line(diagnostic: &Diagnostic) -> String {
 }
 
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
-async fn check(tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let tree = tree.clone();
-    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&tree)).await?;
+async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let (running, tree) = (running.clone(), tree.clone());
+    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await?;
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
     let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
     Ok((lines(Severity::Error), notes))
 }
 
-fn diagnose(candidate: &Arc<Element>) -> Vec<Diagnostic> {
+fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
+    diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(administrators(candidate));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);

@@ -13,5 +13,6 @@ mod python_clients;
 mod queue;
 mod roles;
 mod schedules;
+mod schema;
 mod together;
 mod verdicts;
