@@ -253,3 +253,20 @@ async fn entries_go_to_other_groups_and_lists_are_completed() {
         "{completions}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_between_two_versions_is_told() {
+    let server = Server::start().await;
+    for (name, address) in [("a", "192.0.2.1"), ("a", "192.0.2.2"), ("b", "192.0.2.3")] {
+        server.set(ADDRESSES, &format!("<entry name='{name}'><ip-netmask>{address}</ip-netmask></entry>")).await;
+        server.commit().await;
+    }
+    let diff =
+        async |versions: &str| server.op(&format!("<show><config><audit>{versions}</audit></config></show>")).await;
+    let one = diff("<base-version>2</base-version><version>3</version>").await;
+    assert!(one.contains("192.0.2.1") && one.contains("192.0.2.2") && !one.contains("192.0.2.3"), "{one}");
+    let since = diff("<base-version>3</base-version>").await;
+    assert!(since.contains("192.0.2.3") && !since.contains("192.0.2.1"), "{since}");
+    let missing = diff("<base-version>3</base-version><version>99</version>").await;
+    assert!(missing.contains("version `99` not found"), "{missing}");
+}

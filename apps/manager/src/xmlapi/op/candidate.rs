@@ -46,13 +46,14 @@ pub(super) async fn show(app: &App, command: &Element, words: &[&str]) -> Reply 
         ["diff"] => Reply::text(&difference(&snapshot.running, &snapshot.candidate)),
         ["list", "changes", ..] => changes(app, command.descend(&["config", "list", "changes", "partial"])).await,
         ["list", "admins", ..] => admins(app).await,
+        ["audit", "base-version", ..] => version_diff(app, command).await,
         ["audit" | "versions", ..] => versions(app).await,
         ["version", ..] | ["audit-version", ..] => version(app, command).await,
         _ => {
             let rest = words.join(" ");
             let line = format!(
                 "`show config {rest}` is not a command of this manager; there are `running`, `candidate`, `diff`, \
-                 `list changes`, `list admins`, `versions` and `version N`"
+                 `list changes`, `list admins`, `versions`, `version N` and `audit base-version N`"
             );
             Reply::error(code::INVALID_COMMAND, &["invalid client cli".to_owned(), line])
         }
@@ -167,6 +168,23 @@ async fn versions(app: &App) -> Reply {
         }
         Err(error) => Reply::internal(&error),
     }
+}
+
+/// `show config audit base-version N [version M]`: from N to M, or to what is running.
+async fn version_diff(app: &App, command: &Element) -> Reply {
+    let named = |tag: &str| super::argument(command.descend(&["config", "audit", tag]));
+    let base = match read_version(app, &named("base-version").unwrap_or_default()).await {
+        Ok(tree) => tree,
+        Err(reply) => return reply,
+    };
+    let other = match named("version") {
+        None => app.configuration.snapshot().running.clone(),
+        Some(number) => match read_version(app, &number).await {
+            Ok(tree) => tree,
+            Err(reply) => return reply,
+        },
+    };
+    Reply::text(&difference(&base, &other))
 }
 
 async fn version(app: &App, command: &Element) -> Reply {
