@@ -267,6 +267,13 @@ async fn what_changed_between_two_versions_is_told() {
     assert!(one.contains("192.0.2.1") && one.contains("192.0.2.2") && !one.contains("192.0.2.3"), "{one}");
     let since = diff("<base-version>3</base-version>").await;
     assert!(since.contains("192.0.2.3") && !since.contains("192.0.2.1"), "{since}");
+    let lines = diff("<base-version>3</base-version><version>4</version><format>set</format>").await;
+    assert!(lines.contains("<result>set shared address b ip-netmask 192.0.2.3</result>"), "{lines}");
+    server.set(ADDRESSES, "<entry name='c'><fqdn>c.example</fqdn></entry>").await;
+    let pending = server.op("<show><config><diff><format>set</format></diff></config></show>").await;
+    assert!(pending.contains("<result>set shared address c fqdn c.example</result>"), "{pending}");
+    let odd = server.op("<show><config><diff><format>yaml</format></diff></config></show>").await;
+    assert!(odd.contains("`yaml` is no format"), "{odd}");
     let missing = diff("<base-version>3</base-version><version>99</version>").await;
     assert!(missing.contains("version `99` not found"), "{missing}");
 }
