@@ -14,6 +14,7 @@ use super::{Job, Outcome};
 use crate::accounts::{Caller, Role, is_verifiable};
 use crate::app::App;
 use crate::configuration::partial::Selection;
+use crate::schedules;
 use crate::store::audit::AuditLine;
 use crate::sync::Rendering;
 
@@ -146,6 +147,7 @@ fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
     diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(administrators(candidate));
+    diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {
         // A device without a stack has no interfaces yet, so there is nothing to compile.
