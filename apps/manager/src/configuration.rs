@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use bartizan_model::tree::Element;
-use bartizan_model::{diff, xml};
+use bartizan_model::{diff, schema, xml};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::accounts::rights::PROTECTED;
@@ -214,6 +214,9 @@ impl Configuration {
             }
             audit.push(edit.audit_line(caller, before, "Succeeded"));
         }
+        if let Some((index, failure)) = outside_of_schema(&edits, &now.candidate, &candidate) {
+            return Err(ApplyError::Edit { index, failure });
+        }
         if let Some(failure) = overstepped(caller, &now.candidate, &candidate) {
             return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
         }
@@ -397,6 +400,19 @@ fn overstepped(caller: &Caller, before: &Element, after: &Element) -> Option<Edi
     }
     let changed = PROTECTED.iter().find(|path| before.descend(path) != after.descend(path))?;
     Some(EditFailure::denied(format!("`{}` is for superusers to change; `{}` is none", changed.join("/"), caller.name)))
+}
+
+/// Values that the schema does not allow, and the edit that brought the first of them. A configuration that is loaded
+/// is taken as it is; the commit tells.
+fn outside_of_schema(edits: &[Edit], before: &Element, after: &Element) -> Option<(usize, EditFailure)> {
+    if edits.iter().any(|edit| matches!(edit, Edit::Load { .. })) {
+        return None;
+    }
+    let found = schema::check(Some(before), after);
+    let first = found.first()?;
+    let index = edits.iter().rposition(|edit| first.xpath.starts_with(edit.xpath()));
+    let lines = found.into_iter().map(|violation| violation.line).collect();
+    Some((index.unwrap_or(edits.len().saturating_sub(1)), EditFailure { code: code::INVALID_OBJECT, lines }))
 }
 
 /// What the candidate changes, for people.

@@ -99,6 +99,20 @@ impl Jobs {
         scope: Option<PushScope>,
         work: Work,
     ) -> Result<u64, EnqueueError> {
+        let id = self.enqueue_once(kind, user, description, scope, work, None).await?;
+        id.ok_or(EnqueueError::QueueFull)
+    }
+
+    /// As [`Self::enqueue`], at one time of a schedule; nothing when that had its job.
+    pub(crate) async fn enqueue_once(
+        &self,
+        kind: JobKind,
+        user: &str,
+        description: &str,
+        scope: Option<PushScope>,
+        work: Work,
+        occurrence: Option<(&str, i64)>,
+    ) -> Result<Option<u64>, EnqueueError> {
         let queue = match work {
             Work::Commit(_) => &self.commits,
             Work::Push(_) => &self.pushes,
@@ -108,8 +122,10 @@ impl Jobs {
         }
         let place = queue.reserve().ok_or(EnqueueError::QueueFull)?;
         let job = Job::new(kind, user, description, scope);
-        let id = self.add(job).await?;
-        queue.put(place, id, work);
+        let id = self.add(job, occurrence).await?;
+        if let Some(id) = id {
+            queue.put(place, id, work);
+        }
         Ok(id)
     }
 
@@ -152,7 +168,7 @@ impl Jobs {
         job.started_us = Some(store::now_us());
         job.details.push(detail.to_owned());
         job.finish(Outcome::Ok);
-        self.add(job).await
+        self.add(job, None).await?.ok_or(EnqueueError::QueueFull)
     }
 
     /// One job.
@@ -192,22 +208,23 @@ impl Jobs {
         lock(&self.jobs).values().rev().any(|job| job.kind.is_commit() && job.finished_us.is_none())
     }
 
-    async fn add(&self, mut job: Job) -> Result<u64, EnqueueError> {
+    async fn add(&self, mut job: Job, occurrence: Option<(&str, i64)>) -> Result<Option<u64>, EnqueueError> {
         let stored = job.clone();
         let id = self
             .store
-            .add_job(|id| {
+            .add_job(occurrence, |id| {
                 let mut stored = stored;
                 stored.id = id;
                 stored.to_json()
             })
             .await?;
+        let Some(id) = id else { return Ok(None) };
         job.id = id;
         let mut jobs = lock(&self.jobs);
         jobs.insert(id, Arc::new(job));
         let oldest_kept = id.saturating_sub(JOBS_MAX.unsigned_abs());
         *jobs = jobs.split_off(&(oldest_kept + 1));
-        Ok(id)
+        Ok(Some(id))
     }
 }
 

@@ -16,6 +16,7 @@ mod logs;
 pub mod outside;
 mod pki;
 mod random;
+mod schedules;
 mod store;
 mod sync;
 mod times;
@@ -177,6 +178,7 @@ impl Manager {
         let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
         let jobs = tokio::spawn(jobs::work(app.clone()));
+        let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);
@@ -194,6 +196,7 @@ impl Manager {
                 serving.await.map(|()| End::Lost)
             }
         };
+        schedules.abort();
         jobs.abort();
         logs.abort();
         app.store.close().await;

@@ -13,6 +13,7 @@ pub(crate) mod jobs;
 pub(crate) mod locks;
 pub(crate) mod postgres;
 pub(crate) mod pushes;
+pub(crate) mod schedule_runs;
 mod session;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;

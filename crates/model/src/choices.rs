@@ -1,7 +1,9 @@
 //! Which elements exclude one another?
 //!
-//! Choice nodes of PAN-OS, for the parts of the tree that this project gives a meaning to or that clients
-//! rewrite often: setting one branch removes its siblings.
+//! Choice nodes of PAN-OS: setting one branch removes its siblings. Here are those of the parts of the tree that
+//! this project gives a meaning to; of the others [`schema`] knows.
+
+use crate::schema;
 
 /// Values of an address object.
 pub const ADDRESS: &[&str] = &["ip-netmask", "ip-range", "ip-wildcard", "fqdn"];
@@ -103,7 +105,8 @@ pub fn branches(path: &[&str], tag: &str) -> &'static [&'static str] {
             .zip(path.iter().rev().map(Some).chain(std::iter::repeat(None)))
             .all(|(wanted, here)| here == Some(&wanted))
     };
-    TABLE.iter().find(|(end, branches)| branches.contains(&tag) && fits(end)).map_or(&[], |(_, branches)| branches)
+    let enforced = TABLE.iter().find(|(end, branches)| branches.contains(&tag) && fits(end));
+    enforced.map_or_else(|| schema::branches(path, tag), |(_, branches)| branches)
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@ codes! {
     ROUTE_WITHOUT_INTERFACE = "route-without-interface";
     /// A router forwards to itself.
     ROUTER_SELF = "router-self";
+    /// A value that the vendor's schema does not allow.
+    SCHEMA = "schema";
     /// A traffic object accepts its tunnel in several zones.
     TUNNEL_ANYWHERE = "tunnel-anywhere";
     /// An interface in two routers.
@@ -145,6 +147,7 @@ mod tests {
         include_str!("device/zone.rs"),
         include_str!("render.rs"),
         include_str!("render/variables.rs"),
+        include_str!("schema.rs"),
         include_str!("xml.rs"),
     ];
 

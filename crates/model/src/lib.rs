@@ -13,6 +13,7 @@ pub mod diff;
 pub mod edit;
 pub mod manager;
 pub mod render;
+pub mod schema;
 pub mod tag_filter;
 pub mod tree;
 pub mod xml;

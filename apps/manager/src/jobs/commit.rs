@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use bartizan_model::diagnostic::{Diagnostic, Severity};
 use bartizan_model::tree::Element;
-use bartizan_model::{manager, render};
+use bartizan_model::{manager, render, schema};
 
 use super::{Job, Outcome};
 use crate::accounts::{Caller, Role, is_verifiable};
 use crate::app::App;
 use crate::configuration::partial::Selection;
+use crate::schedules;
 use crate::store::audit::AuditLine;
 use crate::sync::Rendering;
 
@@ -49,7 +50,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         None => (snapshot.candidate.clone(), snapshot.pending),
         Some((_, split)) => (split.chosen.clone(), split.taken.len()),
     };
-    let (errors, warnings) = match check(&tree).await {
+    let (errors, warnings) = match check(&snapshot.running, &tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
@@ -134,17 +135,19 @@ fn line(diagnostic: &Diagnostic) -> String {
 }
 
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
-async fn check(tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let tree = tree.clone();
-    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&tree)).await?;
+async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let (running, tree) = (running.clone(), tree.clone());
+    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await?;
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
     let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
     Ok((lines(Severity::Error), notes))
 }
 
-fn diagnose(candidate: &Arc<Element>) -> Vec<Diagnostic> {
+fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
+    diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(administrators(candidate));
+    diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {
         // A device without a stack has no interfaces yet, so there is nothing to compile.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bartizan_model::schema;
 use bartizan_model::tree::Element;
 
 use super::element::{Build, element};
@@ -61,10 +62,17 @@ fn complete(app: &App, parameters: &Parameters) -> Reply {
     };
     let running = app.configuration.snapshot().running.clone();
     let nodes = match select(&running, xpath) {
-        Ok(nodes) if nodes.is_empty() => return Reply::error(code::INVALID_COMMAND, &["Invalid sequence"]),
         Ok(nodes) => nodes,
         Err(failure) => return failure.into(),
     };
+    let words = schema::keywords(xpath);
+    if nodes.is_empty() && words.is_empty() {
+        return Reply::error(code::INVALID_COMMAND, &["Invalid sequence"]);
+    }
+    let words = words.into_iter().map(|word| {
+        let current = if nodes.iter().any(|node| node.text() == word) { "yes" } else { "no" };
+        element("completion").attr("value", word).attr("current", current).attr("help-string", word)
+    });
     let completions = nodes.iter().flat_map(|node| node.entries()).map(|(name, entry)| {
         element("completion")
             .attr("value", name)
@@ -72,7 +80,7 @@ fn complete(app: &App, parameters: &Parameters) -> Reply {
             .attr("current", "yes")
             .attr("help-string", name)
     });
-    Reply::xml(&super::reply::success(code::DATA).with(element("completions").with_all(completions)))
+    Reply::xml(&super::reply::success(code::DATA).with(element("completions").with_all(completions.chain(words))))
 }
 
 fn show(app: &App, parameters: &Parameters) -> Reply {

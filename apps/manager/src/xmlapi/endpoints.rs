@@ -53,6 +53,8 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show commit-locks", Need::Reading),
     ("show jobs", Need::Reading),
     ("clear job", Need::Change),
+    ("show scheduled-config-push", Need::Reading),
+    ("request scheduled-config-push run", Need::Change),
     ("show devices", Need::Reading),
     ("show devicegroups", Need::Reading),
     ("show templates", Need::Reading),

@@ -9,6 +9,7 @@ mod enrolment;
 mod groups;
 mod jobs;
 mod locks;
+mod schedules;
 pub(super) mod snapshots;
 
 use std::sync::Arc;
@@ -66,6 +67,8 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "commit-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Commit).await,
 
         ["show", "jobs", "id", ..] => jobs::one(app, command),
+        ["show", "scheduled-config-push", ..] => schedules::show(app, command).await,
+        ["request", "scheduled-config-push", "run", ..] => schedules::run_now(app, caller, command).await,
         ["clear", "job", ..] => jobs::cancel(app, caller, command).await,
         ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),
 

@@ -86,6 +86,11 @@ impl Server {
         self.task.take().unwrap().await.unwrap();
     }
 
+    /// Starts another one on the same data, after [`Self::stop`].
+    pub(crate) async fn begin(&mut self) {
+        self.launch(|_| ()).await;
+    }
+
     async fn launch(&mut self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::new(self.directory.path(), "127.0.0.1:0".parse().unwrap());
         settings.admin_password = Some(PASSWORD.to_owned());

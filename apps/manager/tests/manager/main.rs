@@ -12,5 +12,7 @@ mod postgres;
 mod python_clients;
 mod queue;
 mod roles;
+mod schedules;
+mod schema;
 mod together;
 mod verdicts;

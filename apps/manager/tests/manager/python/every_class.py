@@ -27,6 +27,16 @@ GIVEN = {
     "Administrator": {"superuser": True},
     "TemplateVariable": {"variable_type": "ip-netmask", "value": "10.0.0.1/24"},
     "AddressObject": {"value": "10.0.0.1"},
+    "AuthenticationRule": {"timeout": "60"},
+    "CertificateProfile": {"username_field": "subject", "username_field_value": "common-name", "use_crl": "yes", "use_ocsp": "yes"},
+    "LogForwardingProfileMatchListAction": {"action_type": "tagging", "action": "add-tag"},
+    "PolicyBasedForwarding": {"active_active_device_binding": "both"},
+    "EthernetInterface": {"link_speed": "auto", "link_duplex": "auto", "link_state": "auto"},
+    "BgpDampeningProfile": {"cutoff": "1.25", "reuse": "0.5"},
+    "SecurityRule": {"action": "allow", "type": "universal"},
+    "SnmpV3Server": {"auth_password": "at least 8", "priv_password": "at least 8"},
+    "SystemSettings": {"timezone": "UTC"},
+    "Tag": {"color": "color1"},
 }
 # Template stacks hold what templates hold; a few say that they do.
 IN_STACK = {
@@ -36,7 +46,14 @@ IN_STACK = {
 LEFT_OUT = {
     "uuid", "dynamic_value", "enable_dhcp", "create_dhcp_default_route", "dhcp_default_route_metric", "group",
     "destination_dynamic_translated_address", "destination_dynamic_translated_port",
-    "destination_dynamic_translated_distribution",
+    "destination_dynamic_translated_distribution", "superuser_read_only", "panorama_admin", "device_admin",
+    "device_admin_read_only", "vsys", "vsys_read_only", "role_profile", "vsys_device", "vsys_read_only_device",
+    "lifetime_minutes", "lifetime_hours", "lifetime_days", "lifesize_mb", "lifesize_gb", "lifesize_tb", "ah_authentication",
+}
+# Numbers that 7 is out of range for.
+NUMBERS = {
+    "mtu": 1500, "retry_interval": 60, "login_count": 3, "risk": 3, "nat_traversal_keep_alive": 20, "lifetime_seconds": 3600,
+    "ipv4_mss_adjust": 100, "ipv6_mss_adjust": 100,
 }
 # The client finds these again only below their interface.
 BELOW_AN_INTERFACE = {"Layer2Subinterface", "Layer3Subinterface"}
@@ -74,9 +91,13 @@ def chains(root):
     return found
 
 
-def value_for(path):
+def value_for(name, path):
     if path.values:
         return path.values[0]
+    if path.vartype == "int" and name.startswith("ad_"):
+        return 100
+    if path.vartype == "int" and name in NUMBERS:
+        return NUMBERS[name]
     return {"member": ["one", "two"], "entry": ["one", "two"], "int": 7, "yesno": True, "exist": True, "bool": True}.get(
         path.vartype, "text"
     )
@@ -104,7 +125,7 @@ def fill(item):
             if path is None or param.name == "afi" or param.name in chosen or path.exclude or left_out(param.name):
                 continue
             if holds(path.condition, chosen):
-                chosen[param.name] = value_for(path)
+                chosen[param.name] = value_for(param.name, path)
     for name, value in chosen.items():
         setattr(item, name, value)
     return item
