@@ -133,7 +133,7 @@ async fn records_are_stored_in_their_order_and_once_each() {
     let (sqlite, postgres, _server) = both().await;
     let record = |number: usize| {
         let line = TrafficLog { rule: format!("rule-{number}"), source_port: 7, ..Default::default() };
-        LogRecord { line: Some(Line::Traffic(line)), ..Default::default() }
+        LogRecord { line: Some(Line::Traffic(line)) }
     };
     let batch = |first: usize, last: usize| LogBatch {
         serial: "a".into(),
