@@ -415,9 +415,10 @@ fn outside_of_schema(edits: &[Edit], before: &Element, after: &Element) -> Optio
     Some((index.unwrap_or(edits.len().saturating_sub(1)), EditFailure { code: code::INVALID_OBJECT, lines }))
 }
 
-/// What the candidate changes, for people.
-pub(crate) fn difference(running: &Arc<Element>, candidate: &Arc<Element>) -> String {
-    diff::unified(&diff::diff(running, candidate))
+/// What one configuration changes of another, for people: as XML under its paths, or as `set` and `delete` lines.
+pub(crate) fn difference(old: &Arc<Element>, new: &Arc<Element>, as_lines: bool) -> String {
+    let changes = diff::diff(old, new);
+    if as_lines { diff::set_lines(&changes).join("\n") } else { diff::unified(&changes) }
 }
 
 fn parse(text: &str) -> anyhow::Result<Arc<Element>> {

@@ -253,3 +253,27 @@ async fn entries_go_to_other_groups_and_lists_are_completed() {
         "{completions}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_between_two_versions_is_told() {
+    let server = Server::start().await;
+    for (name, address) in [("a", "192.0.2.1"), ("a", "192.0.2.2"), ("b", "192.0.2.3")] {
+        server.set(ADDRESSES, &format!("<entry name='{name}'><ip-netmask>{address}</ip-netmask></entry>")).await;
+        server.commit().await;
+    }
+    let diff =
+        async |versions: &str| server.op(&format!("<show><config><audit>{versions}</audit></config></show>")).await;
+    let one = diff("<base-version>2</base-version><version>3</version>").await;
+    assert!(one.contains("192.0.2.1") && one.contains("192.0.2.2") && !one.contains("192.0.2.3"), "{one}");
+    let since = diff("<base-version>3</base-version>").await;
+    assert!(since.contains("192.0.2.3") && !since.contains("192.0.2.1"), "{since}");
+    let lines = diff("<base-version>3</base-version><version>4</version><format>set</format>").await;
+    assert!(lines.contains("<result>set shared address b ip-netmask 192.0.2.3</result>"), "{lines}");
+    server.set(ADDRESSES, "<entry name='c'><fqdn>c.example</fqdn></entry>").await;
+    let pending = server.op("<show><config><diff><format>set</format></diff></config></show>").await;
+    assert!(pending.contains("<result>set shared address c fqdn c.example</result>"), "{pending}");
+    let odd = server.op("<show><config><diff><format>yaml</format></diff></config></show>").await;
+    assert!(odd.contains("`yaml` is no format"), "{odd}");
+    let missing = diff("<base-version>3</base-version><version>99</version>").await;
+    assert!(missing.contains("version `99` not found"), "{missing}");
+}

@@ -1,5 +1,7 @@
 //! Candidate, running and older versions: `show config`, `load config`, `revert config`.
 
+use std::sync::Arc;
+
 use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
@@ -43,16 +45,17 @@ pub(super) async fn show(app: &App, command: &Element, words: &[&str]) -> Reply 
     match words {
         ["running"] => config_result(snapshot.running.clone()),
         ["candidate"] => config_result(snapshot.candidate.clone()),
-        ["diff"] => Reply::text(&difference(&snapshot.running, &snapshot.candidate)),
+        ["diff", ..] => differ(command.descend(&["config", "diff"]), &snapshot.running, &snapshot.candidate),
         ["list", "changes", ..] => changes(app, command.descend(&["config", "list", "changes", "partial"])).await,
         ["list", "admins", ..] => admins(app).await,
+        ["audit", "base-version", ..] => version_diff(app, command).await,
         ["audit" | "versions", ..] => versions(app).await,
         ["version", ..] | ["audit-version", ..] => version(app, command).await,
         _ => {
             let rest = words.join(" ");
             let line = format!(
                 "`show config {rest}` is not a command of this manager; there are `running`, `candidate`, `diff`, \
-                 `list changes`, `list admins`, `versions` and `version N`"
+                 `list changes`, `list admins`, `versions`, `version N` and `audit base-version N`"
             );
             Reply::error(code::INVALID_COMMAND, &["invalid client cli".to_owned(), line])
         }
@@ -169,6 +172,35 @@ async fn versions(app: &App) -> Reply {
     }
 }
 
+/// `show config audit base-version N [version M]`: from N to M, or to what is running.
+async fn version_diff(app: &App, command: &Element) -> Reply {
+    let named = |tag: &str| super::argument(command.descend(&["config", "audit", tag]));
+    let base = match read_version(app, &named("base-version").unwrap_or_default()).await {
+        Ok(tree) => tree,
+        Err(reply) => return reply,
+    };
+    let other = match named("version") {
+        None => app.configuration.snapshot().running.clone(),
+        Some(number) => match read_version(app, &number).await {
+            Ok(tree) => tree,
+            Err(reply) => return reply,
+        },
+    };
+    differ(command.descend(&["config", "audit"]), &base, &other)
+}
+
+/// In the form that `format` asks for: `xml`, which is usual, or `set`.
+fn differ(asked: Option<&Element>, old: &Arc<Element>, new: &Arc<Element>) -> Reply {
+    let format = asked.and_then(|asked| asked.child("format")).map(|format| format.text());
+    match format.as_deref() {
+        None | Some("xml") => Reply::text(&difference(old, new, false)),
+        Some("set") => Reply::text(&difference(old, new, true)),
+        Some(other) => {
+            Reply::error(code::INVALID_COMMAND, &[format!("`{other}` is no format; there are `xml` and `set`")])
+        }
+    }
+}
+
 async fn version(app: &App, command: &Element) -> Reply {
     let config = command.child("config");
     let asked = config.and_then(|config| config.child("version").or_else(|| config.child("audit-version")));
@@ -179,7 +211,7 @@ async fn version(app: &App, command: &Element) -> Reply {
     }
 }
 
-async fn read_version(app: &App, number: &str) -> Result<std::sync::Arc<Element>, Reply> {
+async fn read_version(app: &App, number: &str) -> Result<Arc<Element>, Reply> {
     let missing = || Reply::error(code::NOT_PRESENT, &[format!("version `{number}` not found")]);
     let parsed = number.parse().map_err(|_| missing())?;
     match app.configuration.version(parsed).await {
