@@ -5,7 +5,7 @@
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest as _, Multipart, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use tokio::sync::Semaphore;
 
 /// Largest body.
@@ -47,6 +47,11 @@ impl Parameters {
         };
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
+            let quoted = content_type.and_then(quote_boundary);
+            let mut request = request;
+            if let Some(quoted) = quoted {
+                request.headers_mut().insert(CONTENT_TYPE, quoted);
+            }
             return Self { query, ..Self::default() }.read_multipart(request).await;
         }
         let body = to_bytes(request.into_body(), BODY_MAX)
@@ -81,6 +86,19 @@ impl Parameters {
     }
 }
 
+/// The content type of a multipart form with its boundary in quotes; `None` when it is, or there is none.
+///
+/// pan-python's boundaries are Base64 text, whose `/` would have to be in quotes (RFC 2045, 5.1) and is not.
+fn quote_boundary(kind: &str) -> Option<HeaderValue> {
+    let (before, boundary) = kind.split_once("boundary=")?;
+    let (boundary, after) = boundary.find(';').map_or((boundary, ""), |end| boundary.split_at(end));
+    let boundary = boundary.trim();
+    if boundary.contains(['"', '\\']) {
+        return None;
+    }
+    HeaderValue::from_str(&format!("{before}boundary=\"{boundary}\"{after}")).ok()
+}
+
 /// For tests and for callers inside the manager.
 impl<const N: usize> From<[(&str, &str); N]> for Parameters {
     fn from(pairs: [(&str, &str); N]) -> Self {
@@ -92,4 +110,33 @@ impl<const N: usize> From<[(&str, &str); N]> for Parameters {
 /// The pairs of an urlencoded text.
 pub(crate) fn decode(text: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(text).into_owned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_form_is_read_whatever_its_boundary_and_whether_it_is_in_quotes() {
+        for (written, boundary) in [
+            ("boundary=X", "X"),
+            ("boundary=\"a b\"", "a b"),
+            ("boundary=____+/Zz09; charset=utf-8", "____+/Zz09"),
+            ("charset=utf-8; boundary=a/b+c", "a/b+c"),
+        ] {
+            let body = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"n\"\r\n\r\ntext\r\n--{boundary}--\r\n"
+            );
+            let request = Request::builder()
+                .method("POST")
+                .header("content-type", format!("multipart/form-data; {written}"))
+                .header("content-length", body.len())
+                .body(Body::from(body))
+                .unwrap();
+            let file = Parameters::read(request).await.map(|parameters| parameters.file.unwrap());
+            assert_eq!(file.map(|file| (file.name, file.text)), Ok(("n".into(), "text".into())), "{written}");
+        }
+    }
 }

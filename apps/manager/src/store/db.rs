@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, FromRow, Postgres, Sqlite};
+use sqlx::{Arguments as _, AssertSqlSafe, FromRow, Postgres, SqlSafeStr as _, SqlStr, Sqlite};
 
 use super::session::{Session, Unit};
 use tokio_stream::StreamExt as _;
@@ -195,7 +195,11 @@ impl Statement {
             }
             .map_err(sqlx::Error::Encode)?;
         }
-        Ok(sqlx::query_with(AssertSqlSafe(self.text.into_owned()), arguments))
+        let text = match self.text {
+            Cow::Owned(text) => unnamed(&text, arguments.len()).unwrap_or(text).into(),
+            text => text,
+        };
+        Ok(sqlx::query_with(safe(text), arguments))
     }
 
     fn for_postgres(self) -> sqlx::Result<sqlx::query::Query<'static, Postgres, PgArguments>> {
@@ -210,7 +214,34 @@ impl Statement {
             }
             .map_err(sqlx::Error::Encode)?;
         }
-        Ok(sqlx::query_with(AssertSqlSafe(self.text.into_owned()), arguments))
+        Ok(sqlx::query_with(safe(self.text), arguments))
+    }
+}
+
+/// The text with `?` for each `$1`, when each value is used once and in order. To SQLite `$1` is a name, which it looks
+/// up among all others: a statement with a thousand values spends its time there.
+fn unnamed(text: &str, values: usize) -> Option<String> {
+    let mut unnamed = String::with_capacity(text.len());
+    let mut parts = text.split('$');
+    unnamed.push_str(parts.next()?);
+    let mut found = 0;
+    for part in parts {
+        let end = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+        found += 1;
+        if part[..end].parse() != Ok(found) {
+            return None;
+        }
+        unnamed.push('?');
+        unnamed.push_str(&part[end..]);
+    }
+    (found == values).then_some(unnamed)
+}
+
+/// What is written here, or joined from what is, holds no value.
+fn safe(text: Cow<'static, str>) -> SqlStr {
+    match text {
+        Cow::Borrowed(text) => text.into_sql_str(),
+        Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
     }
 }
 
@@ -332,5 +363,17 @@ impl From<&[u8]> for Value {
 impl<const N: usize> From<[u8; N]> for Value {
     fn from(bytes: [u8; N]) -> Self {
         Self::Bytes(Some(bytes.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_in_order_lose_their_numbers_and_others_keep_them() {
+        assert_eq!(unnamed("a = $1 AND b IN ($2,$3)", 3).as_deref(), Some("a = ? AND b IN (?,?)"));
+        assert_eq!(unnamed("a = $2 AND b = $1", 2), None);
+        assert_eq!(unnamed("a = $1 AND b = $1", 1), None);
     }
 }

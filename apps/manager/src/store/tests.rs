@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use bartizan_api::fleet::log_record::Line;
+use bartizan_api::fleet::{LogRecord, TrafficLog};
 use bartizan_lab::postgres::{Durability, Postgres};
 
 use tokio::time::timeout;
 
 use super::db::sql;
+use super::traffic::{LogBatch, LogsStored};
 use super::{AUTHORITY, DatabaseUrl, Member, Store};
 
 /// Who holds the leader's lock, as the server shows it.
@@ -123,4 +126,27 @@ async fn a_manager_with_another_authority_is_none_of_them() {
     }
     first.close().await;
     Store::open(place.path(), Some(Member { authority: Some("aa"), ..member(&url, "second") })).await.unwrap();
+}
+
+#[tokio::test]
+async fn records_are_stored_in_their_order_and_once_each() {
+    let (sqlite, postgres, _server) = both().await;
+    let record = |number: usize| {
+        let line = TrafficLog { rule: format!("rule-{number}"), source_port: 7, ..Default::default() };
+        LogRecord { line: Some(Line::Traffic(line)) }
+    };
+    let batch = |first: usize, last: usize| LogBatch {
+        serial: "a".into(),
+        boot_id: "b".into(),
+        sequence: last as u64,
+        records: (first..=last).map(record).collect(),
+    };
+    for store in [&sqlite, &postgres] {
+        let stored = store.add_logs(&[batch(1, 40), batch(31, 57)], 1000).await.unwrap();
+        assert_eq!(stored, LogsStored { stored: 57, repeated: 10, deleted: 0 });
+        let rows = store.traffic(sql("SELECT * FROM traffic_logs ORDER BY id")).await.unwrap();
+        let rules: Vec<String> = rows.iter().map(|row| row.rule.clone()).collect();
+        assert_eq!(rules, (1..=57).map(|number| format!("rule-{number}")).collect::<Vec<_>>());
+        assert!(rows.iter().all(|row| row.source_port == 7 && row.destination.is_empty()), "{rows:?}");
+    }
 }

@@ -5,11 +5,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::{LogRecord, TrafficLog};
 
-use super::db::{Statement, Transaction, sql};
+use super::db::{Statement, Transaction, Value, sql};
 use super::{Store, events, from_db, now_us, to_db};
 
 /// Processes of one firewall whose log position is remembered.
 const BOOTS_PER_DEVICE: i64 = 8;
+
+/// Records in one statement.
+const ROWS_AT_ONCE: usize = 16;
 
 /// Records of one firewall process, in order.
 #[derive(Debug)]
@@ -78,15 +81,17 @@ impl Store {
         for batch in batches {
             let fresh = advance(&mut transaction, batch).await?;
             done.repeated += (batch.records.len() - fresh) as u64;
+            let mut traffic = Vec::new();
             for record in &batch.records[batch.records.len() - fresh..] {
                 match &record.line {
-                    Some(Line::Traffic(line)) => insert(&mut transaction, &batch.serial, line).await?,
+                    Some(Line::Traffic(line)) => traffic.push(line),
                     Some(Line::Event(line)) => events::insert(&mut transaction, &batch.serial, line).await?,
                     // A newer firewall's log, which this manager does not have.
                     None => {}
                 }
                 done.stored += 1;
             }
+            insert(&mut transaction, &batch.serial, &traffic).await?;
         }
         done.deleted = sql("DELETE FROM traffic_logs WHERE id <= (SELECT max(id) FROM traffic_logs) - $1")
             .bind(to_db(rows_max))
@@ -148,49 +153,65 @@ async fn advance(transaction: &mut Transaction, batch: &LogBatch) -> sqlx::Resul
     Ok(ahead.min(batch.records.len()))
 }
 
-async fn insert(transaction: &mut Transaction, serial: &str, record: &TrafficLog) -> sqlx::Result<()> {
-    sql(
-        "INSERT INTO traffic_logs (serial, received_us, generated_us, subtype, source, destination, nat_source, \
-         nat_destination, source_key, destination_key, nat_source_key, nat_destination_key, rule, nat_rule, \
-         application, from_zone, to_zone, inbound_interface, outbound_interface, session_id, source_port, \
-         destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, bytes_received, \
-         packets_sent, packets_received, start_us, elapsed_s, session_end_reason) \
-         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31,$32,$33)",
-    )
-    .bind(serial)
-    .bind(now_us())
-    .bind(record.time_generated_us)
-    .bind(&record.subtype)
-    .bind(&record.source)
-    .bind(&record.destination)
-    .bind(&record.nat_source)
-    .bind(&record.nat_destination)
-    .bind(address_key(&record.source))
-    .bind(address_key(&record.destination))
-    .bind(address_key(&record.nat_source))
-    .bind(address_key(&record.nat_destination))
-    .bind(&record.rule)
-    .bind(&record.nat_rule)
-    .bind(&record.application)
-    .bind(&record.from_zone)
-    .bind(&record.to_zone)
-    .bind(&record.inbound_interface)
-    .bind(&record.outbound_interface)
-    .bind(to_db(record.session_id))
-    .bind(record.source_port)
-    .bind(record.destination_port)
-    .bind(record.nat_source_port)
-    .bind(record.nat_destination_port)
-    .bind(record.protocol)
-    .bind(&record.action)
-    .bind(to_db(record.bytes_sent))
-    .bind(to_db(record.bytes_received))
-    .bind(to_db(record.packets_sent))
-    .bind(to_db(record.packets_received))
-    .bind(record.start_us)
-    .bind(record.elapsed_s)
-    .bind(&record.session_end_reason)
-    .execute(transaction)
-    .await?;
+/// Writes records in the order they came, many by one statement: a server's answer is waited for once.
+async fn insert(transaction: &mut Transaction, serial: &str, records: &[&TrafficLog]) -> sqlx::Result<()> {
+    let (full, rest) = records.as_chunks::<ROWS_AT_ONCE>();
+    // Two lengths only, so that the database need not prepare a statement for every length there is.
+    let chunks = full.iter().map(<[_; _]>::as_slice).chain(rest.chunks(1));
+    for chunk in chunks {
+        let mut statement = sql(
+            "INSERT INTO traffic_logs (serial, received_us, generated_us, subtype, source, destination, nat_source, \
+             nat_destination, source_key, destination_key, nat_source_key, nat_destination_key, rule, nat_rule, \
+             application, from_zone, to_zone, inbound_interface, outbound_interface, session_id, source_port, \
+             destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, bytes_received, \
+             packets_sent, packets_received, start_us, elapsed_s, session_end_reason) VALUES ",
+        );
+        for (index, record) in chunk.iter().enumerate() {
+            statement.push(if index == 0 { "(" } else { "), (" });
+            for (index, value) in row(serial, record).into_iter().enumerate() {
+                statement.push(if index == 0 { "" } else { "," }).push_bind(value);
+            }
+        }
+        statement.push(")");
+        statement.execute(&mut *transaction).await?;
+    }
     Ok(())
+}
+
+fn row(serial: &str, record: &TrafficLog) -> [Value; 33] {
+    [
+        serial.into(),
+        now_us().into(),
+        record.time_generated_us.into(),
+        (&record.subtype).into(),
+        (&record.source).into(),
+        (&record.destination).into(),
+        (&record.nat_source).into(),
+        (&record.nat_destination).into(),
+        address_key(&record.source).into(),
+        address_key(&record.destination).into(),
+        address_key(&record.nat_source).into(),
+        address_key(&record.nat_destination).into(),
+        (&record.rule).into(),
+        (&record.nat_rule).into(),
+        (&record.application).into(),
+        (&record.from_zone).into(),
+        (&record.to_zone).into(),
+        (&record.inbound_interface).into(),
+        (&record.outbound_interface).into(),
+        to_db(record.session_id).into(),
+        record.source_port.into(),
+        record.destination_port.into(),
+        record.nat_source_port.into(),
+        record.nat_destination_port.into(),
+        record.protocol.into(),
+        (&record.action).into(),
+        to_db(record.bytes_sent).into(),
+        to_db(record.bytes_received).into(),
+        to_db(record.packets_sent).into(),
+        to_db(record.packets_received).into(),
+        record.start_us.into(),
+        record.elapsed_s.into(),
+        (&record.session_end_reason).into(),
+    ]
 }

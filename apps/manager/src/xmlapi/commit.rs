@@ -25,7 +25,11 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
         Err(diagnostic) => return Reply::error(code::MALFORMED_COMMAND, &[diagnostic.message]),
     };
     match &*command.name {
-        "commit" => commit(app, caller, &command, false).await,
+        "commit" => match command.child("validate") {
+            // pan-python asks for a validation in this form.
+            Some(validate) => commit(app, caller, validate, true).await,
+            None => commit(app, caller, &command, false).await,
+        },
         "validate" => commit(app, caller, &command, true).await,
         "commit-all" => commit_all(app, caller, &command).await,
         other => Reply::error(code::INVALID_COMMAND, &[format!(" {other} unexpected here")]),
@@ -34,6 +38,10 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
 
 /// `<commit>` and `<validate>`.
 pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
+    const KNOWN: [&str; 4] = ["description", "partial", "force", "full"];
+    if let Some(other) = command.elements().find(|element| !KNOWN.contains(&&*element.name)) {
+        return unexpected(&[&command.name, &other.name], "unexpected here");
+    }
     let force = command.child("force");
     let partial = command.child("partial").or_else(|| force.and_then(|force| force.child("partial")));
     let selection = match partial.map(|partial| Selection::read(partial)).transpose() {
