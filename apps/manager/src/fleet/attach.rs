@@ -115,7 +115,7 @@ async fn follow(
         )
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
-    verdict::hear(app, &peer.address.ip().to_string(), &hello)
+    let heard = verdict::hear(app, &peer.address.ip().to_string(), &hello)
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
     if let Some(taken) = &hello.take_back {
@@ -124,6 +124,8 @@ async fn follow(
     }
     let link = Arc::new(Link::new(hello, peer.address, sender));
     app.fleet.attach(&link);
+    // Whoever hears it may send the next push at once, and finds the new link.
+    app.fleet.verdicts.tell_all(&identity.serial, heard);
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
     // Again, now that whoever ends the certificate finds the link.
     let ended = match check_identity(app, identity).await {

@@ -52,6 +52,13 @@ impl Verdicts {
         }
     }
 
+    /// Tells what [`hear`] heard.
+    pub(super) fn tell_all(&self, serial: &str, heard: Vec<(u64, Verdict)>) {
+        for (push_id, verdict) in heard {
+            self.tell(serial, push_id, verdict);
+        }
+    }
+
     /// The push that somebody waits for although this device, which comes back, does not have it.
     fn missed(&self, hello: &Hello) -> Option<u64> {
         let waiting = lock(&self.0);
@@ -62,30 +69,38 @@ impl Verdicts {
 
 /// A device reached this manager under what it was pushed.
 pub(crate) async fn confirm(app: &App, serial: &str, push_id: u64, digest: &str) -> sqlx::Result<()> {
-    if app.store.confirm_push(serial, push_id, digest).await? {
-        tracing::info!(serial, "a push is confirmed");
-    }
+    write_down(app, serial, push_id, digest).await?;
     app.fleet.verdicts.tell(serial, push_id, Verdict::Confirmed);
     Ok(())
 }
 
-/// What a device that attaches says of its last push.
-pub(super) async fn hear(app: &App, address: &str, hello: &Hello) -> sqlx::Result<()> {
+async fn write_down(app: &App, serial: &str, push_id: u64, digest: &str) -> sqlx::Result<()> {
+    if app.store.confirm_push(serial, push_id, digest).await? {
+        tracing::info!(serial, "a push is confirmed");
+    }
+    Ok(())
+}
+
+/// What a device that attaches says of its pushes, written down; to be told when it is attached.
+pub(super) async fn hear(app: &App, address: &str, hello: &Hello) -> sqlx::Result<Vec<(u64, Verdict)>> {
     let serial = hello.serial.as_str();
+    let mut heard = Vec::new();
     if let Some(taken) = &hello.take_back {
         note(app, address, hello, taken).await?;
-        app.fleet.verdicts.tell(serial, taken.push_id, Verdict::Reverted(taken.reason.clone()));
+        heard.push((taken.push_id, Verdict::Reverted(taken.reason.clone())));
     }
     // It was confirmed, and this manager could not write that down.
     if hello.unconfirmed_push_id == 0
         && let Some(push_id) = app.store.push_under_way(serial, &hello.running_digest).await?
     {
-        confirm(app, serial, push_id.unsigned_abs(), &hello.running_digest).await?;
+        let push_id = push_id.unsigned_abs();
+        write_down(app, serial, push_id, &hello.running_digest).await?;
+        heard.push((push_id, Verdict::Confirmed));
     }
     if let Some(push_id) = app.fleet.verdicts.missed(hello) {
-        app.fleet.verdicts.tell(serial, push_id, Verdict::Unknown);
+        heard.push((push_id, Verdict::Unknown));
     }
-    Ok(())
+    Ok(heard)
 }
 
 /// The config log and the manager's system log say that a push was taken back.
