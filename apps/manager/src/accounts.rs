@@ -18,7 +18,7 @@ use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use bartizan_model::tree::Element;
 use tokio::sync::Semaphore;
 
-use crate::store::{Store, digest};
+use crate::store::{Store, digest, now_us};
 use crate::{lock, random};
 pub(crate) use rights::{Right, Role};
 use throttle::Throttle;
@@ -37,6 +37,25 @@ const REMEMBERED_MAX: usize = 256;
 /// Longest password that is hashed.
 const PASSWORD_MAX: usize = 1024;
 
+const MINUTE_US: i64 = 60_000_000;
+/// Where the manager says how many minutes a key may be used.
+pub(crate) const KEY_LIFETIME: &str =
+    "/config/devices/entry[@name='localhost.localdomain']/deviceconfig/setting/management/api/key/lifetime";
+/// The longest lifetime, a year (PAN-OS administrator's guide, "Configure API Key Lifetime").
+pub(crate) const KEY_LIFETIME_MINUTES_MAX: u32 = 525_600;
+
+/// Minutes that a key may be used; `None` for ever. The text that is no such number is the error.
+pub(crate) fn key_lifetime(configuration: &Element) -> Result<Option<u32>, String> {
+    let path = ["deviceconfig", "setting", "management", "api", "key", "lifetime"];
+    let own = configuration.child("devices").and_then(|devices| devices.entry_named("localhost.localdomain"));
+    let Some(text) = own.and_then(|own| own.descend(&path)).map(Element::text) else { return Ok(None) };
+    match text.parse() {
+        Ok(0) => Ok(None),
+        Ok(minutes) if minutes <= KEY_LIFETIME_MINUTES_MAX => Ok(Some(minutes)),
+        Ok(_) | Err(_) => Err(text),
+    }
+}
+
 /// An authenticated administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
@@ -54,6 +73,12 @@ pub(crate) enum LoginError {
     /// Unknown name, wrong password or key.
     #[error("Invalid Credential")]
     Invalid,
+    /// A key that was made too long ago.
+    #[error("Invalid Credential: the API key is older than {minutes} minutes, make another one with type=keygen")]
+    Expired {
+        /// How long a key may be used.
+        minutes: u32,
+    },
     /// Too many wrong passwords from that address.
     #[error("Invalid Credential: too many failed logins from `{address}`, try again in {wait_s} s")]
     Throttled {
@@ -143,12 +168,24 @@ impl Accounts {
         Ok(key)
     }
 
-    /// Whose key is it? A key ends when its administrator is deleted or changes the password.
-    pub(crate) async fn by_key(&self, candidate: &Element, host: IpAddr, key: &str) -> Result<Caller, LoginError> {
+    /// Whose key is it? A key ends when its administrator is deleted or changes the password, and with the lifetime
+    /// that the running configuration gives it.
+    pub(crate) async fn by_key(
+        &self,
+        candidate: &Element,
+        running: &Element,
+        host: IpAddr,
+        key: &str,
+    ) -> Result<Caller, LoginError> {
         let stored = self.store.key(key).await?.ok_or(LoginError::Invalid)?;
         let account = self.account(candidate, &stored.administrator).await?.ok_or(LoginError::Invalid)?;
         if digest(account.hash.as_bytes()).as_slice() != stored.credential {
             return Err(LoginError::Invalid);
+        }
+        if let Ok(Some(minutes)) = key_lifetime(running)
+            && now_us().saturating_sub(stored.created_us) > i64::from(minutes) * MINUTE_US
+        {
+            return Err(LoginError::Expired { minutes });
         }
         Ok(Caller { name: stored.administrator, role: account.role, host })
     }
@@ -247,4 +284,47 @@ fn first_password(candidate: &Element) -> Option<Role> {
 fn users(candidate: &Element) -> impl Iterator<Item = (&str, &Element)> {
     let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
     users.map(|(name, user)| (name, &**user))
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_model::xml;
+
+    use super::*;
+
+    fn living(lifetime: &str) -> Element {
+        let own = format!(
+            "<deviceconfig><setting><management><api><key><lifetime>{lifetime}</lifetime></key></api></management></setting></deviceconfig>"
+        );
+        xml::parse(&format!("<config><devices><entry name=\"localhost.localdomain\">{own}</entry></devices></config>"))
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_ends_with_its_lifetime() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(place.path(), None).await.unwrap();
+        let (accounts, _) = Accounts::open(store.clone(), Some("first password")).await.unwrap();
+        let (nothing, host) = (Element::new("config"), IpAddr::from([127, 0, 0, 1]));
+        let caller = accounts.login(&nothing, host, "admin", "first password").await.unwrap();
+        let key = accounts.make_key(&nothing, &caller).await.unwrap();
+        let by_key = async |running: &Element| accounts.by_key(&nothing, running, host, &key).await;
+        assert_eq!(by_key(&living("60")).await.as_ref(), Ok(&caller));
+        assert_eq!(store.age_keys(61 * MINUTE_US).await.unwrap(), 1);
+        assert_eq!(by_key(&living("60")).await, Err(LoginError::Expired { minutes: 60 }));
+        for long in [living("0"), living("62"), nothing.clone()] {
+            assert_eq!(by_key(&long).await.as_ref(), Ok(&caller));
+        }
+        assert_eq!(store.end_keys(Some("nobody")).await.unwrap(), 0);
+        assert_eq!(store.end_keys(Some("admin")).await.unwrap(), 1);
+        assert_eq!(by_key(&nothing).await, Err(LoginError::Invalid));
+    }
+
+    #[test]
+    fn a_lifetime_is_minutes_of_a_year_at_most() {
+        assert_eq!(key_lifetime(&living("525600")), Ok(Some(525_600)));
+        for wrong in ["525601", "-1", "soon", ""] {
+            assert_eq!(key_lifetime(&living(wrong)), Err(wrong.to_owned()));
+        }
+    }
 }

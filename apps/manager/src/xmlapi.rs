@@ -136,17 +136,18 @@ async fn authenticate(
     headers: &HeaderMap,
     parameters: &Parameters,
 ) -> Result<Caller, LoginError> {
-    let candidate = app.configuration.snapshot().candidate.clone();
+    let snapshot = app.configuration.snapshot();
+    let candidate = &snapshot.candidate;
     let host = peer.address.ip();
     let header = headers.get("x-pan-key").and_then(|value| value.to_str().ok());
     if let Some(key) = header.or_else(|| parameters.get("key")) {
-        return app.accounts.by_key(&candidate, host, key).await;
+        return app.accounts.by_key(candidate, &snapshot.running, host, key).await;
     }
     let basic = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic_credentials);
     let Some((user, password)) = basic else {
         return Err(LoginError::Invalid);
     };
-    app.accounts.login(&candidate, host, &user, &password).await
+    app.accounts.login(candidate, host, &user, &password).await
 }
 
 /// Name and password of an `Authorization` header.
@@ -163,7 +164,9 @@ pub(crate) fn basic_credentials(header: &str) -> Option<(String, String)> {
 fn refuse_login(error: LoginError) -> Reply {
     match error {
         LoginError::Internal(error) => Reply::internal(&error),
-        LoginError::Invalid | LoginError::Throttled { .. } => Reply::forbidden(&error.to_string()),
+        LoginError::Invalid | LoginError::Expired { .. } | LoginError::Throttled { .. } => {
+            Reply::forbidden(&error.to_string())
+        }
     }
 }
 

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bartizan_model::diagnostic::{Diagnostic, Severity};
+use bartizan_model::codes::{INVALID_NUMBER, NOT_ENFORCED};
+use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
 use bartizan_model::tree::Element;
 use bartizan_model::{manager, render, schema};
 
 use super::{Job, Outcome};
-use crate::accounts::{Caller, Role, is_verifiable};
+use crate::accounts::{Caller, KEY_LIFETIME, KEY_LIFETIME_MINUTES_MAX, Role, is_verifiable, key_lifetime};
 use crate::app::App;
 use crate::configuration::partial::Selection;
 use crate::schedules;
@@ -147,6 +148,11 @@ fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
     diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(administrators(candidate));
+    diagnostics.extend(key_lifetime(candidate).err().map(|text| {
+        let message =
+            format!("`{text}` is no lifetime of API keys, which is 0 (none) to {KEY_LIFETIME_MINUTES_MAX} minutes");
+        Diagnostic::error(INVALID_NUMBER, Origin::xpath(KEY_LIFETIME), message)
+    }));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {
@@ -160,8 +166,6 @@ fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
 
 /// What of `mgt-config/users` this version cannot honour.
 fn administrators(candidate: &Element) -> Vec<Diagnostic> {
-    use bartizan_model::codes::NOT_ENFORCED;
-    use bartizan_model::diagnostic::Origin;
     let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
     users
         .flat_map(|(name, user)| {

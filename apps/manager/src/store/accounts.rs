@@ -16,6 +16,8 @@ pub(crate) struct StoredKey {
     pub(crate) administrator: String,
     /// Digest of the password hash under which it was made.
     pub(crate) credential: Vec<u8>,
+    /// When it was made, microseconds since the Unix epoch.
+    pub(crate) created_us: i64,
     used_us: i64,
 }
 
@@ -69,13 +71,28 @@ impl Store {
         transaction.commit().await
     }
 
+    /// Ends the keys of an administrator, or of all; how many there were.
+    pub(crate) async fn end_keys(&self, administrator: Option<&str>) -> sqlx::Result<u64> {
+        match administrator {
+            Some(name) => sql("DELETE FROM api_keys WHERE administrator = $1").bind(name).execute(&self.writer).await,
+            None => sql("DELETE FROM api_keys").execute(&self.writer).await,
+        }
+    }
+
+    /// Makes all keys look older than they are.
+    #[cfg(test)]
+    pub(crate) async fn age_keys(&self, by_us: i64) -> sqlx::Result<u64> {
+        sql("UPDATE api_keys SET created_us = created_us - $1").bind(by_us).execute(&self.writer).await
+    }
+
     /// Looks a key up and notes its use.
     pub(crate) async fn key(&self, key: &str) -> sqlx::Result<Option<StoredKey>> {
         let digest = digest(key.as_bytes());
-        let found: Option<StoredKey> = sql("SELECT administrator, credential, used_us FROM api_keys WHERE digest = $1")
-            .bind(digest)
-            .fetch_optional(&self.reader)
-            .await?;
+        let found: Option<StoredKey> =
+            sql("SELECT administrator, credential, created_us, used_us FROM api_keys WHERE digest = $1")
+                .bind(digest)
+                .fetch_optional(&self.reader)
+                .await?;
         if let Some(found) = &found
             && now_us() - found.used_us > USE_RESOLUTION_US
         {

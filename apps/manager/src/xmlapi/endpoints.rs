@@ -64,6 +64,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("check pending-changes", Need::Reading),
     ("check full-commit-required", Need::Reading),
     ("request password-hash", Need::Reading),
+    ("request api-key expire", Need::Reading),
     ("request device re-enrol", Need::Change),
     ("request device remove", Need::Change),
     ("request bootstrap vm-auth-key", Need::Change),

@@ -2,6 +2,7 @@
 //!
 //! One table, by the words of the command. With `target=SERIAL` a command goes to that firewall unread.
 
+mod api_keys;
 mod authkey;
 mod candidate;
 mod devices;
@@ -95,6 +96,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "authkey", "add", ..] => authkey::add(app, command).await,
         ["request", "authkey", "list", ..] => authkey::list(app).await,
         ["request", "authkey", "delete", ..] => authkey::delete(app, command).await,
+        ["request", "api-key", "expire", ..] => api_keys::expire(app, caller, command).await,
         ["request", "password-hash", ..] => password_hash(command),
         _ => unknown(words),
     }

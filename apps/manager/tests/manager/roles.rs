@@ -145,3 +145,42 @@ async fn nobody_raises_himself() {
     let answer = server.send(&[("type", "op"), ("cmd", revert)], &[("x-pan-key", &key("house"))]).await.body;
     assert!(answer.contains("is for superusers to change"), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_ended_by_their_owner_or_by_a_superuser() {
+    let (server, staff) = staffed().await;
+    let key = |name: &str| &staff.iter().find(|(actor, _)| actor.name == name).unwrap().1;
+    let expire = |name: &'static str, whose: &'static str| {
+        let (server, key) = (&server, key(name));
+        async move {
+            let command = format!("<request><api-key><expire>{whose}</expire></api-key></request>");
+            server.send(&[("type", "op"), ("cmd", &*command), ("key", &**key)], &[]).await
+        }
+    };
+    for (name, whose) in [("reader", "<admin>root</admin>"), ("house", "<all/>"), ("operator", "<admin>reader</admin>")]
+    {
+        let answer = expire(name, whose).await;
+        assert_eq!(answer.status, 403, "{name} {whose}: {}", answer.body);
+        assert!(answer.body.contains("only a superuser ends the keys of others"), "{}", answer.body);
+    }
+    assert!(expire("reader", "").await.body.contains("whose keys?"));
+    assert!(expire("reader", "<admin>reader</admin>").await.body.contains("1 API key(s) expired"));
+    assert_eq!(expire("reader", "<admin>reader</admin>").await.status, 403);
+    assert!(expire("root", "<all/>").await.body.contains("API key(s) expired"));
+    assert_eq!(expire("operator", "<admin>operator</admin>").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lifetime_of_keys_that_is_none_is_refused_at_commit() {
+    let server = Server::start().await;
+    let own = "/config/devices/entry[@name='localhost.localdomain']/deviceconfig/setting/management/api/key";
+    server.set(own, "<lifetime>soon</lifetime>").await;
+    let job = server.commit().await;
+    assert!(
+        job.contains("`soon` is no lifetime of API keys, which is 0 (none) to 525600 minutes [invalid-number]"),
+        "{job}"
+    );
+    server.set(own, "<lifetime>60</lifetime>").await;
+    assert!(server.commit().await.contains("<result>OK</result>"));
+    assert!(server.op("<show><clock/></show>").await.contains("success"), "the key is young");
+}
