@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bartizan_manager::outside;
 use bartizan_model::tree::Element;
-use bartizan_model::{xml, xpath};
+use bartizan_model::{schema, xml, xpath};
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &str = include_str!("frame.xml");
@@ -29,10 +29,12 @@ fuzz_target!(|data: &[u8]| {
             let mut tree = candidate();
             let _ = outside::multi_config(text, &mut tree);
             assert_eq!(xml::parse(&xml::write(&tree)).as_ref(), Ok(&*tree), "the candidate cannot be kept");
+            let told = schema::check(Some(&*candidate()), &tree);
+            assert!(told.len() <= schema::VIOLATIONS_MAX && schema::check(Some(&*tree), &tree).is_empty());
         }
         1 => {
             if let Ok(sql) = outside::log_query(text) {
-                let known = |letter: char| letter.is_ascii_alphanumeric() || " ()_+<>=?',".contains(letter);
+                let known = |letter: char| letter.is_ascii_alphanumeric() || " ()_+<>=$',".contains(letter);
                 assert!(sql.chars().all(known), "a value stands in the statement: {sql}");
                 assert_eq!(sql.matches('(').count(), sql.matches(')').count(), "{sql}");
             }
