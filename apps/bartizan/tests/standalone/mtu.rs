@@ -1,7 +1,8 @@
 //! Large packets through translation and two workers: fragments, path MTU discovery, traceroute.
 
-use crate::edge::{Edge, configuration};
 use bartizan_lab::iperf3;
+
+use crate::edge::{Edge, configuration};
 
 /// Both interfaces let 1400 bytes pass, their neighbours' links 1500.
 fn narrow() -> String {

@@ -52,6 +52,6 @@ async fn every_class_of_pan_os_python_lives_its_whole_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_request_of_panxapi_is_answered() {
+async fn what_panxapi_asks_is_answered() {
     run(&PAN_PYTHON, "panxapi_session.py").await;
 }

@@ -1,4 +1,5 @@
-"""What people do with pan-python's panxapi.py, against a manager: every kind of request, from the command line.
+"""What people do with pan-python's panxapi.py, against a manager: every kind of request but
+reports and overrides, from the command line.
 
     panxapi_session.py PORT PASSWORD
 """
