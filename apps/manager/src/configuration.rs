@@ -215,6 +215,8 @@ impl Configuration {
             audit.push(edit.audit_line(caller, before, "Succeeded"));
         }
         if let Some((index, failure)) = outside_of_schema(&edits, &now.candidate, &candidate) {
+            let line = edits[index].audit_line(caller, String::new(), "Failed");
+            self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
             return Err(ApplyError::Edit { index, failure });
         }
         if let Some(failure) = overstepped(caller, &now.candidate, &candidate) {

@@ -1,6 +1,6 @@
 //! Values that the vendor's schema does not allow: refused from a client, told of at commit when loaded.
 
-use crate::common::Server;
+use crate::common::{Server, between};
 
 const ADDRESS: &str = "/config/shared/address/entry[@name='web']";
 
@@ -25,6 +25,12 @@ async fn a_client_is_told_everything_that_is_wrong_and_nothing_is_changed() {
     );
     assert!(answer.contains("disable-override 'maybe' is not 'yes' or 'no'"), "{answer}");
     assert!(!server.get(ADDRESS).await.contains("description"));
+
+    // The config log has what was refused.
+    let asked = server.body(&[("type", "log"), ("log-type", "config"), ("query", "( result eq Failed )")]).await;
+    let id = between(&asked, "<job>", "</job>").to_owned();
+    let log = server.body(&[("type", "log"), ("action", "get"), ("job-id", &*id)]).await;
+    assert!(log.contains("<cmd>set</cmd>") && log.contains("maybe"), "{log}");
 
     // Also from a kind that no firewall of this project enforces.
     let profiles = "/config/shared/profiles/spyware/entry[@name='strict']";
