@@ -26,6 +26,7 @@ use crate::accounts::{Caller, Right, hash_password};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::locks::LockKind;
+use crate::store::audit::AuditLine;
 use crate::store::now_us;
 use crate::times;
 
@@ -122,6 +123,22 @@ fn refuse(caller: &Caller, need: Need) -> Option<Reply> {
         Need::Reading => refuse_reading(caller, Right::Operate),
         Need::Change => refuse_change(caller, Right::Operate),
         Need::Editing => refuse_change(caller, Right::Operate).or_else(|| refuse_change(caller, Right::Config)),
+    }
+}
+
+/// The config log tells that an operational command changed something.
+async fn note(app: &App, caller: &Caller, cmd: &str, path: String) {
+    let line = AuditLine {
+        admin: caller.name.clone(),
+        host: caller.host.to_string(),
+        client: "XMLAPI".into(),
+        cmd: cmd.into(),
+        path,
+        result: "Succeeded".into(),
+        ..AuditLine::default()
+    };
+    if let Err(error) = app.store.add_audit(&[line]).await {
+        tracing::error!(%error, "the config log cannot be written");
     }
 }
 

@@ -7,7 +7,6 @@ use bartizan_model::tree::Element;
 use super::super::reply::{Reply, code};
 use crate::accounts::{Caller, Role};
 use crate::app::App;
-use crate::store::audit::AuditLine;
 
 /// `admin NAME`, or `all`. Everybody may end their own keys, a superuser those of others.
 pub(super) async fn expire(app: &App, caller: &Caller, command: &Element) -> Reply {
@@ -30,17 +29,6 @@ pub(super) async fn expire(app: &App, caller: &Caller, command: &Element) -> Rep
         Ok(count) => count,
         Err(error) => return Reply::internal(&error),
     };
-    let line = AuditLine {
-        admin: caller.name.clone(),
-        host: caller.host.to_string(),
-        client: "XMLAPI".into(),
-        cmd: "request".into(),
-        path: format!("api-key expire {}", whose.unwrap_or("all")),
-        result: "Succeeded".into(),
-        ..AuditLine::default()
-    };
-    if let Err(error) = app.store.add_audit(&[line]).await {
-        tracing::error!(%error, "the config log cannot be written");
-    }
+    super::note(app, caller, "request", format!("api-key expire {}", whose.unwrap_or("all"))).await;
     Reply::text(&format!("{count} API key(s) expired"))
 }

@@ -5,7 +5,6 @@ use bartizan_model::tree::Element;
 use super::super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::store::audit::AuditLine;
 use crate::topology::Topology;
 
 /// `request device re-enrol serial S`: the next device that names the serial and shows an auth key gets it.
@@ -15,7 +14,7 @@ pub(super) async fn allow(app: &App, caller: &Caller, command: &Element) -> Repl
     };
     match app.store.allow_re_enrolment(&serial).await {
         Ok(true) => {
-            log(app, caller, "re-enrol", &serial).await;
+            super::note(app, caller, "re-enrol", format!("device {serial}")).await;
             Reply::text(&format!("{serial} may enrol again, once"))
         }
         Ok(false) => unknown(&serial),
@@ -38,7 +37,7 @@ pub(super) async fn remove(app: &App, caller: &Caller, command: &Element) -> Rep
     match app.store.remove_device(&serial).await {
         Ok(true) => {
             app.fleet.end(&serial);
-            log(app, caller, "remove", &serial).await;
+            super::note(app, caller, "remove", format!("device {serial}")).await;
             Reply::text(&format!("{serial} removed"))
         }
         Ok(false) => unknown(&serial),
@@ -55,21 +54,6 @@ fn places(topology: &Topology, serial: &str) -> Vec<String> {
 fn serial(command: &Element, verb: &str) -> Option<String> {
     let asked = command.descend(&["device", verb, "serial"])?;
     super::argument(Some(asked))
-}
-
-async fn log(app: &App, caller: &Caller, verb: &str, serial: &str) {
-    let line = AuditLine {
-        admin: caller.name.clone(),
-        host: caller.host.to_string(),
-        client: "XMLAPI".into(),
-        cmd: verb.into(),
-        path: format!("device {serial}"),
-        result: "Succeeded".into(),
-        ..AuditLine::default()
-    };
-    if let Err(error) = app.store.add_audit(&[line]).await {
-        tracing::error!(%error, "the config log cannot be written");
-    }
 }
 
 fn unknown(serial: &str) -> Reply {

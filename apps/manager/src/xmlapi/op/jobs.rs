@@ -7,7 +7,6 @@ use super::super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::jobs::CancelError;
-use crate::store::audit::AuditLine;
 
 /// `show jobs id N`
 pub(super) fn one(app: &App, command: &Element) -> Reply {
@@ -24,18 +23,7 @@ pub(super) async fn cancel(app: &App, caller: &Caller, command: &Element) -> Rep
     let Ok(id) = text.parse() else { return not_found(&text) };
     match app.jobs.cancel(id, &caller.name).await {
         Ok(done) => {
-            let line = AuditLine {
-                admin: caller.name.clone(),
-                host: caller.host.to_string(),
-                client: "XMLAPI".into(),
-                cmd: "clear".into(),
-                path: format!("job {id}"),
-                result: "Succeeded".into(),
-                ..AuditLine::default()
-            };
-            if let Err(error) = app.store.add_audit(&[line]).await {
-                tracing::error!(%error, "the config log cannot be written");
-            }
+            super::note(app, caller, "clear", format!("job {id}")).await;
             Reply::text(&done)
         }
         Err(CancelError::Unknown(_)) => not_found(&text),
