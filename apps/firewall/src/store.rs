@@ -32,7 +32,7 @@ const FILE_BYTES_MAX: u64 = 2 * (64 << 20) + (1 << 20);
 pub struct Store {
     directory: PathBuf,
     /// Locked while open.
-    _lock: File,
+    lock: File,
 }
 
 /// Who this device is, after enrolment. The private key never leaves the state directory.
@@ -64,6 +64,16 @@ pub struct Enforced {
     pub text: String,
 }
 
+impl Drop for Store {
+    /// Unlocks. Closing alone would not do: a child that was just started and has not yet become its own program
+    /// holds the open file too.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!("the state directory could not be unlocked: {error}");
+        }
+    }
+}
+
 impl Store {
     /// Opens the directory, making it when it is not there.
     ///
@@ -84,7 +94,7 @@ impl Store {
             .open(&path)
             .with_context(|| format!("open `{}`", path.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { directory: directory.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => {
                 Err(Taken(format!("another firewall uses the state directory `{}`", directory.display())).into())
             }
@@ -243,8 +253,12 @@ mod tests {
     #[test]
     fn two_firewalls_do_not_share_a_directory() {
         let place = tempfile::tempdir().unwrap();
-        let _first = Store::open(place.path()).unwrap();
+        let first = Store::open(place.path()).unwrap();
+        let child = first.lock.try_clone().unwrap();
         let error = Store::open(place.path()).unwrap_err().to_string();
         assert!(error.starts_with("another firewall uses the state directory"), "{error}");
+        drop(first);
+        Store::open(place.path()).unwrap();
+        drop(child);
     }
 }

@@ -19,8 +19,17 @@ const STICKY: u32 = 0o1000;
 /// process ends, however it does.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    /// Locked while open.
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    /// Unlocks. Closing alone would not do: a child that was just started and has not yet become its own program
+    /// holds the open file too.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!("the data directory could not be unlocked: {error}");
+        }
+    }
 }
 
 /// Takes a data directory for this manager alone.
@@ -34,7 +43,7 @@ pub(crate) fn lock_directory(directory: &Path) -> anyhow::Result<DirectoryLock> 
         .open(&path)
         .with_context(|| format!("cannot open `{}`", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Ok(()) => Ok(DirectoryLock { file }),
         Err(TryLockError::WouldBlock) => bail!(
             "another manager uses the data directory `{}`; stop it, or give this one a directory of its own",
             directory.display()
@@ -96,4 +105,20 @@ pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
         Ok(())
     };
     write().with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_free_once_its_lock_is_dropped_whoever_else_holds_the_file_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock_directory(directory.path()).unwrap();
+        let child = lock.file.try_clone().unwrap();
+        assert!(lock_directory(directory.path()).unwrap_err().to_string().starts_with("another manager uses"));
+        drop(lock);
+        lock_directory(directory.path()).unwrap();
+        drop(child);
+    }
 }
