@@ -28,8 +28,8 @@ pub(super) enum Rule {
 /// Least and most, both allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Bounds {
-    least: Option<f64>,
-    most: Option<f64>,
+    pub(super) least: Option<f64>,
+    pub(super) most: Option<f64>,
 }
 
 /// What a value is held to.
@@ -207,6 +207,14 @@ impl Schema {
     /// What the node may be.
     pub(super) fn rule(&self, node: usize) -> &Rule {
         &self.0[node].rule
+    }
+
+    /// Tags of the children, in order of the alphabet, and whether each is a branch of a choice.
+    pub(super) fn children(&self, node: usize) -> Vec<(&'static str, usize, bool)> {
+        let mut children: Vec<_> =
+            self.0[node].children.iter().map(|(tag, link)| (*tag, link.node, link.is_branch)).collect();
+        children.sort_unstable();
+        children
     }
 
     /// The branches among which `tag` is one.
