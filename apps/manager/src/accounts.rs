@@ -67,6 +67,13 @@ pub(crate) struct Caller {
     pub(crate) host: IpAddr,
 }
 
+impl Caller {
+    /// Whoever asks what everybody may know.
+    pub(crate) fn nobody(host: IpAddr) -> Self {
+        Self { name: String::new(), role: Role::Unsupported, host }
+    }
+}
+
 /// Why there is no caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LoginError {

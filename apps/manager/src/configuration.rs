@@ -60,6 +60,13 @@ pub(crate) struct Snapshot {
     reverts: u64,
 }
 
+impl Snapshot {
+    /// A word that is another one after every change.
+    pub(crate) fn revision(&self) -> String {
+        format!("{}-{}-{}", self.version, self.reverts, self.journal_end)
+    }
+}
+
 /// Why edits were not applied. None of them was.
 #[derive(Debug)]
 pub(crate) enum ApplyError {

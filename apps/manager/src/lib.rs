@@ -1,6 +1,6 @@
 //! The manager: where administrators write the configuration and from where firewalls get it.
 //!
-//! A request comes in by [`http`], is answered by [`xmlapi`], changes the [`configuration`] or becomes one
+//! A request comes in by [`http`], is answered by [`xmlapi`] or [`json`], changes the [`configuration`] or becomes one
 //! of the [`jobs`]; pushes and logs travel over the [`fleet`]'s streams; the [`store`] survives.
 
 mod accounts;
@@ -10,12 +10,15 @@ mod configuration;
 mod files;
 mod fleet;
 mod http;
+mod inventory;
 mod jobs;
+mod json;
 mod locks;
 mod logs;
 pub mod outside;
 mod pki;
 mod random;
+mod refusal;
 mod schedules;
 mod store;
 mod sync;
@@ -24,6 +27,7 @@ mod tls;
 mod topology;
 mod xmlapi;
 
+pub use json::{Access, endpoints as json_endpoints};
 pub use store::DatabaseUrl;
 pub use xmlapi::endpoints;
 

@@ -23,6 +23,11 @@ pub(crate) fn unix_date(time_us: i64) -> String {
     format("%a %b %e %H:%M:%S UTC %Y", time_us)
 }
 
+/// `2026-11-22T10:00:00.25Z`, for answers in JSON (RFC 3339).
+pub(crate) fn rfc3339(time_us: i64) -> String {
+    Timestamp::from_microsecond(time_us).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
 /// `0 days, 1:02:03`
 pub(crate) fn uptime(seconds: u64) -> String {
     format!("{} days, {}:{:02}:{:02}", seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
@@ -52,6 +57,7 @@ mod tests {
         assert_eq!(clock(time), "10:02:03");
         assert_eq!(unix_date(time), "Sun Nov 22 10:02:03 UTC 2026");
         assert_eq!(system(time), "Sun Nov 22 10:02:03 2026");
+        assert_eq!(rfc3339(time + 250_000), "2026-11-22T10:02:03.25Z");
         assert_eq!(uptime(93_784), "1 days, 2:03:04");
         assert_eq!(parse_date_time("22.11.2026"), None);
     }

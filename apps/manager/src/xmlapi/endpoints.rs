@@ -82,6 +82,6 @@ pub const COMMANDS: &[(&str, Need)] = &[
 ];
 
 /// What an entry of one of these lists needs.
-pub(super) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
+pub(crate) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
     list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)
 }

@@ -11,7 +11,7 @@ mod groups;
 mod jobs;
 mod locks;
 mod schedules;
-pub(super) mod snapshots;
+pub(crate) mod snapshots;
 
 use std::sync::Arc;
 

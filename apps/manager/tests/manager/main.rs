@@ -7,6 +7,7 @@ mod common;
 mod directory;
 mod envelopes;
 mod fleet;
+mod json;
 mod load;
 mod postgres;
 mod python_clients;
