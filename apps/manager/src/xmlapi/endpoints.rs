@@ -81,6 +81,50 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("validate", Need::Editing),
 ];
 
+/// What somebody may ask whose role is for a part of the configuration: these answer by that part. Every other
+/// request is about the whole, and refused.
+pub const WITHIN_A_PART: &[&str] = &[
+    "get",
+    "show",
+    "complete",
+    "set",
+    "edit",
+    "delete",
+    "rename",
+    "clone",
+    "move",
+    "multi-move",
+    "multi-clone",
+    "multi-config",
+    "commit",
+    "log",
+    "user-id",
+    "version",
+    "show system info",
+    "show clock",
+    "show admins",
+    "show chassis-ready",
+    "show plugins packages",
+    "show high-availability",
+    "show config-locks",
+    "show commit-locks",
+    "show jobs",
+    "clear job",
+    "show devices",
+    "show devicegroups",
+    "show templates",
+    "show template-stack",
+    "show dg-hierarchy",
+    "show config",
+    "check pending-changes",
+    "check full-commit-required",
+    "request password-hash",
+    "request api-key expire",
+    "request config-lock",
+    "revert config",
+    "validate",
+];
+
 /// What an entry of one of these lists needs.
 pub(super) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
     list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)
