@@ -50,6 +50,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show high-availability", Need::Reading),
     ("show logging-status", Need::Reading),
     ("show config-locks", Need::Reading),
+    ("show config-log-integrity", Need::Reading),
     ("show commit-locks", Need::Reading),
     ("show jobs", Need::Reading),
     ("clear job", Need::Change),

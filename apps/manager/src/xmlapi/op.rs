@@ -5,6 +5,7 @@
 mod api_keys;
 mod authkey;
 mod candidate;
+mod config_log;
 mod devices;
 mod enrolment;
 mod groups;
@@ -70,6 +71,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app),
+        ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
         ["show", "config-locks", ..] => locks::show(app, LockKind::Config),
         ["show", "commit-locks", ..] => locks::show(app, LockKind::Commit),
         ["request", "config-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Config).await,
