@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bartizan_api::fleet::Health;
 
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::store::devices::Device;
 use crate::sync::{self, SyncState};
@@ -35,8 +36,22 @@ pub(crate) struct Attached {
     pub(crate) health: Option<Health>,
 }
 
+/// The groups and templates of the candidate that the caller may handle, and their devices by serial.
+pub(crate) async fn within_reach(
+    app: &App,
+    caller: &Caller,
+) -> anyhow::Result<(Topology, BTreeMap<String, Known>)> {
+    let reach = caller.role.reach(Right::Operate);
+    let topology = Topology::read(&app.configuration.snapshot().candidate).within(reach.as_ref());
+    let mut devices = inventory(app, &topology).await?;
+    if reach.is_some() {
+        devices.retain(|serial, _| topology.devices.contains_key(serial));
+    }
+    Ok((topology, devices))
+}
+
 /// All devices that enrolled or are configured, by serial.
-pub(crate) async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<String, Known>> {
+async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<String, Known>> {
     let mut known: BTreeMap<String, Device> =
         app.store.devices().await?.into_iter().map(|device| (device.serial.clone(), device)).collect();
     for serial in topology.devices.keys() {

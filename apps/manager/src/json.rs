@@ -8,8 +8,14 @@ mod candidate;
 mod config;
 mod devices;
 mod diff;
+mod edits;
+mod enrolment;
+mod events;
 mod jobs;
+mod logs;
+mod metrics;
 mod openapi;
+mod orders;
 mod places;
 mod problem;
 mod route;
@@ -33,7 +39,7 @@ use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::{BODY_MAX, read_body};
 use crate::xmlapi::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, TYPES, need_of};
-use crate::xmlapi::{self, why_no_role, why_not};
+use crate::xmlapi::{self, why_no_role, why_not, why_not_whole};
 use problem::{Complaint, Problem};
 pub use route::Access;
 use route::{Call, Json, Nothing, Raw, Route};
@@ -67,6 +73,10 @@ fn routes() -> Vec<Route> {
         devices::routes(),
         places::routes(),
         system::routes(),
+        edits::routes(),
+        orders::routes(),
+        enrolment::routes(),
+        logs::routes(),
     ]
     .concat()
 }
@@ -89,6 +99,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route(&format!("{PREFIX}/{{*rest}}"), axum::routing::any(nothing))
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .merge(metrics::router())
 }
 
 async fn no_such_method(method: Method) -> Response {
@@ -105,16 +116,8 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Problem> {
     let key = key(request.headers());
-    let caller = match route.access {
-        Access::Open => Caller::nobody(peer.address.ip()),
-        access => {
-            let caller = xmlapi::who(&app, peer, key.as_deref(), request.headers()).await?;
-            match why_no_role(&caller).or_else(|| refusal(&caller, access)) {
-                Some(why) => return Err(Problem::forbidden(why)),
-                None => caller,
-            }
-        }
-    };
+    let headers = request.headers().clone();
+    let caller = admit(&app, peer, &headers, route.access).await?;
     let uri = request.uri().clone();
     let is_json = request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
     let read = tokio::time::timeout(xmlapi::BODY_TIMEOUT, read_body(request)).await;
@@ -130,6 +133,18 @@ async fn answer(
     }
     let handler = route.handler.clone();
     handler(Raw { app, caller, key, names, uri, body }).await
+}
+
+/// Who asks, when they may.
+async fn admit(app: &App, peer: &Peer, headers: &HeaderMap, access: Access) -> Result<Caller, Problem> {
+    if access == Access::Open {
+        return Ok(Caller::nobody(peer.address.ip()));
+    }
+    let caller = xmlapi::who(app, peer, key(headers).as_deref(), headers).await?;
+    match why_no_role(&caller).or_else(|| refusal(&caller, access)) {
+        Some(why) => Err(Problem::forbidden(why)),
+        None => Ok(caller),
+    }
 }
 
 /// An API key: `X-PAN-KEY`, or a bearer token.
@@ -158,5 +173,5 @@ fn refusal(caller: &Caller, access: Access) -> Option<String> {
         (Access::Command(_), Need::Editing) => why_not(caller, Right::Config, need),
         _ => None,
     };
-    why_not(caller, right, need).or_else(editing)
+    why_not(caller, right, need).or_else(editing).or_else(|| why_not_whole(caller, name))
 }

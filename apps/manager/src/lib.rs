@@ -75,6 +75,8 @@ pub struct Settings {
     pub confirm_grace: Duration,
     /// How long a device has to answer an operational command.
     pub command_timeout: Duration,
+    /// Whether everybody who reaches the port may read `/metrics`.
+    pub metrics_open: bool,
 }
 
 /// A manager that listens, but does not serve yet.
@@ -142,6 +144,7 @@ impl Settings {
             push_timeout: Duration::from_secs(60),
             confirm_grace: Duration::from_secs(30),
             command_timeout: Duration::from_secs(20),
+            metrics_open: false,
         }
     }
 }

@@ -3,16 +3,16 @@
 //! One endpoint, told apart by `type`. Callers prove who they are by an API key (`X-PAN-KEY` or `key`) or
 //! by HTTP Basic; `keygen` trades name and password for a key.
 
-mod commit;
+pub(crate) mod commit;
 mod config;
 pub(crate) mod element;
 pub mod endpoints;
-mod log;
+pub(crate) mod log;
 pub(crate) mod multi;
 pub(crate) mod op;
 pub(crate) mod reply;
 pub(crate) mod system;
-mod user_id;
+pub(crate) mod user_id;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::Parameters;
 use element::{Build as _, element as new, leaf};
-use endpoints::{Need, TYPES, need_of};
+use endpoints::{Need, TYPES, WITHIN_A_PART, need_of};
 use reply::Reply;
 
 /// A body must be there by then.
@@ -77,7 +77,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
             Need::Reading => refuse_reading(&caller, *right),
             Need::Change | Need::Editing => refuse_change(&caller, *right),
         });
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = refusal.or_else(|| refuse_whole(&caller, kind)) {
             return refusal;
         }
     } else if !matches!(kind, "config" | "op") {
@@ -90,7 +90,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         "log" => log::answer(app, &caller, parameters).await,
         "version" => version(app),
         "export" => export(app, parameters).await,
-        "user-id" => user_id::answer(app, parameters).await,
+        "user-id" => user_id::answer(app, &caller, parameters).await,
         "import" => import(app, &caller, parameters).await,
         "report" => Reply::error(
             reply::code::INVALID_COMMAND,
@@ -104,7 +104,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
 pub(crate) fn why_no_role(caller: &Caller) -> Option<String> {
     (caller.role == Role::Unsupported).then(|| {
         format!(
-            "the role of `{}` is stored but not supported: it is for device groups or templates, or its admin role is missing",
+            "the role of `{}` is stored but not supported, or its admin role or access domain is missing",
             caller.name
         )
     })
@@ -130,6 +130,39 @@ pub(crate) fn refuse_reading(caller: &Caller, right: Right) -> Option<Reply> {
 /// `None`, or why the caller must not change what belongs to `right`.
 pub(crate) fn refuse_change(caller: &Caller, right: Right) -> Option<Reply> {
     why_not(caller, right, Need::Change).map(|why| Reply::unauthorized(&why))
+}
+
+/// `None`, or why a request about the whole manager is refused to somebody whose role is for a part of it.
+pub(crate) fn refuse_whole(caller: &Caller, request: &str) -> Option<Reply> {
+    why_not_whole(caller, request).map(|why| Reply::unauthorized(&why))
+}
+
+/// The same in words.
+pub(crate) fn why_not_whole(caller: &Caller, request: &str) -> Option<String> {
+    if WITHIN_A_PART.contains(&request) { None } else { why_not_part(caller, &format!("`{request}`")) }
+}
+
+/// The same for what is not told apart by its request.
+pub(crate) fn refuse_part(caller: &Caller, what: &str) -> Option<Reply> {
+    why_not_part(caller, what).map(|why| Reply::unauthorized(&why))
+}
+
+/// The same in words.
+pub(crate) fn why_not_part(caller: &Caller, what: &str) -> Option<String> {
+    caller.role.scope()?;
+    Some(format!("{what} is about the whole manager; the role of `{}` is for a part of its configuration", caller.name))
+}
+
+/// `None`, or why a firewall is out of reach for the caller.
+pub(crate) fn refuse_device(caller: &Caller, right: Right, serial: &str) -> Option<Reply> {
+    why_not_device(caller, right, serial).map(|why| Reply::unauthorized(&why))
+}
+
+/// The same in words.
+pub(crate) fn why_not_device(caller: &Caller, right: Right, serial: &str) -> Option<String> {
+    let reach = caller.role.reach(right)?;
+    (!reach.devices.contains(serial))
+        .then(|| format!("`{serial}` is in no device group or template of `{}`", caller.name))
 }
 
 async fn keygen(app: &App, peer: &Peer, parameters: &Parameters) -> Result<Reply, LoginError> {

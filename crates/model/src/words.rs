@@ -148,9 +148,7 @@ fn set(root: &Element, words: &[Word]) -> Result<Line, WordError> {
                 let message = format!("nothing can follow the value `{}`; a value with blanks stands in quotes", word.text);
                 return Err(WordError { word: index + 3, message });
             }
-            let mut leaf = xml::write(&Element::leaf("v", &word.text));
-            leaf = leaf.trim_start_matches("<v>").trim_end_matches("</v>").to_owned();
-            return Ok(Line::Set { xpath: walk.xpath, element: leaf });
+            return Ok(Line::Set { xpath: walk.xpath, element: xml::escape(&word.text) });
         }
         walk.step(&word.text).map_err(at)?;
         index += 1;

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bartizan_model::codes::{INVALID_NUMBER, NOT_ENFORCED};
-use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
+use bartizan_model::diagnostic::{Diagnostic, Severity};
 use bartizan_model::tree::Element;
 use bartizan_model::{manager, render, schema};
 
 use super::{Job, Outcome};
-use crate::accounts::{Caller, KEY_LIFETIME, KEY_LIFETIME_MINUTES_MAX, Role, is_verifiable, key_lifetime};
+use crate::accounts::{self, Caller};
 use crate::app::App;
+use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
 use crate::schedules;
 use crate::store::audit::AuditLine;
@@ -51,6 +51,14 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         None => (snapshot.candidate.clone(), snapshot.pending),
         Some((_, split)) => (split.chosen.clone(), split.taken.len()),
     };
+    // The role may have been made smaller since the edits.
+    let places =
+        request.caller.role.scope().map(|scope| scope.overstepped(&snapshot.running, &tree)).unwrap_or_default();
+    if !places.is_empty() {
+        let mut details = vec![format!("the role of `{}` does not allow to change:", request.caller.name)];
+        details.extend(places);
+        return refuse(app, id, &request, details, Vec::new()).await;
+    }
     let (errors, warnings) = match check(&snapshot.running, &tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
@@ -135,6 +143,18 @@ fn line(diagnostic: &Diagnostic) -> String {
     line
 }
 
+/// Everything found about the candidate, or about what a commit of the selected edits would make of it.
+pub(crate) async fn findings(app: &App, selection: Option<&Selection>) -> Result<Vec<Diagnostic>, PartialError> {
+    let snapshot = app.configuration.snapshot();
+    let tree = match selection {
+        None => snapshot.candidate.clone(),
+        Some(selection) => app.configuration.split(&snapshot, selection).await?.chosen,
+    };
+    let running = snapshot.running.clone();
+    let found = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await;
+    Ok(found.map_err(anyhow::Error::from)?)
+}
+
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
 async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let (running, tree) = (running.clone(), tree.clone());
@@ -147,12 +167,7 @@ async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(V
 fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
     diagnostics.extend(schema::warnings(running, candidate));
-    diagnostics.extend(administrators(candidate));
-    diagnostics.extend(key_lifetime(candidate).err().map(|text| {
-        let message =
-            format!("`{text}` is no lifetime of API keys, which is 0 (none) to {KEY_LIFETIME_MINUTES_MAX} minutes");
-        Diagnostic::error(INVALID_NUMBER, Origin::xpath(KEY_LIFETIME), message)
-    }));
+    diagnostics.extend(accounts::check(candidate));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {
@@ -162,33 +177,6 @@ fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
         }
     }
     diagnostics
-}
-
-/// What of `mgt-config/users` this version cannot honour.
-fn administrators(candidate: &Element) -> Vec<Diagnostic> {
-    let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
-    users
-        .flat_map(|(name, user)| {
-            let at = |step: &str| Origin::xpath(format!("/config/mgt-config/users/entry[@name='{name}']/{step}"));
-            let foreign = user.child("phash").filter(|phash| !is_verifiable(&phash.text())).map(|_| {
-                Diagnostic::warning(
-                    NOT_ENFORCED,
-                    at("phash"),
-                    format!("the password hash of `{name}` cannot be verified, so it admits nobody"),
-                )
-                .with_help("set one made by `request password-hash`")
-            });
-            let role = (Role::of(candidate, user) == Role::Unsupported).then(|| {
-                Diagnostic::warning(
-                    NOT_ENFORCED,
-                    at("permissions"),
-                    format!("the role of `{name}` is not supported, so it allows nothing"),
-                )
-                .with_help("`superuser`, `superreader`, `panorama-admin` and `custom` with an admin role for the whole manager are supported")
-            });
-            foreign.into_iter().chain(role)
-        })
-        .collect()
 }
 
 async fn finish(app: &App, id: u64, outcome: Outcome, details: Vec<String>, warnings: Vec<String>) {

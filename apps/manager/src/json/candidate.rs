@@ -91,7 +91,7 @@ async fn changes(call: Call<ChangesQuery>) -> Result<Json<Changes>, Problem> {
     let wanted = lines.iter().filter(|line| author.as_ref().is_none_or(|author| *author == line.author));
     let pending = wanted.filter_map(|line| {
         let edit: Edit = serde_json::from_str(&line.edit).ok()?;
-        Some(Pending {
+        call.caller.may_see(edit.xpath()).then(|| Pending {
             id: line.id,
             time: times::rfc3339(line.time_us),
             author: line.author.clone(),

@@ -90,7 +90,7 @@ impl Found {
 async fn nodes(call: Call<NodesQuery>) -> Result<Json<Nodes>, Problem> {
     let NodesQuery { source, xpath, path, depth, xml } = call.query;
     let place = Place::new(source, xpath, path);
-    let root = place.tree(&call.app).await?;
+    let root = place.tree(&call.app, &call.caller).await?;
     let xpath = place.xpath(&root)?;
     let found = edit::get(&root, &xpath).map_err(refused)?;
     let shown = found.iter().map(|found| Found::new(found.xpath.clone(), Arc::new(found.to_element()), depth, xml));
@@ -148,7 +148,7 @@ struct Entry {
 async fn entries(call: Call<EntriesQuery>) -> Result<Json<Entries>, Problem> {
     let EntriesQuery { source, xpath, path, offset, limit, search } = call.query;
     let place = Place::new(source, xpath, path);
-    let root = place.tree(&call.app).await?;
+    let root = place.tree(&call.app, &call.caller).await?;
     let asked = place.xpath(&root)?;
     let found = edit::get(&root, &asked).map_err(refused)?;
     let Some(list) = found.first() else { return Err(no_such_node(&asked)) };
@@ -263,7 +263,7 @@ impl From<schema::Kind> for Holds {
 }
 
 async fn facts(call: Call<Place>) -> Result<Json<Facts>, Problem> {
-    let root = call.query.tree(&call.app).await?;
+    let root = call.query.tree(&call.app, &call.caller).await?;
     let xpath = call.query.xpath(&root)?;
     let found = edit::get(&root, &xpath).map_err(refused)?;
     let listed = found.iter().flat_map(|found| found.element().entries()).map(|(name, _)| name.to_owned());
@@ -298,7 +298,7 @@ struct User {
 }
 
 async fn users(call: Call<Place, Nothing>) -> Result<Json<Users>, Problem> {
-    let root = call.query.tree(&call.app).await?;
+    let root = call.query.tree(&call.app, &call.caller).await?;
     let xpath = call.query.xpath(&root)?;
     if edit::get(&root, &xpath).map_err(refused)?.is_empty() {
         return Err(no_such_node(&xpath));

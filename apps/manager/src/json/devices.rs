@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::{Finding, Problem};
 use super::route::{Access, Call, Json, Route};
+use super::source::why_no_device;
+use crate::accounts::Caller;
 use crate::app::App;
-use crate::inventory::{Known, inventory};
+use crate::inventory::{Known, within_reach};
 use crate::store::from_db;
 use crate::times;
 use crate::topology::Topology;
@@ -163,10 +165,10 @@ impl DeviceState {
     }
 }
 
-/// All devices that enrolled or are configured.
-async fn states(app: &App) -> Result<Vec<DeviceState>, Problem> {
+/// All devices that enrolled or are configured, as far as the caller may handle them.
+async fn states(app: &App, caller: &Caller) -> Result<Vec<DeviceState>, Problem> {
     let candidate = app.configuration.snapshot().candidate.clone();
-    let known = inventory(app, &Topology::read(&candidate)).await?;
+    let (_, known) = within_reach(app, caller).await?;
     let configured = candidate.descend(&["mgt-config", "devices"]);
     let tags = |serial: &str| {
         let entry = configured.and_then(|devices| devices.entry_named(serial));
@@ -178,7 +180,7 @@ async fn states(app: &App) -> Result<Vec<DeviceState>, Problem> {
 
 async fn all(call: Call<DevicesQuery>) -> Result<Json<DeviceList>, Problem> {
     let query = &call.query;
-    let mut devices = states(&call.app).await?;
+    let mut devices = states(&call.app, &call.caller).await?;
     let is = |wanted: &Option<String>, is: &Option<String>| wanted.is_none() || wanted == is;
     devices.retain(|device| {
         query.connected.is_none_or(|connected| device.connected == connected)
@@ -192,7 +194,7 @@ async fn all(call: Call<DevicesQuery>) -> Result<Json<DeviceList>, Problem> {
 
 async fn one(call: Call) -> Result<Json<DeviceState>, Problem> {
     let serial = call.name("serial");
-    let found = states(&call.app).await?.into_iter().find(|device| device.serial == serial);
+    let found = states(&call.app, &call.caller).await?.into_iter().find(|device| device.serial == serial);
     found.map(Json).ok_or_else(|| unknown(serial))
 }
 
@@ -268,6 +270,9 @@ async fn effective(call: Call<EffectiveQuery>) -> Result<Json<Values>, Problem> 
     let EffectiveQuery { candidate, below, offset, limit } = call.query;
     let snapshot = call.app.configuration.snapshot();
     let root = if candidate { snapshot.candidate.clone() } else { snapshot.running.clone() };
+    if let Some(why) = why_no_device(&call.caller, &serial) {
+        return Err(Problem::forbidden(why));
+    }
     if !Topology::read(&root).devices.contains_key(&serial) {
         return Err(unknown(&serial));
     }

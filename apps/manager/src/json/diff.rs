@@ -113,8 +113,8 @@ enum Kind {
 async fn differ(call: Call<DiffQuery>) -> Result<Json<Difference>, Problem> {
     let from = call.query.from.clone().unwrap_or_else(|| "running".to_owned());
     let to = call.query.to.clone().unwrap_or_else(|| "candidate".to_owned());
-    let old = Source::parse(&from)?.tree(&call.app).await?;
-    let new = Source::parse(&to)?.tree(&call.app).await?;
+    let old = Source::parse(&from)?.tree(&call.app, &call.caller).await?;
+    let new = Source::parse(&to)?.tree(&call.app, &call.caller).await?;
     let changes = tokio::task::spawn_blocking(move || diff::diff(&old, &new)).await.map_err(anyhow::Error::from)?;
     let below = call.query.below.as_deref().unwrap_or_default();
     let changes: Vec<Change> = changes.into_iter().filter(|change| change.xpath.starts_with(below)).collect();

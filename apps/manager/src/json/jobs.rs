@@ -6,7 +6,10 @@ use std::time::Duration;
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
+use super::events::Events;
 use super::problem::Problem;
 use super::route::{Access, Call, Json, Route};
 use crate::app::App;
@@ -22,6 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/jobs", Access::Command("show jobs"), "Jobs, the newest first", all),
         Route::new(Method::GET, "/jobs/{id}", Access::Command("show jobs"), "One job, when it has ended or the wait is over", one),
+        Route::new(Method::GET, "/jobs/{id}/events", Access::Command("show jobs"), "A job with every change, until it has ended", follow),
     ]
 }
 
@@ -229,6 +233,35 @@ async fn one(call: Call<WaitQuery>) -> Result<Json<Job>, Problem> {
     let job = wait(&call.app, id, call.query.wait).await;
     let job = job.ok_or_else(|| Problem::not_found(format!("job {id} not found")))?;
     Ok(Json(Job::of(&call.app, &job)))
+}
+
+async fn follow(call: Call) -> Result<Events<Job>, Problem> {
+    let id = call.number("id")?;
+    if call.app.jobs.job(id).is_none() {
+        return Err(Problem::not_found(format!("job {id} not found")));
+    }
+    let (sender, jobs) = mpsc::channel(1);
+    let app = call.app.clone();
+    tokio::spawn(async move {
+        let mut changes = app.jobs.changes();
+        let mut stop = app.stop.clone();
+        let mut last = None;
+        while let Some(job) = app.jobs.job(id) {
+            // Changes of other jobs are not told.
+            if last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &job)) {
+                if sender.send(Job::of(&app, &job)).await.is_err() || job.finished_us.is_some() {
+                    return;
+                }
+                last = Some(job);
+            }
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = sender.closed() => return,
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    });
+    Events::new(ReceiverStream::new(jobs))
 }
 
 /// The job, as soon as it has ended or the time is over.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::route::{Access, Call, Json, Route};
+use crate::accounts::Right;
 use crate::schedules;
 use crate::store::from_db;
 use crate::times;
@@ -48,7 +49,8 @@ struct Group {
 }
 
 async fn groups(call: Call) -> Result<Json<Groups>, Problem> {
-    let topology = Topology::read(&call.app.configuration.snapshot().candidate);
+    let reach = call.caller.role.reach(Right::Operate);
+    let topology = Topology::read(&call.app.configuration.snapshot().candidate).within(reach.as_ref());
     let group = |group: crate::topology::DeviceGroup| Group {
         name: group.name,
         parent: group.parent,
@@ -78,7 +80,8 @@ struct Stack {
 }
 
 async fn templates(call: Call) -> Result<Json<Templates>, Problem> {
-    let topology = Topology::read(&call.app.configuration.snapshot().candidate);
+    let reach = call.caller.role.reach(Right::Operate);
+    let topology = Topology::read(&call.app.configuration.snapshot().candidate).within(reach.as_ref());
     let stack = |stack: crate::topology::TemplateStack| Stack {
         name: stack.name,
         templates: stack.templates,

@@ -56,6 +56,11 @@ pub(crate) struct Complaint {
 }
 
 impl Complaint {
+    /// One about a parameter or a member of the request.
+    pub(crate) fn of_parameter(name: &str, message: impl Into<String>) -> Self {
+        Self { message: message.into(), parameter: Some(name.to_owned()), ..Self::default() }
+    }
+
     fn line(line: &str) -> Self {
         Self { message: line.trim().to_owned(), ..Self::default() }
     }
@@ -71,8 +76,12 @@ impl Problem {
 
     /// HTTP 400: a parameter is missing or wrong.
     pub(crate) fn parameter(name: &str, message: impl Into<String>) -> Self {
-        let complaint = Complaint { message: message.into(), parameter: Some(name.to_owned()), ..Complaint::default() };
-        Self::new(StatusCode::BAD_REQUEST, "invalid-request", "the request cannot be read", vec![complaint])
+        Self::of_request(vec![Complaint::of_parameter(name, message)])
+    }
+
+    /// HTTP 400: several of them.
+    pub(crate) fn of_request(errors: Vec<Complaint>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-request", "the request cannot be read", errors)
     }
 
     /// HTTP 404.
@@ -94,7 +103,8 @@ impl Problem {
     }
 
     /// HTTP 412: what the caller has seen is not there any more.
-    pub(crate) fn changed(errors: Vec<Complaint>) -> Self {
+    pub(crate) fn changed(edit: usize, lines: &[String]) -> Self {
+        let errors = lines.iter().map(|line| Complaint { edit: Some(edit), ..Complaint::line(line) }).collect();
         Self::new(StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "somebody changed it meanwhile", errors)
     }
 

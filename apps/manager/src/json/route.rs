@@ -16,7 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Complaint, Problem};
+use super::problem::Problem;
 use crate::accounts::Caller;
 use crate::app::App;
 
@@ -145,22 +145,8 @@ fn read<Q: DeserializeOwned, B: DeserializeOwned>(raw: Raw) -> Result<Call<Q, B>
         .map_err(|error| Problem::parameter("query", error.body_text()))?;
     // Whoever says nothing means the defaults.
     let text: &[u8] = if raw.body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &raw.body };
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let body = serde_path_to_error(&mut reader)?;
+    let body = serde_json::from_slice(text).map_err(|error| Problem::parameter("body", error.to_string()))?;
     Ok(Call { app: raw.app, caller: raw.caller, key: raw.key, query, body, names: raw.names })
-}
-
-fn serde_path_to_error<'de, B, R>(reader: &mut serde_json::Deserializer<R>) -> Result<B, Problem>
-where
-    B: DeserializeOwned,
-    R: serde_json::de::Read<'de>,
-{
-    let read = B::deserialize(&mut *reader).and_then(|body| reader.end().map(|()| body));
-    read.map_err(|error| {
-        let complaint =
-            Complaint { message: error.to_string(), parameter: Some("body".to_owned()), ..Complaint::default() };
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "the request cannot be read", vec![complaint])
-    })
 }
 
 /// What an endpoint answers, for the document.

@@ -42,7 +42,7 @@ struct Session {
 struct Who {
     /// Name.
     user: String,
-    /// The role: `superuser`, `superreader`, `custom` or `unsupported`.
+    /// The role: `superuser`, `superreader`, `custom`, `limited` (to a part of the configuration) or `unsupported`.
     role: String,
     /// The address that the request came from.
     host: String,
@@ -70,7 +70,7 @@ impl From<&Caller> for Who {
         };
         Self {
             user: caller.name.clone(),
-            role: role_word(caller.role).to_owned(),
+            role: role_word(&caller.role).to_owned(),
             host: caller.host.to_string(),
             rights: Right::ALL.iter().map(allowed).collect(),
         }
@@ -78,11 +78,12 @@ impl From<&Caller> for Who {
 }
 
 /// The kind of a role.
-pub(super) fn role_word(role: Role) -> &'static str {
+pub(super) fn role_word(role: &Role) -> &'static str {
     match role {
         Role::Superuser => "superuser",
         Role::Superreader => "superreader",
         Role::Custom(_) => "custom",
+        Role::Limited(_) => "limited",
         Role::Unsupported => "unsupported",
     }
 }

@@ -9,11 +9,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::problem::{Finding, Problem};
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::refusal::Refusal;
 use crate::sync::trees;
 use crate::xmlapi::op::snapshots;
 use crate::xmlapi::reply::code;
+use crate::xmlapi::why_not_device;
 
 /// What the forms of a source are, for messages.
 const FORMS: &str = "`candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`, `pushed:SERIAL`";
@@ -54,8 +56,18 @@ impl Source {
         }
     }
 
-    /// Its tree.
-    pub(super) async fn tree(&self, app: &App) -> Result<Arc<Element>, Problem> {
+    /// Its tree, as far as the caller may see it.
+    pub(super) async fn tree(&self, app: &App, caller: &Caller) -> Result<Arc<Element>, Problem> {
+        if let Self::Device(serial) | Self::CandidateDevice(serial) | Self::Pushed(serial) = self {
+            return match why_no_device(caller, serial) {
+                Some(why) => Err(Problem::forbidden(why)),
+                None => self.whole(app).await,
+            };
+        }
+        Ok(caller.view(&self.whole(app).await?))
+    }
+
+    async fn whole(&self, app: &App) -> Result<Arc<Element>, Problem> {
         let snapshot = app.configuration.snapshot();
         match self {
             Self::Candidate => Ok(snapshot.candidate.clone()),
@@ -78,6 +90,17 @@ impl Source {
             }
         }
     }
+}
+
+/// `None`, or why the caller may not see what a device has, which is made of more than its own groups and templates.
+pub(super) fn why_no_device(caller: &Caller, serial: &str) -> Option<String> {
+    why_not_device(caller, Right::Config, serial).or_else(|| hidden(caller, serial))
+}
+
+/// A role for paths says nothing about devices.
+fn hidden(caller: &Caller, serial: &str) -> Option<String> {
+    let is_for_paths = caller.role.scope().is_some() && caller.role.reach(Right::Config).is_none();
+    is_for_paths.then(|| format!("the whole of `{serial}` is more than the role of `{}` may see", caller.name))
 }
 
 async fn rendered(policy: &Arc<Element>, templates: &Arc<Element>, serial: &str) -> Result<Arc<Element>, Problem> {
@@ -112,8 +135,8 @@ impl Place {
     }
 
     /// The configuration.
-    pub(super) async fn tree(&self, app: &App) -> Result<Arc<Element>, Problem> {
-        Source::parse(self.source.as_deref().unwrap_or("candidate"))?.tree(app).await
+    pub(super) async fn tree(&self, app: &App, caller: &Caller) -> Result<Arc<Element>, Problem> {
+        Source::parse(self.source.as_deref().unwrap_or("candidate"))?.tree(app, caller).await
     }
 
     /// The XPath; that of the root when nothing is said.

@@ -94,7 +94,7 @@ struct Administrators {
 struct Administrator {
     /// Name.
     name: String,
-    /// The role: `superuser`, `superreader`, `custom` or `unsupported`.
+    /// The role: `superuser`, `superreader`, `custom`, `limited` (to a part of the configuration) or `unsupported`.
     role: String,
     /// The admin role of a `custom` one.
     profile: Option<String>,
@@ -104,10 +104,11 @@ struct Administrator {
 
 async fn administrators(call: Call) -> Result<Json<Administrators>, Problem> {
     let candidate = call.app.configuration.snapshot().candidate.clone();
-    let users = candidate.descend(&["mgt-config", "users"]);
+    let visible = call.caller.view(&candidate);
+    let users = visible.descend(&["mgt-config", "users"]);
     let administrator = |(name, user): (&str, &std::sync::Arc<bartizan_model::tree::Element>)| Administrator {
         name: name.to_owned(),
-        role: role_word(Role::of(&candidate, user)).to_owned(),
+        role: role_word(&Role::of(&candidate, user)).to_owned(),
         profile: user.descend(&["permissions", "role-based", "custom", "profile"]).map(|profile| profile.text()),
         password: user.child("phash").is_some_and(|phash| is_verifiable(&phash.text())),
     };

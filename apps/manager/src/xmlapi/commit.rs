@@ -7,7 +7,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::reply::{Reply, code};
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::configuration::partial::Selection;
 use crate::http::parameters::Parameters;
@@ -37,7 +37,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
 }
 
 /// `<commit>` and `<validate>`.
-pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
+pub(crate) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
     const KNOWN: [&str; 4] = ["description", "partial", "force", "full"];
     if let Some(other) = command.elements().find(|element| !KNOWN.contains(&&*element.name)) {
         return unexpected(&[&command.name, &other.name], "unexpected here");
@@ -47,6 +47,10 @@ pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, valida
     let selection = match partial.map(|partial| Selection::read(partial)).transpose() {
         Ok(selection) => selection.flatten(),
         Err(lines) => return Reply::error(code::INVALID_OBJECT, &lines),
+    };
+    let selection = match Selection::within(selection, caller) {
+        Ok(selection) => selection,
+        Err(line) => return Reply::unauthorized(&line),
     };
     if !validate_only && let Some(lock) = app.configuration.locks.in_the_way_of_commit(&caller.name) {
         let line = format!("Other administrators are holding commit locks: {}", lock.admin);
@@ -67,13 +71,14 @@ pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, valida
     enqueue(app, caller, kind, &description, None, Work::Commit(request), text).await
 }
 
-async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
+pub(crate) async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
     let Some(what) = command.elements().next() else {
         return unexpected(&["commit-all"], "is missing a scope: shared-policy, template or template-stack");
     };
     let snapshot = app.configuration.snapshot();
-    let topologies =
-        Topologies { running: Topology::read(&snapshot.running), candidate: Topology::read(&snapshot.candidate) };
+    let reach = caller.role.reach(Right::Commit);
+    let read = |root| Topology::read(root).within(reach.as_ref());
+    let topologies = Topologies { running: read(&snapshot.running), candidate: read(&snapshot.candidate) };
     let request = match &*what.name {
         "shared-policy" => shared_policy(what, &topologies),
         "template" | "template-stack" => templates(what, &topologies),

@@ -1,6 +1,8 @@
 //! The JSON API: does it say what its document says, and all that the XML API knows?
 
+mod logs;
 mod reading;
+mod writing;
 
 use serde_json::json;
 

@@ -1,29 +1,31 @@
 //! `show devices`, and commands that are forwarded to a firewall.
 
+use std::collections::BTreeMap;
+
 use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::super::element::{Build as _, element, entry};
 use super::super::reply::{Reply, code};
+use crate::accounts::Caller;
 use crate::app::App;
 use crate::fleet::LinkError;
-use crate::inventory::{Known, inventory};
+use crate::inventory::{Known, within_reach};
 use crate::times;
 use crate::topology::Topology;
 
 /// `show devices all|connected`
-pub(super) async fn show(app: &App, filter: &str) -> Reply {
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
-    let known = match inventory(app, &topology).await {
+pub(super) async fn show(app: &App, caller: &Caller, filter: &str) -> Reply {
+    let (_, known) = match known(app, caller).await {
         Ok(known) => known,
-        Err(error) => return Reply::internal(&error),
+        Err(refusal) => return refusal,
     };
     let shown = known.values().filter(|known| filter == "all" || known.attached.is_some());
     Reply::result(element("result").with(element("devices").with_all(shown.map(Known::to_element))))
 }
 
 /// Sends a command to a firewall and passes its answer on.
-pub(super) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
+pub(crate) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
     let answer = match app.fleet.link(serial) {
         Ok(link) => link.command(command.to_owned(), app.settings.command_timeout).await,
         Err(error) => Err(error),
@@ -40,6 +42,11 @@ pub(super) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
         Err(error @ LinkError::NotConnected(_)) => Reply::error(code::NOT_POSSIBLE, &[error.to_string()]),
         Err(error) => Reply::error(code::INTERNAL, &[error.to_string()]),
     }
+}
+
+/// The groups and templates that the caller may handle, and their devices by serial.
+pub(super) async fn known(app: &App, caller: &Caller) -> Result<(Topology, BTreeMap<String, Known>), Reply> {
+    within_reach(app, caller).await.map_err(|error| Reply::internal(&error))
 }
 
 impl Known {

@@ -20,7 +20,7 @@ use crate::times;
 /// Longest name (PAN-OS: file names of saved configurations have at most 32 characters; longer ones do no harm).
 const NAME_MAX: usize = 63;
 /// The name of what is running.
-pub(super) const RUNNING: &str = "running-config.xml";
+pub(crate) const RUNNING: &str = "running-config.xml";
 /// The name under which `save config` without one saves.
 const UNNAMED: &str = ".snapshot.xml";
 
@@ -129,9 +129,9 @@ pub(crate) async fn forget(app: &App, name: &str) -> Result<(), Refusal> {
 }
 
 /// `show config saved NAME`; without a name the list of them.
-pub(super) async fn show(app: &App, command: &Element) -> Reply {
+pub(super) async fn show(app: &App, caller: &Caller, command: &Element) -> Reply {
     if let Some(name) = argument(command.descend(&["config", "saved"])) {
-        return read(app, &name).await.map_or_else(Reply::from, config_result);
+        return read(app, &name).await.map_or_else(Reply::from, |tree| config_result(caller.view(&tree)));
     }
     match app.store.snapshots().await {
         Ok(lines) => {

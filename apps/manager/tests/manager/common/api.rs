@@ -66,6 +66,9 @@ fn check(document: &Value, method: &str, path: &str, content_type: &str, told: &
     };
     let schema = content.get(content_type).unwrap_or_else(|| panic!("{method} {path}: {content_type} {}", told.body));
     let mut schema = schema["schema"].clone();
+    if schema.is_boolean() {
+        return;
+    }
     schema["components"] = document["components"].clone();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let wrong: Vec<String> =
