@@ -21,6 +21,7 @@ use crate::accounts::rights::PROTECTED;
 use crate::accounts::{Caller, Role, has_superuser};
 use crate::lock;
 use crate::locks::{LockKind, Locks};
+use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::store::audit::AuditLine;
 use crate::store::versions::{JournalAfter, NewVersion};
@@ -121,6 +122,8 @@ impl PartialError {
 /// The configurations and their store.
 pub(crate) struct Configuration {
     store: Store,
+    /// Seals the keys that edits bring.
+    secrets: Arc<Secrets>,
     /// Who keeps others from editing or committing.
     pub(crate) locks: Locks,
     now: ArcSwap<Snapshot>,
@@ -131,7 +134,7 @@ pub(crate) struct Configuration {
 
 impl Configuration {
     /// Reads the newest version and plays the journal over it.
-    pub(crate) async fn open(store: Store) -> anyhow::Result<Self> {
+    pub(crate) async fn open(store: Store, secrets: Arc<Secrets>) -> anyhow::Result<Self> {
         let (version, text) = match store.newest_version().await? {
             Some(newest) => newest,
             None => {
@@ -166,6 +169,7 @@ impl Configuration {
         let locks = Locks::open(store.clone()).await?;
         Ok(Self {
             store,
+            secrets,
             locks,
             now: ArcSwap::from_pointee(now),
             writing: AsyncMutex::default(),
@@ -180,6 +184,8 @@ impl Configuration {
 
     /// Applies edits to the candidate in order, all or none.
     pub(crate) async fn apply(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
+        let edits = edits.into_iter().map(|edit| edit.sealed(&self.secrets)).collect::<anyhow::Result<_>>();
+        let edits = edits.map_err(ApplyError::Store)?;
         let (this, caller) = (self.clone(), caller.clone());
         // A task of its own: a client that goes away must not stop us between disk and memory.
         tokio::spawn(async move { this.apply_to_end(&caller, edits).await })

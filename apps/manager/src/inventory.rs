@@ -37,10 +37,7 @@ pub(crate) struct Attached {
 }
 
 /// The groups and templates of the candidate that the caller may handle, and their devices by serial.
-pub(crate) async fn within_reach(
-    app: &App,
-    caller: &Caller,
-) -> anyhow::Result<(Topology, BTreeMap<String, Known>)> {
+pub(crate) async fn within_reach(app: &App, caller: &Caller) -> anyhow::Result<(Topology, BTreeMap<String, Known>)> {
     let reach = caller.role.reach(Right::Operate);
     let topology = Topology::read(&app.configuration.snapshot().candidate).within(reach.as_ref());
     let mut devices = inventory(app, &topology).await?;

@@ -56,13 +56,10 @@ pub fn endpoints() -> Vec<(String, String, Access)> {
 }
 
 fn routes() -> Vec<Route> {
-    let own = Route::new(
-        Method::GET,
-        "/openapi.json",
-        Access::Open,
-        "This document",
-        async |_: Call<Nothing, Nothing>| Ok::<_, Problem>(Json(DOCUMENT.clone())),
-    );
+    let own =
+        Route::new(Method::GET, "/openapi.json", Access::Open, "This document", async |_: Call<Nothing, Nothing>| {
+            Ok::<_, Problem>(Json(DOCUMENT.clone()))
+        });
     [
         vec![own],
         session::routes(),
@@ -119,7 +116,8 @@ async fn answer(
     let headers = request.headers().clone();
     let caller = admit(&app, peer, &headers, route.access).await?;
     let uri = request.uri().clone();
-    let is_json = request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let is_json =
+        request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"application/json"));
     let read = tokio::time::timeout(xmlapi::BODY_TIMEOUT, read_body(request)).await;
     let body = match read {
         Ok(body) => body.map_err(|why| Problem::parameter("body", why))?,

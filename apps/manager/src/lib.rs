@@ -6,6 +6,7 @@
 mod accounts;
 mod app;
 pub mod backup;
+mod certificates;
 mod configuration;
 mod files;
 mod fleet;
@@ -20,6 +21,7 @@ mod pki;
 mod random;
 mod refusal;
 mod schedules;
+mod secrets;
 mod store;
 mod sync;
 mod times;

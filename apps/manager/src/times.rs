@@ -28,6 +28,11 @@ pub(crate) fn rfc3339(time_us: i64) -> String {
     Timestamp::from_microsecond(time_us).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
+/// `Nov 22 10:00:00 2026 GMT`, from seconds since the Unix epoch.
+pub(crate) fn certificate_date(time_s: i64) -> String {
+    format("%b %e %H:%M:%S %Y GMT", time_s.saturating_mul(1_000_000))
+}
+
 /// `0 days, 1:02:03`
 pub(crate) fn uptime(seconds: u64) -> String {
     format!("{} days, {}:{:02}:{:02}", seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Origin, Severity};
 use crate::manager;
-pub use effective::{Effective, Overridden, Supplied, Value};
 pub use crate::manager::{DeviceAssignment, device_groups, devices, template_stacks, templates};
 use crate::tree::{Child, Element};
+pub use effective::{Effective, Overridden, Supplied, Value};
 pub use validate::validate_manager;
 pub(crate) use variables::Variables;
 

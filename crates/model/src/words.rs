@@ -79,7 +79,8 @@ pub fn line(root: &Element, text: &str) -> Result<Line, WordError> {
         "set" => set(root, rest),
         "delete" => Ok(Line::Delete { xpath: whole(root, rest, 2)? }),
         "rename" => {
-            let at = rest.len().checked_sub(2).filter(|at| rest[*at].text == "to").ok_or_else(|| missing("`to NAME`"))?;
+            let at =
+                rest.len().checked_sub(2).filter(|at| rest[*at].text == "to").ok_or_else(|| missing("`to NAME`"))?;
             Ok(Line::Rename { xpath: whole(root, &rest[..at], 2)?, name: rest[at + 1].text.clone() })
         }
         "move" => {
@@ -145,7 +146,8 @@ fn set(root: &Element, words: &[Word]) -> Result<Line, WordError> {
         }
         if walk.holds_text() {
             if words.len() > index + 1 {
-                let message = format!("nothing can follow the value `{}`; a value with blanks stands in quotes", word.text);
+                let message =
+                    format!("nothing can follow the value `{}`; a value with blanks stands in quotes", word.text);
                 return Err(WordError { word: index + 3, message });
             }
             return Ok(Line::Set { xpath: walk.xpath, element: xml::escape(&word.text) });
@@ -252,7 +254,9 @@ impl<'r> Walk<'r> {
         let place = if place.is_empty() { "at the beginning".to_owned() } else { format!("behind `{place}`") };
         match closest(word, known.iter().copied()) {
             Some(near) => format!("`{word}` is not known {place}; did you mean `{near}`?"),
-            None if known.is_empty() => format!("nothing is known {place}, so `{word}` cannot be placed; write it as XML"),
+            None if known.is_empty() => {
+                format!("nothing is known {place}, so `{word}` cannot be placed; write it as XML")
+            }
             None => format!("`{word}` is not known {place}"),
         }
     }

@@ -92,8 +92,7 @@ async fn place(is_large: bool) -> Result<Option<SemaphorePermit<'static>>, Strin
 
 /// Whether the body is large, or of unknown length.
 fn is_large(request: &Request) -> bool {
-    let length: Option<u64> =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: Option<u64> = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let has_body = length.is_some_and(|length| length > 0) || request.headers().contains_key("transfer-encoding");
     match length {
         Some(length) => length > SMALL_BODY_MAX,
@@ -103,8 +102,7 @@ fn is_large(request: &Request) -> bool {
 
 async fn all(request: Request) -> Result<Vec<u8>, String> {
     let body = to_bytes(request.into_body(), BODY_MAX).await;
-    let complain =
-        |error| format!("the body cannot be read (at most {BODY_MAX} bytes are accepted): {error}");
+    let complain = |error| format!("the body cannot be read (at most {BODY_MAX} bytes are accepted): {error}");
     body.map(Into::into).map_err(complain)
 }
 

@@ -13,6 +13,7 @@ use bartizan_model::{manager, render, schema};
 use super::{Job, Outcome};
 use crate::accounts::{self, Caller};
 use crate::app::App;
+use crate::certificates;
 use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
 use crate::schedules;
@@ -168,6 +169,7 @@ fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
     diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(accounts::check(candidate));
+    diagnostics.extend(certificates::check::check(candidate));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {

@@ -18,11 +18,35 @@ const VERSIONS: u32 = 100;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/candidate", Access::Command("check pending-changes"), "What is pending, and who locks", state),
-        Route::new(Method::GET, "/candidate/changes", Access::Command("show config"), "The edits since the last commit", changes),
-        Route::new(Method::GET, "/versions", Access::Command("show config"), "Configurations that were committed", versions),
+        Route::new(
+            Method::GET,
+            "/candidate",
+            Access::Command("check pending-changes"),
+            "What is pending, and who locks",
+            state,
+        ),
+        Route::new(
+            Method::GET,
+            "/candidate/changes",
+            Access::Command("show config"),
+            "The edits since the last commit",
+            changes,
+        ),
+        Route::new(
+            Method::GET,
+            "/versions",
+            Access::Command("show config"),
+            "Configurations that were committed",
+            versions,
+        ),
         Route::new(Method::GET, "/saved", Access::Command("show config"), "Configurations under a name", saved),
-        Route::new(Method::GET, "/locks", Access::Command("show config-locks"), "Who keeps others from editing or committing", locks),
+        Route::new(
+            Method::GET,
+            "/locks",
+            Access::Command("show config-locks"),
+            "Who keeps others from editing or committing",
+            locks,
+        ),
     ]
 }
 

@@ -12,8 +12,8 @@ use super::problem::Problem;
 use super::route::{Access, Call, Json, Nothing, Route};
 use super::source::{Place, no_such_node};
 use super::tree::View;
-use crate::refusal::Refusal;
 use crate::configuration::edit::EditFailure;
+use crate::refusal::Refusal;
 use crate::store::hex_digest;
 
 /// Entries of one page.
@@ -275,7 +275,8 @@ async fn facts(call: Call<Place>) -> Result<Json<Facts>, Problem> {
     let facts = schema::facts(&xpath);
     let known = facts.is_some();
     let (holds, fields) = facts.map_or((Holds::Any, Vec::new()), |facts| (facts.kind.into(), facts.fields));
-    let field = |field: schema::Field| Field { tag: field.tag.into(), branch: field.is_branch, holds: field.kind.into() };
+    let field =
+        |field: schema::Field| Field { tag: field.tag.into(), branch: field.is_branch, holds: field.kind.into() };
     Ok(Json(Facts { xpath, known, holds, fields: fields.into_iter().map(field).collect(), names }))
 }
 

@@ -16,7 +16,13 @@ use super::tree::View;
 const PAGE: usize = 500;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new(Method::GET, "/config/diff", Access::Command("show config"), "What two configurations differ in", differ)]
+    vec![Route::new(
+        Method::GET,
+        "/config/diff",
+        Access::Command("show config"),
+        "What two configurations differ in",
+        differ,
+    )]
 }
 
 /// Which configurations are compared, and how that is shown.

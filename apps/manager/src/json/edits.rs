@@ -13,15 +13,21 @@ use super::problem::{Complaint, Problem};
 use super::route::{Access, Call, Json, Nothing, Route};
 use super::source::Place;
 use super::tree::Node;
+use crate::configuration::ApplyError;
 use crate::configuration::edit::{Applied, Edit, Entries};
 use crate::xmlapi::reply::code;
-use crate::configuration::ApplyError;
 
 /// Edits in one request.
 const EDITS_MAX: usize = 20_000;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::new(Method::POST, "/config/edits", Access::Config("multi-config"), "Edit the candidate, all or nothing", edit)]
+    vec![Route::new(
+        Method::POST,
+        "/config/edits",
+        Access::Config("multi-config"),
+        "Edit the candidate, all or nothing",
+        edit,
+    )]
 }
 
 /// Edits of the candidate.
@@ -169,15 +175,20 @@ async fn edit(call: Call<Nothing, Edits>) -> Result<Json<Edited>, Problem> {
         ApplyError::Edit { index, failure } => {
             // An expectation is told as the edit behind it.
             let number = numbers.iter().skip(index).flatten().next().copied().unwrap_or(index);
-            if failure.code == code::CHANGED { Problem::changed(number, &failure.lines) } else { ApplyError::Edit { index: number, failure }.into() }
+            if failure.code == code::CHANGED {
+                Problem::changed(number, &failure.lines)
+            } else {
+                ApplyError::Edit { index: number, failure }.into()
+            }
         }
         error @ ApplyError::Store(_) => error.into(),
     })?;
-    let results = applied.into_iter().zip(&numbers).filter(|(_, number)| number.is_some()).map(|(applied, _)| match applied {
-        Applied::Changed => EditResult::Changed,
-        Applied::Unchanged => EditResult::Unchanged,
-        Applied::Absent => EditResult::Absent,
-    });
+    let results =
+        applied.into_iter().zip(&numbers).filter(|(_, number)| number.is_some()).map(|(applied, _)| match applied {
+            Applied::Changed => EditResult::Changed,
+            Applied::Unchanged => EditResult::Unchanged,
+            Applied::Absent => EditResult::Absent,
+        });
     let snapshot = call.app.configuration.snapshot();
     Ok(Json(Edited { results: results.collect(), revision: snapshot.revision(), pending: snapshot.pending }))
 }

@@ -19,9 +19,27 @@ use crate::xmlapi::{user_id, why_not, why_not_device};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/auth-keys", Access::Command("request authkey add"), "Make a key with which devices enrol", add_key),
-        Route::new(Method::DELETE, "/auth-keys/{name}", Access::Command("request authkey delete"), "End keys of that name", delete_key),
-        Route::new(Method::DELETE, "/devices/{serial}", Access::Command("request device remove"), "Forget a device", remove),
+        Route::new(
+            Method::POST,
+            "/auth-keys",
+            Access::Command("request authkey add"),
+            "Make a key with which devices enrol",
+            add_key,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/auth-keys/{name}",
+            Access::Command("request authkey delete"),
+            "End keys of that name",
+            delete_key,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/devices/{serial}",
+            Access::Command("request device remove"),
+            "Forget a device",
+            remove,
+        ),
         Route::new(
             Method::POST,
             "/devices/{serial}/re-enrol",
@@ -30,10 +48,22 @@ pub(super) fn routes() -> Vec<Route> {
             re_enrol,
         ),
         Route::new(Method::POST, "/devices/{serial}/command", Access::Known, "Ask a firewall", command),
-        Route::new(Method::POST, "/user-id", Access::Type("user-id"), "Register tags and users with firewalls", register),
+        Route::new(
+            Method::POST,
+            "/user-id",
+            Access::Type("user-id"),
+            "Register tags and users with firewalls",
+            register,
+        ),
         Route::new(Method::POST, "/api-keys", Access::Known, "Make another API key for the caller", make_key),
         Route::new(Method::DELETE, "/api-keys", Access::Command("request api-key expire"), "End API keys", end_keys),
-        Route::new(Method::POST, "/password-hash", Access::Command("request password-hash"), "The hash that an administrator's entry needs", hash),
+        Route::new(
+            Method::POST,
+            "/password-hash",
+            Access::Command("request password-hash"),
+            "The hash that an administrator's entry needs",
+            hash,
+        ),
     ]
 }
 
@@ -65,7 +95,10 @@ async fn add_key(call: Call<Nothing, KeyBody>) -> Result<Created<KeyMade>, Probl
         return Err(Problem::parameter("name", "a name has 1 to 63 characters"));
     }
     if !MINUTES.contains(&minutes) {
-        return Err(Problem::parameter("minutes", format!("a key is good for {} to {} minutes", MINUTES.start(), MINUTES.end())));
+        return Err(Problem::parameter(
+            "minutes",
+            format!("a key is good for {} to {} minutes", MINUTES.start(), MINUTES.end()),
+        ));
     }
     if count.is_some_and(|count| !(1..=COUNT_MAX).contains(&count)) {
         return Err(Problem::parameter("count", format!("a key is good for 1 to {COUNT_MAX} devices")));
@@ -80,12 +113,14 @@ async fn delete_key(call: Call) -> Result<Done, Problem> {
 }
 
 async fn remove(call: Call) -> Result<Done, Problem> {
-    order(&call.app, &call.caller, within(&["request", "device", "remove"], leaf("serial", call.name("serial")))).await?;
+    order(&call.app, &call.caller, within(&["request", "device", "remove"], leaf("serial", call.name("serial"))))
+        .await?;
     Ok(Done)
 }
 
 async fn re_enrol(call: Call) -> Result<Done, Problem> {
-    order(&call.app, &call.caller, within(&["request", "device", "re-enrol"], leaf("serial", call.name("serial")))).await?;
+    order(&call.app, &call.caller, within(&["request", "device", "re-enrol"], leaf("serial", call.name("serial"))))
+        .await?;
     Ok(Done)
 }
 
@@ -106,7 +141,8 @@ struct CommandAnswer {
 
 async fn command(call: Call<Nothing, CommandBody>) -> Result<Json<CommandAnswer>, Problem> {
     let (serial, command) = (call.name("serial"), &call.body.command);
-    let read = bartizan_model::xml::parse(command).map_err(|diagnostic| Problem::parameter("command", diagnostic.message))?;
+    let read =
+        bartizan_model::xml::parse(command).map_err(|diagnostic| Problem::parameter("command", diagnostic.message))?;
     let need: Need = foreign_need(&[&read.name]);
     let refusal = why_not(&call.caller, Right::Operate, need);
     if let Some(why) = refusal.or_else(|| why_not_device(&call.caller, Right::Operate, serial)) {
@@ -183,6 +219,7 @@ struct Hash {
 }
 
 async fn hash(call: Call<Nothing, HashBody>) -> Result<Json<Hash>, Problem> {
-    let phash = hash_password(&call.body.password).map_err(|error| Problem::parameter("password", error.to_string()))?;
+    let phash =
+        hash_password(&call.body.password).map_err(|error| Problem::parameter("password", error.to_string()))?;
     Ok(Json(Hash { phash }))
 }

@@ -24,8 +24,20 @@ const WAIT_MAX_S: u64 = 300;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/jobs", Access::Command("show jobs"), "Jobs, the newest first", all),
-        Route::new(Method::GET, "/jobs/{id}", Access::Command("show jobs"), "One job, when it has ended or the wait is over", one),
-        Route::new(Method::GET, "/jobs/{id}/events", Access::Command("show jobs"), "A job with every change, until it has ended", follow),
+        Route::new(
+            Method::GET,
+            "/jobs/{id}",
+            Access::Command("show jobs"),
+            "One job, when it has ended or the wait is over",
+            one,
+        ),
+        Route::new(
+            Method::GET,
+            "/jobs/{id}/events",
+            Access::Command("show jobs"),
+            "A job with every change, until it has ended",
+            follow,
+        ),
     ]
 }
 
@@ -213,7 +225,8 @@ fn device(device: &DeviceResult) -> JobDevice {
 async fn all(call: Call<JobsQuery>) -> Result<Json<JobList>, Problem> {
     let JobsQuery { state, offset, limit } = call.query;
     let jobs: Vec<Arc<jobs::Job>> = call.app.jobs.all();
-    let wanted = |job: &&Arc<jobs::Job>| state.is_none_or(|state| job.finished_us.is_some() == (state == JobFilter::Done));
+    let wanted =
+        |job: &&Arc<jobs::Job>| state.is_none_or(|state| job.finished_us.is_some() == (state == JobFilter::Done));
     let jobs: Vec<_> = jobs.iter().filter(wanted).collect();
     let page = jobs.iter().skip(offset).take(limit.unwrap_or(PAGE)).map(|job| Job::summary(&call.app, job));
     Ok(Json(JobList { total: jobs.len(), jobs: page.collect() }))

@@ -23,10 +23,7 @@ use crate::http::Peer;
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }
 
 /// Whether requests can be answered: the store is asked.
@@ -63,8 +60,16 @@ async fn text(app: &App) -> Result<String, Problem> {
     };
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let snapshot = app.configuration.snapshot();
-    gauge("uptime_seconds", "Seconds since the start", i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
-    gauge("running_version", "Number of the running configuration", i64::try_from(snapshot.version).unwrap_or(i64::MAX));
+    gauge(
+        "uptime_seconds",
+        "Seconds since the start",
+        i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX),
+    );
+    gauge(
+        "running_version",
+        "Number of the running configuration",
+        i64::try_from(snapshot.version).unwrap_or(i64::MAX),
+    );
     gauge("pending_edits", "Edits that are not committed", count(snapshot.pending));
     gauge("devices_enrolled", "Devices in the inventory", count(app.store.devices().await?.len()));
     gauge("devices_connected", "Devices that are connected", count(app.fleet.attached()));

@@ -99,8 +99,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
 
 /// The members of the type that the handler reads the query into.
 fn query_parameters(schema: Value) -> Vec<Value> {
-    let required: Vec<&str> =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let members = schema["properties"].as_object().into_iter().flatten();
     let parameter = |(name, schema): (&String, &Value)| {
         let mut schema = schema.clone();

@@ -28,15 +28,57 @@ use crate::xmlapi::reply::{Reply, code};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/validate", Access::Command("validate"), "Check the candidate, or some of its edits", validate),
-        Route::new(Method::POST, "/commit", Access::Type("commit"), "Make the candidate, or some of its edits, the running configuration", commit_now),
+        Route::new(
+            Method::POST,
+            "/validate",
+            Access::Command("validate"),
+            "Check the candidate, or some of its edits",
+            validate,
+        ),
+        Route::new(
+            Method::POST,
+            "/commit",
+            Access::Type("commit"),
+            "Make the candidate, or some of its edits, the running configuration",
+            commit_now,
+        ),
         Route::new(Method::POST, "/push", Access::Type("commit"), "Send devices the running configuration", push),
         Route::new(Method::DELETE, "/jobs/{id}", Access::Command("clear job"), "Cancel a job", cancel),
-        Route::new(Method::POST, "/candidate/revert", Access::Command("revert config"), "Undo edits that are not committed", revert),
-        Route::new(Method::POST, "/candidate/load", Access::Command("load config"), "An older or saved configuration becomes the candidate", load),
-        Route::new(Method::PUT, "/saved/{name}", Access::Command("save config"), "Save a configuration under a name", save),
-        Route::new(Method::DELETE, "/saved/{name}", Access::Command("delete config saved"), "Forget a saved configuration", forget),
-        Route::new(Method::POST, "/locks", Access::Command("request config-lock"), "Keep others from editing or committing", lock),
+        Route::new(
+            Method::POST,
+            "/candidate/revert",
+            Access::Command("revert config"),
+            "Undo edits that are not committed",
+            revert,
+        ),
+        Route::new(
+            Method::POST,
+            "/candidate/load",
+            Access::Command("load config"),
+            "An older or saved configuration becomes the candidate",
+            load,
+        ),
+        Route::new(
+            Method::PUT,
+            "/saved/{name}",
+            Access::Command("save config"),
+            "Save a configuration under a name",
+            save,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/saved/{name}",
+            Access::Command("delete config saved"),
+            "Forget a saved configuration",
+            forget,
+        ),
+        Route::new(
+            Method::POST,
+            "/locks",
+            Access::Command("request config-lock"),
+            "Keep others from editing or committing",
+            lock,
+        ),
         Route::new(Method::DELETE, "/locks", Access::Command("request config-lock"), "Remove a lock", unlock),
         Route::new(
             Method::POST,
@@ -45,7 +87,13 @@ pub(super) fn routes() -> Vec<Route> {
             "Push what a schedule would, now",
             run_schedule,
         ),
-        Route::new(Method::PUT, "/device-groups/{name}/parent", Access::Command("request move-dg"), "Move a device group", move_group),
+        Route::new(
+            Method::PUT,
+            "/device-groups/{name}/parent",
+            Access::Command("request move-dg"),
+            "Move a device group",
+            move_group,
+        ),
     ]
 }
 

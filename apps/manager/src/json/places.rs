@@ -18,7 +18,13 @@ const RUNS_MAX: usize = 100;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/device-groups", Access::Command("show devicegroups"), "Device groups and their parents", groups),
+        Route::new(
+            Method::GET,
+            "/device-groups",
+            Access::Command("show devicegroups"),
+            "Device groups and their parents",
+            groups,
+        ),
         Route::new(Method::GET, "/templates", Access::Command("show templates"), "Templates and stacks", templates),
         Route::new(
             Method::GET,
@@ -51,11 +57,8 @@ struct Group {
 async fn groups(call: Call) -> Result<Json<Groups>, Problem> {
     let reach = call.caller.role.reach(Right::Operate);
     let topology = Topology::read(&call.app.configuration.snapshot().candidate).within(reach.as_ref());
-    let group = |group: crate::topology::DeviceGroup| Group {
-        name: group.name,
-        parent: group.parent,
-        devices: group.devices,
-    };
+    let group =
+        |group: crate::topology::DeviceGroup| Group { name: group.name, parent: group.parent, devices: group.devices };
     Ok(Json(Groups { groups: topology.groups.into_iter().map(group).collect() }))
 }
 

@@ -141,8 +141,8 @@ fn inline<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn read<Q: DeserializeOwned, B: DeserializeOwned>(raw: Raw) -> Result<Call<Q, B>, Problem> {
-    let Query(query) = Query::<Q>::try_from_uri(&raw.uri)
-        .map_err(|error| Problem::parameter("query", error.body_text()))?;
+    let Query(query) =
+        Query::<Q>::try_from_uri(&raw.uri).map_err(|error| Problem::parameter("query", error.body_text()))?;
     // Whoever says nothing means the defaults.
     let text: &[u8] = if raw.body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &raw.body };
     let body = serde_json::from_slice(text).map_err(|error| Problem::parameter("body", error.to_string()))?;

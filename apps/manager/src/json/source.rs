@@ -18,7 +18,8 @@ use crate::xmlapi::reply::code;
 use crate::xmlapi::why_not_device;
 
 /// What the forms of a source are, for messages.
-const FORMS: &str = "`candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`, `pushed:SERIAL`";
+const FORMS: &str =
+    "`candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`, `pushed:SERIAL`";
 
 /// Which configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

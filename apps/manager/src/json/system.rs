@@ -16,8 +16,20 @@ use crate::times;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/system", Access::Command("show system info"), "The manager itself", system),
-        Route::new(Method::GET, "/administrators", Access::Config("get"), "Who may log in, and as what", administrators),
-        Route::new(Method::GET, "/auth-keys", Access::Command("request authkey list"), "Keys with which devices enrol", auth_keys),
+        Route::new(
+            Method::GET,
+            "/administrators",
+            Access::Config("get"),
+            "Who may log in, and as what",
+            administrators,
+        ),
+        Route::new(
+            Method::GET,
+            "/auth-keys",
+            Access::Command("request authkey list"),
+            "Keys with which devices enrol",
+            auth_keys,
+        ),
     ]
 }
 

@@ -185,7 +185,10 @@ mod tests {
 
     #[test]
     fn what_is_too_deep_is_counted() {
-        assert_eq!(json("<a><b><c/><d/></b><e>t</e></a>", 1), r#"{"tag":"a","children":[{"tag":"b","more":2},{"tag":"e","text":"t"}]}"#);
+        assert_eq!(
+            json("<a><b><c/><d/></b><e>t</e></a>", 1),
+            r#"{"tag":"a","children":[{"tag":"b","more":2},{"tag":"e","text":"t"}]}"#
+        );
     }
 
     #[test]

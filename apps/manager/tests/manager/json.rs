@@ -36,7 +36,8 @@ async fn every_route_is_in_the_document_and_every_schema_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_a_token_that_ends() {
     let server = Server::start().await;
-    let wrong = server.json_as("", "POST", "/api/v1/session", Some(json!({ "user": "admin", "password": "wrong" }))).await;
+    let wrong =
+        server.json_as("", "POST", "/api/v1/session", Some(json!({ "user": "admin", "password": "wrong" }))).await;
     assert_eq!((wrong.status, &wrong.body["type"]), (401, &json!("urn:bartizan:problem:unauthenticated")));
     let right = json!({ "user": "admin", "password": PASSWORD });
     let session = server.json_as("", "POST", "/api/v1/session", Some(right)).await;
@@ -44,7 +45,9 @@ async fn a_session_is_a_token_that_ends() {
     let token = session.body["token"].as_str().unwrap();
     let who = server.json_as(token, "GET", "/api/v1/session", None).await;
     assert_eq!((who.status, &who.body["user"]), (200, &json!("admin")));
-    assert!(who.body["rights"].as_array().unwrap().contains(&json!({ "part": "config", "read": true, "change": true })));
+    assert!(
+        who.body["rights"].as_array().unwrap().contains(&json!({ "part": "config", "read": true, "change": true }))
+    );
     // The same token as a bearer, and a password instead of a token.
     for header in [format!("Bearer {token}"), basic("admin", PASSWORD)] {
         let answer = server.request("GET", "/api/v1/session", &[("authorization", &header)], Vec::new()).await;

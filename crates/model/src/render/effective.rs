@@ -73,10 +73,12 @@ impl<'r> Effective<'r> {
         let stack = super::assignment(template_root, serial).and_then(|device| device.stack);
         let group = super::assignment(root, serial).and_then(|device| device.device_group);
         let variables = Variables::of(template_root, stack.as_deref(), Some(serial));
-        let own = stack.iter().map(|name| (format!("template stack `{name}`"), manager::entry_xpath("template-stack", name)));
+        let own =
+            stack.iter().map(|name| (format!("template stack `{name}`"), manager::entry_xpath("template-stack", name)));
         let templates = stack.iter().flat_map(|stack| manager::templates_of(template_root, stack));
         let templates = templates.map(|name| (format!("template `{name}`"), manager::entry_xpath("template", &name)));
-        let groups = group.iter().flat_map(|group| std::iter::once(group.clone()).chain(manager::ancestors(root, group)));
+        let groups =
+            group.iter().flat_map(|group| std::iter::once(group.clone()).chain(manager::ancestors(root, group)));
         let groups = groups.map(|name| (format!("device-group `{name}`"), manager::entry_xpath("device-group", &name)));
         Ok(Self {
             layers: own.chain(templates).collect(),
@@ -160,7 +162,9 @@ fn overrides(root: &Element, chain: &[(String, String)], owner: Option<&str>, wr
                 return Some(Overridden { owner: owner.clone(), xpath, text: Some(element.text()) });
             }
             // An object hides the whole of another one of its name.
-            let entry = below.find("/entry[").map(|start| below[start + 1..].find('/').map_or(below.len(), |end| start + 1 + end))?;
+            let entry = below
+                .find("/entry[")
+                .map(|start| below[start + 1..].find('/').map_or(below.len(), |end| start + 1 + end))?;
             let xpath = format!("{base}{}", &below[..entry]);
             let other = one(root, &xpath).filter(|_| is_object);
             other.map(|_| Overridden { owner: owner.clone(), xpath, text: None })

@@ -102,7 +102,11 @@ mod tests {
         assert_eq!(entry.fields, list.fields);
         let field = |tag: &str| list.fields.iter().find(|field| field.tag == tag).unwrap();
         assert!(field("fqdn").is_branch && field("ip-netmask").is_branch && !field("description").is_branch);
-        assert!(matches!(field("description").kind, Kind::Text { most: Some(1023.0), .. }), "{:?}", field("description"));
+        assert!(
+            matches!(field("description").kind, Kind::Text { most: Some(1023.0), .. }),
+            "{:?}",
+            field("description")
+        );
         assert_eq!(field("tag").kind, Kind::Members);
     }
 

@@ -123,21 +123,15 @@ async fn list_bootstrap(app: &App) -> Reply {
 
 async fn make(app: &App, name: &str, minutes: i64, count: Option<i64>) -> Reply {
     match made(app, name, minutes, count).await {
-        Ok((key, expires_us)) => Reply::text(&format!(
-            "VM auth key {key} generated. Expires at: {}\n",
-            times::date_time(expires_us)
-        )),
+        Ok((key, expires_us)) => {
+            Reply::text(&format!("VM auth key {key} generated. Expires at: {}\n", times::date_time(expires_us)))
+        }
         Err(refusal) => refusal.into(),
     }
 }
 
 /// Makes a key that is good for so many minutes and so many devices; the key, and when it ends.
-pub(crate) async fn made(
-    app: &App,
-    name: &str,
-    minutes: i64,
-    count: Option<i64>,
-) -> Result<(String, i64), Refusal> {
+pub(crate) async fn made(app: &App, name: &str, minutes: i64, count: Option<i64>) -> Result<(String, i64), Refusal> {
     let secret = random::alphanumeric(SECRET_LENGTH);
     let now = now_us();
     let key = AuthKey {

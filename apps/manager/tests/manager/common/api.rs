@@ -50,11 +50,13 @@ fn check(document: &Value, method: &str, path: &str, content_type: &str, told: &
     let path = path.split('?').next().unwrap();
     let is_meant = |template: &str| {
         let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-        template.len() == path.len() && template.iter().zip(&path).all(|(one, other)| one.starts_with('{') || one == other)
+        template.len() == path.len()
+            && template.iter().zip(&path).all(|(one, other)| one.starts_with('{') || one == other)
     };
     let paths = document["paths"].as_object().unwrap();
     // The most literal one is meant, as by the router.
-    let template = paths.keys().filter(|template| is_meant(template)).min_by_key(|template| template.matches('{').count());
+    let template =
+        paths.keys().filter(|template| is_meant(template)).min_by_key(|template| template.matches('{').count());
     let template = template.unwrap_or_else(|| panic!("{path} is not in the document"));
     let operation = &paths[template][method.to_ascii_lowercase()];
     assert!(operation.is_object(), "{method} {path} is not in the document");

@@ -54,7 +54,8 @@ async fn a_log_is_read_in_pages_and_counted_over_time() {
     let time = [("query", query), ("from", "2026-11-26T10:00:00Z"), ("until", "2026-11-26T10:20:00Z"), ("spans", "2")];
     let counts = server.told(&url("/logs/traffic/counts", &time)).await;
     assert_eq!(counts["span_s"], 600.0);
-    let lines: Vec<i64> = counts["spans"].as_array().unwrap().iter().map(|span| span["lines"].as_i64().unwrap()).collect();
+    let lines: Vec<i64> =
+        counts["spans"].as_array().unwrap().iter().map(|span| span["lines"].as_i64().unwrap()).collect();
     assert_eq!(lines, [2, 2], "{counts}");
     let wrong = server.json("GET", &url("/logs/traffic", &[("query", "( adr.src in 10.0.0.1 )")]), None).await;
     assert_eq!(wrong.status, 422);
@@ -81,8 +82,11 @@ async fn lines_come_as_they_are_made_and_no_older_ones() {
         let frame = answer.frame().await.unwrap().unwrap();
         text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
     }
-    let lines: Vec<Value> =
-        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let destinations: Vec<&Value> = lines.iter().map(|line| &line["fields"]["dst"]).collect();
     assert_eq!(destinations, ["192.0.2.7", "192.0.2.8"], "in the order in which they came");
 }

@@ -16,7 +16,8 @@ pub(super) fn url(path: &str, parameters: &[(&str, &str)]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_read_by_its_xpath_or_by_words_and_loses_nothing() {
     let server = Server::start().await;
-    let entry = "<entry name='web'><ip-netmask>10.0.0.1</ip-netmask><tag><member>b</member><member>a</member></tag></entry>";
+    let entry =
+        "<entry name='web'><ip-netmask>10.0.0.1</ip-netmask><tag><member>b</member><member>a</member></tag></entry>";
     server.set("/config/shared/address", entry).await;
     let by_xpath = server.told(&url("/config", &[("xpath", "/config/shared/address/entry[@name='web']")])).await;
     let by_words = server.told(&url("/config", &[("path", "shared address web")])).await;
@@ -37,7 +38,8 @@ async fn a_node_is_read_by_its_xpath_or_by_words_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn long_lists_come_in_pages_and_are_searched() {
     let server = Server::start().await;
-    let entries: String = (0..250).map(|n| format!("<entry name='a{n:03}'><fqdn>h{n}.example</fqdn></entry>")).collect();
+    let entries: String =
+        (0..250).map(|n| format!("<entry name='a{n:03}'><fqdn>h{n}.example</fqdn></entry>")).collect();
     server.set("/config/shared/address", &entries).await;
     let list = [("path", "shared address"), ("offset", "200"), ("limit", "20")];
     let page = server.told(&url("/config/entries", &list)).await;
@@ -103,19 +105,27 @@ async fn a_device_is_shown_with_its_state_and_where_its_values_come_from() {
     let mut device = Device::join(&server).await;
     let serial = device.serial.clone();
     let own = format!("<entry name='{serial}'/>");
-    server.set("/config/mgt-config/devices", &format!("<entry name='{serial}'><tags><member>lab</member></tags></entry>")).await;
-    let group = format!("<entry name='branch'><devices>{own}</devices><address><entry name='web'><fqdn>near.example</fqdn></entry></address></entry>");
+    server
+        .set("/config/mgt-config/devices", &format!("<entry name='{serial}'><tags><member>lab</member></tags></entry>"))
+        .await;
+    let group = format!(
+        "<entry name='branch'><devices>{own}</devices><address><entry name='web'><fqdn>near.example</fqdn></entry></address></entry>"
+    );
     server.set(&format!("{OWN}/device-group"), &group).await;
     server.set("/config/shared/address", "<entry name='web'><fqdn>far.example</fqdn></entry>").await;
     let template = "<entry name='edge'><config><devices><entry name='localhost.localdomain'><deviceconfig><system><hostname>fw</hostname></system></deviceconfig></entry></devices></config></entry>";
     server.set(&format!("{OWN}/template"), template).await;
-    let stack = format!("<entry name='stack'><templates><member>edge</member></templates><devices>{own}</devices></entry>");
+    let stack =
+        format!("<entry name='stack'><templates><member>edge</member></templates><devices>{own}</devices></entry>");
     server.set(&format!("{OWN}/template-stack"), &stack).await;
     server.commit().await;
     let path = format!("/api/v1/devices/{serial}");
     let state = server.told(&path).await;
     assert_eq!((&state["connected"], &state["policy"]["in_sync"]), (&json!(true), &json!(false)), "{state}");
-    assert_eq!((&state["group"], &state["stack"], &state["tags"]), (&json!("branch"), &json!("stack"), &json!(["lab"])));
+    assert_eq!(
+        (&state["group"], &state["stack"], &state["tags"]),
+        (&json!("branch"), &json!("stack"), &json!(["lab"]))
+    );
     let nothing = server.json("GET", &url("/config", &[("source", &format!("pushed:{serial}"))]), None).await;
     assert_eq!(nothing.status, 404, "{}", nothing.body);
 

@@ -14,24 +14,34 @@ async fn edit(server: &Server, edits: Value) -> Told {
 }
 
 fn messages(told: &Told) -> String {
-    told.body["errors"].as_array().unwrap().iter().map(|error| error["message"].as_str().unwrap()).collect::<Vec<_>>().join("; ")
+    told.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["message"].as_str().unwrap())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_are_made_all_or_none_in_every_form() {
     let server = Server::start().await;
     let web = "/config/shared/address/entry[@name='web']";
-    let told = edit(&server, json!([
-        set("/config/shared/address", "<entry name='web'><fqdn>web.example</fqdn></entry>"),
-        { "action": "set", "path": "shared address dns ip-netmask", "text": "192.0.2.53" },
-        { "action": "set", "path": "shared address web", "nodes": [{ "tag": "description", "text": "a < b" }] },
-        { "action": "edit", "path": "shared tag red", "node": { "tag": "entry", "attributes": { "name": "red" } } },
-        { "action": "clone", "path": "shared address", "from": web, "name": "copy" },
-        { "action": "move", "path": "shared address copy", "place": "top" },
-        { "action": "rename", "path": "shared address dns", "name": "ns" },
-        { "action": "delete", "path": "shared address nobody" },
-        set("/config/shared/address", "<entry name='web'><fqdn>web.example</fqdn></entry>"),
-    ])).await;
+    let told = edit(
+        &server,
+        json!([
+            set("/config/shared/address", "<entry name='web'><fqdn>web.example</fqdn></entry>"),
+            { "action": "set", "path": "shared address dns ip-netmask", "text": "192.0.2.53" },
+            { "action": "set", "path": "shared address web", "nodes": [{ "tag": "description", "text": "a < b" }] },
+            { "action": "edit", "path": "shared tag red", "node": { "tag": "entry", "attributes": { "name": "red" } } },
+            { "action": "clone", "path": "shared address", "from": web, "name": "copy" },
+            { "action": "move", "path": "shared address copy", "place": "top" },
+            { "action": "rename", "path": "shared address dns", "name": "ns" },
+            { "action": "delete", "path": "shared address nobody" },
+            set("/config/shared/address", "<entry name='web'><fqdn>web.example</fqdn></entry>"),
+        ]),
+    )
+    .await;
     assert_eq!(told.status, 200, "{}", told.body);
     let results = told.body["results"].as_array().unwrap();
     assert_eq!(results.len(), 9);
@@ -39,19 +49,25 @@ async fn edits_are_made_all_or_none_in_every_form() {
     let list = server.told(&url("/config/entries", &[("path", "shared address")])).await;
     let names: Vec<&Value> = list["entries"].as_array().unwrap().iter().map(|entry| &entry["name"]).collect();
     assert_eq!(names, ["copy", "web", "ns"]);
-    let description = server.told(&url("/config", &[("path", "shared address web description"), ("xml", "true")])).await;
+    let description =
+        server.told(&url("/config", &[("path", "shared address web description"), ("xml", "true")])).await;
     assert_eq!(description["nodes"][0]["xml"], "<description>a &lt; b</description>");
 
     let before = server.told("/api/v1/candidate").await;
-    let refused = edit(&server, json!([
-        { "action": "delete", "path": "shared address copy" },
-        { "action": "set", "path": "shared address web ip-netmask", "text": "x" },
-        { "action": "rename", "path": "shared address nobody", "name": "n" },
-    ])).await;
+    let refused = edit(
+        &server,
+        json!([
+            { "action": "delete", "path": "shared address copy" },
+            { "action": "set", "path": "shared address web ip-netmask", "text": "x" },
+            { "action": "rename", "path": "shared address nobody", "name": "n" },
+        ]),
+    )
+    .await;
     assert_eq!((refused.status, &refused.body["errors"][0]["edit"]), (404, &json!(2)), "{}", refused.body);
     assert_eq!(server.told("/api/v1/candidate").await, before, "nothing of it was done");
     let long = "x".repeat(2000);
-    let refused = edit(&server, json!([{ "action": "set", "path": "shared address web description", "text": long }])).await;
+    let refused =
+        edit(&server, json!([{ "action": "set", "path": "shared address web description", "text": long }])).await;
     assert_eq!(refused.status, 422);
     assert!(messages(&refused).contains("can be at most 1023 characters"), "{}", refused.body);
     let refused = edit(&server, json!([{ "action": "move", "path": "shared address web" }])).await;
@@ -61,7 +77,8 @@ async fn edits_are_made_all_or_none_in_every_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_are_edits_and_every_wrong_one_is_told() {
     let server = Server::start().await;
-    let write = async |lines: &[&str]| server.json("POST", "/api/v1/config/edits", Some(json!({ "lines": lines }))).await;
+    let write =
+        async |lines: &[&str]| server.json("POST", "/api/v1/config/edits", Some(json!({ "lines": lines }))).await;
     let told = write(&[
         "# addresses",
         "set shared address web ip-netmask 10.0.0.1",
@@ -70,11 +87,16 @@ async fn lines_are_edits_and_every_wrong_one_is_told() {
         "set shared tag red",
         "rename shared address web to www",
         "move shared address www top",
-    ]).await;
+    ])
+    .await;
     assert_eq!(told.status, 409, "it is at the top already: {}", told.body);
     assert_eq!(told.body["errors"][0]["edit"], 6);
-    let told = write(&["set shared address web ip-netmask 10.0.0.1", "set shared address web tag [ red \"light blue\" ]",
-        "rename shared address web to www"]).await;
+    let told = write(&[
+        "set shared address web ip-netmask 10.0.0.1",
+        "set shared address web tag [ red \"light blue\" ]",
+        "rename shared address web to www",
+    ])
+    .await;
     assert_eq!((told.status, told.body["results"].as_array().unwrap().len()), (200, 3), "{}", told.body);
     let www = server.told(&url("/config", &[("path", "shared address www tag"), ("xml", "true")])).await;
     assert_eq!(www["nodes"][0]["xml"], "<tag><member>red</member><member>light blue</member></tag>");
@@ -90,15 +112,22 @@ async fn nobody_overwrites_what_somebody_else_changed_meanwhile() {
     let read = server.told(&url("/config", &[("path", "shared address web")])).await;
     let digest = read["nodes"][0]["digest"].clone();
     server.set("/config/shared/address/entry[@name='web']", "<fqdn>two.example</fqdn>").await;
-    let mine = |digest: &Value| json!([
-        { "action": "set", "path": "shared tag blue" },
-        { "action": "set", "path": "shared address web fqdn", "text": "mine.example" },
-        { "action": "edit", "path": "shared address web", "if_digest": digest,
-          "element": "<entry name='web'><fqdn>mine.example</fqdn></entry>" },
-    ]);
+    let mine = |digest: &Value| {
+        json!([
+            { "action": "set", "path": "shared tag blue" },
+            { "action": "set", "path": "shared address web fqdn", "text": "mine.example" },
+            { "action": "edit", "path": "shared address web", "if_digest": digest,
+              "element": "<entry name='web'><fqdn>mine.example</fqdn></entry>" },
+        ])
+    };
     // It is compared with what the edits before it left.
     let told = edit(&server, mine(&digest)).await;
-    assert_eq!((told.status, &told.body["type"]), (412, &json!("urn:bartizan:problem:changed-meanwhile")), "{}", told.body);
+    assert_eq!(
+        (told.status, &told.body["type"]),
+        (412, &json!("urn:bartizan:problem:changed-meanwhile")),
+        "{}",
+        told.body
+    );
     assert_eq!(told.body["errors"][0]["edit"], 2);
     assert!(server.get("/config/shared/address").await.contains("two.example"));
     let fresh = server.told(&url("/config", &[("path", "shared address web")])).await["nodes"][0]["digest"].clone();
@@ -123,7 +152,10 @@ async fn a_candidate_is_checked_committed_and_taken_back() {
     assert_eq!(checked["valid"], false);
     let finding = &checked["findings"][0];
     assert_eq!(finding["severity"], "error");
-    assert!(finding["xpath"].as_str().unwrap().starts_with("/config/shared/address-group/entry[@name='web']"), "{finding}");
+    assert!(
+        finding["xpath"].as_str().unwrap().starts_with("/config/shared/address-group/entry[@name='web']"),
+        "{finding}"
+    );
     let refused = server.json("POST", "/api/v1/commit?wait=20", Some(json!({ "description": "broken" }))).await;
     assert_eq!((refused.status, &refused.body["job"]["result"]), (202, &json!("failed")), "{}", refused.body);
 
@@ -175,7 +207,8 @@ async fn locks_keys_and_hashes_are_made_and_ended() {
     assert_eq!(server.json("DELETE", "/api/v1/locks?kind=config", None).await.status, 204);
     assert_eq!(server.json("DELETE", "/api/v1/locks?kind=config", None).await.status, 409);
 
-    let made = server.json("POST", "/api/v1/auth-keys", Some(json!({ "name": "east", "minutes": 60, "count": 2 }))).await;
+    let made =
+        server.json("POST", "/api/v1/auth-keys", Some(json!({ "name": "east", "minutes": 60, "count": 2 }))).await;
     assert_eq!(made.status, 201);
     assert!(made.body["key"].as_str().unwrap().contains('.'));
     let kept = server.told("/api/v1/auth-keys").await;
@@ -223,7 +256,8 @@ async fn a_push_is_asked_for_followed_and_cancelled() {
 
     // A job tells of every change until it has ended.
     let job = pushed.body["job"]["id"].as_u64().unwrap();
-    let events = server.request("GET", &format!("/api/v1/jobs/{job}/events"), &[("x-pan-key", &server.key)], Vec::new()).await;
+    let events =
+        server.request("GET", &format!("/api/v1/jobs/{job}/events"), &[("x-pan-key", &server.key)], Vec::new()).await;
     assert_eq!(events.content_type, "text/event-stream");
     let event: Value = serde_json::from_str(events.body.trim().strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!((&event["id"], &event["state"]), (&json!(job), &json!("done")));
@@ -233,7 +267,9 @@ async fn a_push_is_asked_for_followed_and_cancelled() {
     let validate = json!({ "template_stack": "stack", "validate_only": true });
     let checked = server.json("POST", "/api/v1/push?wait=20", Some(validate)).await.body;
     assert_eq!(checked["job"]["kind"], "ValidateAll");
-    let asked = server.json("POST", "/api/v1/devices/nobody/command", Some(json!({ "command": "<show><clock/></show>" }))).await;
+    let asked = server
+        .json("POST", "/api/v1/devices/nobody/command", Some(json!({ "command": "<show><clock/></show>" })))
+        .await;
     assert_eq!(asked.status, 409, "{}", asked.body);
     let placed = server.json("DELETE", &format!("/api/v1/devices/{serial}"), None).await;
     assert_eq!(placed.status, 409, "the configuration names it: {}", placed.body);
