@@ -8,7 +8,7 @@ mod config;
 pub(crate) mod element;
 pub mod endpoints;
 mod files;
-mod log;
+pub(crate) mod log;
 pub(crate) mod multi;
 mod op;
 pub(crate) mod reply;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
-use super::filter::Filter;
+use super::filter::{self, Fields, Filter};
 use crate::lock;
 use crate::store::db::{Statement, sql};
 use crate::store::now_us;
@@ -27,6 +27,18 @@ pub(crate) enum Log {
     System,
     /// Floods and scans.
     Threat,
+}
+
+impl Log {
+    /// What a filter of it can name.
+    pub(crate) fn fields(self) -> Fields {
+        match self {
+            Self::Traffic => filter::TRAFFIC,
+            Self::Config => filter::CONFIG,
+            Self::System => filter::SYSTEM,
+            Self::Threat => filter::THREAT,
+        }
+    }
 }
 
 /// What was asked.
@@ -50,6 +62,8 @@ pub(crate) struct Query {
     pub(crate) backward: bool,
     /// The newest row that is seen.
     pub(crate) newest: i64,
+    /// Only rows after this one, in the order of their numbers; `None` for all, by time.
+    pub(crate) after: Option<i64>,
     /// When it was asked.
     pub(crate) asked_us: i64,
 }
@@ -90,6 +104,24 @@ impl Queries {
 }
 
 impl Query {
+    /// Rows after one, up to another, in the order of their numbers.
+    pub(crate) fn after(log: Log, filter: Filter, after: i64, newest: i64, rows: u32) -> Self {
+        let (admin, asked_us, skip) = (String::new(), 0, 0);
+        Self {
+            id: 0,
+            admin,
+            log,
+            serials: None,
+            filter,
+            rows,
+            skip,
+            backward: false,
+            newest,
+            after: Some(after),
+            asked_us,
+        }
+    }
+
     /// The statement that reads its rows.
     pub(crate) fn statement(&self) -> Statement {
         let (table, time) = match self.log {
@@ -100,6 +132,9 @@ impl Query {
         };
         let mut statement = sql(table);
         statement.push_bind(self.newest).push(" AND ");
+        if let Some(after) = self.after {
+            statement.push("id > ").push_bind(after).push(" AND ");
+        }
         if let Some(serials) = &self.serials {
             statement.push("serial IN ('' ");
             for serial in serials {
@@ -109,6 +144,7 @@ impl Query {
         }
         self.filter.push_to(&mut statement);
         let order = if self.backward { " DESC" } else { " ASC" };
+        let time = if self.after.is_some() { "id" } else { time };
         statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
         statement.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
         statement

@@ -8,6 +8,7 @@ mod common;
 mod directory;
 mod envelopes;
 mod fleet;
+mod forwarding;
 mod load;
 mod postgres;
 mod python_clients;
