@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::accounts::Accounts;
 use crate::configuration::Configuration;
 use crate::fleet::Fleet;
+use crate::forwarding::Forwarding;
 use crate::jobs::Jobs;
 use crate::logs::query::Queries;
 use crate::logs::{Logs, Writer};
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub(crate) fleet: Fleet,
     /// The way of traffic logs to the disk.
     pub(crate) logs: Logs,
+    /// What leaves of the logs.
+    pub(crate) forwarding: Forwarding,
     /// Log queries under way.
     pub(crate) queries: Queries,
     /// What devices would get, as far as it was asked already.
@@ -84,6 +87,7 @@ impl App {
             jobs,
             fleet: Fleet::default(),
             logs,
+            forwarding: Forwarding::default(),
             queries: Queries::default(),
             renderings: Renderings::default(),
             serial,

@@ -10,6 +10,7 @@ mod certificates;
 mod configuration;
 mod files;
 mod fleet;
+mod forwarding;
 mod http;
 mod inventory;
 mod jobs;
@@ -189,6 +190,7 @@ impl Manager {
         let jobs = tokio::spawn(jobs::work(app.clone()));
         let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
+        let forwarding = tokio::spawn(forwarding::run(app.clone()));
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);
         tokio::pin!(serving);
@@ -205,6 +207,7 @@ impl Manager {
                 serving.await.map(|()| End::Lost)
             }
         };
+        forwarding.abort();
         schedules.abort();
         jobs.abort();
         logs.abort();

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::certificates;
 use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
+use crate::forwarding;
 use crate::schedules;
 use crate::store::audit::AuditLine;
 use crate::sync::Rendering;
@@ -118,8 +119,8 @@ async fn refuse(app: &App, id: u64, request: &CommitRequest, mut details: Vec<St
 
 /// A diagnostic as lines: what PAN-OS would say, then where and what to do instead.
 pub(super) fn lines(diagnostics: &[Diagnostic], severity: Severity, count_max: usize) -> Vec<String> {
-    let mut lines: Vec<String> =
-        diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).map(line).collect();
+    let told = |diagnostic: &&Diagnostic| diagnostic.severity == severity && !forwarding::plan::is_done(diagnostic);
+    let mut lines: Vec<String> = diagnostics.iter().filter(told).map(line).collect();
     lines.sort();
     lines.dedup();
     let left_out = lines.len().saturating_sub(count_max);
@@ -170,6 +171,7 @@ fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(accounts::check(candidate));
     diagnostics.extend(certificates::check::check(candidate));
+    diagnostics.extend(forwarding::plan::check(candidate));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {

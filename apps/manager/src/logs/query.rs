@@ -86,7 +86,7 @@ pub(crate) struct Query {
     pub(crate) backward: bool,
     /// The newest row that is seen.
     pub(crate) newest: i64,
-    /// Only rows that came after this one, in the order in which they came.
+    /// Only rows after this one, in the order of their numbers; `None` for all, by time.
     pub(crate) after: Option<i64>,
     /// When it was asked.
     pub(crate) asked_us: i64,
@@ -128,6 +128,24 @@ impl Queries {
 }
 
 impl Query {
+    /// Rows after one, up to another, in the order of their numbers.
+    pub(crate) fn after(log: Log, filter: Filter, after: i64, newest: i64, rows: u32) -> Self {
+        let (admin, asked_us, skip) = (String::new(), 0, 0);
+        Self {
+            id: 0,
+            admin,
+            log,
+            serials: None,
+            filter,
+            rows,
+            skip,
+            backward: false,
+            newest,
+            after: Some(after),
+            asked_us,
+        }
+    }
+
     /// The statement that reads its rows.
     pub(crate) fn statement(&self) -> Statement {
         let mut statement = sql("SELECT *");

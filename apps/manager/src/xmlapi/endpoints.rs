@@ -49,6 +49,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show plugins packages", Need::Reading),
     ("show high-availability", Need::Reading),
     ("show logging-status", Need::Reading),
+    ("show log-forwarding", Need::Reading),
     ("show config-locks", Need::Reading),
     ("show config-log-integrity", Need::Reading),
     ("show commit-locks", Need::Reading),

@@ -138,7 +138,7 @@ fn find(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Query, Re
     query.ok_or_else(|| Reply::error(code::NOT_PRESENT, &[format!("query job {id} not found")]))
 }
 
-fn traffic_entry(row: &TrafficRow) -> Element {
+pub(crate) fn traffic_entry(row: &TrafficRow) -> Element {
     // What is not translated is empty.
     let translated = |nat: &str, original: &str| !nat.is_empty() && nat != original;
     let nat = translated(&row.nat_source, &row.source) || translated(&row.nat_destination, &row.destination);
@@ -205,11 +205,11 @@ fn event_entry(row: &EventRow, kind: &str) -> Element {
         .leaf("vsys", "vsys1")
 }
 
-fn system_entry(row: &EventRow) -> Element {
+pub(crate) fn system_entry(row: &EventRow) -> Element {
     event_entry(row, "SYSTEM").leaf("eventid", &row.event).leaf("object", &row.object).leaf("opaque", &row.description)
 }
 
-fn threat_entry(row: &EventRow) -> Element {
+pub(crate) fn threat_entry(row: &EventRow) -> Element {
     event_entry(row, "THREAT")
         .leaf("src", &row.source)
         .leaf("dst", &row.destination)
@@ -219,7 +219,7 @@ fn threat_entry(row: &EventRow) -> Element {
         .leaf("misc", &row.description)
 }
 
-fn config_entry(app: &App, row: &AuditLine) -> Element {
+pub(crate) fn config_entry(app: &App, row: &AuditLine) -> Element {
     let time = times::date_time(row.time_us);
     element("entry")
         .attr("logid", &row.id.to_string())

@@ -9,6 +9,7 @@ pub(super) mod certificates;
 mod config_log;
 pub(crate) mod devices;
 mod enrolment;
+mod forwarding;
 mod groups;
 mod jobs;
 mod locks;
@@ -80,6 +81,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app),
         ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
+        ["show", "log-forwarding"] => forwarding::show(app),
         ["show", "config-locks", ..] => locks::show(app, LockKind::Config),
         ["show", "commit-locks", ..] => locks::show(app, LockKind::Commit),
         ["request", "config-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Config).await,

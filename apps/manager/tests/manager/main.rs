@@ -8,6 +8,7 @@ mod common;
 mod directory;
 mod envelopes;
 mod fleet;
+mod forwarding;
 mod json;
 mod load;
 mod postgres;
