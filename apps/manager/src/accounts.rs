@@ -5,6 +5,7 @@
 //! while the entry of `admin` has no `phash`, or there is neither such an entry nor another superuser.
 
 mod check;
+pub(crate) mod policy;
 pub(crate) mod rights;
 pub(crate) mod scope;
 mod throttle;

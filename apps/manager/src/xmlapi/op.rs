@@ -25,7 +25,7 @@ use super::element::{Build as _, element};
 use super::endpoints::{COMMANDS, Need};
 use super::reply::{Reply, code};
 use super::{commit, refuse_change, refuse_device, refuse_reading, refuse_whole, system};
-use crate::accounts::{Caller, Right, hash_password};
+use crate::accounts::{Caller, Right, hash_password, policy};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::locks::LockKind;
@@ -120,7 +120,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "certificate", "generate", ..] => certificates::generate(app, caller, command).await,
         ["request", "certificate", "renew", ..] => certificates::renew(app, caller, command).await,
         ["request", "certificate", "show", ..] => certificates::show(app, command),
-        ["request", "password-hash", ..] => password_hash(command),
+        ["request", "password-hash", ..] => password_hash(app, command),
         _ => unknown(words),
     }
 }
@@ -187,8 +187,14 @@ async fn validate(app: &App, caller: &Caller, command: &Element) -> Reply {
     }
 }
 
-fn password_hash(command: &Element) -> Reply {
-    let password = command.descend(&["password-hash", "password"]).map(|password| password.text()).unwrap_or_default();
+/// `request password-hash password P [username U]`
+fn password_hash(app: &App, command: &Element) -> Reply {
+    let given = |tag: &str| command.descend(&["password-hash", tag]).map(Element::text);
+    let (password, user) = (given("password").unwrap_or_default(), given("username"));
+    let weaknesses = policy::weaknesses(&app.configuration.snapshot().candidate, user.as_deref(), &password);
+    if !weaknesses.is_empty() {
+        return Reply::error(code::INVALID_OBJECT, &weaknesses);
+    }
     match hash_password(&password) {
         Ok(hash) => Reply::result(element("result").leaf("phash", &hash)),
         Err(error) => Reply::error(code::INVALID_OBJECT, &[error.to_string()]),

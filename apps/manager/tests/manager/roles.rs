@@ -390,3 +390,22 @@ async fn roles_and_domains_that_name_what_is_not_there_are_refused_at_commit() {
         assert!(job.contains(part), "{part}: {job}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weak_password_is_not_hashed() {
+    let server = Server::start().await;
+    let hash = async |password: &str| {
+        let command = format!(
+            "<request><password-hash><password>{password}</password><username>erin</username></password-hash></request>"
+        );
+        server.op(&command).await
+    };
+    assert!(hash("erin").await.contains("<phash>"), "without rules any password is");
+    let rules = "<enabled>yes</enabled><minimum-length>10</minimum-length><block-username-inclusion>yes</block-username-inclusion>";
+    server.set("/config/mgt-config/password-complexity", rules).await;
+    let refused = hash("erin").await;
+    for part in ["has 4 characters, at least 10 are needed", "holds the administrator's name"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert!(hash("another one").await.contains("<phash>"));
+}
