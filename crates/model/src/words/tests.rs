@@ -1,3 +1,5 @@
+//! Do words mean what an operator means by them, and do the lines of a difference come back as what they say?
+
 use std::sync::Arc;
 
 use super::{Line, line, of_xpath, xpath};
