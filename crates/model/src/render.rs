@@ -22,6 +22,7 @@ use crate::manager;
 pub use crate::manager::{DeviceAssignment, device_groups, devices, template_stacks, templates};
 use crate::tree::{Child, Element};
 pub use effective::{Effective, Overridden, Supplied, Value};
+pub use layers::with_local;
 pub use validate::validate_manager;
 pub(crate) use variables::Variables;
 
