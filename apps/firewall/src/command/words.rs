@@ -31,7 +31,7 @@ enum Then {
     Options(&'static [Choice]),
 }
 
-/// An option with its value.
+/// An option with its value; one without a hint has none.
 struct Choice {
     name: &'static str,
     hint: &'static str,
@@ -307,7 +307,13 @@ const OBJECT: &[Node] = &[
     node(
         "registered-ip",
         "addresses with registered tags",
-        Then::Words(&[node("all", "all of them", Then::End), node("ip", "one of them", Then::Value("ADDRESS"))], false),
+        Then::Options(&[
+            optional("all", ""),
+            optional("ip", "ADDRESS"),
+            optional("tag", "TAG"),
+            optional("limit", "COUNT"),
+            optional("start-point", "NUMBER"),
+        ]),
     ),
     node(
         "dynamic-address-group",
@@ -388,12 +394,16 @@ fn follow(nodes: &'static [Node], may_end: bool, words: &[String], command: &mut
     }
 }
 
+/// The value of an option that has none.
+const NONE: String = String::new();
+
 fn options(choices: &'static [Choice], mut words: &[String], command: &mut Command) -> Result<(), Mistake> {
     while let Some((word, rest)) = words.split_first() {
         let Some(choice) = choices.iter().find(|choice| choice.name == word) else {
             return Err(Mistake { message: unknown(command, word), possible: possible_options(choices, command) });
         };
-        let Some((value, rest)) = rest.split_first() else {
+        let value = if choice.hint.is_empty() { Some((&NONE, rest)) } else { rest.split_first() };
+        let Some((value, rest)) = value else {
             let message = format!("`{word}` is not followed by a value");
             return Err(Mistake { message, possible: vec![(format!("{word} {}", choice.hint), "")] });
         };
@@ -462,6 +472,7 @@ fn possible_options(choices: &'static [Choice], command: &Command) -> Vec<(Strin
         .iter()
         .filter(|choice| !command.values.contains_key(choice.name))
         .map(|choice| (format!("{} {}", choice.name, choice.hint), if choice.required { "needed" } else { "" }))
+        .map(|(words, help)| (words.trim_end().to_owned(), help))
         .collect()
 }
 
@@ -498,7 +509,10 @@ fn flatten(element: &Element, words: &mut Vec<String>) {
 /// Writes a command as XML.
 pub fn to_xml(command: &Command) -> String {
     let own: BTreeMap<_, _> = command.values.iter().filter(|(name, _)| !command.path.contains(name)).collect();
-    let options = own.into_iter().map(|(name, value)| Element::leaf(name, value));
+    let options = own.into_iter().map(|(name, value)| match value.as_str() {
+        "" => Element::new(name),
+        value => Element::leaf(name, value),
+    });
     let mut path = command.path.iter().rev();
     let Some(last) = path.next() else { return String::new() };
     let mut element = match command.value(last) {
@@ -542,6 +556,14 @@ mod tests {
             (
                 "request system external-list show type ip name bad",
                 "<request><system><external-list><show><name>bad</name><type>ip</type></show></external-list></system></request>",
+            ),
+            (
+                "show object registered-ip all limit 500 start-point 1",
+                "<show><object><registered-ip><all/><limit>500</limit><start-point>1</start-point></registered-ip></object></show>",
+            ),
+            (
+                "show object registered-ip tag web",
+                "<show><object><registered-ip><tag><entry name=\"web\"/></tag></registered-ip></object></show>",
             ),
             (
                 "show object dynamic-address-group name pods",

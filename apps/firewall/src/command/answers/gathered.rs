@@ -27,11 +27,7 @@ pub(super) fn gathered(command: &Command, firewall: &Firewall) -> Result<Answer,
             Gathered::Begun(format!("external list `{}` is fetched again", name()))
         }
         ["show", "object", "registered-ip", ..] => {
-            let mut rows = gatherers.tags.rows(Timestamp::now());
-            if let Some(ip) = command.value("ip") {
-                rows.retain(|row| row.address.to_string() == ip);
-            }
-            Gathered::Registered(rows)
+            Gathered::Registered(registered(command, gatherers.tags.rows(Timestamp::now()))?)
         }
         _ => {
             let running = firewall.running().ok_or("no configuration is enforced yet")?;
@@ -40,6 +36,24 @@ pub(super) fn gathered(command: &Command, firewall: &Firewall) -> Result<Answer,
         }
     };
     Ok(Answer::Gathered(answer))
+}
+
+/// Those that are asked for: of an address, with a tag, and so many from a place on, which counts from 1.
+fn registered(command: &Command, mut rows: Vec<TaggedRow>) -> Result<Vec<TaggedRow>, String> {
+    if let Some(ip) = command.value("ip") {
+        rows.retain(|row| row.address.to_string() == ip);
+    }
+    if let Some(tag) = command.value("tag") {
+        rows.retain(|row| row.tags.iter().any(|(one, _)| one == tag));
+    }
+    let number = |name: &str| -> Result<Option<usize>, String> {
+        let Some(text) = command.value(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| format!("`{text}` is no number: `{name}` wants one"))
+    };
+    let before = number("start-point")?.unwrap_or(1).saturating_sub(1);
+    rows.drain(..before.min(rows.len()));
+    rows.truncate(number("limit")?.unwrap_or(usize::MAX));
+    Ok(rows)
 }
 
 fn groups(config: &DeviceConfig, rows: &[TaggedRow], only: Option<&str>) -> Result<Vec<Group>, String> {
@@ -62,5 +76,36 @@ fn groups(config: &DeviceConfig, rows: &[TaggedRow], only: Option<&str>) -> Resu
     match only {
         Some(name) if groups.is_empty() => Err(format!("there is no dynamic address group `{name}`")),
         _ => Ok(groups),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::words::parse_xml;
+
+    #[test]
+    fn registered_addresses_come_in_pages_and_by_tag() {
+        let row = |last: u8| TaggedRow {
+            address: std::net::IpAddr::from([10, 0, 0, last]),
+            persistent: true,
+            tags: vec![(if last.is_multiple_of(2) { "even" } else { "odd" }.to_owned(), None)],
+        };
+        let asked = |inner: &str| {
+            let xml = format!("<show><object><registered-ip>{inner}</registered-ip></object></show>");
+            let rows = registered(&parse_xml(&xml).unwrap(), (1..=5).map(row).collect())?;
+            Ok::<_, String>(rows.iter().map(|row| row.address.to_string()).collect::<Vec<_>>().join(" "))
+        };
+        for (inner, found) in [
+            ("<all/>", "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5"),
+            ("<limit>2</limit><start-point>1</start-point>", "10.0.0.1 10.0.0.2"),
+            ("<limit>2</limit><start-point>5</start-point>", "10.0.0.5"),
+            ("<start-point>6</start-point>", ""),
+            ("<tag><entry name='even'/></tag><limit>1</limit>", "10.0.0.2"),
+            ("<ip>10.0.0.3</ip>", "10.0.0.3"),
+        ] {
+            assert_eq!(asked(inner).as_deref(), Ok(found), "{inner}");
+        }
+        assert_eq!(asked("<limit>all</limit>"), Err("`all` is no number: `limit` wants one".to_owned()));
     }
 }
