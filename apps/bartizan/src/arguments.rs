@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Run a firewall, from a configuration file or under a manager.
+    /// Run a firewall: from a configuration file, under a manager, or by its own XML API.
     Firewall(Box<Firewall>),
     /// Run a manager, or write or read its backup.
     Manager(Box<Manager>),
@@ -112,15 +112,20 @@ pub(crate) struct Replay {
 
 /// Arguments of `bartizan firewall`.
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("source").required(true).args(["config", "manager"]))]
+#[command(group = clap::ArgGroup::new("source").required(true).multiple(true).args(["config", "manager", "api_listen"]))]
 pub(crate) struct Firewall {
     /// Stand alone: enforce this file. SIGHUP reads it again; a refused file leaves the running one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["manager", "api_listen"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Under a manager: where it listens. What it pushed last is enforced while it is away.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) manager: Option<String>,
+
+    /// Answer the XML API here: clients configure this firewall by itself, alone or beside what its manager pushes.
+    /// The first start takes the password of `admin` from the variable BARTIZAN_ADMIN_PASSWORD, or prints one.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    pub(crate) api_listen: Option<SocketAddr>,
 
     /// Auth key from the manager, for the first start. Better given by the variable, which `ps` does not show.
     #[arg(long, value_name = "KEY", env = "BARTIZAN_AUTH_KEY", hide_env_values = true, requires = "manager", value_parser = auth_key)]

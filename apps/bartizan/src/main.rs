@@ -1,6 +1,7 @@
 //! The command line: arguments in, one app started or one question answered, exit code out.
 
 mod arguments;
+mod device;
 mod operate;
 mod remote;
 mod start;

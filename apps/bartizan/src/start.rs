@@ -9,19 +9,24 @@ use bartizan_manager::backup::{backup, restore};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Firewall, Manager, ManagerTask};
-use crate::{Failure, VALIDATION};
+use crate::{Failure, VALIDATION, device};
 
 pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
     log();
-    let source = match (arguments.config, arguments.manager) {
-        (Some(path), _) => Source::File(path),
-        (None, Some(address)) => Source::Manager(bartizan_firewall::manager::Settings {
+    let source = match (arguments.config, arguments.manager, arguments.api_listen) {
+        (Some(path), ..) => Source::File(path),
+        (None, Some(address), _) => Source::Manager(bartizan_firewall::manager::Settings {
             address,
             auth_key: arguments.auth_key,
             hostname: hostname(),
         }),
-        (None, None) => return Err(Failure::new(crate::USAGE, "give `--config` or `--manager`")),
+        (None, None, Some(_)) => Source::Administrators,
+        (None, None, None) => {
+            return Err(Failure::new(crate::USAGE, "give `--config`, `--manager` or `--api-listen`"));
+        }
     };
+    let api =
+        (!matches!(source, Source::File(_))).then(|| device::start(arguments.state_dir.clone(), arguments.api_listen));
     let settings = Settings {
         source,
         ports: arguments.ports,
@@ -34,7 +39,7 @@ pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
         waiting: if arguments.latency { Waiting::Spinning } else { Waiting::Adaptive },
         traffic_log: arguments.traffic_log,
     };
-    bartizan_firewall::run(&settings).map_err(|error| match error.downcast::<Refused>() {
+    bartizan_firewall::run(&settings, api).map_err(|error| match error.downcast::<Refused>() {
         Ok(Refused(snippets)) => Failure::new(VALIDATION, snippets),
         Err(error) => error.into(),
     })

@@ -49,7 +49,7 @@ fn a_session_shows_both_directions_with_zones_nat_and_rule() {
         assert!(shown.contains(part), "`{part}` is missing in:\n{shown}");
     }
     // The same through the manager, as XML, with `target`.
-    let shown = azure.house.api.op_on(&azure.house.serial, "<show><session><all/></session></show>").unwrap();
+    let shown = azure.house.api.at(&azure.house.serial).op("<show><session><all/></session></show>").unwrap();
     for part in [
         "<from>untrust</from>",
         "<to>trust</to>",

@@ -12,6 +12,7 @@ use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_policy::compile::recompile;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
+use bartizan_policy::shadow;
 use bartizan_policy::tables::{Compiled, IfaceId};
 use tokio::sync::{Mutex, watch};
 
@@ -19,10 +20,11 @@ use crate::clock::Clock;
 use crate::dataplane::Dataplane;
 use crate::dhcp;
 use crate::gather::Gatherers;
-use crate::load::{Loaded, load, reload};
+use crate::hex;
+use crate::load::{Loaded, effective, load, reload};
 use crate::pathmon;
 use crate::port::Losses;
-use crate::store::Enforced;
+use crate::store::{Enforced, Local};
 use crate::worker::IoCounters;
 
 /// What is enforced.
@@ -30,14 +32,40 @@ use crate::worker::IoCounters;
 pub struct Running {
     /// SHA-256, hex, of the text.
     pub digest: String,
-    /// Version number of the manager's; 0 for a file.
+    /// Version number of the manager's; 0 for a file and for what the device has of its own.
     pub version: u64,
-    /// The configuration as it came.
+    /// The whole configuration.
     pub text: Arc<str>,
+    /// What it was put together from.
+    pub parts: Parts,
     /// What it says.
     pub config: Arc<Validated>,
     /// Its tables, and the names in them.
     pub compiled: Arc<Compiled>,
+}
+
+/// Where a configuration comes from. Either part is replaced without the other, in any order.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The manager's last push, or the file.
+    pub pushed: Option<Arc<Enforced>>,
+    /// The device's own, which was committed at its XML API.
+    pub local: Option<Arc<Local>>,
+}
+
+impl Parts {
+    /// The text of both together.
+    ///
+    /// # Errors
+    /// When one of them is no XML.
+    pub fn text(&self) -> Result<String, Vec<Diagnostic>> {
+        let local = self.local.as_ref().map(|local| local.text.as_str());
+        effective(self.pushed.as_ref().map(|pushed| pushed.text.as_str()), local)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pushed.is_none() && self.local.is_none()
+    }
 }
 
 /// The firewall.
@@ -59,6 +87,8 @@ struct Compiler {
     ids: Ids,
     facts: Facts,
     generation: u64,
+    /// What the configuration consists of.
+    parts: Parts,
 }
 
 /// A configuration is in force.
@@ -109,8 +139,8 @@ impl Firewall {
         self.gatherers.get()
     }
 
-    /// Puts a configuration in force, and has it kept. When anything is wrong, also with keeping it, nothing
-    /// has changed.
+    /// Puts a pushed configuration in force together with the device's own, and has it kept. When anything is wrong,
+    /// also with keeping it, nothing has changed.
     ///
     /// # Errors
     /// Why it is refused.
@@ -121,22 +151,91 @@ impl Firewall {
         received: Instant,
     ) -> Result<Done, Vec<Diagnostic>> {
         let mut compiler = self.compiler.lock().await;
+        let enforced = Arc::new(enforced);
+        let parts = Parts { pushed: Some(Arc::clone(&enforced)), ..compiler.parts.clone() };
+        self.put(&mut compiler, parts, |config| keep(&enforced, config), received).await
+    }
+
+    /// The same for the device's own configuration, together with what was pushed; `None` when it has none.
+    ///
+    /// # Errors
+    /// As [`Self::enforce`].
+    pub async fn enforce_local(
+        &self,
+        local: Option<Local>,
+        keep: impl FnOnce(Option<&Local>) -> Result<()>,
+    ) -> Result<Done, Vec<Diagnostic>> {
+        let mut compiler = self.compiler.lock().await;
+        let local = local.map(Arc::new);
+        let parts = Parts { local: local.clone(), ..compiler.parts.clone() };
+        self.put(&mut compiler, parts, |_| keep(local.as_deref()), Instant::now()).await
+    }
+
+    /// Begins with what was kept. It counts also when it is refused: what comes next is put together with it.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn begin(&self, parts: Parts) -> Result<Done, Vec<Diagnostic>> {
+        let mut compiler = self.compiler.lock().await;
+        compiler.parts = parts.clone();
+        self.put(&mut compiler, parts, |_| Ok(()), Instant::now()).await
+    }
+
+    /// What the device's own configuration would be together with what is pushed: the warnings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, warnings included.
+    pub async fn check_local(&self, local: Option<Local>) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let parts = Parts { local: local.map(Arc::new), ..self.compiler.lock().await.parts.clone() };
+        tokio::task::block_in_place(|| {
+            let loaded = load(&parts.text()?, &Facts::default(), &mut Ids::default(), 1)?;
+            let shadows = shadow::warnings(&loaded.compiled);
+            Ok(loaded.warnings.into_iter().chain(shadows).collect())
+        })
+    }
+
+    /// What the configuration consists of, also when it was refused at the start.
+    pub async fn parts(&self) -> Parts {
+        self.compiler.lock().await.parts.clone()
+    }
+
+    /// Compiles, installs, keeps.
+    async fn put(
+        &self,
+        compiler: &mut Compiler,
+        parts: Parts,
+        keep: impl FnOnce(&Validated) -> Result<()>,
+        received: Instant,
+    ) -> Result<Done, Vec<Diagnostic>> {
         compiler.generation += 1;
-        let Compiler { ids, facts, generation } = &mut *compiler;
+        let Compiler { ids, facts, generation, .. } = &mut *compiler;
         let before = self.running().map(|running| Arc::clone(&running.compiled));
         // Compiling a large rule base takes a while; the threads of this runtime are few.
-        let Loaded { config, compiled, mut warnings } =
-            tokio::task::block_in_place(|| reload(&enforced.text, facts, ids, before.as_deref(), *generation))?;
+        let (text, loaded) = tokio::task::block_in_place(|| {
+            let text = parts.text()?;
+            let loaded = reload(&text, facts, ids, before.as_deref(), *generation)?;
+            Ok::<_, Vec<Diagnostic>>((text, loaded))
+        })?;
+        let Loaded { config, compiled, mut warnings } = loaded;
         let compiled = Arc::new(compiled);
         self.dataplane.install(Arc::clone(&compiled)).await.map_err(|error| failure("install-failed", &error))?;
         let swap = received.elapsed();
-        if let Err(error) = tokio::task::block_in_place(|| keep(&enforced, &config)) {
+        if let Err(error) = tokio::task::block_in_place(|| keep(&config)) {
             self.take_back().await;
             return Err(failure("not-persisted", &error));
         }
+        compiler.parts = parts.clone();
+        if parts.is_empty() {
+            self.running.send_replace(None);
+            return Ok(Done { warnings, swap });
+        }
         warnings.extend(self.without_port(&compiled));
-        let Enforced { version, digest, text } = enforced;
-        let running = Running { digest, version, text: text.into(), config: Arc::new(config), compiled };
+        let digest = match &parts.pushed {
+            Some(pushed) if parts.local.is_none() => pushed.digest.clone(),
+            _ => hex::sha256(&text),
+        };
+        let version = parts.pushed.as_ref().map_or(0, |pushed| pushed.version);
+        let running = Running { digest, version, text: text.into(), parts, config: Arc::new(config), compiled };
         self.running.send_replace(Some(Arc::new(running)));
         Ok(Done { warnings, swap })
     }
@@ -156,7 +255,7 @@ impl Firewall {
         compiler.facts = facts;
         let Some(running) = self.running() else { return Ok(true) };
         compiler.generation += 1;
-        let Compiler { ids, facts, generation } = &mut *compiler;
+        let Compiler { ids, facts, generation, .. } = &mut *compiler;
         let compiled =
             tokio::task::block_in_place(|| recompile(&running.config, facts, ids, &running.compiled, *generation))?;
         let compiled = Arc::new(compiled);
@@ -170,19 +269,14 @@ impl Firewall {
         self.running.subscribe()
     }
 
-    /// Enforces nothing again, as before the first configuration, and has that kept.
+    /// Enforces nothing that was pushed again, as before the first push, and has that kept.
     ///
     /// # Errors
     /// When a worker does not take it or it cannot be kept: what is enforced stays.
     pub async fn withdraw(&self, keep: impl FnOnce() -> Result<()>) -> Result<(), Vec<Diagnostic>> {
-        let _compiler = self.compiler.lock().await;
-        self.dataplane.install(Arc::new(nothing()?)).await.map_err(|error| failure("install-failed", &error))?;
-        if let Err(error) = tokio::task::block_in_place(keep) {
-            self.take_back().await;
-            return Err(failure("not-persisted", &error));
-        }
-        self.running.send_replace(None);
-        Ok(())
+        let mut compiler = self.compiler.lock().await;
+        let parts = Parts { pushed: None, ..compiler.parts.clone() };
+        self.put(&mut compiler, parts, |_| keep(), Instant::now()).await.map(drop)
     }
 
     /// Puts the tables of before back under the workers.

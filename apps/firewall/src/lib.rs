@@ -3,6 +3,7 @@
 //! [`run`] is the whole life of one: read the configuration, open the ports, start the workers, answer
 //! until told to stop, and leave nothing behind. The engine decides; everything with an effect is here.
 
+pub mod api;
 pub mod auth_key;
 pub mod autoconf;
 pub mod clock;
@@ -32,6 +33,11 @@ pub mod worker;
 
 pub use run::{Refused, run};
 pub use settings::Settings;
+
+/// A new name for this process among its predecessors.
+pub fn boot_id() -> String {
+    hex::encode(&rand::random::<[u8; 16]>())
+}
 
 /// This host's name.
 pub fn hostname() -> String {

@@ -1,8 +1,10 @@
-//! From the text of a configuration to tables: the same steps for a file, a push and an offline answer.
+//! From the text of a configuration to tables: the same steps for a file, a push, a commit at the device and an
+//! offline answer.
 
 use bartizan_model::device::{self, Validated};
 use bartizan_model::diagnostic::Diagnostic;
-use bartizan_model::xml;
+use bartizan_model::tree::Element;
+use bartizan_model::{render, xml};
 use bartizan_policy::compile::{compile, recompile};
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
@@ -17,6 +19,22 @@ pub struct Loaded {
     pub compiled: Compiled,
     /// What is accepted but not in force, or looks unintended.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// The text that is in force by what was pushed and the device's own configuration.
+///
+/// # Errors
+/// When one of them is no XML.
+pub fn effective(pushed: Option<&str>, local: Option<&str>) -> Result<String, Vec<Diagnostic>> {
+    let parse = |text: &str| xml::parse(text).map_err(|diagnostic| vec![diagnostic]);
+    match (pushed, local) {
+        (Some(pushed), None) => Ok(pushed.to_owned()),
+        (None, None) => Ok("<config/>".to_owned()),
+        (pushed, Some(local)) => {
+            let pushed = pushed.map(parse).transpose()?.unwrap_or_else(|| Element::new("config"));
+            Ok(xml::write(&render::with_local(&parse(local)?, &pushed)))
+        }
+    }
 }
 
 /// Reads, checks and compiles with what is known at this moment.

@@ -16,17 +16,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bartizan_api::fleet::fleet_client::FleetClient;
 use bartizan_api::fleet::{
-    self, CommandResult, DeviceMessage, Hello, Logs, ManagerMessage, device_message, manager_message,
+    self, ApiRequest, ApiResponse, DeviceMessage, Hello, Logs, ManagerMessage, device_message, manager_message,
 };
 use bartizan_model::diagnostic::{Diagnostic, Severity};
+use bartizan_model::tree::Element;
+use bartizan_model::xml;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{error, info, warn};
 
 use self::backoff::Backoff;
 use self::recovery::Recovery;
+use crate::api::Api;
 use crate::auth_key::{AuthKey, Fingerprint};
-use crate::control;
 use crate::firewall::Firewall;
 use crate::logs::spool::Spool;
 use crate::store::{Identity, Store};
@@ -37,6 +39,8 @@ const OUTBOX_MAX: usize = 64;
 const OUTBOX_RESERVE: usize = OUTBOX_MAX / 2;
 /// Configurations are as large as `model::xml::TEXT_BYTES_MAX`, and a little more with their envelope.
 const MESSAGE_BYTES_MAX: usize = (64 << 20) + (1 << 20);
+/// Largest answer that is sent; the manager takes no message of 32 MiB.
+const ANSWER_BYTES_MAX: usize = 31 << 20;
 /// A sign of health this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the spool is looked at while the firewall waits to end.
@@ -74,6 +78,11 @@ impl LogQueue {
         self.news.notify_one();
     }
 
+    /// Waits until records came since it was waited last.
+    pub async fn some(&self) {
+        self.news.notified().await;
+    }
+
     /// Waits until the manager has stored everything.
     pub async fn emptied(&self) {
         while !self.with(|spool| spool.is_empty()) {
@@ -98,6 +107,8 @@ pub struct Link {
     pub firewall: Arc<Firewall>,
     /// What it logs.
     pub logs: Arc<LogQueue>,
+    /// Who answers the requests that the manager passes on.
+    pub api: Option<Arc<dyn Api>>,
     /// Identifies this process among its predecessors.
     pub boot_id: String,
     /// Turns true when the firewall ends.
@@ -190,7 +201,7 @@ impl Link {
             serial: identity.serial.clone(),
             hostname: self.settings.hostname.clone(),
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            running_digest: self.firewall.running().map_or_else(String::new, |running| running.digest.clone()),
+            running_digest: pushed_digest(&self.firewall),
             uptime_s: i64::try_from(self.firewall.clock().uptime().as_secs()).unwrap_or(i64::MAX),
             management_address: local_address(&self.settings.address).unwrap_or_default(),
             take_back: recovery.untold()?,
@@ -235,12 +246,9 @@ impl Link {
                 let result = pushing.await.context("a push ended unexpectedly")?;
                 say(outbox, device_message::Body::PushResult(result)).await
             }
-            Some(manager_message::Body::Command(command)) => {
-                let (ok, xml) = match control::answer_xml(&command.xml, &self.firewall).await {
-                    Ok(xml) => (true, xml),
-                    Err(error) => (false, error),
-                };
-                say(outbox, device_message::Body::CommandResult(CommandResult { id: command.id, ok, xml })).await
+            Some(manager_message::Body::ApiRequest(request)) => {
+                self.answer(request, outbox);
+                Ok(())
             }
             Some(manager_message::Body::LogsStored(stored)) => {
                 self.logs.with(|spool| spool.stored(stored.sequence));
@@ -252,6 +260,25 @@ impl Link {
                 Ok(())
             }
         }
+    }
+
+    /// Answers when the answer is there; what comes in the meantime is heard.
+    fn answer(&self, request: ApiRequest, outbox: &mpsc::Sender<DeviceMessage>) {
+        let (api, outbox) = (self.api.clone(), outbox.clone());
+        tokio::spawn(async move {
+            let id = request.id;
+            let mut response = match api {
+                Some(api) => api.answer(request).await,
+                None => refusal("the XML API of this firewall could not be started; its own log says why"),
+            };
+            if response.body.len() > ANSWER_BYTES_MAX {
+                response =
+                    refusal(&format!("the answer is larger than the {ANSWER_BYTES_MAX} bytes that a message holds"));
+            }
+            response.id = id;
+            // When the connection is gone, so is whoever asked.
+            let _ = outbox.send(DeviceMessage { body: Some(device_message::Body::ApiResponse(response)) }).await;
+        });
     }
 
     async fn health(&self) -> Result<fleet::Health> {
@@ -280,8 +307,21 @@ impl Link {
     }
 }
 
+/// An answer of the XML API that says why there is no other.
+fn refusal(why: &str) -> ApiResponse {
+    let line = Element::leaf("line", why);
+    let body = format!("<response status=\"error\" code=\"14\"><msg>{}</msg></response>", xml::write(&line));
+    ApiResponse { status: 200, body, ..ApiResponse::default() }
+}
+
 async fn say(outbox: &mpsc::Sender<DeviceMessage>, body: device_message::Body) -> Result<()> {
     outbox.send(DeviceMessage { body: Some(body) }).await.context("the connection broke")
+}
+
+/// What of the running configuration the manager pushed.
+fn pushed_digest(firewall: &Firewall) -> String {
+    let pushed = firewall.running().and_then(|running| running.parts.pushed.clone());
+    pushed.map_or_else(String::new, |pushed| pushed.digest.clone())
 }
 
 /// The address this host uses towards the manager. Connecting a UDP socket sends nothing.

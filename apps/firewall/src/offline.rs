@@ -8,7 +8,7 @@ use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use bartizan_policy::shadow;
 
-use crate::firewall::Running;
+use crate::firewall::{Parts, Running};
 use crate::hex;
 use crate::load::load;
 use crate::snippet;
@@ -34,7 +34,8 @@ pub fn check(path: &Path) -> Result<Checked> {
             let snippets = snippet::render(&loaded.warnings, &name, &text);
             let compiled = Arc::new(loaded.compiled);
             let config = Arc::new(loaded.config);
-            let running = Running { digest: hex::sha256(&text), version: 0, text: text.into(), config, compiled };
+            let (digest, parts) = (hex::sha256(&text), Parts::default());
+            let running = Running { digest, version: 0, text: text.into(), parts, config, compiled };
             Checked::Good(Box::new(running), snippets)
         }
         Err(diagnostics) => Checked::Bad(snippet::render(&diagnostics, &name, &text)),

@@ -16,10 +16,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::api::{Api, Start};
 use crate::clock::Clock;
 use crate::control::Socket;
 use crate::dataplane::{self, Attachment, Dataplane, Outlets};
-use crate::firewall::Firewall;
+use crate::firewall::{Firewall, Parts};
 use crate::load::load;
 use crate::local::{ENGINE_END, HOST_ADDRESS, HOST_ADDRESS_V6, HOST_END, Link as LocalPair};
 use crate::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
@@ -30,7 +31,7 @@ use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
 use crate::worker::Line;
-use crate::{autoconf, dhcp, hex, pathmon, responder, snippet};
+use crate::{autoconf, boot_id, dhcp, hex, pathmon, responder, snippet};
 
 /// How long the last logs may take to reach the manager.
 const LAST_LOGS_LIMIT: Duration = Duration::from_secs(3);
@@ -51,11 +52,11 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Runs a firewall until SIGTERM or SIGINT.
+/// Runs a firewall until SIGTERM or SIGINT, with its XML API if there is one.
 ///
 /// # Errors
 /// When it cannot start: [`Refused`] for a configuration file that is wrong, anything else in words.
-pub fn run(settings: &Settings) -> Result<()> {
+pub fn run(settings: &Settings, api: Option<Start>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("service")
@@ -63,7 +64,7 @@ pub fn run(settings: &Settings) -> Result<()> {
         .build()
         .context("start the service threads")?;
     runtime.block_on(async {
-        let running = start(settings).await?;
+        let running = start(settings, api).await?;
         let outcome = running.wait(settings).await;
         running.end().await;
         outcome
@@ -76,22 +77,27 @@ struct Process {
     socket: Socket,
     local: Option<LocalPair>,
     log_task: JoinHandle<()>,
+    /// Of the link to the manager.
     queue: Option<Arc<LogQueue>>,
+    api: Option<Arc<dyn Api>>,
     link: Option<(JoinHandle<()>, watch::Sender<bool>)>,
     _store: Arc<Store>,
     _claims: Vec<Claim>,
 }
 
-async fn start(settings: &Settings) -> Result<Process> {
+async fn start(settings: &Settings, api: Option<Start>) -> Result<Process> {
     // A refused file is refused before anything is touched.
     let first = match &settings.source {
         Source::File(path) => Some(read_file(path)?),
-        Source::Manager(_) => None,
+        Source::Manager(_) | Source::Administrators => None,
     };
     let store = Arc::new(once_free(|| Store::open(&settings.state_directory)).await?);
-    let first = match first {
-        Some(first) => Some(first),
-        None => store.begin()?,
+    let first = match (first, &settings.source) {
+        (Some(file), _) => Parts { pushed: Some(Arc::new(file)), local: None },
+        (None, source) => Parts {
+            pushed: if matches!(source, Source::Manager(_)) { store.begin()?.map(Arc::new) } else { None },
+            local: store.local()?.map(Arc::new),
+        },
     };
     let mut socket = once_free(|| Socket::bind(&settings.control)).await?;
     let writer = settings.traffic_log.as_deref().map(LineWriter::open).transpose()?;
@@ -131,19 +137,30 @@ async fn start(settings: &Settings) -> Result<Process> {
     tokio::spawn(autoconf::run(Arc::clone(&firewall), outlets.advertisements));
     firewall.set_path_monitor(pathmon::start(Arc::clone(&firewall), outlets.echoes));
     socket.serve(Arc::clone(&firewall));
+    let api = match start_api(api, settings, &firewall, &store).await {
+        Ok(api) => api,
+        Err(error) => {
+            firewall.stop();
+            if let Some(local) = local {
+                local.remove().await;
+            }
+            return Err(error);
+        }
+    };
     let queue = match &settings.source {
         Source::Manager(_) => Some(Arc::new(LogQueue::new(Spool::new(RECORDS_MAX, BYTES_MAX)))),
-        Source::File(_) => None,
+        Source::File(_) | Source::Administrators => None,
     };
-    let log_task = tokio::spawn(write_logs(outlets.lines, Arc::clone(&firewall), writer, queue.clone()));
-    let link = link_to_manager(settings, &store, &firewall, queue.as_ref());
+    let queues = queue.iter().cloned().chain(api.as_ref().and_then(|api| api.logs())).collect();
+    let log_task = tokio::spawn(write_logs(outlets.lines, Arc::clone(&firewall), writer, queues));
+    let link = link_to_manager(settings, &store, &firewall, queue.as_ref(), api.clone());
     info!(
         "the firewall is up: {} workers, {} sessions at most, control socket `{}`",
         settings.workers,
         settings.sessions_max,
         settings.control.display()
     );
-    Ok(Process { firewall, socket, local, log_task, queue, link, _store: store, _claims: claims })
+    Ok(Process { firewall, socket, local, log_task, queue, api, link, _store: store, _claims: claims })
 }
 
 impl Process {
@@ -158,7 +175,9 @@ impl Process {
                 _ = interrupt.recv() => return Ok(()),
                 _ = hang_up.recv() => match &settings.source {
                     Source::File(path) => self.reread(path).await,
-                    Source::Manager(_) => info!("SIGHUP is ignored: the configuration comes from the manager"),
+                    Source::Manager(_) | Source::Administrators => {
+                        info!("SIGHUP is ignored: the configuration does not come from a file");
+                    }
                 },
             }
         }
@@ -201,9 +220,35 @@ impl Process {
             let _ = stop.send(true);
             link.abort();
         }
+        if let Some(api) = self.api {
+            if let Some(logs) = api.logs()
+                && tokio::time::timeout(LAST_LOGS_LIMIT, logs.emptied()).await.is_err()
+            {
+                warn!("{} log lines were not stored any more", logs.with(|spool| spool.len()));
+            }
+            api.stop().await;
+        }
         if let Some(local) = self.local {
             local.remove().await;
         }
+    }
+}
+
+/// Starts the XML API. Under a manager the firewall is there without it, too.
+async fn start_api(
+    start: Option<Start>,
+    settings: &Settings,
+    firewall: &Arc<Firewall>,
+    store: &Arc<Store>,
+) -> Result<Option<Arc<dyn Api>>> {
+    let Some(start) = start else { return Ok(None) };
+    match start(Arc::clone(firewall), Arc::clone(store)).await.context("start the XML API") {
+        Ok(api) => Ok(Some(api)),
+        Err(error) if matches!(settings.source, Source::Manager(_)) => {
+            error!("{error:#}; only the manager's pushes are taken");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -276,27 +321,30 @@ async fn start_workers(
     settings: &dataplane::Settings,
     attachments: Vec<Attachment>,
     ids: Ids,
-    first: Option<Enforced>,
+    first: Parts,
     source: &Source,
 ) -> Result<(Arc<Firewall>, Outlets)> {
     let (plane, outlets) = Dataplane::start(settings, attachments, Clock::start())?;
     let firewall = Arc::new(Firewall::new(plane, ids));
-    if let Some(enforced) = first {
-        let text = enforced.text.clone();
-        let name = match source {
-            Source::File(path) => format!("`{}`", path.display()),
-            Source::Manager(_) => format!("configuration version {}, which the manager pushed,", enforced.version),
-        };
-        match firewall.enforce(enforced, |_, _| Ok(()), Instant::now()).await {
-            Ok(done) => {
-                report(&done.warnings, Path::new("configuration"), &text);
-                info!("{name} is enforced");
-            }
-            // What was enforced by an older version of this software may be refused by this one.
-            Err(diagnostics) => {
-                let snippets = snippet::render(&diagnostics, "configuration", &text);
-                error!("the kept configuration is refused, nothing is forwarded until there is another\n{snippets}");
-            }
+    let name = match (source, &first) {
+        (_, Parts { pushed: None, local: None }) => return Ok((firewall, outlets)),
+        (Source::File(path), _) => format!("`{}`", path.display()),
+        (_, Parts { pushed: Some(pushed), .. }) => {
+            format!("configuration version {}, which the manager pushed,", pushed.version)
+        }
+        _ => "the configuration that was committed last".to_owned(),
+    };
+    match firewall.begin(first.clone()).await {
+        Ok(done) => {
+            let text = firewall.running().map(|running| Arc::clone(&running.text)).unwrap_or_default();
+            report(&done.warnings, Path::new("configuration"), &text);
+            info!("{name} is enforced");
+        }
+        // What was enforced by an older version of this software may be refused by this one.
+        Err(diagnostics) => {
+            let text = first.text().unwrap_or_default();
+            let snippets = snippet::render(&diagnostics, "configuration", &text);
+            error!("the kept configuration is refused, nothing is forwarded until there is another\n{snippets}");
         }
     }
     Ok((firewall, outlets))
@@ -307,6 +355,7 @@ fn link_to_manager(
     store: &Arc<Store>,
     firewall: &Arc<Firewall>,
     queue: Option<&Arc<LogQueue>>,
+    api: Option<Arc<dyn Api>>,
 ) -> Option<(JoinHandle<()>, watch::Sender<bool>)> {
     let (Source::Manager(manager), Some(queue)) = (&settings.source, queue) else { return None };
     let (stop, stopped) = watch::channel(false);
@@ -315,7 +364,8 @@ fn link_to_manager(
         store: Arc::clone(store),
         firewall: Arc::clone(firewall),
         logs: Arc::clone(queue),
-        boot_id: hex::encode(&rand::random::<[u8; 16]>()),
+        api,
+        boot_id: boot_id(),
         stop: stopped,
     };
     Some((tokio::spawn(link.run()), stop))
@@ -326,7 +376,7 @@ async fn write_logs(
     mut lines: mpsc::Receiver<Line>,
     firewall: Arc<Firewall>,
     mut writer: Option<LineWriter>,
-    queue: Option<Arc<LogQueue>>,
+    queues: Vec<Arc<LogQueue>>,
 ) {
     let mut batch = Vec::new();
     while lines.recv_many(&mut batch, LINES_AT_ONCE).await > 0 {
@@ -363,8 +413,8 @@ async fn write_logs(
             error!("the traffic log cannot be written, it ends here: {error}");
             writer = None;
         }
-        if let Some(queue) = &queue {
-            queue.push(records.into_iter().map(|line| LogRecord { line: Some(line) }));
+        for queue in &queues {
+            queue.push(records.iter().map(|line| LogRecord { line: Some(line.clone()) }));
         }
     }
 }

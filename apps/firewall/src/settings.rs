@@ -55,6 +55,8 @@ pub enum Source {
     File(PathBuf),
     /// The manager; the last one it pushed is kept.
     Manager(manager::Settings),
+    /// Nobody but administrators, by the firewall's own XML API.
+    Administrators,
 }
 
 /// How the frames of an interface are to come.

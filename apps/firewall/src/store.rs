@@ -1,5 +1,5 @@
-//! What must survive a restart: the device's identity, the configuration it enforced last, whether that is
-//! confirmed, and its leases.
+//! What must survive a restart: the device's identity, the configuration that was pushed and the device's own, whether
+//! the former is confirmed, and its leases.
 //!
 //! Every file is replaced as a whole: written beside its place, synced, renamed over it, and the
 //! directory synced. A crash leaves the old file or the new one, never half of one; the leftovers of an
@@ -21,6 +21,7 @@ pub use probation::{TakenBack, Unconfirmed};
 
 const IDENTITY: &str = "identity.json";
 const CONFIGURATION: &str = "running.json";
+const LOCAL: &str = "local.json";
 const LEASES: &str = "leases.json";
 const LOCK: &str = "lock";
 
@@ -52,7 +53,7 @@ pub struct Identity {
     pub ca: Vec<u8>,
 }
 
-/// A configuration that was enforced.
+/// A configuration that was pushed and is enforced; a file's counts as pushed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enforced {
@@ -61,6 +62,14 @@ pub struct Enforced {
     /// SHA-256, hex, of `text`.
     pub digest: String,
     /// The whole configuration, XML.
+    pub text: String,
+}
+
+/// The device's own configuration, committed at its own XML API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// The whole of it, XML.
     pub text: String,
 }
 
@@ -137,6 +146,25 @@ impl Store {
     /// When the file cannot be written; the old one is still there then.
     pub fn keep_enforced(&self, enforced: &Enforced) -> Result<()> {
         self.replace(CONFIGURATION, enforced)
+    }
+
+    /// The device's own configuration; `None` when it has none.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read.
+    pub fn local(&self) -> Result<Option<Local>> {
+        self.read(LOCAL)
+    }
+
+    /// Keeps the device's own configuration, or that it has none.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the old one is still there then.
+    pub fn keep_local(&self, local: Option<&Local>) -> Result<()> {
+        match local {
+            Some(local) => self.replace(LOCAL, local),
+            None => self.remove(LOCAL),
+        }
     }
 
     /// The DHCP leases of before; none when there is no file.

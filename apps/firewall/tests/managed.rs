@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::{
-    Command, LogRecord, LogsStored, Push, TakeBackNoted, TrafficLog, device_message, manager_message,
+    ApiRequest, ApiResponse, LogRecord, LogsStored, Parameter, Push, TakeBackNoted, TrafficLog, device_message,
+    manager_message,
 };
+use bartizan_firewall::api::{Api, Future};
 use bartizan_firewall::auth_key::AuthKey;
 use bartizan_firewall::clock::Clock;
+use bartizan_firewall::control;
 use bartizan_firewall::dataplane::{Dataplane, Settings as DataplaneSettings};
 use bartizan_firewall::firewall::Firewall;
 use bartizan_firewall::hex;
@@ -56,6 +59,7 @@ impl Device {
             store: Arc::clone(&store),
             firewall: Arc::clone(&firewall),
             logs: Arc::clone(&logs),
+            api: Some(Arc::new(Commands(Arc::clone(&firewall)))),
             boot_id: "boot".to_owned(),
             stop: stopped,
         };
@@ -70,6 +74,31 @@ impl Device {
 
     fn digest(&self) -> Option<String> {
         self.firewall.running().map(|running| running.digest.clone())
+    }
+}
+
+/// An API of operational commands.
+struct Commands(Arc<Firewall>);
+
+impl Api for Commands {
+    fn answer(&self, request: ApiRequest) -> Future<ApiResponse> {
+        let firewall = Arc::clone(&self.0);
+        Box::pin(async move {
+            let command = request.parameters.iter().find(|one| one.name == "cmd").unwrap();
+            let (status, body) = match control::answer_xml(&command.value, &firewall).await {
+                Ok(xml) => (200, xml),
+                Err(error) => (400, error),
+            };
+            ApiResponse { status, body, ..ApiResponse::default() }
+        })
+    }
+
+    fn logs(&self) -> Option<Arc<LogQueue>> {
+        None
+    }
+
+    fn stop(&self) -> Future<()> {
+        Box::pin(async {})
     }
 }
 
@@ -124,9 +153,14 @@ fn logs(body: device_message::Body) -> Option<bartizan_api::fleet::Logs> {
     }
 }
 
-fn command_result(body: device_message::Body) -> Option<bartizan_api::fleet::CommandResult> {
+fn asked(id: u64, command: &str) -> manager_message::Body {
+    let parameters = vec![Parameter { name: "cmd".to_owned(), value: command.to_owned() }];
+    manager_message::Body::ApiRequest(ApiRequest { id, parameters, ..ApiRequest::default() })
+}
+
+fn api_response(body: device_message::Body) -> Option<ApiResponse> {
     match body {
-        device_message::Body::CommandResult(result) => Some(result),
+        device_message::Body::ApiResponse(response) => Some(response),
         _ => None,
     }
 }
@@ -255,8 +289,8 @@ async fn logs_are_sent_until_they_are_stored_across_a_broken_connection() {
     assert_eq!((batch.sequence, batch.records.len(), &*batch.boot_id), (3, 3, "boot"));
     manager.say(manager_message::Body::LogsStored(LogsStored { sequence: 1 })).await;
     // A round trip, so that the confirmation has been heard.
-    manager.say(manager_message::Body::Command(Command { id: 1, xml: "<nonsense/>".to_owned() })).await;
-    manager.hear(command_result).await;
+    manager.say(asked(1, "<nonsense/>")).await;
+    manager.hear(api_response).await;
     manager.hang_up();
     manager.hear(hello).await;
     assert_eq!(manager.attachments(), 2);
@@ -283,10 +317,10 @@ async fn commands_are_answered_as_the_control_socket_does() {
         (5, "<show>", false, "the command is no XML"),
         (6, "<show><config><running/></config></show>", true, "<entry name=\"trust\">"),
     ] {
-        manager.say(manager_message::Body::Command(Command { id, xml: xml.to_owned() })).await;
-        let result = manager.hear(command_result).await;
-        assert_eq!((result.id, result.ok), (id, ok), "{result:?}");
-        assert!(result.xml.contains(part), "{result:?}");
+        manager.say(asked(id, xml)).await;
+        let response = manager.hear(api_response).await;
+        assert_eq!((response.id, response.status == 200), (id, ok), "{response:?}");
+        assert!(response.body.contains(part), "{response:?}");
     }
     device.end().await;
 }

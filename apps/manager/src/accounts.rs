@@ -11,6 +11,7 @@ pub(crate) mod scope;
 mod throttle;
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -136,11 +137,13 @@ struct Account {
 }
 
 impl Accounts {
-    /// Opens the accounts; makes the first administrator when there is none. Returns the password that was
-    /// made for it, to be shown once.
-    pub(crate) async fn open(store: Store, password: Option<&str>) -> anyhow::Result<(Self, Option<String>)> {
+    /// Opens the accounts; makes the first administrator when there is none, unless nobody is to log in. Returns the
+    /// password that was made for it, to be shown once.
+    pub(crate) async fn open(store: Store, password: Option<Option<&str>>) -> anyhow::Result<(Self, Option<String>)> {
         let mut made = None;
-        if !store.has_administrators().await? {
+        if let Some(password) = password
+            && !store.has_administrators().await?
+        {
             let password = match password {
                 Some(password) => password.to_owned(),
                 None => made.insert(random::alphanumeric(20)).clone(),
@@ -264,6 +267,15 @@ impl Accounts {
     }
 }
 
+/// Prints the password that was made for the first administrator, if one was.
+pub(crate) fn show_password(made: Option<String>) -> std::io::Result<()> {
+    let Some(password) = made else { return Ok(()) };
+    writeln!(
+        std::io::stdout(),
+        "first start: administrator `{FIRST_ADMINISTRATOR}` has the password `{password}` (shown only now)"
+    )
+}
+
 /// An argon2id hash with a fresh salt, in the form that `phash` may hold.
 pub(crate) fn hash_password(password: &str) -> anyhow::Result<String> {
     anyhow::ensure!(!password.is_empty(), "the password is empty");
@@ -326,7 +338,7 @@ mod tests {
     async fn a_key_ends_with_its_lifetime() {
         let place = tempfile::tempdir().unwrap();
         let store = Store::open(place.path(), None).await.unwrap();
-        let (accounts, _) = Accounts::open(store.clone(), Some("first password")).await.unwrap();
+        let (accounts, _) = Accounts::open(store.clone(), Some(Some("first password"))).await.unwrap();
         let (nothing, host) = (Element::new("config"), IpAddr::from([127, 0, 0, 1]));
         let caller = accounts.login(&nothing, host, "admin", "first password").await.unwrap();
         let key = accounts.make_key(&nothing, &caller).await.unwrap();

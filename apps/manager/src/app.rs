@@ -6,7 +6,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::accounts::Accounts;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, FIRST_CONFIGURATION};
+use crate::device::{Device, first_configuration};
 use crate::fleet::Fleet;
 use crate::forwarding::Forwarding;
 use crate::jobs::Jobs;
@@ -47,8 +48,10 @@ pub(crate) struct App {
     pub(crate) queries: Queries,
     /// What devices would get, as far as it was asked already.
     pub(crate) renderings: Renderings,
+    /// The firewall behind it, where this is a firewall's own API.
+    pub(crate) device: Option<Arc<dyn Device>>,
     /// The manager's own serial number.
-    pub(crate) serial: String,
+    serial: String,
     /// When it was started.
     pub(crate) started: Instant,
     /// Turns true when the manager stops.
@@ -56,12 +59,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens what the data directory and the database hold. Also returns what is to be run beside it, and the first
-    /// administrator's password if one was made.
+    /// Opens what the data directory and the database hold; the first administrator gets the password, or one that is
+    /// made, if anybody is to log in. Also returns what is to be run beside it, and the password that was made.
     pub(crate) async fn open(
         settings: Settings,
         store: Store,
-        password: Option<&str>,
+        password: Option<Option<&str>>,
+        device: Option<Arc<dyn Device>>,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<(Self, Writer, Option<String>)> {
         let pki = Pki::open(&settings.data_dir, settings.listen)?;
@@ -69,10 +73,13 @@ impl App {
             store.fact(AUTHORITY, || pki.fingerprint()).await?;
         }
         store.seal_with(pki.secret("config log"));
-        let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
+        let serial = store
+            .fact("serial", || format!("{}{}", if device.is_some() { "BZF" } else { "BZM" }, random::digits(12)))
+            .await?;
+        let first = if device.is_some() { first_configuration() } else { FIRST_CONFIGURATION };
         let secrets = Arc::new(Secrets::new(&pki.secret("configuration"))?);
         let listener = Listener::new(&pki, secrets.clone())?;
-        let configuration = Arc::new(Configuration::open(store.clone(), secrets.clone()).await?);
+        let configuration = Arc::new(Configuration::open(store.clone(), secrets.clone(), first).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
         let jobs = Jobs::open(store.clone()).await?;
         let (logs, writer) = Logs::new(store.clone(), settings.traffic_logs_max);
@@ -90,10 +97,16 @@ impl App {
             forwarding: Forwarding::default(),
             queries: Queries::default(),
             renderings: Renderings::default(),
+            device,
             serial,
             started: Instant::now(),
             stop,
         };
         Ok((app, writer, made))
+    }
+
+    /// The own serial number: of a managed firewall what its manager gave it.
+    pub(crate) fn serial(&self) -> String {
+        self.device.as_ref().and_then(|device| device.serial()).unwrap_or_else(|| self.serial.clone())
     }
 }

@@ -38,7 +38,7 @@ const PREVIEWED_EDITS_MAX: usize = 50;
 const OLD_VERSIONS_AT_HAND: usize = 4;
 
 /// The configuration of a manager that was never touched.
-const FIRST_CONFIGURATION: &str = "<config version=\"11.2.0\" urldb=\"paloaltonetworks\">\
+pub(crate) const FIRST_CONFIGURATION: &str = "<config version=\"11.2.0\" urldb=\"paloaltonetworks\">\
     <mgt-config><users><entry name=\"admin\"><permissions><role-based><superuser>yes</superuser></role-based>\
     </permissions></entry></users></mgt-config><shared/>\
     <devices><entry name=\"localhost.localdomain\"><deviceconfig><system><hostname>bartizan</hostname></system>\
@@ -133,18 +133,18 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the newest version and plays the journal over it.
-    pub(crate) async fn open(store: Store, secrets: Arc<Secrets>) -> anyhow::Result<Self> {
+    /// Reads the newest version, which is `first` at the first start, and plays the journal over it.
+    pub(crate) async fn open(store: Store, secrets: Arc<Secrets>, first: &str) -> anyhow::Result<Self> {
         let (version, text) = match store.newest_version().await? {
             Some(newest) => newest,
             None => {
-                let first = NewVersion {
+                let version = NewVersion {
                     author: "bartizan",
                     comment: "first start",
-                    configuration: FIRST_CONFIGURATION,
+                    configuration: first,
                     journal: JournalAfter::Beyond(0),
                 };
-                (store.commit_version(first, |_| None).await?, FIRST_CONFIGURATION.to_owned())
+                (store.commit_version(version, |_| None).await?, first.to_owned())
             }
         };
         let running = parse(&text).with_context(|| format!("version {version} of the configuration"))?;

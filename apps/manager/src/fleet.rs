@@ -16,7 +16,7 @@ use std::time::Duration;
 use bartizan_api::fleet::enrollment_server::EnrollmentServer;
 use bartizan_api::fleet::fleet_server::FleetServer;
 use bartizan_api::fleet::manager_message::Body;
-use bartizan_api::fleet::{Command, CommandResult, Health, Hello, ManagerMessage, Push, PushResult};
+use bartizan_api::fleet::{ApiRequest, ApiResponse, Health, Hello, ManagerMessage, Push, PushResult};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tonic::Status;
 
@@ -74,7 +74,7 @@ pub(crate) struct Link {
     sender: mpsc::Sender<Result<ManagerMessage, Status>>,
     next: AtomicU64,
     pushes: Mutex<HashMap<u64, oneshot::Sender<PushResult>>>,
-    commands: Mutex<HashMap<u64, oneshot::Sender<CommandResult>>>,
+    requests: Mutex<HashMap<u64, oneshot::Sender<ApiResponse>>>,
     closing: Notify,
 }
 
@@ -136,7 +136,7 @@ impl Link {
             // Numbers of an earlier stream are not used again, so that a late answer finds nobody.
             next: AtomicU64::new(store::now_us().unsigned_abs()),
             pushes: Mutex::default(),
-            commands: Mutex::default(),
+            requests: Mutex::default(),
             closing: Notify::new(),
         }
     }
@@ -156,10 +156,10 @@ impl Link {
         self.ask(&self.pushes, push.id, Body::Push(push), timeout).await
     }
 
-    /// Sends an operational command and waits for its answer.
-    pub(crate) async fn command(&self, xml: String, timeout: Duration) -> Result<CommandResult, LinkError> {
+    /// Sends a request of the XML API and waits for its answer; its number is given here.
+    pub(crate) async fn request(&self, request: ApiRequest, timeout: Duration) -> Result<ApiResponse, LinkError> {
         let id = self.number();
-        self.ask(&self.commands, id, Body::Command(Command { id, xml }), timeout).await
+        self.ask(&self.requests, id, Body::ApiRequest(ApiRequest { id, ..request }), timeout).await
     }
 
     async fn ask<T>(
@@ -192,7 +192,7 @@ impl Link {
 
     fn close(&self) {
         lock(&self.pushes).clear();
-        lock(&self.commands).clear();
+        lock(&self.requests).clear();
         self.closing.notify_one();
     }
 }

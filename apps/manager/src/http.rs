@@ -1,7 +1,8 @@
 //! Who listens, and what may one connection cost?
 //!
-//! One TLS listener for everything: `/api` (and `/api/`, never a redirect between them), the JSON API below `/api/v1`
-//! and the gRPC services of the fleet. Connections, handshakes and bodies are bounded in number, time and size.
+//! One TLS listener for everything: `/api` (and `/api/`, never a redirect between them), and where it is a manager's, the
+//! JSON API below `/api/v1` and the gRPC services of the fleet. Connections, handshakes and bodies are bounded in number,
+//! time and size.
 
 pub(crate) mod parameters;
 
@@ -102,9 +103,11 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
 
 fn router(app: Arc<App>) -> Router {
     let api = any(api).layer(DefaultBodyLimit::max(parameters::BODY_MAX));
-    Router::new()
-        .route("/api", api.clone())
-        .route("/api/", api)
+    let router = Router::new().route("/api", api.clone()).route("/api/", api);
+    if app.device.is_some() {
+        return router.with_state(app);
+    }
+    router
         .merge(json::router())
         .route_service("/bartizan.fleet.v1.Enrollment/{*method}", fleet::enrollment_service(app.clone()))
         .route_service("/bartizan.fleet.v1.Fleet/{*method}", fleet::fleet_service(app.clone()))

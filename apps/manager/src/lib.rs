@@ -8,6 +8,7 @@ mod app;
 pub mod backup;
 mod certificates;
 mod configuration;
+pub mod device;
 mod files;
 mod fleet;
 mod forwarding;
@@ -35,7 +36,7 @@ pub use store::DatabaseUrl;
 pub use xmlapi::endpoints;
 
 use std::future::Future;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -162,14 +163,8 @@ impl Manager {
         let listener = listen(&settings).await.with_context(|| format!("cannot listen on `{}`", settings.listen))?;
         let (stop, stopping) = watch::channel(false);
         let password = settings.admin_password.clone().or_else(|| std::env::var(PASSWORD_VARIABLE).ok());
-        let (app, log_writer, made) = App::open(settings, store, password.as_deref(), stopping).await?;
-        if let Some(password) = made {
-            writeln!(
-                std::io::stdout(),
-                "first start: administrator `{}` has the password `{password}` (shown only now)",
-                accounts::FIRST_ADMINISTRATOR
-            )?;
-        }
+        let (app, log_writer, made) = App::open(settings, store, Some(password.as_deref()), None, stopping).await?;
+        accounts::show_password(made)?;
         Ok(Self { app: Arc::new(app), listener, log_writer, stop, lock })
     }
 

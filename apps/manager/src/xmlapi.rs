@@ -13,6 +13,7 @@ pub(crate) mod multi;
 pub(crate) mod op;
 pub(crate) mod reply;
 pub(crate) mod system;
+pub(crate) mod target;
 pub(crate) mod user_id;
 
 use std::sync::Arc;
@@ -58,45 +59,56 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         Ok(caller) => caller,
         Err(error) => return refuse_login(error),
     };
-    if let Some(why) = why_no_role(&caller) {
-        return Reply::unauthorized(&why);
+    let target = parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial());
+    match target {
+        Some(serial) => target::answer(app, &caller, serial, kind, parameters).await,
+        None => answer_caller(app, &caller, parameters).await,
     }
-    // Only operational commands and registrations are forwarded; anything else would act on the manager instead.
-    let target = parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial);
-    if let Some(target) = target
-        && matches!(kind, "config" | "commit" | "export" | "report")
+}
+
+/// Answers a request of somebody who is known.
+pub(crate) async fn answer_caller(app: &Arc<App>, caller: &Caller, parameters: &Parameters) -> Reply {
+    let kind = parameters.get("type").unwrap_or_default();
+    if let Some(refusal) = refuse_role(caller).or_else(|| refuse_type(caller, kind)) {
+        return refusal;
+    }
+    if need_of(TYPES, kind).is_some()
+        && let Some(refusal) = refuse_whole(caller, kind)
     {
-        let line = format!(
-            "`target={target}` is supported for type=op and type=user-id only; the manager pushes everything else"
-        );
-        return Reply::error(reply::code::NOT_POSSIBLE, &[line]);
-    }
-    if let Some(need) = need_of(TYPES, kind) {
-        let right = Right::ALL.iter().find(|right| right.tag() == kind);
-        let refusal = right.and_then(|right| match need {
-            Need::Reading => refuse_reading(&caller, *right),
-            Need::Change | Need::Editing => refuse_change(&caller, *right),
-        });
-        if let Some(refusal) = refusal.or_else(|| refuse_whole(&caller, kind)) {
-            return refusal;
-        }
-    } else if !matches!(kind, "config" | "op") {
-        return Reply::bad_request(&format!("Illegal value for parameter \"type\" [{kind}]."));
+        return refusal;
     }
     match kind {
-        "config" => config::answer(app, &caller, parameters).await,
-        "commit" => commit::answer(app, &caller, parameters).await,
-        "op" => op::answer(app, &caller, parameters).await,
-        "log" => log::answer(app, &caller, parameters).await,
+        "config" => config::answer(app, caller, parameters).await,
+        "commit" => commit::answer(app, caller, parameters).await,
+        "op" => op::answer(app, caller, parameters).await,
+        "log" => log::answer(app, caller, parameters).await,
         "version" => version(app),
-        "export" => files::export(app, &caller, parameters).await,
-        "user-id" => user_id::answer(app, &caller, parameters).await,
-        "import" => files::import(app, &caller, parameters).await,
+        "export" => files::export(app, caller, parameters).await,
+        "user-id" => user_id::answer(app, caller, parameters).await,
+        "import" => files::import(app, caller, parameters).await,
         "report" => Reply::error(
             reply::code::INVALID_COMMAND,
             &[format!("Illegal value for parameter \"type\" [{kind}]."), format!("type=`{kind}` is not supported yet")],
         ),
         _ => Reply::bad_request(&format!("Illegal value for parameter \"type\" [{kind}].")),
+    }
+}
+
+/// The same as an answer.
+fn refuse_role(caller: &Caller) -> Option<Reply> {
+    why_no_role(caller).map(|why| Reply::unauthorized(&why))
+}
+
+/// `None`, or why there is no such type for the caller. `config` and `op` go by what is asked for, and look themselves.
+fn refuse_type(caller: &Caller, kind: &str) -> Option<Reply> {
+    let Some(need) = need_of(TYPES, kind) else {
+        let unknown = || Reply::bad_request(&format!("Illegal value for parameter \"type\" [{kind}]."));
+        return (!matches!(kind, "config" | "op")).then(unknown);
+    };
+    let right = Right::ALL.iter().find(|right| right.tag() == kind)?;
+    match need {
+        Need::Reading => refuse_reading(caller, *right),
+        Need::Change | Need::Editing => refuse_change(caller, *right),
     }
 }
 
@@ -224,7 +236,7 @@ fn version(app: &App) -> Reply {
     let result = new("result")
         .with(leaf("sw-version", system::SOFTWARE_VERSION))
         .with(leaf("multi-vsys", "off"))
-        .with(leaf("model", system::MODEL))
-        .with(leaf("serial", &app.serial));
+        .with(leaf("model", system::model(app)))
+        .with(leaf("serial", &app.serial()));
     Reply::result(result)
 }

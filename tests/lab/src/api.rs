@@ -12,6 +12,7 @@ pub struct Api {
     host: Namespace,
     url: String,
     key: String,
+    target: String,
 }
 
 impl Api {
@@ -20,7 +21,12 @@ impl Api {
     /// # Errors
     /// When the manager does not answer or refuses the password.
     pub fn login(host: &Namespace, authority: &str, user: &str, password: &str) -> Result<Self> {
-        let mut api = Self { host: host.clone(), url: format!("https://{authority}/api/"), key: String::new() };
+        let mut api = Self {
+            host: host.clone(),
+            url: format!("https://{authority}/api/"),
+            key: String::new(),
+            target: String::new(),
+        };
         let answer = api.call(&[("type", "keygen"), ("user", user), ("password", password)])?;
         api.key = between(&answer, "<key>", "</key>").with_context(|| format!("no key in `{answer}`"))?.to_owned();
         Ok(api)
@@ -51,7 +57,8 @@ impl Api {
         if !self.key.is_empty() {
             words.extend(["-H".to_owned(), format!("X-PAN-KEY: {}", self.key)]);
         }
-        for (name, value) in parameters {
+        let target = (!self.target.is_empty()).then_some(("target", self.target.as_str()));
+        for (name, value) in parameters.iter().copied().chain(target) {
             words.extend(["--data-urlencode".to_owned(), format!("{name}={value}")]);
         }
         words.push(self.url.clone());
@@ -82,12 +89,9 @@ impl Api {
         self.call(&[("type", "op"), ("cmd", command)])
     }
 
-    /// `type=op` on a managed firewall.
-    ///
-    /// # Errors
-    /// As [`Self::call`].
-    pub fn op_on(&self, serial: &str, command: &str) -> Result<String> {
-        self.call(&[("type", "op"), ("cmd", command), ("target", serial)])
+    /// The same administrator at a managed firewall: every call has its serial number as `target`.
+    pub fn at(&self, serial: &str) -> Self {
+        Self { target: serial.to_owned(), ..self.clone() }
     }
 
     /// Commits and waits for the job.

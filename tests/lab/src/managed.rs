@@ -33,6 +33,8 @@ pub struct Managed {
     manager_host: Namespace,
     firewall_host: Namespace,
     dir: PathBuf,
+    /// Further arguments of the firewall.
+    arguments: Vec<String>,
 }
 
 impl Managed {
@@ -41,6 +43,20 @@ impl Managed {
     /// # Errors
     /// When a part does not come up; with what it printed.
     pub fn start(lab: &Lab, manager_host: &Namespace, firewall_host: &Namespace, binary: &Path) -> Result<Self> {
+        Self::start_with(lab, manager_host, firewall_host, binary, &[])
+    }
+
+    /// As [`Self::start`], with further arguments for the firewall. Its own XML API takes the same password.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        lab: &Lab,
+        manager_host: &Namespace,
+        firewall_host: &Namespace,
+        binary: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         lab.link((manager_host, "eth0"), (firewall_host, "eth0"))?;
         manager_host.address("eth0", "10.255.0.1/24")?;
         firewall_host.address("eth0", "10.255.0.2/24")?;
@@ -54,11 +70,24 @@ impl Managed {
         let auth_key = between(&answer, "VM auth key ", " generated")
             .with_context(|| format!("no auth key in `{answer}`"))?
             .to_owned();
-        let firewall = start_firewall(&dir, firewall_host, &binary, &auth_key)?;
+        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let firewall = start_firewall(&dir, firewall_host, &binary, (&auth_key, &password), &arguments)?;
         let serial = eventually("the firewall enrols", LIMIT, || connected_serial(&api))
             .with_context(|| format!("the firewall printed: {}", firewall.output()))?;
         let (manager_host, firewall_host) = (manager_host.clone(), firewall_host.clone());
-        Ok(Self { manager, firewall, api, serial, password, binary, auth_key, manager_host, firewall_host, dir })
+        Ok(Self {
+            manager,
+            firewall,
+            api,
+            serial,
+            password,
+            binary,
+            auth_key,
+            manager_host,
+            firewall_host,
+            dir,
+            arguments,
+        })
     }
 
     /// Starts the manager again on the same data.
@@ -78,7 +107,8 @@ impl Managed {
     /// # Errors
     /// When it cannot be started.
     pub fn restart_firewall(&mut self) -> Result<()> {
-        self.firewall = start_firewall(&self.dir, &self.firewall_host, &self.binary, &self.auth_key)?;
+        let secrets = (&*self.auth_key, &*self.password);
+        self.firewall = start_firewall(&self.dir, &self.firewall_host, &self.binary, secrets, &self.arguments)?;
         Ok(())
     }
 
@@ -122,16 +152,23 @@ fn start_manager(dir: &Path, host: &Namespace, binary: &Path, password: &str) ->
     )
 }
 
-fn start_firewall(dir: &Path, host: &Namespace, binary: &Path, auth_key: &str) -> Result<Process> {
+fn start_firewall(
+    dir: &Path,
+    host: &Namespace,
+    binary: &Path,
+    (auth_key, password): (&str, &str),
+    arguments: &[String],
+) -> Result<Process> {
     let state = dir.join("firewall").to_string_lossy().into_owned();
     let socket = dir.join("firewall.sock").to_string_lossy().into_owned();
     let binary = binary.to_string_lossy();
-    let words = [
+    let mut words = [
         &[&*binary, "firewall", "--manager", MANAGER, "--auth-key", auth_key][..],
         &["--state-dir", &state, "--control", &socket],
     ]
     .concat();
-    host.spawn(&words, &[], &dir.join("firewall.log"))
+    words.extend(arguments.iter().map(String::as_str));
+    host.spawn(&words, &[("BARTIZAN_ADMIN_PASSWORD", password)], &dir.join("firewall.log"))
 }
 
 fn connected_serial(api: &Api) -> Result<String> {

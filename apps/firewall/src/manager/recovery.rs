@@ -74,7 +74,7 @@ impl Recovery {
         let Some(push) = self.store.unconfirmed()? else { return Ok(()) };
         info!("configuration version {} is not confirmed yet", push.version);
         *self.unconfirmed.lock().await = Some(push.clone());
-        if self.firewall.running().is_none_or(|running| running.digest != push.digest) {
+        if self.pushed().is_none_or(|pushed| pushed.digest != push.digest) {
             self.take_back(&push, "it is refused after a restart".to_owned()).await;
         } else {
             let checks = Checks { since: self.firewall.clock().now(), ..Checks::default() };
@@ -156,12 +156,13 @@ impl Recovery {
     fn before(&self, unconfirmed: Option<&Unconfirmed>) -> Option<Enforced> {
         match unconfirmed {
             Some(push) => push.before.clone(),
-            None => self.firewall.running().map(|running| Enforced {
-                version: running.version,
-                digest: running.digest.clone(),
-                text: running.text.to_string(),
-            }),
+            None => self.pushed().map(|pushed| (*pushed).clone()),
         }
+    }
+
+    /// The push that is in force.
+    fn pushed(&self) -> Option<Arc<Enforced>> {
+        self.firewall.running()?.parts.pushed.clone()
     }
 
     fn begin_watch(self: &Arc<Self>, push: Unconfirmed, checks: Checks) {

@@ -159,7 +159,7 @@ impl Store {
         self.remove(TAKEN_BACK)
     }
 
-    fn remove(&self, name: &str) -> Result<()> {
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
         let path = self.directory.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

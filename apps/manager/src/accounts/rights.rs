@@ -62,6 +62,14 @@ impl Rights {
         Self(self.0 | 1 << right as u16)
     }
 
+    fn without(self, right: Right) -> Self {
+        Self(self.0 & !(1 << right as u16))
+    }
+
+    fn tags(self) -> Vec<String> {
+        Right::ALL.iter().filter(|right| self.contain(**right)).map(|right| right.tag().to_owned()).collect()
+    }
+
     pub(crate) fn contain(self, right: Right) -> bool {
         self.0 & 1 << right as u16 != 0
     }
@@ -130,6 +138,32 @@ impl Role {
             for_manager(root, &profile.text()).unwrap_or(Self::Unsupported)
         } else {
             Self::Unsupported
+        }
+    }
+
+    /// How a manager tells a device what its administrator may do there.
+    pub(crate) fn to_wire(&self) -> (&'static str, Vec<String>) {
+        match self {
+            Self::Superuser => ("superuser", Vec::new()),
+            Self::Superreader => ("superreader", Vec::new()),
+            Self::Custom(rights) => ("custom", rights.tags()),
+            // The parts are those of the manager's configuration: of a firewall's there is none.
+            Self::Limited(limits) => {
+                let whole = [Right::Config, Right::Commit, Right::Export, Right::Import];
+                ("custom", whole.into_iter().fold(limits.rights, Rights::without).tags())
+            }
+            Self::Unsupported => ("", Vec::new()),
+        }
+    }
+
+    /// The way back from [`Self::to_wire`].
+    pub(crate) fn from_wire(role: &str, rights: &[String]) -> Self {
+        let given = Right::ALL.iter().filter(|right| rights.iter().any(|tag| tag == right.tag()));
+        match role {
+            "superuser" => Self::Superuser,
+            "superreader" => Self::Superreader,
+            "custom" => Self::Custom(given.fold(Rights::default(), |rights, right| rights.with(*right))),
+            _ => Self::Unsupported,
         }
     }
 

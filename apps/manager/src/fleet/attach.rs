@@ -185,9 +185,9 @@ async fn read_messages(
                     let _ = waiting.send(result);
                 }
             }
-            Some(Body::CommandResult(result)) => {
-                if let Some(waiting) = lock(&link.commands).remove(&result.id) {
-                    let _ = waiting.send(result);
+            Some(Body::ApiResponse(response)) => {
+                if let Some(waiting) = lock(&link.requests).remove(&response.id) {
+                    let _ = waiting.send(response);
                 }
             }
             Some(Body::Logs(logs)) => store_logs(app, link, logs).await?,

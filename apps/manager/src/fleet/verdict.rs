@@ -129,7 +129,7 @@ async fn note(app: &App, address: &str, hello: &Hello, taken: &TakeBack) -> sqlx
         ),
         ..EventLog::default()
     };
-    if app.store.revert_push(&hello.serial, taken, line, (&app.serial, &event)).await? {
+    if app.store.revert_push(&hello.serial, taken, line, (&app.serial(), &event)).await? {
         tracing::error!(serial = hello.serial, "{}", event.description);
     }
     Ok(())

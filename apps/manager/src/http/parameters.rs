@@ -59,6 +59,11 @@ impl Parameters {
         }
     }
 
+    /// All of them but the file, those of the body first: of a name that stands twice the first one counts.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.body.iter().chain(&self.query).map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     async fn read_multipart(mut self, request: Request) -> Result<Self, String> {
         let complain = |error: &dyn std::fmt::Display| format!("the multipart form cannot be read: {error}");
         let mut form = Multipart::from_request(request, &()).await.map_err(|error| complain(&error))?;
@@ -124,6 +129,12 @@ impl<const N: usize> From<[(&str, &str); N]> for Parameters {
     fn from(pairs: [(&str, &str); N]) -> Self {
         let body = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { body, ..Self::default() }
+    }
+}
+
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self { body: pairs.into_iter().collect(), ..Self::default() }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::certificates;
 use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
+use crate::device::local_text;
 use crate::forwarding;
 use crate::schedules;
 use crate::store::audit::AuditLine;
@@ -61,7 +62,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         details.extend(places);
         return refuse(app, id, &request, details, Vec::new()).await;
     }
-    let (errors, warnings) = match check(&snapshot.running, &tree).await {
+    let (errors, mut warnings) = match check(app, &snapshot.running, &tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
@@ -80,6 +81,12 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
             vec!["Configuration is valid".to_owned(), format!("Checked {count} edit(s) in {}", milliseconds(begun))];
         return finish(app, id, Outcome::Ok, details, warnings).await;
     }
+    match enforce(app, &tree).await {
+        Ok(more) => warnings.extend(more),
+        Err(errors) => return refuse(app, id, &request, errors, warnings).await,
+    }
+    warnings.sort();
+    warnings.dedup();
     let details = |version: u64| {
         vec![
             "Configuration committed successfully".to_owned(),
@@ -105,7 +112,21 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
             }
             finish(app, id, Outcome::Ok, details, warnings).await;
         }
-        Err(error) => refuse(app, id, &request, error.lines(), warnings).await,
+        Err(error) => {
+            let mut lines = error.lines();
+            lines.extend(enforce(app, &snapshot.running).await.err().unwrap_or_default());
+            refuse(app, id, &request, lines, warnings).await;
+        }
+    }
+}
+
+/// Where this is a firewall's own: puts its configuration in force, which is when it is known to be possible. The
+/// warnings, or why nothing has changed.
+async fn enforce(app: &App, tree: &Element) -> Result<Vec<String>, Vec<String>> {
+    let Some(device) = &app.device else { return Ok(Vec::new()) };
+    match device.enforce(local_text(tree)).await {
+        Ok(warnings) => Ok(lines(&warnings, Severity::Warning, LINES_MAX)),
+        Err(diagnostics) => Err(lines(&diagnostics, Severity::Error, LINES_MAX)),
     }
 }
 
@@ -152,25 +173,35 @@ pub(crate) async fn findings(app: &App, selection: Option<&Selection>) -> Result
         None => snapshot.candidate.clone(),
         Some(selection) => app.configuration.split(&snapshot, selection).await?.chosen,
     };
-    let running = snapshot.running.clone();
-    let found = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await;
-    Ok(found.map_err(anyhow::Error::from)?)
+    Ok(diagnostics(app, &snapshot.running, &tree).await?)
 }
 
-/// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
-async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let (running, tree) = (running.clone(), tree.clone());
-    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await?;
+/// Errors and warnings of the candidate, as lines.
+async fn check(app: &App, running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let diagnostics = diagnostics(app, running, tree).await?;
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
     let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
     Ok((lines(Severity::Error), notes))
 }
 
-fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
-    let mut diagnostics = render::validate_manager(candidate);
-    diagnostics.extend(schema::warnings(running, candidate));
+/// Computing takes a thread of its own.
+async fn diagnostics(app: &App, running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<Vec<Diagnostic>> {
+    let (before, after, is_manager) = (running.clone(), tree.clone(), app.device.is_none());
+    let mut found = tokio::task::spawn_blocking(move || diagnose(&before, &after, is_manager)).await?;
+    if let Some(device) = &app.device {
+        found.extend(device.check(local_text(tree)).await);
+    }
+    Ok(found)
+}
+
+fn diagnose(running: &Element, candidate: &Arc<Element>, is_manager: bool) -> Vec<Diagnostic> {
+    let mut diagnostics = schema::warnings(running, candidate);
     diagnostics.extend(accounts::check(candidate));
     diagnostics.extend(certificates::check::check(candidate));
+    if !is_manager {
+        return diagnostics;
+    }
+    diagnostics.extend(render::validate_manager(candidate));
     diagnostics.extend(forwarding::plan::check(candidate));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);

@@ -7,15 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::orders::{job_of, order, within};
 use super::problem::Problem;
 use super::route::{Access, Call, Created, Done, Json, Nothing, Route};
-use crate::accounts::{Right, hash_password};
+use crate::accounts::hash_password;
 use crate::http::parameters::Parameters;
 use crate::times;
 use crate::xmlapi::element::{Build as _, element, leaf};
-use crate::xmlapi::endpoints::Need;
 use crate::xmlapi::op::authkey::{COUNT_MAX, MINUTES, made};
-use crate::xmlapi::op::devices::forward;
-use crate::xmlapi::op::foreign_need;
-use crate::xmlapi::{user_id, why_not, why_not_device};
+use crate::xmlapi::{target, user_id};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -141,14 +138,9 @@ struct CommandAnswer {
 
 async fn command(call: Call<Nothing, CommandBody>) -> Result<Json<CommandAnswer>, Problem> {
     let (serial, command) = (call.name("serial"), &call.body.command);
-    let read =
-        bartizan_model::xml::parse(command).map_err(|diagnostic| Problem::parameter("command", diagnostic.message))?;
-    let need: Need = foreign_need(&[&read.name]);
-    let refusal = why_not(&call.caller, Right::Operate, need);
-    if let Some(why) = refusal.or_else(|| why_not_device(&call.caller, Right::Operate, serial)) {
-        return Err(Problem::forbidden(why));
-    }
-    let reply = forward(&call.app, serial, command).await;
+    bartizan_model::xml::parse(command).map_err(|diagnostic| Problem::parameter("command", diagnostic.message))?;
+    let request = Parameters::from([("type", "op"), ("cmd", command)]);
+    let reply = target::answer(&call.app, &call.caller, serial, "op", &request).await;
     match reply.refusal {
         Some(refusal) => Err(refusal.into()),
         None => Ok(Json(CommandAnswer { xml: reply.body })),
@@ -167,8 +159,12 @@ struct RegisterBody {
 
 async fn register(call: Call<Nothing, RegisterBody>) -> Result<Done, Problem> {
     let RegisterBody { message, serial } = &call.body;
-    let parameters = Parameters::from([("cmd", message.as_str()), ("target", serial.as_deref().unwrap_or_default())]);
-    job_of(user_id::answer(&call.app, &call.caller, &parameters).await)?;
+    let request = Parameters::from([("type", "user-id"), ("cmd", message.as_str())]);
+    let reply = match serial {
+        Some(serial) => target::answer(&call.app, &call.caller, serial, "user-id", &request).await,
+        None => user_id::answer(&call.app, &call.caller, &request).await,
+    };
+    job_of(reply)?;
     Ok(Done)
 }
 

@@ -81,7 +81,7 @@ async fn system(call: Call) -> Result<Json<System>, Problem> {
     let counters = app.logs.counters();
     Ok(Json(System {
         hostname,
-        serial: app.serial.clone(),
+        serial: app.serial(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         panos_version: crate::xmlapi::system::SOFTWARE_VERSION.to_owned(),
         time: times::rfc3339(now_us()),

@@ -31,7 +31,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
             None => commit(app, caller, &command, false).await,
         },
         "validate" => commit(app, caller, &command, true).await,
-        "commit-all" => commit_all(app, caller, &command).await,
+        "commit-all" if app.device.is_none() => commit_all(app, caller, &command).await,
         other => Reply::error(code::INVALID_COMMAND, &[format!(" {other} unexpected here")]),
     }
 }

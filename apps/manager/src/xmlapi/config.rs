@@ -19,11 +19,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     let Some(action) = parameters.get("action") else {
         return Reply::bad_request("Missing value for parameter \"action\".");
     };
-    let refusal = match need_of(CONFIG_ACTIONS, action) {
-        None | Some(Need::Reading) => refuse_reading(caller, Right::Config),
-        Some(Need::Change | Need::Editing) => refuse_change(caller, Right::Config),
-    };
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = refuse(caller, action) {
         return refusal;
     }
     match action {
@@ -42,6 +38,14 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
             Reply::error(code::INVALID_COMMAND, &[line])
         }
         _ => Reply::bad_request(&format!("Illegal value for parameter \"action\" [{action}].")),
+    }
+}
+
+/// `None`, or why the caller must not do that.
+pub(super) fn refuse(caller: &Caller, action: &str) -> Option<Reply> {
+    match need_of(CONFIG_ACTIONS, action) {
+        None | Some(Need::Reading) => refuse_reading(caller, Right::Config),
+        Some(Need::Change | Need::Editing) => refuse_change(caller, Right::Config),
     }
 }
 

@@ -130,6 +130,29 @@ pub const WITHIN_A_PART: &[&str] = &[
     "validate",
 ];
 
+/// Commands of the list that are about a fleet: a firewall does not have them.
+pub const OF_MANAGERS: &[&str] = &[
+    "show log-forwarding",
+    "show scheduled-config-push",
+    "request scheduled-config-push run",
+    "show devices",
+    "show devicegroups",
+    "show templates",
+    "show template-stack",
+    "show dg-hierarchy",
+    "request device re-enrol",
+    "request device remove",
+    "request bootstrap vm-auth-key",
+    "request authkey add",
+    "request authkey list",
+    "request authkey delete",
+    "request move-dg",
+];
+
+/// Types whose requests are passed on with `target=SERIAL` to that firewall, which answers them. What `log` and
+/// `version` answer is about the manager in any case, as on PAN-OS.
+pub const PASSED_ON: &[&str] = &["config", "commit", "op", "user-id", "export"];
+
 /// What an entry of one of these lists needs.
 pub(crate) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
     list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)

@@ -224,7 +224,7 @@ pub(crate) fn config_entry(app: &App, row: &AuditLine) -> Element {
     element("entry")
         .attr("logid", &row.id.to_string())
         .leaf("receive_time", &time)
-        .leaf("serial", &app.serial)
+        .leaf("serial", &app.serial())
         .leaf("type", "CONFIG")
         .leaf("subtype", "general")
         .leaf("time_generated", &time)

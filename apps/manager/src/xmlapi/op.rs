@@ -1,12 +1,14 @@
 //! `type=op`: which operational commands are there?
 //!
-//! One table, by the words of the command. With `target=SERIAL` a command goes to that firewall unread.
+//! One table, by the words of the command. At a firewall's own address what is not in it goes to the firewall's own
+//! commands.
 
 mod api_keys;
 pub(crate) mod authkey;
 mod candidate;
 pub(super) mod certificates;
 mod config_log;
+mod device;
 pub(crate) mod devices;
 mod enrolment;
 mod forwarding;
@@ -22,9 +24,9 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::element::{Build as _, element};
-use super::endpoints::{COMMANDS, Need};
+use super::endpoints::{COMMANDS, Need, OF_MANAGERS};
 use super::reply::{Reply, code};
-use super::{commit, refuse_change, refuse_device, refuse_reading, refuse_whole, system};
+use super::{commit, refuse_change, refuse_reading, refuse_whole, system};
 use crate::accounts::{Caller, Right, hash_password, policy};
 use crate::app::App;
 use crate::http::parameters::Parameters;
@@ -43,25 +45,39 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     };
     let words = words(&command);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let target = parameters.get("target").filter(|serial| !serial.is_empty() && *serial != app.serial);
-    // What a firewall has is not in our table: it is told apart by its first word.
-    let Some(need) = target.map_or_else(|| need_of(&words), |_| Some(foreign_need(&words))) else {
-        return unknown(&words);
+    let (need, device) = match &app.device {
+        None => match need_of(&words) {
+            Some((_, need)) => (need, None),
+            None => return unknown(&words),
+        },
+        Some(device) => match need_at_device(&words) {
+            (need, true) => (need, None),
+            (need, false) => (need, Some(device)),
+        },
     };
     if let Some(refusal) = refuse(caller, need) {
         return refusal;
     }
-    let refusal = match target {
-        Some(serial) => refuse_device(caller, Right::Operate, serial),
-        None => refuse_whole(caller, known(&words).map_or("", |(command, _)| command)),
-    };
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = refuse_whole(caller, need_of(&words).map_or("", |(command, _)| command)) {
         return refusal;
     }
-    match target {
-        Some(serial) => devices::forward(app, serial, text).await,
+    match device {
+        Some(device) => device::run(device, text, &words).await,
         None => run(app, caller, parameters, &command, &words).await,
     }
+}
+
+/// `None`, or why the caller must not give that command to a firewall.
+pub(super) fn refuse_at_device(caller: &Caller, command: &str) -> Option<Reply> {
+    // One that is no XML is refused there; until then it is a change.
+    let need = match xml::parse(command) {
+        Ok(command) => {
+            let words = words(&command);
+            need_at_device(&words.iter().map(String::as_str).collect::<Vec<_>>()).0
+        }
+        Err(_) => Need::Change,
+    };
+    refuse(caller, need)
 }
 
 /// Does what a command says, for somebody who may.
@@ -106,6 +122,12 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["check", "full-commit-required"] => Reply::text("no"),
         ["save", "config", ..] => snapshots::save(app, caller, command).await,
         ["delete", "config", "saved", ..] => snapshots::delete(app, command).await,
+        [
+            "show",
+            "config",
+            part @ ("merged" | "pushed-template" | "pushed-shared-policy" | "effective-running"),
+            ..,
+        ] if app.device.is_some() => device::parts(app, caller, part).await,
         ["show", "config", "saved", ..] => snapshots::show(app, caller, command).await,
         ["show", "config", ..] => candidate::show(app, caller, command, &words[2..]).await,
         ["load", "config", ..] => candidate::load(app, caller, command).await,
@@ -125,22 +147,27 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
     }
 }
 
-/// What a command needs; `None` for one that there is not.
-fn need_of(words: &[&str]) -> Option<Need> {
-    known(words).map(|(_, need)| need)
+/// Whether a command for a firewall shows or changes the firewall's configuration. One that is no XML is refused there.
+pub(super) fn is_about_configuration(command: &str) -> bool {
+    let Ok(command) = xml::parse(command) else { return false };
+    let words = words(&command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    need_at_device(&words).0 == Need::Editing || words.starts_with(&["show", "config"])
 }
 
-fn known(words: &[&str]) -> Option<(&'static str, Need)> {
+/// The command of our list that these words begin with, and what it needs.
+fn need_of(words: &[&str]) -> Option<(&'static str, Need)> {
     let begins = |command: &str| command.split(' ').zip(words).filter(|(one, other)| one == *other).count();
-    let known = |(command, _): &&(&str, Need)| begins(command) == command.split(' ').count();
-    COMMANDS.iter().find(known).copied()
+    COMMANDS.iter().find(|(command, _)| begins(command) == command.split(' ').count()).copied()
 }
 
-/// What a command of a firewall needs.
-pub(crate) fn foreign_need(words: &[&str]) -> Need {
-    match words.first() {
-        Some(&("show" | "check" | "test" | "explain")) => Need::Reading,
-        _ => Need::Change,
+/// What a command needs at a firewall, and whether it is of our list. What only the firewall itself has is told apart
+/// by its first word.
+fn need_at_device(words: &[&str]) -> (Need, bool) {
+    match (need_of(words), words.first()) {
+        (Some((command, need)), _) if !OF_MANAGERS.contains(&command) => (need, true),
+        (_, Some(&("show" | "check" | "test" | "explain"))) => (Need::Reading, false),
+        _ => (Need::Change, false),
     }
 }
 

@@ -148,6 +148,12 @@ impl Reply {
         Self { status: 200, body, file: Some(name.collect()), job: None, refusal: None }
     }
 
+    /// What a firewall answered, as it is.
+    pub(crate) fn passed_on(status: u16, body: String, file: Option<String>) -> Self {
+        let refusal = refusal_in(&body);
+        Self { status, body, file, job: None, refusal }
+    }
+
     fn http_error(status: u16, text: &str) -> Self {
         let response = element("response").attr("status", "error").attr("code", &status.to_string());
         let response = response.with(element("result").leaf("msg", text));
@@ -168,6 +174,22 @@ impl Reply {
         }
         response
     }
+}
+
+/// Why a whole response says that something is refused.
+fn refusal_in(body: &str) -> Option<Refusal> {
+    if !body.starts_with("<response status=\"error\"") {
+        return None;
+    }
+    let response = xml::parse(body).ok()?;
+    let code = response.attribute("code").and_then(|code| code.parse().ok()).unwrap_or(code::INVALID_OBJECT);
+    let message = response.child("msg");
+    let lines = message.into_iter().flat_map(|message| message.elements()).map(|line| match line.elements().next() {
+        Some(inner) => xml::write(inner),
+        None => line.text(),
+    });
+    let lines: Vec<String> = lines.collect();
+    Some(Refusal::new(code, lines.iter().map(String::as_str)))
 }
 
 /// `<response status="success" code="...">`

@@ -1,9 +1,9 @@
-//! What does the manager say of itself?
+//! What does the manager, or the firewall, say of itself?
 
 use bartizan_model::manager;
 use bartizan_model::tree::Element;
 
-use super::element::{Build as _, element};
+use super::element::{Build as _, element, leaf};
 use super::reply::Reply;
 use crate::accounts::Caller;
 use crate::app::App;
@@ -13,8 +13,12 @@ use crate::times;
 /// The version whose schema clients are to use; they choose by it. Bartizan's own version is in
 /// `bartizan-version`.
 pub(crate) const SOFTWARE_VERSION: &str = "11.2.3";
-/// Decides that clients treat us as Panorama.
-pub(crate) const MODEL: &str = "Panorama";
+
+/// Decides whether clients treat us as Panorama or as a firewall.
+pub(crate) fn model(app: &App) -> &'static str {
+    if app.device.is_some() { "PA-VM" } else { "Panorama" }
+}
+
 /// What clients must find as the version of the application database; there is none yet.
 const CONTENT_VERSION: &str = "0-0";
 
@@ -27,7 +31,9 @@ pub(super) fn info(app: &App) -> Reply {
             .map(|value| value.text())
             .unwrap_or_default()
     };
-    let hostname = setting("hostname");
+    let own = app.device.as_ref().map(|device| device.hostname());
+    let hostname = Some(setting("hostname")).filter(|name| !name.is_empty()).or(own).unwrap_or_default();
+    let family = if app.device.is_some() { "vm" } else { "pc" };
     let mut address = setting("ip-address");
     if address.is_empty() {
         address = app.settings.listen.ip().to_string();
@@ -45,9 +51,9 @@ pub(super) fn info(app: &App) -> Reply {
         .leaf("time", &format!("{}\n", times::system(now_us())))
         .leaf("uptime", &times::uptime(app.started.elapsed().as_secs()))
         .leaf("devicename", if hostname.is_empty() { "bartizan" } else { &hostname })
-        .leaf("family", "pc")
-        .leaf("model", MODEL)
-        .leaf("serial", &app.serial)
+        .leaf("family", family)
+        .leaf("model", model(app))
+        .leaf("serial", &app.serial())
         .leaf("vm-mode", "")
         .leaf("sw-version", SOFTWARE_VERSION)
         .leaf("app-version", CONTENT_VERSION)
@@ -58,17 +64,24 @@ pub(super) fn info(app: &App) -> Reply {
         .leaf("url-db", "paloaltonetworks")
         .leaf("url-filtering-version", "0")
         .leaf("logdb-version", SOFTWARE_VERSION)
-        .leaf("platform-family", "pc")
+        .leaf("platform-family", family)
         .leaf("vpn-disable-mode", "off")
         .leaf("multi-vsys", "off")
         .leaf("operational-mode", "normal")
-        .leaf("system-mode", "panorama")
-        .leaf("licensed-device-capacity", "0")
+        .with_all(of_managers(app))
         .leaf("advanced-routing", "on")
         .leaf("device-certificate-status", "None")
         .leaf("plugin_versions", "")
         .leaf("bartizan-version", env!("CARGO_PKG_VERSION"));
     Reply::result(element("result").with(system))
+}
+
+/// What only a manager says.
+fn of_managers(app: &App) -> Vec<Element> {
+    match app.device {
+        Some(_) => Vec::new(),
+        None => vec![leaf("system-mode", "panorama"), leaf("licensed-device-capacity", "0")],
+    }
 }
 
 /// `show admins`: the callers there are is the one who asks.

@@ -1,14 +1,18 @@
 //! `type=user-id`: which firewalls hear a `uid-message`?
 //!
-//! The one that `target` names, or every one that is connected. The manager keeps no tags of its own.
+//! The one whose own address is asked or that `target` names, or every one that is connected to the manager, which
+//! keeps no tags of its own.
+
+use std::sync::Arc;
 
 use bartizan_model::xml;
 
 use super::element::{Build as _, element};
-use super::refuse_device;
 use super::reply::{Reply, code};
+use super::target::{not_sent, pass_on};
 use crate::accounts::{Caller, Right};
 use crate::app::App;
+use crate::device::Device;
 use crate::fleet::LinkError;
 use crate::http::parameters::Parameters;
 
@@ -24,27 +28,29 @@ pub(crate) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
         }
         Err(diagnostic) => return Reply::error(code::MALFORMED_COMMAND, &[diagnostic.message]),
     }
-    match parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial) {
-        Some(serial) if let Some(refusal) = refuse_device(caller, Right::UserId, serial) => refusal,
-        Some(serial) => send(app, serial, message).await.unwrap_or_else(|error| not_sent(&error)),
+    match &app.device {
+        Some(device) => register(device, message).await,
         None => send_to_all(app, caller, message).await,
     }
 }
 
-async fn send(app: &App, serial: &str, message: &str) -> Result<Reply, LinkError> {
-    let answer = app.fleet.link(serial)?.command(message.to_owned(), app.settings.command_timeout).await?;
-    let Ok(response) = xml::parse(&answer.xml) else {
-        return Ok(Reply::error(code::INVALID_COMMAND, &[answer.xml]));
+/// At the firewall itself.
+async fn register(device: &Arc<dyn Device>, message: &str) -> Reply {
+    let answer = device.command(message.to_owned()).await;
+    let (Ok(text) | Err(text)) = &answer;
+    let Ok(response) = xml::parse(text) else {
+        return Reply::error(code::INVALID_COMMAND, &[text]);
     };
-    if answer.ok {
-        return Ok(Reply::result(element("result").with(response)));
+    if answer.is_ok() {
+        return Reply::result(element("result").with(response));
     }
     let line = element("msg").with(element("line").with(response));
-    Ok(Reply::xml(&element("response").attr("status", "error").with(line)))
+    Reply::xml(&element("response").attr("status", "error").with(line))
 }
 
 /// The first refusal, if any firewall refuses something.
 async fn send_to_all(app: &App, caller: &Caller, message: &str) -> Reply {
+    let request = Parameters::from([("type", "user-id"), ("cmd", message)]);
     let devices = match app.store.devices().await {
         Ok(devices) => devices,
         Err(error) => return Reply::internal(&error),
@@ -53,7 +59,7 @@ async fn send_to_all(app: &App, caller: &Caller, message: &str) -> Reply {
     let reach = caller.role.reach(Right::UserId);
     let within = |serial: &String| reach.as_ref().is_none_or(|reach| reach.devices.contains(serial));
     for device in devices.into_iter().filter(|device| within(&device.serial)) {
-        match send(app, &device.serial, message).await {
+        match pass_on(app, caller, &device.serial, &request).await {
             Ok(answer) => answers.push(answer),
             Err(LinkError::NotConnected(_)) => {}
             Err(error) => answers.push(not_sent(&error)),
@@ -64,9 +70,4 @@ async fn send_to_all(app: &App, caller: &Caller, message: &str) -> Reply {
         return Reply::error(code::NOT_POSSIBLE, &["no firewall is connected: nothing was registered"]);
     }
     answers.swap_remove(refusal)
-}
-
-fn not_sent(error: &LinkError) -> Reply {
-    let code = if matches!(error, LinkError::NotConnected(_)) { code::NOT_POSSIBLE } else { code::INTERNAL };
-    Reply::error(code, &[error.to_string()])
 }

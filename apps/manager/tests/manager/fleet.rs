@@ -2,10 +2,11 @@
 
 use crate::common::device::{Device, auth_key, enrol};
 use crate::common::{Server, basic, between};
+use std::collections::BTreeMap;
+
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::log_record::Line;
-use bartizan_api::fleet::manager_message::Body as ToDevice;
-use bartizan_api::fleet::{CommandResult, Diagnostic, EventLog, PushResult, TrafficLog};
+use bartizan_api::fleet::{ApiResponse, Diagnostic, EventLog, PushResult, TrafficLog};
 use tonic::Code;
 
 pub(crate) const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
@@ -319,27 +320,47 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_reach_the_device_and_its_answers_the_client() {
+async fn requests_reach_the_device_and_its_answers_the_client_as_they_are() {
     let server = Server::start().await;
     let mut device = Device::join(&server).await;
     let serial = device.serial.clone();
-    let answer = async {
-        let Some(Ok(ToDevice::Command(command))) = device.next().await else { panic!("a command was expected") };
-        assert_eq!(command.xml, "<show><session><all/></session></show>");
-        let xml = "<entry><idx>7</idx></entry>".to_owned();
-        device.send(FromDevice::CommandResult(CommandResult { id: command.id, ok: true, xml })).await;
-        let Some(Ok(ToDevice::Command(command))) = device.next().await else { panic!("a command was expected") };
-        let xml = "no such session".to_owned();
-        device.send(FromDevice::CommandResult(CommandResult { id: command.id, ok: false, xml })).await;
+    let requests: [&[(&str, &str)]; 5] = [
+        &[("type", "op"), ("cmd", "<show><session><all/></session></show>")],
+        &[("type", "config"), ("action", "get"), ("xpath", "/config/shared")],
+        &[("type", "commit"), ("cmd", "<commit/>")],
+        &[("type", "export"), ("category", "configuration")],
+        &[("type", "user-id"), ("cmd", "<uid-message/>"), ("vsys", "vsys1")],
+    ];
+    for request in requests {
+        let told = async {
+            let (asked, parameters) = device.next_request().await;
+            let sent: BTreeMap<_, _> = request.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            assert_eq!(parameters, sent, "neither the target nor a key");
+            assert_eq!((&*asked.administrator, &*asked.host, &*asked.role), ("admin", "127.0.0.1", "superuser"));
+            device.respond(&asked, 200, "<response status=\"error\" code=\"9\"/>").await;
+        };
+        let parameters = [request, &[("target", serial.as_str())]].concat();
+        let (answer, ()) = tokio::join!(server.api(&parameters), told);
+        assert_eq!((answer.status, &*answer.body), (200, "<response status=\"error\" code=\"9\"/>"));
+    }
+    let file = async {
+        let (asked, _) = device.next_request().await;
+        let (body, file) = ("<config/>".to_owned(), "running-config.xml".to_owned());
+        device.send(FromDevice::ApiResponse(ApiResponse { id: asked.id, status: 200, body, file })).await;
     };
-    let ask = async {
-        let all = [("type", "op"), ("cmd", "<show><session><all/></session></show>"), ("target", serial.as_str())];
-        let one = [("type", "op"), ("cmd", "<show><session><id>9</id></session></show>"), ("target", serial.as_str())];
-        (server.body(&all).await, server.body(&one).await)
-    };
-    let ((), (all, one)) = tokio::join!(answer, ask);
-    assert_eq!(all, r#"<response status="success"><result><entry><idx>7</idx></entry></result></response>"#);
-    assert!(one.contains("status=\"error\"") && one.contains("no such session"), "{one}");
+    let parameters = [("type", "export"), ("category", "configuration"), ("target", serial.as_str())];
+    let (answer, ()) = tokio::join!(server.api(&parameters), file);
+    assert_eq!((&*answer.content_type, &*answer.body), ("application/octet-stream", "<config/>"));
+    assert_eq!(answer.disposition, "attachment; filename=running-config.xml");
+
+    let unknown = [("type", "config"), ("action", "get"), ("xpath", "/config"), ("target", "BZT9")];
+    let answer = server.body(&unknown).await;
+    assert!(answer.contains("code=\"14\"") && answer.contains("BZT9 not connected"), "{answer}");
+    let import = [("type", "import"), ("category", "configuration"), ("target", serial.as_str())];
+    let answer = server.body(&import).await;
+    assert!(answer.contains("type=import is not passed on to a firewall"), "{answer}");
+    // Answered for the manager, as on PAN-OS.
+    assert!(server.body(&[("type", "version"), ("target", serial.as_str())]).await.contains("Panorama"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,10 +385,10 @@ async fn a_reader_may_ask_a_device_but_not_change_it() {
         "<explain><from>trust</from></explain>",
     ] {
         let answer = async {
-            let Some(Ok(ToDevice::Command(asked))) = device.next().await else { panic!("a command was expected") };
-            assert_eq!(asked.xml, command);
-            let xml = "<done/>".to_owned();
-            device.send(FromDevice::CommandResult(CommandResult { id: asked.id, ok: true, xml })).await;
+            let (asked, parameters) = device.next_request().await;
+            assert_eq!((parameters["cmd"].as_str(), &*asked.administrator), (command, "eve"));
+            assert_eq!(asked.role, "superreader");
+            device.respond(&asked, 200, "<done/>").await;
         };
         let (answered, ()) = tokio::join!(ask(command), answer);
         assert!(answered.body.contains("<done/>"), "{command}: {}", answered.body);

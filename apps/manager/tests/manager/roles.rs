@@ -1,6 +1,6 @@
 //! Every endpoint, asked as every role: who is let in, and who is told why not?
 
-use bartizan_manager::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, TYPES, WITHIN_A_PART};
+use bartizan_manager::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, OF_MANAGERS, PASSED_ON, TYPES, WITHIN_A_PART};
 use bartizan_manager::{Access, json_endpoints};
 
 use crate::common::{Server, between};
@@ -119,6 +119,19 @@ fn requests() -> Vec<(&'static str, Need, Parameters)> {
     requests
 }
 
+/// What a request needs when it is for a firewall: commands about a fleet are not known there.
+fn need_at_firewall(kind: &str, need: Need, parameters: &Parameters) -> Need {
+    let known = |command: &&&str| {
+        let opened: String = command.split(' ').map(|word| format!("<{word}>")).collect();
+        parameters.iter().any(|(name, value)| *name == "cmd" && value.starts_with(&opened))
+    };
+    match OF_MANAGERS.iter().find(known) {
+        Some(command) if kind == "op" && command.starts_with("show ") => Need::Reading,
+        Some(_) if kind == "op" => Need::Change,
+        _ => need,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_answers_every_role_as_it_should() {
     let (server, staff) = staffed().await;
@@ -140,6 +153,24 @@ async fn every_endpoint_answers_every_role_as_it_should() {
             let answer = server.send(&parameters, &[("x-pan-key", key)]).await;
             let refused = answer.status == 403 && answer.body.contains("code=\"16\"");
             assert_eq!(!refused, allowed, "{} {parameters:?}: {}", actor.name, answer.body);
+        }
+        for (kind, need, mut parameters) in requests().into_iter().filter(|(kind, ..)| PASSED_ON.contains(kind)) {
+            let need = need_at_firewall(kind, need, &parameters);
+            let list = if need == Need::Reading { actor.reads } else { actor.changes };
+            let mut allowed = list.contains(&kind);
+            allowed &= kind != "op" || need != Need::Editing || list.contains(&"config");
+            if actor.part {
+                // That firewall is in nobody's access domain, and its configuration is nobody's part.
+                let shows = |(_, value): &(&str, String)| value.starts_with("<show><config>");
+                allowed &= actor.name == "objects" && kind == "op" && need != Need::Editing;
+                allowed &= !parameters.iter().any(shows);
+            }
+            parameters.push(("target", "BZT000000000001".into()));
+            let parameters: Vec<(&str, &str)> =
+                parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let answer = server.send(&parameters, &[("x-pan-key", key)]).await;
+            let sent = answer.body.contains("BZT000000000001 not connected");
+            assert_eq!(sent, allowed, "{} {parameters:?}: {}", actor.name, answer.body);
         }
         // Commands of firewalls go by their first word.
         for (command, need) in [("show", Need::Reading), ("clear", Need::Change)] {

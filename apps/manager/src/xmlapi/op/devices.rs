@@ -1,15 +1,13 @@
-//! `show devices`, and commands that are forwarded to a firewall.
+//! `show devices`: which firewalls are there, and how are they?
 
 use std::collections::BTreeMap;
 
 use bartizan_model::tree::Element;
-use bartizan_model::xml;
 
 use super::super::element::{Build as _, element, entry};
-use super::super::reply::{Reply, code};
+use super::super::reply::Reply;
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::fleet::LinkError;
 use crate::inventory::{Known, within_reach};
 use crate::times;
 use crate::topology::Topology;
@@ -22,26 +20,6 @@ pub(super) async fn show(app: &App, caller: &Caller, filter: &str) -> Reply {
     };
     let shown = known.values().filter(|known| filter == "all" || known.attached.is_some());
     Reply::result(element("result").with(element("devices").with_all(shown.map(Known::to_element))))
-}
-
-/// Sends a command to a firewall and passes its answer on.
-pub(crate) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
-    let answer = match app.fleet.link(serial) {
-        Ok(link) => link.command(command.to_owned(), app.settings.command_timeout).await,
-        Err(error) => Err(error),
-    };
-    match answer {
-        Ok(answer) if answer.ok => match xml::parse(&format!("<result>{}</result>", answer.xml)) {
-            Ok(result) => Reply::result(result),
-            Err(diagnostic) => Reply::internal(&format!("`{serial}` answered what is not XML: {diagnostic}")),
-        },
-        Ok(answer) => {
-            let text = xml::parse(&format!("<result>{}</result>", answer.xml)).map(|result| result.text());
-            Reply::error(code::INVALID_COMMAND, &[text.unwrap_or(answer.xml)])
-        }
-        Err(error @ LinkError::NotConnected(_)) => Reply::error(code::NOT_POSSIBLE, &[error.to_string()]),
-        Err(error) => Reply::error(code::INTERNAL, &[error.to_string()]),
-    }
 }
 
 /// The groups and templates that the caller may handle, and their devices by serial.

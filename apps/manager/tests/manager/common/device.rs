@@ -1,5 +1,6 @@
 //! A firewall as far as the manager can tell: it enrols, attaches and answers over real gRPC.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,8 +12,8 @@ use bartizan_api::fleet::fleet_client::FleetClient;
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{
-    ConfirmRequest, DeviceMessage, EnrollRequest, EnrollResponse, Hello, LogRecord, Logs, ManagerMessage, Push,
-    PushResult, TrafficLog,
+    ApiRequest, ApiResponse, ConfirmRequest, DeviceMessage, EnrollRequest, EnrollResponse, Hello, LogRecord, Logs,
+    ManagerMessage, Push, PushResult, TrafficLog,
 };
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -91,6 +92,23 @@ impl Device {
             Some(Ok(ToDevice::Push(push))) => push,
             other => panic!("a push was expected, not {other:?}"),
         }
+    }
+
+    /// The next request of the XML API; its parameters by name.
+    pub(crate) async fn next_request(&mut self) -> (ApiRequest, BTreeMap<String, String>) {
+        match self.next().await {
+            Some(Ok(ToDevice::ApiRequest(request))) => {
+                let parameters = request.parameters.iter().map(|one| (one.name.clone(), one.value.clone())).collect();
+                (request, parameters)
+            }
+            other => panic!("a request was expected, not {other:?}"),
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn respond(&self, request: &ApiRequest, status: u32, body: &str) {
+        let response = ApiResponse { id: request.id, status, body: body.to_owned(), file: String::new() };
+        self.send(FromDevice::ApiResponse(response)).await;
     }
 
     pub(crate) async fn send(&self, body: FromDevice) {

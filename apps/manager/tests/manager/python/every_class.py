@@ -1,6 +1,9 @@
-"""The whole life of every class of pan-os-python, at every place it can have in a manager's configuration.
+"""The whole life of every class of pan-os-python, at every place it can have in a configuration.
 
-    every_class.py PORT PASSWORD
+    every_class.py [HOST:]PORT PASSWORD [SERIAL]
+
+The port is a manager's, or a firewall's own; with a serial number it is the firewall of that number, asked through the
+manager.
 
 Each is created, refreshed, compared, applied, updated, renamed, moved and deleted, whether this version
 enforces it or not. Every failure is printed, not the first.
@@ -49,6 +52,7 @@ LEFT_OUT = {
     "destination_dynamic_translated_distribution", "superuser_read_only", "panorama_admin", "device_admin",
     "device_admin_read_only", "vsys", "vsys_read_only", "role_profile", "vsys_device", "vsys_read_only_device",
     "lifetime_minutes", "lifetime_hours", "lifetime_days", "lifesize_mb", "lifesize_gb", "lifesize_tb", "ah_authentication",
+    "number_protocol", "tcp_local_port", "tcp_remote_port", "udp_local_port", "udp_remote_port",
 }
 # Numbers that 7 is out of range for.
 NUMBERS = {
@@ -62,11 +66,12 @@ AFI = {"RoutingProfileBgpAddressFamily", "RoutingProfileBgpFiltering", "RoutingP
 NAMES = {
     "EthernetInterface": "ethernet1/%d", "AggregateInterface": "ae%d", "LoopbackInterface": "loopback.%d",
     "TunnelInterface": "tunnel.%d", "VlanInterface": "vlan.%d", "Layer3Subinterface": "ethernet1/1.%d",
-    "Layer2Subinterface": "ethernet1/1.%d", "Vsys": "vsys%d", "TemplateVariable": "$variable%d",
+    "Layer2Subinterface": "ethernet1/1.%d", "Vsys": "vsys1%d", "TemplateVariable": "$variable%d",
     "IPv6Address": "2001:db8::%d", "Arp": "10.0.0.%d", "BgpPolicyAddressPrefix": "10.%d.0.0/16",
 }
 
-port, password = int(sys.argv[1]), sys.argv[2]
+place, password = sys.argv[1], sys.argv[2]
+host, port = place.split(":") if ":" in place else ("127.0.0.1", place)
 failures, counts = [], {}
 
 
@@ -202,20 +207,33 @@ def renamed(parent, item, kind, where):
         failures.append("%s: renamed to %s, found %r" % (where, name, names))
 
 
-manager = panorama.Panorama("127.0.0.1", "admin", password, port=port)
-manager.refresh_system_info()
-roots = [("shared", manager, panorama.Panorama)]
-group = manager.add(panorama.DeviceGroup("everything"))
-group.create()
-group.add(objects.AddressObject("one", "192.0.2.1")).create()
-manager.add(objects.AddressObject("one", "192.0.2.1")).create()
-roots.append(("device group", group, panorama.DeviceGroup))
-template = manager.add(panorama.Template("everything"))
-template.create()
-roots.append(("template", template, panorama.Template))
-stack = manager.add(panorama.TemplateStack("everything-stack", templates=["everything"]))
-stack.create()
-roots.append(("template stack", stack, panorama.TemplateStack))
+def of_manager():
+    """Shared, a device group, a template and a stack."""
+    yield "shared", manager, panorama.Panorama
+    group = manager.add(panorama.DeviceGroup("everything"))
+    group.create()
+    group.add(objects.AddressObject("one", "192.0.2.1")).create()
+    manager.add(objects.AddressObject("one", "192.0.2.1")).create()
+    template = manager.add(panorama.Template("everything"))
+    template.create()
+    stack = manager.add(panorama.TemplateStack("everything-stack", templates=["everything"]))
+    stack.create()
+    yield "device group", group, panorama.DeviceGroup
+    yield "template", template, panorama.Template
+    yield "template stack", stack, panorama.TemplateStack
+
+
+manager = base.PanDevice.create_from_device(host, "admin", password, port=int(port))
+if len(sys.argv) > 3:
+    manager = manager.add(firewall.Firewall(serial=sys.argv[3]))
+info = manager.refresh_system_info()
+if isinstance(manager, firewall.Firewall):
+    if info.platform != "PA-VM" or (len(sys.argv) > 3 and info.serial != sys.argv[3]):
+        failures.append("the firewall says it is %r" % (info,))
+    manager.add(objects.AddressObject("one", "192.0.2.1")).create()
+    roots = [("firewall", manager, firewall.Firewall)]
+else:
+    roots = list(of_manager())
 
 seen = set()
 for place, root, root_kind in roots:
@@ -256,6 +274,9 @@ elsewhere = SKIPPED | {
     "AdvancedRoutingEngine", "BgpPolicyFilter", "BgpPolicyRule", "DNSServerBase", "Dhcp", "DhcpRelay",
     "DhcpRelayIpv6Address", "Interface", "PhysicalInterface", "RedistributionProfileBase", "Subinterface",
 }
+if isinstance(manager, firewall.Firewall):
+    # What only a manager has; everything that can stand below a firewall was tried.
+    every &= {kind.__name__ for kind in chains(firewall.Firewall)}
 for name in sorted(every - seen - elsewhere):
     failures.append("%s was not tried" % name)
 if counts.get("updated", 0) < 100:
