@@ -9,6 +9,7 @@ use crate::accounts::Accounts;
 use crate::configuration::Configuration;
 use crate::fleet::Fleet;
 use crate::jobs::Jobs;
+use crate::jobs::check::Checker;
 use crate::logs::query::Queries;
 use crate::logs::{Logs, Writer};
 use crate::pki::Pki;
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) accounts: Accounts,
     /// Jobs.
     pub(crate) jobs: Jobs,
+    /// Checks of candidates.
+    pub(crate) checker: Checker,
     /// Attached devices.
     pub(crate) fleet: Fleet,
     /// The way of traffic logs to the disk.
@@ -71,6 +74,7 @@ impl App {
             configuration,
             accounts,
             jobs,
+            checker: Checker::default(),
             fleet: Fleet::default(),
             logs,
             queries: Queries::default(),

@@ -23,7 +23,7 @@ use crate::lock;
 use crate::locks::{LockKind, Locks};
 use crate::store::Store;
 use crate::store::audit::AuditLine;
-use crate::store::versions::{JournalAfter, NewVersion};
+use crate::store::versions::{JournalAfter, Kept, NewVersion};
 use crate::xmlapi::reply::code;
 use edit::{Applied, Edit, EditFailure};
 use partial::{Conflict, Selection, Split};
@@ -33,6 +33,12 @@ pub(crate) const JOURNAL_MAX: usize = 500_000;
 /// The config log shows what stood there before for requests of at most so many edits: finding it takes as
 /// long as the edit.
 const PREVIEWED_EDITS_MAX: usize = 50;
+/// Edits of one commit that make a version; with more, the whole text is kept.
+const VERSION_EDITS_MAX: usize = 500;
+/// Versions in a row that are kept as edits; then the whole text is added, beside other work.
+const STEPS_MAX: u64 = 200;
+/// Versions in a row after which a commit does not end without a whole text.
+const STEPS_LIMIT: u64 = 4 * STEPS_MAX;
 /// Parsed old versions that are kept at hand for pushes.
 const OLD_VERSIONS_AT_HAND: usize = 4;
 
@@ -58,6 +64,8 @@ pub(crate) struct Snapshot {
     journal_end: i64,
     /// Counts the times the candidate was thrown away.
     reverts: u64,
+    /// Versions since the last whole text.
+    steps: u64,
 }
 
 /// Why edits were not applied. None of them was.
@@ -125,19 +133,21 @@ pub(crate) struct Configuration {
 impl Configuration {
     /// Reads the newest version and plays the journal over it.
     pub(crate) async fn open(store: Store) -> anyhow::Result<Self> {
-        let (version, text) = match store.newest_version().await? {
+        let kept = match store.newest_version().await? {
             Some(newest) => newest,
             None => {
                 let first = NewVersion {
                     author: "bartizan",
                     comment: "first start",
-                    configuration: FIRST_CONFIGURATION,
+                    configuration: Some(FIRST_CONFIGURATION),
                     journal: JournalAfter::Beyond(0),
                 };
-                (store.commit_version(first, |_| None).await?, FIRST_CONFIGURATION.to_owned())
+                let number = store.commit_version(first, |_| None).await?;
+                Kept { number, text: FIRST_CONFIGURATION.to_owned(), steps: 0, edits: Vec::new() }
             }
         };
-        let running = parse(&text).with_context(|| format!("version {version} of the configuration"))?;
+        let (version, steps) = (kept.number, kept.steps);
+        let running = tree_of(&kept)?;
         let mut candidate = running.clone();
         let journal = store.journal(usize::MAX).await?;
         let (pending, journal_end) = (journal.len(), journal.last().map_or(0, |line| line.id));
@@ -155,7 +165,7 @@ impl Configuration {
                 );
             }
         }
-        let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0 };
+        let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0, steps };
         let locks = Locks::open(store.clone()).await?;
         Ok(Self {
             store,
@@ -330,7 +340,7 @@ impl Configuration {
     /// `job` makes the finished record of the commit's job from the new version; it is stored in the same
     /// transaction.
     pub(crate) async fn commit(
-        &self,
+        self: &Arc<Self>,
         snapshot: &Snapshot,
         selected: Option<(&Selection, Split)>,
         (author, comment): (&str, &str),
@@ -352,9 +362,12 @@ impl Configuration {
             Some(split) => (&split.chosen, JournalAfter::Without(&split.taken, &split.moves)),
             None => (&snapshot.candidate, JournalAfter::Beyond(snapshot.journal_end)),
         };
-        let text = xml::write(tree);
-        let version =
-            self.store.commit_version(NewVersion { author, comment, configuration: &text, journal }, job).await?;
+        let edits = split.as_ref().map_or(snapshot.pending, |split| split.taken.len());
+        let is_whole = edits > VERSION_EDITS_MAX || now.steps >= STEPS_LIMIT;
+        let text = is_whole.then(|| xml::write(tree));
+        let steps = if is_whole { 0 } else { now.steps + 1 };
+        let new = NewVersion { author, comment, configuration: text.as_deref(), journal };
+        let version = self.store.commit_version(new, job).await?;
         let after = match split {
             Some(split) => Snapshot {
                 running: split.chosen,
@@ -363,16 +376,34 @@ impl Configuration {
                 journal_end: self.store.journal_end().await?.max(now.journal_end),
                 candidate: split.candidate,
                 reverts: now.reverts,
+                steps,
             },
             None => Snapshot {
                 running: snapshot.candidate.clone(),
                 version,
                 pending: now.pending - snapshot.pending,
+                steps,
                 ..Snapshot::clone(&now)
             },
         };
+        let running = after.running.clone();
         self.now.store(Arc::new(after));
+        if steps > 0 && steps.is_multiple_of(STEPS_MAX) {
+            tokio::spawn(self.clone().keep_text(version, running));
+        }
         Ok(version)
+    }
+
+    /// Adds the whole text of a version that is kept as edits.
+    async fn keep_text(self: Arc<Self>, version: u64, tree: Arc<Element>) {
+        let Ok(text) = tokio::task::spawn_blocking(move || xml::write(&tree)).await else { return };
+        if let Err(error) = self.store.keep_text(version, &text).await {
+            tracing::error!(%error, version, "the text of a version cannot be stored; its edits are");
+            return;
+        }
+        let _writing = self.writing.lock().await;
+        let now = self.snapshot();
+        self.now.store(Arc::new(Snapshot { steps: now.version - version, ..Snapshot::clone(&now) }));
     }
 
     /// The tree of a version.
@@ -384,10 +415,10 @@ impl Configuration {
         if let Some((_, tree)) = lock(&self.old).iter().find(|(version, _)| *version == number) {
             return Ok(Some(tree.clone()));
         }
-        let Some(text) = self.store.version(number).await? else {
+        let Some(kept) = self.store.version(number).await? else {
             return Ok(None);
         };
-        let tree = parse(&text)?;
+        let tree = tokio::task::spawn_blocking(move || tree_of(&kept)).await??;
         let mut old = lock(&self.old);
         old.push_front((number, tree.clone()));
         old.truncate(OLD_VERSIONS_AT_HAND);
@@ -423,7 +454,14 @@ pub(crate) fn difference(old: &Arc<Element>, new: &Arc<Element>, as_lines: bool)
     if as_lines { diff::set_lines(&changes).join("\n") } else { diff::unified(&changes) }
 }
 
-fn parse(text: &str) -> anyhow::Result<Arc<Element>> {
-    let root = xml::parse(text).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
-    Ok(Arc::new(root))
+/// The tree of a version from what is kept of it.
+fn tree_of(kept: &Kept) -> anyhow::Result<Arc<Element>> {
+    let what = || format!("version {} of the configuration", kept.number);
+    let root = xml::parse(&kept.text).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}")).with_context(what)?;
+    let mut root = Arc::new(root);
+    for edit in &kept.edits {
+        let edit: Edit = serde_json::from_str(edit).with_context(what)?;
+        edit.apply(&mut root).map_err(|failure| anyhow::anyhow!(failure.lines.join("; "))).with_context(what)?;
+    }
+    Ok(root)
 }

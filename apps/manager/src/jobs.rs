@@ -4,6 +4,7 @@
 //! do pushes; both queues are bounded, and who waits in one can be taken out. A job is stored when it is made and
 //! when it is finished; polling reads memory only.
 
+pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod push;
 mod queue;

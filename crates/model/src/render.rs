@@ -8,6 +8,7 @@
 mod groups;
 mod layers;
 pub mod origin;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -20,7 +21,8 @@ use crate::diagnostic::{Diagnostic, Origin, Severity};
 use crate::manager;
 pub use crate::manager::{DeviceAssignment, device_groups, devices, template_stacks, templates};
 use crate::tree::{Child, Element};
-pub use validate::validate_manager;
+pub use standing::Splice;
+pub use validate::{Class, Whole, validate_manager};
 pub(crate) use variables::Variables;
 
 /// The effective configuration of one device, all policy and network settings.

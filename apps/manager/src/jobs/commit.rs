@@ -1,23 +1,18 @@
 //! How does the candidate become the running configuration?
 //!
-//! The whole of it is checked, and for every device that has a place in it the rendered configuration is
-//! compiled as the firewall will do. All diagnostics are reported at once; an error refuses the commit.
+//! It is checked as a whole (`check.rs`). All diagnostics are reported at once; an error refuses the commit.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bartizan_model::codes::{INVALID_NUMBER, NOT_ENFORCED};
-use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
+use bartizan_model::diagnostic::{Diagnostic, Severity};
 use bartizan_model::tree::Element;
-use bartizan_model::{manager, render, schema};
 
 use super::{Job, Outcome};
-use crate::accounts::{Caller, KEY_LIFETIME, KEY_LIFETIME_MINUTES_MAX, Role, is_verifiable, key_lifetime};
+use crate::accounts::Caller;
 use crate::app::App;
 use crate::configuration::partial::Selection;
-use crate::schedules;
 use crate::store::audit::AuditLine;
-use crate::sync::Rendering;
 
 /// Lines of diagnostics a job keeps.
 const LINES_MAX: usize = 1000;
@@ -51,7 +46,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         None => (snapshot.candidate.clone(), snapshot.pending),
         Some((_, split)) => (split.chosen.clone(), split.taken.len()),
     };
-    let (errors, warnings) = match check(&snapshot.running, &tree).await {
+    let (errors, warnings) = match check(app, &snapshot.running, &tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
@@ -136,59 +131,20 @@ fn line(diagnostic: &Diagnostic) -> String {
 }
 
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
-async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let (running, tree) = (running.clone(), tree.clone());
-    let diagnostics = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await?;
-    let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
-    let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
-    Ok((lines(Severity::Error), notes))
-}
-
-fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
-    let mut diagnostics = render::validate_manager(candidate);
-    diagnostics.extend(schema::warnings(running, candidate));
-    diagnostics.extend(administrators(candidate));
-    diagnostics.extend(key_lifetime(candidate).err().map(|text| {
-        let message =
-            format!("`{text}` is no lifetime of API keys, which is 0 (none) to {KEY_LIFETIME_MINUTES_MAX} minutes");
-        Diagnostic::error(INVALID_NUMBER, Origin::xpath(KEY_LIFETIME), message)
-    }));
-    diagnostics.extend(schedules::check(candidate));
-    let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    if !broken {
-        // A device without a stack has no interfaces yet, so there is nothing to compile.
-        for device in manager::devices(candidate).into_iter().filter(|device| device.stack.is_some()) {
-            diagnostics.extend(Rendering::new(candidate, candidate, &device.serial).compiled);
-        }
-    }
-    diagnostics
-}
-
-/// What of `mgt-config/users` this version cannot honour.
-fn administrators(candidate: &Element) -> Vec<Diagnostic> {
-    let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
-    users
-        .flat_map(|(name, user)| {
-            let at = |step: &str| Origin::xpath(format!("/config/mgt-config/users/entry[@name='{name}']/{step}"));
-            let foreign = user.child("phash").filter(|phash| !is_verifiable(&phash.text())).map(|_| {
-                Diagnostic::warning(
-                    NOT_ENFORCED,
-                    at("phash"),
-                    format!("the password hash of `{name}` cannot be verified, so it admits nobody"),
-                )
-                .with_help("set one made by `request password-hash`")
-            });
-            let role = (Role::of(candidate, user) == Role::Unsupported).then(|| {
-                Diagnostic::warning(
-                    NOT_ENFORCED,
-                    at("permissions"),
-                    format!("the role of `{name}` is not supported, so it allows nothing"),
-                )
-                .with_help("`superuser`, `superreader`, `panorama-admin` and `custom` with an admin role for the whole manager are supported")
-            });
-            foreign.into_iter().chain(role)
-        })
-        .collect()
+async fn check(
+    app: &Arc<App>,
+    running: &Arc<Element>,
+    tree: &Arc<Element>,
+) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let (app, running, tree) = (app.clone(), running.clone(), tree.clone());
+    tokio::task::spawn_blocking(move || {
+        let diagnostics = app.checker.diagnose(&running, &tree);
+        let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
+        let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
+        (lines(Severity::Error), notes)
+    })
+    .await
+    .map_err(Into::into)
 }
 
 async fn finish(app: &App, id: u64, outcome: Outcome, details: Vec<String>, warnings: Vec<String>) {

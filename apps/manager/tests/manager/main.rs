@@ -16,3 +16,4 @@ mod schedules;
 mod schema;
 mod together;
 mod verdicts;
+mod versions;
