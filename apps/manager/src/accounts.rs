@@ -4,12 +4,14 @@
 //! commit). The password that `admin` gets at the first start is in the manager's database; it counts only
 //! while the entry of `admin` has no `phash`, or there is neither such an entry nor another superuser.
 
+mod check;
 pub(crate) mod rights;
+pub(crate) mod scope;
 mod throttle;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -20,7 +22,9 @@ use tokio::sync::Semaphore;
 
 use crate::store::{Store, digest, now_us};
 use crate::{lock, random};
+pub(crate) use check::check;
 pub(crate) use rights::{Right, Role};
+use scope::Access;
 use throttle::Throttle;
 
 /// Name of the first administrator.
@@ -39,13 +43,13 @@ const PASSWORD_MAX: usize = 1024;
 
 const MINUTE_US: i64 = 60_000_000;
 /// Where the manager says how many minutes a key may be used.
-pub(crate) const KEY_LIFETIME: &str =
+const KEY_LIFETIME: &str =
     "/config/devices/entry[@name='localhost.localdomain']/deviceconfig/setting/management/api/key/lifetime";
 /// The longest lifetime, a year (PAN-OS administrator's guide, "Configure API Key Lifetime").
-pub(crate) const KEY_LIFETIME_MINUTES_MAX: u32 = 525_600;
+const KEY_LIFETIME_MINUTES_MAX: u32 = 525_600;
 
 /// Minutes that a key may be used; `None` for ever. The text that is no such number is the error.
-pub(crate) fn key_lifetime(configuration: &Element) -> Result<Option<u32>, String> {
+fn key_lifetime(configuration: &Element) -> Result<Option<u32>, String> {
     let path = ["deviceconfig", "setting", "management", "api", "key", "lifetime"];
     let own = configuration.child("devices").and_then(|devices| devices.entry_named("localhost.localdomain"));
     let Some(text) = own.and_then(|own| own.descend(&path)).map(Element::text) else { return Ok(None) };
@@ -65,6 +69,18 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// Where the request came from.
     pub(crate) host: IpAddr,
+}
+
+impl Caller {
+    /// What the caller may see of a configuration.
+    pub(crate) fn view(&self, root: &Arc<Element>) -> Arc<Element> {
+        self.role.scope().map_or_else(|| root.clone(), |scope| scope.view(root))
+    }
+
+    /// Whether an XPath may be read; only those whose role is for a part of the configuration are refused any.
+    pub(crate) fn may_see(&self, xpath: &str) -> bool {
+        self.role.scope().is_none_or(|scope| scope.access(xpath) >= Access::Read)
+    }
 }
 
 /// Why there is no caller.
@@ -149,7 +165,7 @@ impl Accounts {
             return Err(LoginError::Throttled { address: host, wait_s: wait.as_secs() + 1 });
         }
         let account = self.account(candidate, name).await?;
-        let role = account.as_ref().map(|account| account.role);
+        let role = account.as_ref().map(|account| account.role.clone());
         let hash = account.map_or_else(|| self.decoy.clone(), |account| account.hash);
         let fits = self.verify(password, hash).await?;
         let Some(role) = role.filter(|_| fits) else {
@@ -253,7 +269,7 @@ pub(crate) fn hash_password(password: &str) -> anyhow::Result<String> {
 }
 
 /// Whether a `phash` is one that this manager can verify.
-pub(crate) fn is_verifiable(phash: &str) -> bool {
+fn is_verifiable(phash: &str) -> bool {
     phash.starts_with("$argon2id$") && PasswordHash::new(phash).is_ok()
 }
 

@@ -62,6 +62,7 @@ impl App {
         if settings.database.is_some() {
             store.fact(AUTHORITY, || pki.fingerprint()).await?;
         }
+        store.seal_with(pki.secret("config log"));
         let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
         let configuration = Arc::new(Configuration::open(store.clone()).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;

@@ -426,13 +426,22 @@ impl Configuration {
     }
 }
 
-/// Why a change is refused to somebody who is no superuser: it says who may do what.
-fn overstepped(caller: &Caller, before: &Element, after: &Element) -> Option<EditFailure> {
+/// Why a change is refused to somebody who is no superuser: it says who may do what, or is outside of what the role is for.
+fn overstepped(caller: &Caller, before: &Arc<Element>, after: &Arc<Element>) -> Option<EditFailure> {
     if caller.role == Role::Superuser {
         return None;
     }
-    let changed = PROTECTED.iter().find(|path| before.descend(path) != after.descend(path))?;
-    Some(EditFailure::denied(format!("`{}` is for superusers to change; `{}` is none", changed.join("/"), caller.name)))
+    if let Some(changed) = PROTECTED.iter().find(|path| before.descend(path) != after.descend(path)) {
+        let line = format!("`{}` is for superusers to change; `{}` is none", changed.join("/"), caller.name);
+        return Some(EditFailure::denied(line));
+    }
+    let places = caller.role.scope()?.overstepped(before, after);
+    if places.is_empty() {
+        return None;
+    }
+    let mut lines = vec![format!("the role of `{}` does not allow to change:", caller.name)];
+    lines.extend(places);
+    Some(EditFailure { code: code::DENIED, lines })
 }
 
 /// Values that the schema does not allow, and the edit that brought the first of them. A configuration that is loaded

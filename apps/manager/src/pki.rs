@@ -77,6 +77,12 @@ impl Pki {
         store::hex_digest(&self.ca)
     }
 
+    /// 32 bytes that only whoever has the authority's key can know, the same ones for the same purpose.
+    pub(crate) fn secret(&self, purpose: &str) -> [u8; 32] {
+        let key = self.issuer.key().serialize_der();
+        store::digest(&[purpose.as_bytes(), &[0], &key].concat())
+    }
+
     /// What the server shows: its own certificate, then the authority's.
     pub(crate) fn server_chain(&self) -> Vec<CertificateDer<'static>> {
         vec![self.server.clone(), self.ca.clone()]

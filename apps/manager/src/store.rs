@@ -14,6 +14,7 @@ pub(crate) mod locks;
 pub(crate) mod postgres;
 pub(crate) mod pushes;
 pub(crate) mod schedule_runs;
+pub(crate) mod seal;
 mod session;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;
@@ -28,6 +29,7 @@ use sha2::{Digest as _, Sha256};
 use db::{Reader, Writer, sql};
 pub use postgres::DatabaseUrl;
 pub(crate) use postgres::{AUTHORITY, Member};
+use seal::Sealer;
 
 /// Connections that only read.
 const READERS: u32 = 4;
@@ -37,6 +39,8 @@ const READERS: u32 = 4;
 pub(crate) struct Store {
     writer: Writer,
     reader: Reader,
+    /// The key of the config log's seals.
+    sealer: Sealer,
 }
 
 impl Store {
@@ -46,7 +50,7 @@ impl Store {
             Some(member) => postgres::open(&member).await?,
             None => sqlite::open(data_dir).await?,
         };
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, sealer: Sealer::default() })
     }
 
     /// Returns when nothing can be written any more, which happens to a server's database only.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use bartizan_model::manager::{self, DeviceAssignment};
 use bartizan_model::tree::Element;
 
+use crate::accounts::rights::Reach;
+
 /// A device group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceGroup {
@@ -65,6 +67,16 @@ impl Topology {
             stacks: stacks.collect(),
             devices: devices.into_iter().map(|device| (device.serial.clone(), device)).collect(),
         }
+    }
+
+    /// What of it somebody may handle.
+    pub(crate) fn within(mut self, reach: Option<&Reach>) -> Self {
+        let Some(reach) = reach else { return self };
+        self.groups.retain(|group| reach.groups.contains(&group.name));
+        self.templates.retain(|name| reach.templates.contains(name));
+        self.stacks.retain(|stack| reach.templates.contains(&stack.name));
+        self.devices.retain(|serial, _| reach.devices.contains(serial));
+        self
     }
 
     /// The group of a device.

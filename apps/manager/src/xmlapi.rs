@@ -30,7 +30,7 @@ use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::Parameters;
 use element::{Build as _, element as new, leaf};
-use endpoints::{Need, TYPES, need_of};
+use endpoints::{Need, TYPES, WITHIN_A_PART, need_of};
 use reply::Reply;
 
 /// A body must be there by then.
@@ -60,7 +60,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
     };
     if caller.role == Role::Unsupported {
         return Reply::unauthorized(&format!(
-            "the role of `{}` is stored but not supported: it is for device groups or templates, or its admin role is missing",
+            "the role of `{}` is stored but not supported, or its admin role or access domain is missing",
             caller.name
         ));
     }
@@ -80,7 +80,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
             Need::Reading => refuse_reading(&caller, *right),
             Need::Change | Need::Editing => refuse_change(&caller, *right),
         });
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = refusal.or_else(|| refuse_whole(&caller, kind)) {
             return refusal;
         }
     } else if !matches!(kind, "config" | "op") {
@@ -93,7 +93,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         "log" => log::answer(app, &caller, parameters).await,
         "version" => version(app),
         "export" => export(app, parameters).await,
-        "user-id" => user_id::answer(app, parameters).await,
+        "user-id" => user_id::answer(app, &caller, parameters).await,
         "import" => import(app, &caller, parameters).await,
         "report" => Reply::error(
             reply::code::INVALID_COMMAND,
@@ -111,6 +111,26 @@ pub(crate) fn refuse_reading(caller: &Caller, right: Right) -> Option<Reply> {
 /// `None`, or why the caller must not change what belongs to `right`.
 pub(crate) fn refuse_change(caller: &Caller, right: Right) -> Option<Reply> {
     (!caller.role.may_change(right)).then(|| refused(caller, right))
+}
+
+/// `None`, or why a request about the whole manager is refused to somebody whose role is for a part of it.
+pub(crate) fn refuse_whole(caller: &Caller, request: &str) -> Option<Reply> {
+    if WITHIN_A_PART.contains(&request) { None } else { refuse_part(caller, &format!("`{request}`")) }
+}
+
+/// The same for what is not told apart by its request.
+pub(crate) fn refuse_part(caller: &Caller, what: &str) -> Option<Reply> {
+    caller.role.scope()?;
+    let line =
+        format!("{what} is about the whole manager; the role of `{}` is for a part of its configuration", caller.name);
+    Some(Reply::unauthorized(&line))
+}
+
+/// `None`, or why a firewall is out of reach for the caller.
+pub(crate) fn refuse_device(caller: &Caller, right: Right, serial: &str) -> Option<Reply> {
+    let reach = caller.role.reach(right)?;
+    (!reach.devices.contains(serial))
+        .then(|| Reply::unauthorized(&format!("`{serial}` is in no device group or template of `{}`", caller.name)))
 }
 
 fn refused(caller: &Caller, right: Right) -> Reply {

@@ -17,6 +17,7 @@ use bartizan_model::tree::Element;
 
 use self::place::{Place, places};
 use super::edit::Edit;
+use crate::accounts::Caller;
 use crate::store::versions::JournalLine;
 
 /// How often the order of what is left is looked at again after it was put right.
@@ -59,6 +60,23 @@ impl Selection {
     /// Those of one administrator.
     pub(crate) fn of_admin(name: &str) -> Self {
         Self { admins: Some(BTreeSet::from([name.to_owned()])), ..Self::everything() }
+    }
+
+    /// What of a selection somebody may ask for: whose role is for a part of the configuration has only the own edits.
+    ///
+    /// # Errors
+    /// When others are named.
+    pub(crate) fn within(selection: Option<Self>, caller: &Caller) -> Result<Option<Self>, String> {
+        if caller.role.scope().is_none() {
+            return Ok(selection);
+        }
+        let mut selection = selection.unwrap_or_else(Self::everything);
+        let other = selection.admins.iter().flatten().find(|name| **name != caller.name);
+        if let Some(other) = other {
+            return Err(format!("the edits of `{other}` are not in reach of the role of `{}`", caller.name));
+        }
+        selection.admins = Some(BTreeSet::from([caller.name.clone()]));
+        Ok(Some(selection))
     }
 
     fn everything() -> Self {

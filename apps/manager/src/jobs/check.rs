@@ -6,15 +6,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use bartizan_model::codes::{INVALID_NUMBER, NOT_ENFORCED};
-use bartizan_model::diagnostic::{Diagnostic, Origin, Severity};
+use bartizan_model::diagnostic::{Diagnostic, Severity};
 use bartizan_model::render::Whole;
 use bartizan_model::schema;
 use bartizan_model::tree::Element;
 use bartizan_policy::check::Check;
 
-use crate::accounts::{KEY_LIFETIME, KEY_LIFETIME_MINUTES_MAX, Role, is_verifiable, key_lifetime};
-use crate::{lock, schedules};
+use crate::{accounts, lock, schedules};
 
 /// Checks configurations one after the other.
 #[derive(Default)]
@@ -34,12 +32,7 @@ impl Checker {
     /// Everything found about a candidate. `running` is what it is to take the place of.
     pub(crate) fn diagnose(&self, running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
         let mut diagnostics = schema::warnings(running, candidate);
-        diagnostics.extend(administrators(candidate));
-        diagnostics.extend(key_lifetime(candidate).err().map(|text| {
-            let message =
-                format!("`{text}` is no lifetime of API keys, which is 0 (none) to {KEY_LIFETIME_MINUTES_MAX} minutes");
-            Diagnostic::error(INVALID_NUMBER, Origin::xpath(KEY_LIFETIME), message)
-        }));
+        diagnostics.extend(accounts::check(candidate));
         diagnostics.extend(schedules::check(candidate));
         let mut last = lock(&self.last);
         if let Some(checked) = last.take().and_then(|checked| checked.follow(candidate)) {
@@ -101,33 +94,6 @@ impl Checked {
 
 fn is_broken(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
-}
-
-/// What of `mgt-config/users` this version cannot honour.
-fn administrators(candidate: &Element) -> Vec<Diagnostic> {
-    let users = candidate.descend(&["mgt-config", "users"]).into_iter().flat_map(Element::entries);
-    users
-        .flat_map(|(name, user)| {
-            let at = |step: &str| Origin::xpath(format!("/config/mgt-config/users/entry[@name='{name}']/{step}"));
-            let foreign = user.child("phash").filter(|phash| !is_verifiable(&phash.text())).map(|_| {
-                Diagnostic::warning(
-                    NOT_ENFORCED,
-                    at("phash"),
-                    format!("the password hash of `{name}` cannot be verified, so it admits nobody"),
-                )
-                .with_help("set one made by `request password-hash`")
-            });
-            let role = (Role::of(candidate, user) == Role::Unsupported).then(|| {
-                Diagnostic::warning(
-                    NOT_ENFORCED,
-                    at("permissions"),
-                    format!("the role of `{name}` is not supported, so it allows nothing"),
-                )
-                .with_help("`superuser`, `superreader`, `panorama-admin` and `custom` with an admin role for the whole manager are supported")
-            });
-            foreign.into_iter().chain(role)
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -46,6 +46,14 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         None => (snapshot.candidate.clone(), snapshot.pending),
         Some((_, split)) => (split.chosen.clone(), split.taken.len()),
     };
+    // The role may have been made smaller since the edits.
+    let places =
+        request.caller.role.scope().map(|scope| scope.overstepped(&snapshot.running, &tree)).unwrap_or_default();
+    if !places.is_empty() {
+        let mut details = vec![format!("the role of `{}` does not allow to change:", request.caller.name)];
+        details.extend(places);
+        return refuse(app, id, &request, details, Vec::new()).await;
+    }
     let (errors, warnings) = match check(app, &snapshot.running, &tree).await {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),

@@ -3,7 +3,7 @@
 //! A query keeps only what was asked; its rows are read each time it is collected, up to the newest row
 //! there was when it was asked, so that waiting results take no memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use super::filter::Filter;
@@ -38,6 +38,8 @@ pub(crate) struct Query {
     pub(crate) admin: String,
     /// Which log.
     pub(crate) log: Log,
+    /// Of which firewalls; `None` for all.
+    pub(crate) serials: Option<BTreeSet<String>>,
     /// Which rows.
     pub(crate) filter: Filter,
     /// How many.
@@ -98,6 +100,13 @@ impl Query {
         };
         let mut statement = sql(table);
         statement.push_bind(self.newest).push(" AND ");
+        if let Some(serials) = &self.serials {
+            statement.push("serial IN ('' ");
+            for serial in serials {
+                statement.push(", ").push_bind(serial.clone());
+            }
+            statement.push(") AND ");
+        }
         self.filter.push_to(&mut statement);
         let order = if self.backward { " DESC" } else { " ASC" };
         statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);

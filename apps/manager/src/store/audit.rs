@@ -1,6 +1,7 @@
 //! The config log: who asked for which change, and what came of it?
 
 use super::db::{Statement, Transaction, sql};
+use super::seal::Sealer;
 use super::{Store, now_us};
 
 /// Characters kept of the element before and after a change.
@@ -38,7 +39,7 @@ impl Store {
     /// Writes lines down (their numbers and times are given here).
     pub(crate) async fn add_audit(&self, lines: &[AuditLine]) -> sqlx::Result<()> {
         let mut transaction = self.writer.begin().await?;
-        insert(&mut transaction, lines).await?;
+        insert(&mut transaction, &self.sealer, lines).await?;
         transaction.commit().await
     }
 
@@ -49,20 +50,35 @@ impl Store {
 }
 
 /// Inserts within a transaction of the caller.
-pub(super) async fn insert(transaction: &mut Transaction, lines: &[AuditLine]) -> sqlx::Result<()> {
+pub(super) async fn insert(transaction: &mut Transaction, sealer: &Sealer, lines: &[AuditLine]) -> sqlx::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
     let now = now_us();
+    let last = sql("SELECT seal FROM audit ORDER BY id DESC LIMIT 1").fetch_optional(&mut *transaction).await?;
+    let mut seal = last.map_or_else(String::new, |(seal,): (String,)| seal);
     for line in lines {
-        sql("INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+        let line = AuditLine {
+            id: 0,
+            time_us: now,
+            path: preview(&line.path).to_owned(),
+            before: preview(&line.before).to_owned(),
+            after: preview(&line.after).to_owned(),
+            ..line.clone()
+        };
+        seal = sealer.seal(&seal, &line);
+        sql("INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after, seal) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
         .bind(now)
         .bind(&line.admin)
         .bind(&line.host)
         .bind(&line.client)
         .bind(&line.cmd)
-        .bind(preview(&line.path))
+        .bind(&line.path)
         .bind(&line.result)
-        .bind(preview(&line.before))
-        .bind(preview(&line.after))
+        .bind(&line.before)
+        .bind(&line.after)
+        .bind(&seal)
         .execute(&mut *transaction)
         .await?;
     }

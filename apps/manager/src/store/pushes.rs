@@ -114,7 +114,7 @@ impl Store {
             .bind(push_id)
             .execute(&mut transaction)
             .await?;
-        audit::insert(&mut transaction, &[line]).await?;
+        audit::insert(&mut transaction, &self.sealer, &[line]).await?;
         events::insert(&mut transaction, event.0, event.1).await?;
         transaction.commit().await?;
         Ok(true)

@@ -152,6 +152,58 @@ async fn records_are_stored_in_their_order_and_once_each() {
     }
 }
 
+/// Lines by number, and what the seals say of them.
+#[tokio::test]
+async fn a_changed_config_log_is_told_on_both() {
+    let (sqlite, postgres, _server) = both().await;
+    for store in [sqlite, postgres] {
+        let line = |path: &str| super::audit::AuditLine { path: path.to_owned(), ..Default::default() };
+        store.add_audit(&[line("of before")]).await.unwrap();
+        store.seal_with([7; 32]);
+        for number in 0..5 {
+            store.add_audit(&[line(&number.to_string()), line("second")]).await.unwrap();
+        }
+        let chain = store.audit_chain(None).await.unwrap();
+        assert_eq!((chain.intact, chain.unsealed, chain.broken, chain.found), (10, 1, None, false));
+        assert!(store.audit_chain(Some(&chain.head)).await.unwrap().found);
+
+        let broken = async |change: &'static str, back: &'static str| {
+            assert_eq!(sql(change).execute(&store.writer).await.unwrap(), 1, "{change}");
+            let found = store.audit_chain(None).await.unwrap().broken;
+            if !back.is_empty() {
+                sql(back).execute(&store.writer).await.unwrap();
+                assert_eq!(store.audit_chain(None).await.unwrap().broken, None, "{back}");
+            }
+            found.map(|(line, _)| line)
+        };
+        let (change, back) =
+            ("UPDATE audit SET admin = 'eve' WHERE id = 4", "UPDATE audit SET admin = '' WHERE id = 4");
+        assert_eq!(broken(change, back).await, Some(4));
+        // What stands in two columns is not what stands in one.
+        let (change, back) = (
+            "UPDATE audit SET path = '', result = 'second' WHERE id = 5",
+            "UPDATE audit SET path = 'second', result = '' WHERE id = 5",
+        );
+        assert_eq!(broken(change, back).await, Some(5));
+        assert_eq!(
+            broken("UPDATE audit SET id = 100 WHERE id = 11", "UPDATE audit SET id = 11 WHERE id = 100").await,
+            None
+        );
+        assert_eq!(
+            broken("UPDATE audit SET id = 99 WHERE id = 10", "UPDATE audit SET id = 10 WHERE id = 99").await,
+            Some(11)
+        );
+        // Cut off at the end: only who noted the last seal can tell.
+        assert_eq!(broken("DELETE FROM audit WHERE id = 11", "").await, None);
+        assert!(!store.audit_chain(Some(&chain.head)).await.unwrap().found);
+        assert_eq!(broken("DELETE FROM audit WHERE id = 6", "").await, Some(7));
+        assert_eq!(sql("DELETE FROM audit WHERE id < 8").execute(&store.writer).await.unwrap(), 6);
+        let chain = store.audit_chain(None).await.unwrap();
+        assert_eq!(chain.broken, Some((8, "lines before it were taken out")));
+        assert_eq!(broken("UPDATE audit SET seal = '' WHERE id = 9", "").await, Some(9));
+    }
+}
+
 /// Versions 1 to 8: 1 and 5 as texts, the others by an edit each.
 async fn eight_versions(store: &Store) {
     for number in 1..=8 {

@@ -206,7 +206,7 @@ impl Store {
                 .fetch_value(&mut transaction)
                 .await?;
         }
-        audit::insert(&mut transaction, audit_lines).await?;
+        audit::insert(&mut transaction, &self.sealer, audit_lines).await?;
         transaction.commit().await?;
         Ok(last)
     }
@@ -215,7 +215,7 @@ impl Store {
     pub(crate) async fn forget_edits(&self, journal: JournalAfter<'_>, audit_lines: &[AuditLine]) -> sqlx::Result<()> {
         let mut transaction = self.writer.begin().await?;
         shorten_journal(&mut transaction, journal).await?;
-        audit::insert(&mut transaction, audit_lines).await?;
+        audit::insert(&mut transaction, &self.sealer, audit_lines).await?;
         transaction.commit().await
     }
 

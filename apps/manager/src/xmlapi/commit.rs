@@ -7,7 +7,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::reply::{Reply, code};
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::configuration::partial::Selection;
 use crate::http::parameters::Parameters;
@@ -48,6 +48,10 @@ pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, valida
         Ok(selection) => selection.flatten(),
         Err(lines) => return Reply::error(code::INVALID_OBJECT, &lines),
     };
+    let selection = match Selection::within(selection, caller) {
+        Ok(selection) => selection,
+        Err(line) => return Reply::unauthorized(&line),
+    };
     if !validate_only && let Some(lock) = app.configuration.locks.in_the_way_of_commit(&caller.name) {
         let line = format!("Other administrators are holding commit locks: {}", lock.admin);
         return Reply::error(code::DENIED, &[line, lock.describe()]);
@@ -72,8 +76,9 @@ async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
         return unexpected(&["commit-all"], "is missing a scope: shared-policy, template or template-stack");
     };
     let snapshot = app.configuration.snapshot();
-    let topologies =
-        Topologies { running: Topology::read(&snapshot.running), candidate: Topology::read(&snapshot.candidate) };
+    let reach = caller.role.reach(Right::Commit);
+    let read = |root| Topology::read(root).within(reach.as_ref());
+    let topologies = Topologies { running: read(&snapshot.running), candidate: read(&snapshot.candidate) };
     let request = match &*what.name {
         "shared-policy" => shared_policy(what, &topologies),
         "template" | "template-stack" => templates(what, &topologies),

@@ -27,8 +27,8 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
         return refusal;
     }
     match action {
-        "get" => get(app, parameters),
-        "show" => show(app, parameters),
+        "get" => get(app, caller, parameters),
+        "show" => show(app, caller, parameters),
         "set" | "edit" | "delete" | "rename" | "clone" | "move" | "multi-move" | "multi-clone" => {
             match Edit::from_request(action, |name| parameters.get(name)) {
                 Ok(edit) => change(app, caller, edit).await,
@@ -36,7 +36,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
             }
         }
         "multi-config" => multi::answer(app, caller, parameters).await,
-        "complete" => complete(app, parameters),
+        "complete" => complete(app, caller, parameters),
         "override" => {
             let line = format!("action `{action}` is not supported by this version of the manager");
             Reply::error(code::INVALID_COMMAND, &[line])
@@ -45,22 +45,22 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     }
 }
 
-fn get(app: &App, parameters: &Parameters) -> Reply {
+fn get(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let Some(xpath) = parameters.get("xpath") else {
         return Reply::bad_request("Missing value for parameter \"xpath\".");
     };
-    match select(&app.configuration.snapshot().candidate, xpath) {
+    match select(&caller.view(&app.configuration.snapshot().candidate), xpath) {
         Ok(nodes) => Reply::found(nodes),
         Err(failure) => failure.into(),
     }
 }
 
 /// What could stand at the end of an xpath: the entries of a list that are running.
-fn complete(app: &App, parameters: &Parameters) -> Reply {
+fn complete(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let Some(xpath) = parameters.get("xpath") else {
         return Reply::bad_request("Missing value for parameter \"xpath\".");
     };
-    let running = app.configuration.snapshot().running.clone();
+    let running = caller.view(&app.configuration.snapshot().running);
     let nodes = match select(&running, xpath) {
         Ok(nodes) => nodes,
         Err(failure) => return failure.into(),
@@ -83,9 +83,9 @@ fn complete(app: &App, parameters: &Parameters) -> Reply {
     Reply::xml(&super::reply::success(code::DATA).with(element("completions").with_all(completions.chain(words))))
 }
 
-fn show(app: &App, parameters: &Parameters) -> Reply {
+fn show(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let xpath = parameters.get("xpath").filter(|xpath| !xpath.is_empty()).unwrap_or("/config");
-    match select(&app.configuration.snapshot().running, xpath) {
+    match select(&caller.view(&app.configuration.snapshot().running), xpath) {
         Ok(nodes) if nodes.is_empty() => no_such_node(),
         Ok(nodes) => Reply::result(nodes.into_iter().fold(element("result"), Build::share)),
         Err(failure) => failure.into(),

@@ -3,8 +3,9 @@
 use bartizan_model::tree::Element;
 
 use super::element::{Build as _, element, entry, leaf};
+use super::refuse_part;
 use super::reply::{Reply, code};
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::logs::filter::{self, protocol_name};
@@ -38,6 +39,12 @@ async fn ask(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
         }
         None => return Reply::bad_request("Missing value for parameter \"log-type\"."),
     };
+    // What the manager tells of itself has no firewall by which it could be told apart.
+    if matches!(log, Log::Config | Log::System)
+        && let Some(refusal) = refuse_part(caller, "this log")
+    {
+        return refusal;
+    }
     match query(app, caller, parameters, log).await {
         Ok(query) => {
             let id = app.queries.add(query);
@@ -66,6 +73,7 @@ async fn query(app: &App, caller: &Caller, parameters: &Parameters, log: Log) ->
         id: 0,
         admin: caller.name.clone(),
         log,
+        serials: caller.role.reach(Right::Log).map(|reach| reach.devices),
         filter,
         rows: number(parameters, "nlogs", ROWS)?.min(ROWS_MAX),
         skip: number(parameters, "skip", 0)?,

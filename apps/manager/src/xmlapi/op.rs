@@ -5,6 +5,7 @@
 mod api_keys;
 mod authkey;
 mod candidate;
+mod config_log;
 mod devices;
 mod enrolment;
 mod groups;
@@ -21,7 +22,7 @@ use bartizan_model::xml;
 use super::element::{Build as _, element};
 use super::endpoints::{COMMANDS, Need};
 use super::reply::{Reply, code};
-use super::{commit, refuse_change, refuse_reading, system};
+use super::{commit, refuse_change, refuse_device, refuse_reading, refuse_whole, system};
 use crate::accounts::{Caller, Right, hash_password};
 use crate::app::App;
 use crate::http::parameters::Parameters;
@@ -48,6 +49,13 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     if let Some(refusal) = refuse(caller, need) {
         return refusal;
     }
+    let refusal = match target {
+        Some(serial) => refuse_device(caller, Right::Operate, serial),
+        None => refuse_whole(caller, known(&words).map_or("", |(command, _)| command)),
+    };
+    if let Some(refusal) = refusal {
+        return refusal;
+    }
     match target {
         Some(serial) => devices::forward(app, serial, text).await,
         None => run(app, caller, parameters, &command, &words).await,
@@ -63,6 +71,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app),
+        ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
         ["show", "config-locks", ..] => locks::show(app, LockKind::Config),
         ["show", "commit-locks", ..] => locks::show(app, LockKind::Commit),
         ["request", "config-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Config).await,
@@ -74,21 +83,21 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["clear", "job", ..] => jobs::cancel(app, caller, command).await,
         ["show", "jobs", "all" | "pending" | "processed"] => jobs::all(app, words[2]),
 
-        ["show", "devices", filter @ ("all" | "connected")] => devices::show(app, filter).await,
+        ["show", "devices", filter @ ("all" | "connected")] => devices::show(app, caller, filter).await,
         ["request", "device", "re-enrol", ..] => enrolment::allow(app, caller, command).await,
         ["request", "device", "remove", ..] => enrolment::remove(app, caller, command).await,
-        ["show", "devicegroups", ..] => groups::device_groups(app, command).await,
-        ["show", "templates", ..] => groups::templates(app, command).await,
-        ["show", "template-stack", ..] => groups::stacks(app, command).await,
-        ["show", "dg-hierarchy", ..] => groups::hierarchy(app),
+        ["show", "devicegroups", ..] => groups::device_groups(app, caller, command).await,
+        ["show", "templates", ..] => groups::templates(app, caller, command).await,
+        ["show", "template-stack", ..] => groups::stacks(app, caller, command).await,
+        ["show", "dg-hierarchy", ..] => groups::hierarchy(app, caller),
         ["request", "move-dg", ..] => groups::move_group(app, caller, command).await,
 
         ["check", "pending-changes", ..] => candidate::pending(app, command).await,
         ["check", "full-commit-required"] => Reply::text("no"),
         ["save", "config", ..] => snapshots::save(app, caller, command).await,
         ["delete", "config", "saved", ..] => snapshots::delete(app, command).await,
-        ["show", "config", "saved", ..] => snapshots::show(app, command).await,
-        ["show", "config", ..] => candidate::show(app, command, &words[2..]).await,
+        ["show", "config", "saved", ..] => snapshots::show(app, caller, command).await,
+        ["show", "config", ..] => candidate::show(app, caller, command, &words[2..]).await,
         ["load", "config", ..] => candidate::load(app, caller, command).await,
         ["revert", "config", ..] => candidate::revert(app, caller, command).await,
         ["validate", ..] => validate(app, caller, command).await,
@@ -105,9 +114,13 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
 
 /// What a command needs; `None` for one that there is not.
 fn need_of(words: &[&str]) -> Option<Need> {
+    known(words).map(|(_, need)| need)
+}
+
+fn known(words: &[&str]) -> Option<(&'static str, Need)> {
     let begins = |command: &str| command.split(' ').zip(words).filter(|(one, other)| one == *other).count();
     let known = |(command, _): &&(&str, Need)| begins(command) == command.split(' ').count();
-    COMMANDS.iter().find(known).map(|(_, need)| *need)
+    COMMANDS.iter().find(known).copied()
 }
 
 /// What a command of a firewall needs.

@@ -5,12 +5,14 @@
 use bartizan_model::xml;
 
 use super::element::{Build as _, element};
+use super::refuse_device;
 use super::reply::{Reply, code};
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::fleet::LinkError;
 use crate::http::parameters::Parameters;
 
-pub(super) async fn answer(app: &App, parameters: &Parameters) -> Reply {
+pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let Some(message) = parameters.get("cmd").or(parameters.file.as_ref().map(|file| file.text.as_str())) else {
         return Reply::bad_request("Missing value for parameter \"cmd\".");
     };
@@ -23,8 +25,9 @@ pub(super) async fn answer(app: &App, parameters: &Parameters) -> Reply {
         Err(diagnostic) => return Reply::error(code::MALFORMED_COMMAND, &[diagnostic.message]),
     }
     match parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial) {
+        Some(serial) if let Some(refusal) = refuse_device(caller, Right::UserId, serial) => refusal,
         Some(serial) => send(app, serial, message).await.unwrap_or_else(|error| not_sent(&error)),
-        None => send_to_all(app, message).await,
+        None => send_to_all(app, caller, message).await,
     }
 }
 
@@ -41,13 +44,15 @@ async fn send(app: &App, serial: &str, message: &str) -> Result<Reply, LinkError
 }
 
 /// The first refusal, if any firewall refuses something.
-async fn send_to_all(app: &App, message: &str) -> Reply {
+async fn send_to_all(app: &App, caller: &Caller, message: &str) -> Reply {
     let devices = match app.store.devices().await {
         Ok(devices) => devices,
         Err(error) => return Reply::internal(&error),
     };
     let mut answers = Vec::new();
-    for device in devices {
+    let reach = caller.role.reach(Right::UserId);
+    let within = |serial: &String| reach.as_ref().is_none_or(|reach| reach.devices.contains(serial));
+    for device in devices.into_iter().filter(|device| within(&device.serial)) {
         match send(app, &device.serial, message).await {
             Ok(answer) => answers.push(answer),
             Err(LinkError::NotConnected(_)) => {}

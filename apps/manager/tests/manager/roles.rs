@@ -1,6 +1,6 @@
 //! Every endpoint, asked as every role: who is let in, and who is told why not?
 
-use bartizan_manager::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, TYPES};
+use bartizan_manager::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, TYPES, WITHIN_A_PART};
 
 use crate::common::{Server, between};
 
@@ -10,6 +10,8 @@ struct Actor {
     role: String,
     reads: &'static [&'static str],
     changes: &'static [&'static str],
+    /// Whether the role is for a part of the configuration.
+    part: bool,
 }
 
 const ALL: &[&str] = &["config", "commit", "op", "user-id", "log", "report", "export", "import", "version"];
@@ -20,42 +22,71 @@ const OPERATOR: &[&str] = &["op", "user-id", "version"];
 fn actors() -> Vec<Actor> {
     let granted = |role: &str| format!("<{role}>yes</{role}>");
     let custom = |profile: &str| format!("<custom><profile>{profile}</profile></custom>");
+    let in_domain = |domain: &str, profile: &str| {
+        let held = format!("<entry name='{domain}'><profile>{profile}</profile></entry>");
+        format!("<custom><dg-template-profiles>{held}</dg-template-profiles></custom>")
+    };
     vec![
-        Actor { name: "root", role: granted("superuser"), reads: ALL, changes: ALL },
-        Actor { name: "reader", role: granted("superreader"), reads: ALL, changes: &[] },
-        Actor { name: "house", role: granted("panorama-admin"), reads: ALL, changes: ALL },
-        Actor { name: "auditor", role: custom("auditor"), reads: AUDITOR, changes: AUDITOR },
-        Actor { name: "pipeline", role: custom("pipeline"), reads: PIPELINE, changes: PIPELINE },
-        Actor { name: "operator", role: custom("operator"), reads: OPERATOR, changes: OPERATOR },
-        Actor { name: "nothing", role: custom("no-such-role"), reads: &[], changes: &[] },
-        Actor { name: "groups", role: custom("groups"), reads: &[], changes: &[] },
+        Actor { name: "root", role: granted("superuser"), reads: ALL, changes: ALL, part: false },
+        Actor { name: "reader", role: granted("superreader"), reads: ALL, changes: &[], part: false },
+        Actor { name: "house", role: granted("panorama-admin"), reads: ALL, changes: ALL, part: false },
+        Actor { name: "auditor", role: custom("auditor"), reads: AUDITOR, changes: AUDITOR, part: false },
+        Actor { name: "pipeline", role: custom("pipeline"), reads: PIPELINE, changes: PIPELINE, part: false },
+        Actor { name: "operator", role: custom("operator"), reads: OPERATOR, changes: OPERATOR, part: false },
+        Actor { name: "nothing", role: custom("no-such-role"), reads: &[], changes: &[], part: false },
+        // An admin role for groups is held for an access domain, and the other way round.
+        Actor { name: "groups", role: custom("groups"), reads: &[], changes: &[], part: false },
+        Actor { name: "pairs", role: in_domain("east", "pipeline"), reads: &[], changes: &[], part: false },
+        Actor { name: "regional", role: in_domain("east", "groups"), reads: ALL, changes: ALL, part: true },
+        Actor { name: "reviewer", role: in_domain("east", "readers"), reads: AUDITOR, changes: AUDITOR, part: true },
+        Actor { name: "objects", role: custom("objects"), reads: PIPELINE, changes: PIPELINE, part: true },
     ]
 }
 
-fn admin_role(name: &str, enabled: &[&str]) -> String {
-    let switches: String = enabled.iter().map(|kind| format!("<{kind}>enable</{kind}>")).collect();
-    format!(
-        "<entry name='{name}'><role><panorama><xmlapi>{switches}<iot>disable</iot></xmlapi></panorama></role></entry>"
-    )
+fn switches(enabled: &[&str]) -> String {
+    let enabled = enabled.iter().filter(|kind| **kind != "version");
+    enabled.map(|kind| format!("<{kind}>enable</{kind}>")).collect::<String>() + "<iot>disable</iot>"
 }
+
+fn admin_role(name: &str, kind: &str, enabled: &[&str], more: &str) -> String {
+    let switches = switches(enabled);
+    format!("<entry name='{name}'><role><{kind}><xmlapi>{switches}</xmlapi>{more}</{kind}></role></entry>")
+}
+
+const GROUP: &str = "/config/devices/entry[@name='localhost.localdomain']/device-group/entry[@name='";
+const TEMPLATE: &str = "/config/devices/entry[@name='localhost.localdomain']/template/entry[@name='";
 
 /// A manager with all of them, and the key of each.
 async fn staffed() -> (Server, Vec<(Actor, String)>) {
     let server = Server::start().await;
     let hash = server.op("<request><password-hash><password>builder</password></password-hash></request>").await;
     let hash = between(&hash, "<phash>", "</phash>").to_owned();
-    let version = |list: &[&'static str]| list.iter().copied().filter(|kind| *kind != "version").collect::<Vec<_>>();
     let roles = [("auditor", AUDITOR), ("pipeline", PIPELINE), ("operator", OPERATOR)];
-    let roles: String = roles.iter().map(|(name, list)| admin_role(name, &version(list))).collect();
-    let groups = "<entry name='groups'><role><device-group><xmlapi><config>enable</config></xmlapi></device-group></role></entry>";
-    server.set("/config/panorama/admin-role", &format!("{roles}{groups}")).await;
+    let mut roles: String = roles.iter().map(|(name, list)| admin_role(name, "panorama", list, "")).collect();
+    roles += &admin_role("groups", "device-group", ALL, "<webui><acc>enable</acc></webui>");
+    roles += &admin_role("readers", "device-group", AUDITOR, "");
+    let paths = "<paths><entry name='/config/shared'><access>read</access></entry>\
+        <entry name='/config/shared/address'><access>write</access></entry>\
+        <entry name='/config/shared/tag'><access>hidden</access></entry></paths>";
+    roles += &admin_role("objects", "panorama", PIPELINE, paths);
+    server.set("/config/panorama/admin-role", &roles).await;
+    server.set(&format!("{GROUP}east']"), "<devices/>").await;
+    server.set(&format!("{GROUP}west']"), "<devices/>").await;
+    server.set(&format!("{TEMPLATE}base']"), "<config/>").await;
+    let domain = "<device-groups><member>east</member></device-groups><templates><member>base</member></templates>";
+    server.set("/config/mgt-config/access-domain/entry[@name='east']", domain).await;
     let mut staff = Vec::new();
     for actor in actors() {
         let user = format!("<phash>{hash}</phash><permissions><role-based>{}</role-based></permissions>", actor.role);
         server.set(&format!("/config/mgt-config/users/entry[@name='{}']", actor.name), &user).await;
     }
     let commit = server.commit().await;
-    for part in ["the role of `nothing` is not supported", "the role of `groups` is not supported"] {
+    for part in [
+        "the role of `nothing` is not supported",
+        "the role of `groups` is not supported",
+        "the role of `pairs` is not supported",
+        "`webui` of the admin role `groups` is not enforced",
+    ] {
         assert!(commit.contains(part), "{part} is not in {commit}");
     }
     for actor in actors() {
@@ -97,6 +128,12 @@ async fn every_endpoint_answers_every_role_as_it_should() {
             if kind == "op" && need == Need::Editing {
                 allowed &= list.contains(&"config");
             }
+            if actor.part {
+                let words = ["action", "cmd"].iter().find_map(|name| parameters.iter().find(|(key, _)| key == name));
+                let words = words.map_or(kind, |(_, value)| value);
+                let words = words.split("</").next().unwrap().trim_matches(['<', '>']).replace("><", " ");
+                allowed &= WITHIN_A_PART.contains(&&*words);
+            }
             let parameters: Vec<(&str, &str)> =
                 parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let answer = server.send(&parameters, &[("x-pan-key", key)]).await;
@@ -109,7 +146,9 @@ async fn every_endpoint_answers_every_role_as_it_should() {
             let parameters = [("type", "op"), ("target", "BZT000000000001"), ("cmd", &*cmd)];
             let answer = server.send(&parameters, &[("x-pan-key", key)]).await;
             let list = if need == Need::Reading { actor.reads } else { actor.changes };
-            assert_eq!(answer.status != 403, list.contains(&"op"), "{} {command}: {}", actor.name, answer.body);
+            // That firewall is in nobody's access domain.
+            let within = list.contains(&"op") && !(actor.part && actor.name != "objects");
+            assert_eq!(answer.status != 403, within, "{} {command}: {}", actor.name, answer.body);
         }
     }
 }
@@ -123,8 +162,8 @@ async fn nobody_raises_himself() {
         for (xpath, element) in [
             (format!("/config/mgt-config/users/entry[@name='{name}']"), superuser.to_owned()),
             ("/config/mgt-config".to_owned(), format!("<users><entry name='{name}'>{superuser}</entry></users>")),
-            ("/config/panorama/admin-role".to_owned(), admin_role("auditor", ALL)),
-            ("/config/shared/admin-role".to_owned(), admin_role("pipeline", ALL)),
+            ("/config/panorama/admin-role".to_owned(), admin_role("auditor", "panorama", ALL, "")),
+            ("/config/shared/admin-role".to_owned(), admin_role("pipeline", "panorama", ALL, "")),
         ] {
             let parameters = [("type", "config"), ("action", "set"), ("xpath", &*xpath), ("element", &*element)];
             let answer = server.send(&parameters, &[("x-pan-key", &key(name))]).await.body;
@@ -183,4 +222,126 @@ async fn a_lifetime_of_keys_that_is_none_is_refused_at_commit() {
     server.set(own, "<lifetime>60</lifetime>").await;
     assert!(server.commit().await.contains("<result>OK</result>"));
     assert!(server.op("<show><clock/></show>").await.contains("success"), "the key is young");
+}
+
+/// Asks as somebody.
+async fn ask(server: &Server, key: &str, parameters: &[(&str, &str)]) -> String {
+    server.send(parameters, &[("x-pan-key", key)]).await.body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_part_sees_and_changes_only_that() {
+    let (server, staff) = staffed().await;
+    let key = |name: &str| staff.iter().find(|(actor, _)| actor.name == name).unwrap().1.clone();
+    let (regional, objects) = (key("regional"), key("objects"));
+    for (xpath, element) in [
+        ("/config/shared/tag", "<entry name='secret'/>"),
+        ("/config/shared/address", "<entry name='a'><fqdn>a.example</fqdn></entry>"),
+        (&*format!("{GROUP}west']/address"), "<entry name='w'><fqdn>w.example</fqdn></entry>"),
+    ] {
+        server.set(xpath, element).await;
+    }
+    let set = |key: String, xpath: String| {
+        let server = &server;
+        async move {
+            let element = "<entry name='new'><fqdn>n.example</fqdn></entry>";
+            let parameters = [("type", "config"), ("action", "set"), ("xpath", &*xpath), ("element", element)];
+            ask(server, &key, &parameters).await
+        }
+    };
+    let (east, west) = (format!("{GROUP}east']/address"), format!("{GROUP}west']/address"));
+    for (who, xpath, refused) in [
+        (&regional, east.clone(), None),
+        (&regional, west.clone(), Some("west")),
+        (&regional, format!("{GROUP}north']/address"), Some("north")),
+        (&regional, "/config/shared/address".to_owned(), Some("/config/shared")),
+        (&objects, "/config/shared/address".to_owned(), None),
+        (&objects, "/config/shared/service".to_owned(), Some("/config/shared/service")),
+        (&objects, west.clone(), Some("/config/devices")),
+    ] {
+        let answer = set(who.clone(), xpath.clone()).await;
+        match refused {
+            None => assert!(answer.contains("command succeeded"), "{xpath}: {answer}"),
+            Some(part) => {
+                assert!(answer.contains("does not allow to change") && answer.contains(part), "{xpath}: {answer}")
+            }
+        }
+    }
+    // What is not theirs is not shown, however it is asked for.
+    let whole = [
+        vec![("type", "config"), ("action", "get"), ("xpath", "/config")],
+        vec![("type", "config"), ("action", "show"), ("xpath", "/config")],
+        vec![("type", "op"), ("cmd", "<show><config><candidate/></config></show>")],
+        vec![("type", "op"), ("cmd", "<show><config><diff/></config></show>")],
+        vec![("type", "op"), ("cmd", "<show><config><list><changes/></list></config></show>")],
+        vec![("type", "op"), ("cmd", "<show><devicegroups/></show>")],
+        vec![("type", "op"), ("cmd", "<show><dg-hierarchy/></show>")],
+    ];
+    for parameters in &whole {
+        let answer = ask(&server, &regional, parameters).await;
+        for hidden in ["west", "phash", "pipeline"] {
+            assert!(answer.contains("success") && !answer.contains(hidden), "{parameters:?}: {answer}");
+        }
+    }
+    assert!(ask(&server, &regional, &whole[0]).await.contains("secret"), "shared objects are there to be used");
+    assert!(!ask(&server, &objects, &whole[0]).await.contains("secret"));
+    // A commit holds the own edits, and only those may be named.
+    let partial = "<commit><partial><admin><member>admin</member></admin></partial></commit>";
+    let answer = ask(&server, &regional, &[("type", "commit"), ("cmd", partial)]).await;
+    assert!(answer.contains("edits of `admin` are not in reach"), "{answer}");
+    let answer = ask(&server, &regional, &[("type", "commit"), ("cmd", "<commit/>")]).await;
+    let job = server.wait(between(&answer, "<job>", "</job>")).await;
+    assert!(job.contains("<result>OK</result>"), "{job}");
+    let running = server.op("<show><config><running/></config></show>").await;
+    assert!(running.contains("n.example") && !running.contains("w.example"), "{running}");
+    // Pushes and locks too.
+    for (group, allowed) in [("east", true), ("west", false)] {
+        let push = format!(
+            "<commit-all><shared-policy><device-group><entry name='{group}'/></device-group></shared-policy></commit-all>"
+        );
+        let answer = ask(&server, &regional, &[("type", "commit"), ("action", "all"), ("cmd", &push)]).await;
+        assert_eq!(answer.contains("CommitAll job enqueued"), allowed, "{answer}");
+        let lock = "<request><config-lock><add/></config-lock></request>";
+        let answer = ask(&server, &regional, &[("type", "op"), ("vsys", group), ("cmd", lock)]).await;
+        assert_eq!(answer.contains("Successfully acquired lock"), allowed, "{answer}");
+    }
+    let log = [("type", "log"), ("log-type", "config")];
+    assert!(ask(&server, &regional, &log).await.contains("this log is about the whole manager"));
+    assert!(ask(&server, &regional, &[("type", "log"), ("log-type", "traffic")]).await.contains("job enqueued"));
+    // A smaller role keeps what was edited before from being committed.
+    assert!(set(regional.clone(), east).await.contains("command succeeded"));
+    let edit = "<entry name='two'><fqdn>t.example</fqdn></entry>";
+    let again =
+        [("type", "config"), ("action", "set"), ("xpath", &*format!("{GROUP}east']/address")), ("element", edit)];
+    assert!(ask(&server, &regional, &again).await.contains("command succeeded"));
+    let domain = "<device-groups><member>west</member></device-groups>";
+    let here = "/config/mgt-config/access-domain/entry[@name='east']/device-groups";
+    server.body(&[("type", "config"), ("action", "edit"), ("xpath", here), ("element", domain)]).await;
+    let answer = ask(&server, &regional, &[("type", "commit"), ("cmd", "<commit/>")]).await;
+    let job = server.wait(between(&answer, "<job>", "</job>")).await;
+    assert!(job.contains("does not allow to change") && job.contains("FAIL"), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_and_domains_that_name_what_is_not_there_are_refused_at_commit() {
+    let server = Server::start().await;
+    let path = "<paths><entry name='/config/*'><access>read</access></entry><entry name='/config/shared'/></paths>";
+    server.set("/config/panorama/admin-role", &admin_role("bad", "panorama", PIPELINE, path)).await;
+    let domain = "<device-groups><member>gone</member></device-groups><templates><member>lost</member></templates>\
+        <shared-access>some</shared-access>";
+    server.set("/config/mgt-config/access-domain/entry[@name='east']", domain).await;
+    let role = "<permissions><role-based><custom><dg-template-profiles><entry name='nowhere'><profile>bad</profile></entry>\
+        </dg-template-profiles></custom></role-based></permissions>";
+    server.set("/config/mgt-config/users/entry[@name='lost']", role).await;
+    let job = server.commit().await;
+    for part in [
+        "`/config/*` limits nothing: `*` is no place",
+        "`/config/shared` limits nothing: its `access` is none of",
+        "names device group `gone`, which does not exist",
+        "names template or template stack `lost`, which does not exist",
+        "`some` is no access to shared objects",
+        "`lost` is in the access domain `nowhere`, which does not exist",
+    ] {
+        assert!(job.contains(part), "{part}: {job}");
+    }
 }

@@ -40,17 +40,20 @@ fn selection(partial: Option<&Element>) -> Result<Option<Selection>, Reply> {
 }
 
 /// `show config ...`
-pub(super) async fn show(app: &App, command: &Element, words: &[&str]) -> Reply {
+pub(super) async fn show(app: &App, caller: &Caller, command: &Element, words: &[&str]) -> Reply {
     let snapshot = app.configuration.snapshot();
+    let (running, candidate) = (caller.view(&snapshot.running), caller.view(&snapshot.candidate));
     match words {
-        ["running"] => config_result(snapshot.running.clone()),
-        ["candidate"] => config_result(snapshot.candidate.clone()),
-        ["diff", ..] => differ(command.descend(&["config", "diff"]), &snapshot.running, &snapshot.candidate),
-        ["list", "changes", ..] => changes(app, command.descend(&["config", "list", "changes", "partial"])).await,
+        ["running"] => config_result(running),
+        ["candidate"] => config_result(candidate),
+        ["diff", ..] => differ(command.descend(&["config", "diff"]), &running, &candidate),
+        ["list", "changes", ..] => {
+            changes(app, caller, command.descend(&["config", "list", "changes", "partial"])).await
+        }
         ["list", "admins", ..] => admins(app).await,
-        ["audit", "base-version", ..] => version_diff(app, command).await,
+        ["audit", "base-version", ..] => version_diff(app, caller, command).await,
         ["audit" | "versions", ..] => versions(app).await,
-        ["version", ..] | ["audit-version", ..] => version(app, command).await,
+        ["version", ..] | ["audit-version", ..] => version(app, caller, command).await,
         _ => {
             let rest = words.join(" ");
             let line = format!(
@@ -94,7 +97,9 @@ pub(super) async fn load(app: &App, caller: &Caller, command: &Element) -> Reply
 
 /// `revert config`: the candidate becomes the running configuration, or the edits that `partial` selects are undone.
 pub(super) async fn revert(app: &App, caller: &Caller, command: &Element) -> Reply {
-    let selection = match selection(command.descend(&["config", "partial"])) {
+    let selection = match selection(command.descend(&["config", "partial"]))
+        .and_then(|selection| Selection::within(selection, caller).map_err(|line| Reply::unauthorized(&line)))
+    {
         Ok(selection) => selection,
         Err(refusal) => return refusal,
     };
@@ -116,7 +121,7 @@ fn refuse(error: PartialError) -> Reply {
     }
 }
 
-async fn changes(app: &App, partial: Option<&Element>) -> Reply {
+async fn changes(app: &App, caller: &Caller, partial: Option<&Element>) -> Reply {
     let selection = match selection(partial) {
         Ok(selection) => selection,
         Err(refusal) => return refusal,
@@ -133,6 +138,9 @@ async fn changes(app: &App, partial: Option<&Element>) -> Reply {
     }
     let entries = lines.iter().filter_map(|line| {
         let edit: Edit = serde_json::from_str(&line.edit).ok()?;
+        if !caller.may_see(edit.xpath()) {
+            return None;
+        }
         let change = element("entry")
             .leaf("xpath", edit.xpath())
             .leaf("owner", &line.author)
@@ -173,16 +181,16 @@ async fn versions(app: &App) -> Reply {
 }
 
 /// `show config audit base-version N [version M]`: from N to M, or to what is running.
-async fn version_diff(app: &App, command: &Element) -> Reply {
+async fn version_diff(app: &App, caller: &Caller, command: &Element) -> Reply {
     let named = |tag: &str| super::argument(command.descend(&["config", "audit", tag]));
     let base = match read_version(app, &named("base-version").unwrap_or_default()).await {
-        Ok(tree) => tree,
+        Ok(tree) => caller.view(&tree),
         Err(reply) => return reply,
     };
     let other = match named("version") {
-        None => app.configuration.snapshot().running.clone(),
+        None => caller.view(&app.configuration.snapshot().running),
         Some(number) => match read_version(app, &number).await {
-            Ok(tree) => tree,
+            Ok(tree) => caller.view(&tree),
             Err(reply) => return reply,
         },
     };
@@ -201,12 +209,12 @@ fn differ(asked: Option<&Element>, old: &Arc<Element>, new: &Arc<Element>) -> Re
     }
 }
 
-async fn version(app: &App, command: &Element) -> Reply {
+async fn version(app: &App, caller: &Caller, command: &Element) -> Reply {
     let config = command.child("config");
     let asked = config.and_then(|config| config.child("version").or_else(|| config.child("audit-version")));
     let number = super::argument(asked.map(|asked| &**asked)).unwrap_or_default();
     match read_version(app, &number).await {
-        Ok(tree) => config_result(tree),
+        Ok(tree) => config_result(caller.view(&tree)),
         Err(reply) => reply,
     }
 }

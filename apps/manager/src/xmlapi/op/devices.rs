@@ -7,6 +7,7 @@ use bartizan_model::xml;
 
 use super::super::element::{Build as _, element, entry};
 use super::super::reply::{Reply, code};
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::fleet::LinkError;
 use crate::store::devices::Device;
@@ -29,11 +30,10 @@ pub(super) struct Known {
 }
 
 /// `show devices all|connected`
-pub(super) async fn show(app: &App, filter: &str) -> Reply {
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
-    let known = match inventory(app, &topology).await {
+pub(super) async fn show(app: &App, caller: &Caller, filter: &str) -> Reply {
+    let (_, known) = match known(app, caller).await {
         Ok(known) => known,
-        Err(error) => return Reply::internal(&error),
+        Err(refusal) => return refusal,
     };
     let shown = known.values().filter(|known| filter == "all" || known.attached.is_some());
     Reply::result(element("result").with(element("devices").with_all(shown.map(Known::to_element))))
@@ -59,8 +59,19 @@ pub(super) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
     }
 }
 
+/// The groups and templates that the caller may handle, and their devices by serial.
+pub(super) async fn known(app: &App, caller: &Caller) -> Result<(Topology, BTreeMap<String, Known>), Reply> {
+    let reach = caller.role.reach(Right::Operate);
+    let topology = Topology::read(&app.configuration.snapshot().candidate).within(reach.as_ref());
+    let mut devices = inventory(app, &topology).await.map_err(|error| Reply::internal(&error))?;
+    if reach.is_some() {
+        devices.retain(|serial, _| topology.devices.contains_key(serial));
+    }
+    Ok((topology, devices))
+}
+
 /// All devices that enrolled or are configured, by serial.
-pub(super) async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<String, Known>> {
+async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<String, Known>> {
     let mut known: BTreeMap<String, Device> =
         app.store.devices().await?.into_iter().map(|device| (device.serial.clone(), device)).collect();
     for serial in topology.devices.keys() {

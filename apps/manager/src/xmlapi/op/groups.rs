@@ -7,7 +7,7 @@ use bartizan_model::{manager, xml};
 
 use super::super::element::{Build as _, element, entry, leaf};
 use super::super::reply::{Reply, code};
-use super::devices::{Known, inventory};
+use super::devices::{Known, known};
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::configuration::edit::Edit;
@@ -21,11 +21,10 @@ const DEPTH_MAX: usize = 4;
 const FIRST_GROUP_ID: usize = 11;
 
 /// `show devicegroups [name N]`
-pub(super) async fn device_groups(app: &App, command: &Element) -> Reply {
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
-    let devices = match inventory(app, &topology).await {
-        Ok(devices) => devices,
-        Err(error) => return Reply::internal(&error),
+pub(super) async fn device_groups(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let (topology, devices) = match known(app, caller).await {
+        Ok(known) => known,
+        Err(refusal) => return refusal,
     };
     let wanted = super::argument(command.descend(&["devicegroups", "name"]))
         .or_else(|| super::argument(command.child("devicegroups").map(|groups| &**groups)));
@@ -45,11 +44,10 @@ pub(super) async fn device_groups(app: &App, command: &Element) -> Reply {
 }
 
 /// `show templates [name N]`: templates and stacks.
-pub(super) async fn templates(app: &App, command: &Element) -> Reply {
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
-    let devices = match inventory(app, &topology).await {
-        Ok(devices) => devices,
-        Err(error) => return Reply::internal(&error),
+pub(super) async fn templates(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let (topology, devices) = match known(app, caller).await {
+        Ok(known) => known,
+        Err(refusal) => return refusal,
     };
     let wanted = super::argument(command.descend(&["templates", "name"]));
     let wanted = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
@@ -70,11 +68,10 @@ pub(super) async fn templates(app: &App, command: &Element) -> Reply {
 }
 
 /// `show template-stack [name N]`
-pub(super) async fn stacks(app: &App, command: &Element) -> Reply {
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
-    let devices = match inventory(app, &topology).await {
-        Ok(devices) => devices,
-        Err(error) => return Reply::internal(&error),
+pub(super) async fn stacks(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let (topology, devices) = match known(app, caller).await {
+        Ok(known) => known,
+        Err(refusal) => return refusal,
     };
     let wanted = super::argument(command.descend(&["template-stack", "name"]))
         .or_else(|| super::argument(command.child("template-stack").map(|stack| &**stack)));
@@ -87,8 +84,9 @@ pub(super) async fn stacks(app: &App, command: &Element) -> Reply {
 }
 
 /// `show dg-hierarchy`
-pub(super) fn hierarchy(app: &App) -> Reply {
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
+pub(super) fn hierarchy(app: &App, caller: &Caller) -> Reply {
+    // Of what cannot be seen neither the parent is told.
+    let topology = Topology::read(&caller.view(&app.configuration.snapshot().candidate));
     let roots = below(&topology.groups, None, 0);
     Reply::result(element("result").with(element("dg-hierarchy").with_all(roots)))
 }

@@ -6,7 +6,7 @@ use super::super::element::{Build as _, element};
 use super::super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::jobs::CancelError;
+use crate::jobs::{CancelError, Job};
 
 /// `show jobs id N`
 pub(super) fn one(app: &App, command: &Element) -> Reply {
@@ -21,6 +21,13 @@ pub(super) fn one(app: &App, command: &Element) -> Reply {
 pub(super) async fn cancel(app: &App, caller: &Caller, command: &Element) -> Reply {
     let text = super::argument(command.descend(&["job", "id"])).unwrap_or_default();
     let Ok(id) = text.parse() else { return not_found(&text) };
+    let foreign = |job: &Job| caller.role.scope().is_some() && job.user != caller.name;
+    if app.jobs.job(id).is_some_and(|job| foreign(&job)) {
+        return Reply::unauthorized(&format!(
+            "job {id} is of somebody else; the role of `{}` is for a part",
+            caller.name
+        ));
+    }
     match app.jobs.cancel(id, &caller.name).await {
         Ok(done) => {
             super::note(app, caller, "clear", format!("job {id}")).await;

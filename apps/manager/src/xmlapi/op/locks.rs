@@ -3,9 +3,10 @@
 use bartizan_model::tree::Element;
 
 use super::super::element::{Build as _, element, entry};
+use super::super::refuse_part;
 use super::super::reply::{Reply, code};
 use super::argument;
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::locks::{EVERYTHING, LockKind};
@@ -41,7 +42,7 @@ pub(super) async fn change(
     let Some(action) = command.elements().next().and_then(|lock| lock.elements().next().cloned()) else {
         return Reply::error(code::INVALID_COMMAND, &["a lock is changed by `add` or `remove`"]);
     };
-    let scope = match scope(app, parameters) {
+    let scope = match scope(app, caller, parameters) {
         Ok(scope) => scope,
         Err(refusal) => return refusal,
     };
@@ -85,11 +86,12 @@ fn done(kind: LockKind, action: &str, scope: &str) -> String {
 }
 
 /// What `vsys=` names: nothing is everything.
-fn scope(app: &App, parameters: &Parameters) -> Result<String, Reply> {
+fn scope(app: &App, caller: &Caller, parameters: &Parameters) -> Result<String, Reply> {
     let Some(name) = parameters.get("vsys").filter(|name| !matches!(*name, "" | "all" | EVERYTHING)) else {
-        return Ok(EVERYTHING.to_owned());
+        return refuse_part(caller, "a lock of everything").map_or_else(|| Ok(EVERYTHING.to_owned()), Err);
     };
-    let topology = Topology::read(&app.configuration.snapshot().candidate);
+    let reach = caller.role.reach(Right::Config);
+    let topology = Topology::read(&app.configuration.snapshot().candidate).within(reach.as_ref());
     let groups = topology.groups.iter().map(|group| &group.name);
     let stacks = topology.stacks.iter().map(|stack| &stack.name);
     if groups.chain(&topology.templates).chain(stacks).any(|known| known == name) {

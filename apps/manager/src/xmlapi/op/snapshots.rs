@@ -110,9 +110,9 @@ pub(super) async fn delete(app: &App, command: &Element) -> Reply {
 }
 
 /// `show config saved NAME`; without a name the list of them.
-pub(super) async fn show(app: &App, command: &Element) -> Reply {
+pub(super) async fn show(app: &App, caller: &Caller, command: &Element) -> Reply {
     if let Some(name) = argument(command.descend(&["config", "saved"])) {
-        return read(app, &name).await.map_or_else(|refusal| refusal, config_result);
+        return read(app, &name).await.map_or_else(|refusal| refusal, |tree| config_result(caller.view(&tree)));
     }
     match app.store.snapshots().await {
         Ok(lines) => {
