@@ -1,12 +1,13 @@
 //! What is running, and what is the candidate?
 //!
 //! Both are persistent trees, so a snapshot is two pointers. An edit is on disk (in the journal) before it
-//! is answered; a commit is one transaction that adds the version and drops the edits it holds. After a
+//! is answered or seen by anybody, and edits that wait for the disk get there together (`staged.rs`); a commit is one transaction that adds the version and drops the edits it holds. After a
 //! crash the running configuration is therefore the old or the new version, whole, and the candidate is
 //! the running configuration with the journal played over it.
 
 pub(crate) mod edit;
 pub(crate) mod partial;
+mod staged;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use bartizan_model::tree::Element;
 use bartizan_model::{diff, schema, xml};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use crate::accounts::rights::PROTECTED;
 use crate::accounts::{Caller, Role, has_superuser};
@@ -23,10 +24,11 @@ use crate::lock;
 use crate::locks::{LockKind, Locks};
 use crate::store::Store;
 use crate::store::audit::AuditLine;
-use crate::store::versions::{JournalAfter, Kept, NewVersion};
+use crate::store::versions::{Entries, JournalAfter, Kept, NewVersion};
 use crate::xmlapi::reply::code;
 use edit::{Applied, Edit, EditFailure};
 use partial::{Conflict, Selection, Split};
+use staged::{Staged, Written};
 
 /// Edits the journal holds between two commits. They are played again at start.
 pub(crate) const JOURNAL_MAX: usize = 500_000;
@@ -124,8 +126,11 @@ pub(crate) struct Configuration {
     store: Store,
     /// Who keeps others from editing or committing.
     pub(crate) locks: Locks,
+    /// What is on disk.
     now: ArcSwap<Snapshot>,
-    /// Held by whoever changes `now`.
+    /// What is on its way there.
+    staged: Staged,
+    /// Held by whoever changes the one or the other, but for who writes what is staged.
     writing: AsyncMutex<()>,
     old: Mutex<VecDeque<(u64, Arc<Element>)>>,
 }
@@ -165,12 +170,13 @@ impl Configuration {
                 );
             }
         }
-        let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0, steps };
+        let now = Arc::new(Snapshot { running, version, candidate, pending, journal_end, reverts: 0, steps });
         let locks = Locks::open(store.clone()).await?;
         Ok(Self {
             store,
             locks,
-            now: ArcSwap::from_pointee(now),
+            staged: Staged::new(now.clone()),
+            now: ArcSwap::new(now),
             writing: AsyncMutex::default(),
             old: Mutex::default(),
         })
@@ -191,8 +197,23 @@ impl Configuration {
     }
 
     async fn apply_to_end(&self, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
-        let _writing = self.writing.lock().await;
-        let now = self.snapshot();
+        let (outcome, written) = {
+            let _writing = self.writing.lock().await;
+            let base = self.staged.tip();
+            let Change { outcome, journal, audit, candidate } = self.change(&base.snapshot, caller, &edits)?;
+            let after = candidate.map(|candidate| {
+                let pending = base.snapshot.pending + journal.len();
+                Arc::new(Snapshot { candidate, pending, ..Snapshot::clone(&base.snapshot) })
+            });
+            let entries = Entries { author: caller.name.clone(), edits: journal, audit };
+            (outcome, self.staged.add(&base, entries, after).map_err(ApplyError::Store)?)
+        };
+        self.write(Some(written)).await.map_err(ApplyError::Store)?;
+        outcome
+    }
+
+    /// What edits make of a candidate, and what is to be written about it, also when they are refused.
+    fn change(&self, now: &Snapshot, caller: &Caller, edits: &[Edit]) -> Result<Change, ApplyError> {
         if now.pending + edits.len() > JOURNAL_MAX {
             let failure = EditFailure::denied(format!(
                 "the candidate holds {} uncommitted edits, at most {JOURNAL_MAX} are kept; commit or revert them first",
@@ -215,8 +236,7 @@ impl Configuration {
                 Ok(outcome) => applied.push(outcome),
                 Err(failure) => {
                     let line = edit.audit_line(caller, before, "Failed");
-                    self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
-                    return Err(ApplyError::Edit { index, failure });
+                    return Ok(Change::refused(index, failure, line));
                 }
             }
             if applied[index] == Applied::Changed {
@@ -224,10 +244,9 @@ impl Configuration {
             }
             audit.push(edit.audit_line(caller, before, "Succeeded"));
         }
-        if let Some((index, failure)) = outside_of_schema(&edits, &now.candidate, &candidate) {
+        if let Some((index, failure)) = outside_of_schema(edits, &now.candidate, &candidate) {
             let line = edits[index].audit_line(caller, String::new(), "Failed");
-            self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
-            return Err(ApplyError::Edit { index, failure });
+            return Ok(Change::refused(index, failure, line));
         }
         if let Some(failure) = overstepped(caller, &now.candidate, &candidate) {
             return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
@@ -240,22 +259,51 @@ impl Configuration {
             );
             return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
         }
-        if journal.is_empty() {
-            self.store.add_audit(&audit).await.map_err(|error| ApplyError::Store(error.into()))?;
-            return Ok(applied);
+        let candidate = Some(candidate).filter(|_| !journal.is_empty());
+        Ok(Change { outcome: Ok(applied), journal, audit, candidate })
+    }
+
+    /// Writes what is staged, all of it at once. With `written` it returns when that is on disk, whoever wrote it.
+    async fn write(&self, written: Option<Written>) -> anyhow::Result<()> {
+        let _turn = self.staged.turn().await;
+        if let Some(done) = written.and_then(Written::outcome) {
+            return done;
         }
-        let journal_end = self
-            .store
-            .append_journal(&caller.name, &journal, &audit)
-            .await
-            .map_err(|error| ApplyError::Store(error.into()))?;
-        self.now.store(Arc::new(Snapshot {
-            candidate,
-            pending: now.pending + journal.len(),
-            journal_end,
-            ..Snapshot::clone(&now)
-        }));
-        Ok(applied)
+        let batch = self.staged.take();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<&Entries> = batch.entries().collect();
+        match self.store.append_journal(&entries).await {
+            Ok(journal_end) => {
+                let publish = |after: &Snapshot, journal_end: Option<i64>| {
+                    let journal_end = journal_end.unwrap_or(after.journal_end);
+                    let now = Arc::new(Snapshot { journal_end, ..Snapshot::clone(after) });
+                    self.now.store(now.clone());
+                    now
+                };
+                self.staged.done(batch, |after| publish(after, journal_end));
+                Ok(())
+            }
+            Err(error) => {
+                self.staged.failed(batch, &self.snapshot(), &error.to_string());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Waits until nothing is on its way to the disk, and keeps others from adding to it.
+    async fn settled(&self) -> anyhow::Result<(MutexGuard<'_, ()>, Arc<Snapshot>)> {
+        let writing = self.writing.lock().await;
+        self.write(None).await?;
+        Ok((writing, self.snapshot()))
+    }
+
+    /// What is on disk changed otherwise than by edits; nothing is staged.
+    fn publish(&self, now: Snapshot) {
+        let now = Arc::new(now);
+        self.now.store(now.clone());
+        self.staged.reset(now);
     }
 
     /// Throws the candidate away, or the edits that are selected; gives back how many.
@@ -271,7 +319,7 @@ impl Configuration {
     }
 
     async fn revert_to_end(&self, caller: &Caller, selection: Option<Selection>) -> Result<usize, PartialError> {
-        let _writing = self.writing.lock().await;
+        let (_writing, now) = self.settled().await?;
         let line = AuditLine {
             admin: caller.name.clone(),
             host: caller.host.to_string(),
@@ -281,7 +329,6 @@ impl Configuration {
             result: "Succeeded".into(),
             ..AuditLine::default()
         };
-        let now = self.snapshot();
         let foreign = self.locks.list(LockKind::Config).into_iter().find(|lock| lock.admin != caller.name);
         if let (None, Some(lock)) = (&selection, foreign) {
             let lines = vec![format!("Configuration is locked by {}", lock.admin), lock.describe()];
@@ -308,7 +355,7 @@ impl Configuration {
                 (candidate, now.pending - taken.len())
             }
         };
-        self.now.store(Arc::new(Snapshot { candidate, pending, reverts: now.reverts + 1, ..Snapshot::clone(&now) }));
+        self.publish(Snapshot { candidate, pending, reverts: now.reverts + 1, ..Snapshot::clone(&now) });
         Ok(now.pending - pending)
     }
 
@@ -346,8 +393,7 @@ impl Configuration {
         (author, comment): (&str, &str),
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> Result<u64, PartialError> {
-        let _writing = self.writing.lock().await;
-        let now = self.snapshot();
+        let (_writing, now) = self.settled().await?;
         if now.reverts != snapshot.reverts {
             let line = "edits were reverted while the candidate was checked; nothing was committed".to_owned();
             return Err(PartialError::Conflict(Conflict(vec![line])));
@@ -387,7 +433,7 @@ impl Configuration {
             },
         };
         let running = after.running.clone();
-        self.now.store(Arc::new(after));
+        self.publish(after);
         if steps > 0 && steps.is_multiple_of(STEPS_MAX) {
             tokio::spawn(self.clone().keep_text(version, running));
         }
@@ -401,9 +447,10 @@ impl Configuration {
             tracing::error!(%error, version, "the text of a version cannot be stored; its edits are");
             return;
         }
-        let _writing = self.writing.lock().await;
-        let now = self.snapshot();
-        self.now.store(Arc::new(Snapshot { steps: now.version - version, ..Snapshot::clone(&now) }));
+        match self.settled().await {
+            Ok((_writing, now)) => self.publish(Snapshot { steps: now.version - version, ..Snapshot::clone(&now) }),
+            Err(error) => tracing::error!(%error, "edits cannot be stored"),
+        }
     }
 
     /// The tree of a version.
@@ -423,6 +470,23 @@ impl Configuration {
         old.push_front((number, tree.clone()));
         old.truncate(OLD_VERSIONS_AT_HAND);
         Ok(Some(tree))
+    }
+}
+
+/// What edits make of a candidate.
+struct Change {
+    outcome: Result<Vec<Applied>, ApplyError>,
+    /// For the journal.
+    journal: Vec<String>,
+    audit: Vec<AuditLine>,
+    /// If it is another one.
+    candidate: Option<Arc<Element>>,
+}
+
+impl Change {
+    fn refused(index: usize, failure: EditFailure, line: AuditLine) -> Self {
+        let outcome = Err(ApplyError::Edit { index, failure });
+        Self { outcome, journal: Vec::new(), audit: vec![line], candidate: None }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::db::sql;
 use super::traffic::{LogBatch, LogsStored};
-use super::versions::{JournalAfter, Kept, NewVersion};
+use super::versions::{Entries, JournalAfter, Kept, NewVersion};
 use super::{AUTHORITY, DatabaseUrl, Member, Store};
 
 /// Who holds the leader's lock, as the server shows it.
@@ -207,7 +207,9 @@ async fn a_changed_config_log_is_told_on_both() {
 /// Versions 1 to 8: 1 and 5 as texts, the others by an edit each.
 async fn eight_versions(store: &Store) {
     for number in 1..=8 {
-        let end = store.append_journal("admin", &[format!("edit {number}")], &[]).await.unwrap();
+        let edits = vec![format!("edit {number}")];
+        let entries = Entries { author: "admin".to_owned(), edits, audit: Vec::new() };
+        let end = store.append_journal(&[&entries]).await.unwrap().unwrap();
         let text = format!("text {number}");
         let configuration = (number == 1).then_some(text.as_str());
         let journal = if number == 3 { JournalAfter::Without(&[end], &[]) } else { JournalAfter::Beyond(end) };

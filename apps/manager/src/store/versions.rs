@@ -55,6 +55,20 @@ pub(crate) struct JournalLine {
     pub(crate) edit: String,
 }
 
+/// Edits of one request, and what the config log says about it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entries {
+    /// Who.
+    pub(crate) author: String,
+    /// As JSON.
+    pub(crate) edits: Vec<String>,
+    /// Also of edits that were refused.
+    pub(crate) audit: Vec<AuditLine>,
+}
+
+/// Edits in one statement.
+const ROWS_AT_ONCE: usize = 16;
+
 /// A version to be stored.
 #[derive(Debug)]
 pub(crate) struct NewVersion<'a> {
@@ -188,25 +202,25 @@ impl Store {
         Ok(from_db(number))
     }
 
-    /// Appends edits and their config log lines, all or nothing. Returns the number of the last edit.
-    pub(crate) async fn append_journal(
-        &self,
-        author: &str,
-        edits: &[String],
-        audit_lines: &[AuditLine],
-    ) -> sqlx::Result<i64> {
+    /// Appends edits and their config log lines, all or nothing. The number of the last edit, if there is one.
+    pub(crate) async fn append_journal(&self, entries: &[&Entries]) -> sqlx::Result<Option<i64>> {
         let mut transaction = self.writer.begin().await?;
         let now = now_us();
-        let mut last = 0;
-        for edit in edits {
-            last = sql("INSERT INTO journal (time_us, author, edit) VALUES ($1, $2, $3) RETURNING id")
-                .bind(now)
-                .bind(author)
-                .bind(edit)
-                .fetch_value(&mut transaction)
-                .await?;
+        let mut last = None;
+        let edits: Vec<_> =
+            entries.iter().flat_map(|entries| entries.edits.iter().map(|edit| (&entries.author, edit))).collect();
+        for rows in edits.chunks(ROWS_AT_ONCE) {
+            let mut statement = sql("INSERT INTO journal (time_us, author, edit) VALUES ");
+            for (index, (author, edit)) in rows.iter().enumerate() {
+                statement.push(if index == 0 { "(" } else { ", (" }).push_bind(now);
+                statement.push(", ").push_bind(*author).push(", ").push_bind(*edit).push(")");
+            }
+            statement.push(" RETURNING id");
+            let numbers: Vec<(i64,)> = statement.fetch_all(&mut transaction).await?;
+            last = numbers.into_iter().map(|(number,)| number).chain(last).max();
         }
-        audit::insert(&mut transaction, &self.sealer, audit_lines).await?;
+        let lines: Vec<AuditLine> = entries.iter().flat_map(|entries| entries.audit.iter().cloned()).collect();
+        audit::insert(&mut transaction, &self.sealer, &lines).await?;
         transaction.commit().await?;
         Ok(last)
     }
