@@ -13,6 +13,10 @@ mod commit;
 #[expect(dead_code, reason = "tests and benches share it, and benches need a part of it")]
 #[path = "../tests/manager/common.rs"]
 mod common;
+#[path = "manager/push.rs"]
+mod push;
+#[path = "manager/writes.rs"]
+mod writes;
 
 use std::time::Duration;
 
@@ -24,6 +28,15 @@ fn main() {
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted.as_str()));
     if is_wanted("commit") {
         runtime.block_on(commit::run());
+    }
+    if is_wanted("writes") {
+        runtime.block_on(writes::run());
+    }
+    if is_wanted("push-100") {
+        runtime.block_on(push::run(100, 100, 2000.0));
+    }
+    if is_wanted("push-5000") {
+        runtime.block_on(push::run(5000, 5, 30_000.0));
     }
 }
 

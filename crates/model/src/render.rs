@@ -21,7 +21,7 @@ use crate::diagnostic::{Diagnostic, Origin, Severity};
 use crate::manager;
 pub use crate::manager::{DeviceAssignment, device_groups, devices, template_stacks, templates};
 use crate::tree::{Child, Element};
-pub use standing::Splice;
+pub use standing::{Splice, classes};
 pub use validate::{Class, Whole, validate_manager};
 pub(crate) use variables::Variables;
 

@@ -1,5 +1,7 @@
 //! A client that keeps its connection, as automation does.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -43,14 +45,19 @@ impl Client {
     pub(crate) async fn commit(&mut self) -> String {
         let body = self.ask(&[("type", "commit"), ("cmd", "<commit/>")]).await;
         let job = between(&body, "<job>", "</job>").to_owned();
+        self.finished(&job, Duration::from_millis(1)).await
+    }
+
+    /// Polls a job until it is finished.
+    pub(crate) async fn finished(&mut self, job: &str, pause: Duration) -> String {
         let command = format!("<show><jobs><id>{job}</id></jobs></show>");
         loop {
             let body = self.ask(&[("type", "op"), ("cmd", &command)]).await;
             if body.contains("<status>FIN</status>") {
-                assert!(body.contains("<result>OK</result>"), "{body}");
+                assert!(body.contains("<result>OK</result>"), "{}", &body[..2000.min(body.len())]);
                 return body;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }

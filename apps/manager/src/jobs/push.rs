@@ -22,7 +22,7 @@ use crate::fleet::{Link, LinkError};
 use crate::store::devices::Device;
 use crate::store::now_us;
 use crate::store::pushes::Pushed;
-use crate::sync::{Rendering, trees};
+use crate::sync::plan;
 use crate::topology::Topology;
 
 /// Devices that are rendered for and sent to at once; one that has yet to confirm does not count.
@@ -130,13 +130,12 @@ async fn push(
         return End::failed(error);
     }
     let (policy, templates) = versions(request, version, &device);
-    let (policy_tree, template_tree) = match trees(app, policy, templates).await {
-        Ok(trees) => trees,
+    let plan = match plan(app, policy, templates).await {
+        Ok(plan) => plan,
         Err(error) => return End::failed(format!("{error:#}")),
     };
     let owned = serial.to_owned();
-    let rendered = tokio::task::spawn_blocking(move || Rendering::new(&policy_tree, &template_tree, &owned)).await;
-    let rendering = match rendered {
+    let rendering = match tokio::task::spawn_blocking(move || plan.rendering(&owned)).await {
         Ok(rendering) => rendering,
         Err(error) => return End::failed(format!("the configuration cannot be rendered: {error}")),
     };
@@ -162,8 +161,8 @@ async fn push(
         return End { warnings, ..End::failed(format!("the push cannot be recorded: {error}")) };
     }
     let verdict = app.fleet.verdicts.expect(serial, push_id, &rendering.digest);
-    let message =
-        Push { id: push_id, configuration: rendering.configuration, digest: rendering.digest.clone(), version };
+    let configuration = rendering.configuration.clone();
+    let message = Push { id: push_id, configuration, digest: rendering.digest.clone(), version };
     let (answer, verdict) = send(app, &link, message, verdict).await;
     drop(place);
     let patience = rendering.recovery.window() + app.settings.confirm_grace;

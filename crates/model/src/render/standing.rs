@@ -4,7 +4,7 @@
 //! rules of device groups and Shared alone, a device's [`Standing`] follows by reading the rules that changed; anything
 //! else asks for a whole validation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::variables::holds_variable;
 use super::{Variables, groups, origin, render_device};
 use crate::device::{self, SecurityRule, Validated};
 use crate::diagnostic::Diagnostic;
-use crate::manager;
+use crate::manager::{self, DeviceAssignment};
 use crate::tree::{Child, Element};
 
 /// Rules that may differ in one list before a whole validation is the shorter way.
@@ -265,18 +265,34 @@ fn same_but(old: &Element, new: &Element, inner: impl Fn(&str, &Element, &Elemen
         })
 }
 
-/// Devices that are alike, by what tells them apart: stack, group, and themselves where they have variables of their own
-/// or are the target of a rule.
-pub(super) fn classes(root: &Element) -> Vec<Vec<manager::DeviceAssignment>> {
+/// Devices that get the same, by what tells them apart: stack (of `template_root`), group (of `root`), and themselves
+/// where they have variables of their own or are the target of a rule.
+pub fn classes(root: &Element, template_root: &Element) -> Vec<Vec<DeviceAssignment>> {
     let targets = groups::targets(root);
-    let stacks = manager::container(root, "template-stack");
-    let mut classes: Vec<Vec<manager::DeviceAssignment>> = Vec::new();
-    let mut places = HashMap::new();
+    let mut devices: BTreeMap<String, DeviceAssignment> = BTreeMap::new();
     for device in manager::devices(root) {
-        let stack = device.stack.as_ref().and_then(|stack| stacks?.entry_named(stack));
-        let own = stack.and_then(|stack| stack.child("devices")?.entry_named(&device.serial)?.child("variable"));
-        let is_own = own.is_some() || targets.contains(&device.serial);
-        let serial = is_own.then(|| device.serial.clone());
+        devices.insert(device.serial.clone(), DeviceAssignment { stack: None, ..device });
+    }
+    for DeviceAssignment { serial, stack, .. } in manager::devices(template_root) {
+        let device = DeviceAssignment { serial: serial.clone(), ..DeviceAssignment::default() };
+        devices.entry(serial).or_insert(device).stack = stack;
+    }
+    let stacks = manager::container(template_root, "template-stack");
+    let own: HashSet<(&str, &str)> = stacks
+        .into_iter()
+        .flat_map(Element::entries)
+        .filter_map(|(stack, element)| Some((stack, element.child("devices")?)))
+        .flat_map(|(stack, devices)| {
+            let with_variables = devices.entries().filter(|(_, device)| device.child("variable").is_some());
+            with_variables.map(move |(serial, _)| (stack, serial))
+        })
+        .collect();
+    let mut classes: Vec<Vec<DeviceAssignment>> = Vec::new();
+    let mut places = HashMap::new();
+    for device in devices.into_values() {
+        let has_own =
+            device.stack.as_ref().is_some_and(|stack| own.contains(&(stack.as_str(), device.serial.as_str())));
+        let serial = (has_own || targets.contains(&device.serial)).then(|| device.serial.clone());
         let place = *places.entry((device.stack.clone(), device.device_group.clone(), serial)).or_insert_with(|| {
             classes.push(Vec::new());
             classes.len() - 1

@@ -46,7 +46,7 @@ impl Whole {
     pub fn new(root: &Element) -> Self {
         let mut whole = Self { classes: Vec::new(), unused: Vec::new(), rest: Vec::new() };
         let mut validation = Validation { root, found: Vec::new() };
-        for class in standing::classes(root) {
+        for class in standing::classes(root, root) {
             let Some(device) = class.first() else { continue };
             match (&device.stack, &device.device_group) {
                 (Some(_), _) => {
