@@ -13,6 +13,8 @@ mod commit;
 #[expect(dead_code, reason = "tests and benches share it, and benches need a part of it")]
 #[path = "../tests/manager/common.rs"]
 mod common;
+#[path = "manager/logs.rs"]
+mod logs;
 #[path = "manager/push.rs"]
 mod push;
 #[path = "manager/writes.rs"]
@@ -31,6 +33,9 @@ fn main() {
     }
     if is_wanted("writes") {
         runtime.block_on(writes::run());
+    }
+    if is_wanted("logs") {
+        runtime.block_on(logs::run());
     }
     if is_wanted("push-100") {
         runtime.block_on(push::run(100, 100, 2000.0));

@@ -178,6 +178,7 @@ impl Manager {
         let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
         let jobs = tokio::spawn(jobs::work(app.clone()));
+        let deliveries = tokio::spawn(jobs::deliver::work(app.clone()));
         let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let stopping = stop.subscribe();
@@ -196,6 +197,7 @@ impl Manager {
                 serving.await.map(|()| End::Lost)
             }
         };
+        deliveries.abort();
         schedules.abort();
         jobs.abort();
         logs.abort();

@@ -31,6 +31,7 @@ impl Client {
             .header("x-pan-key", &self.key)
             .body(Full::new(Bytes::from(form)))
             .unwrap();
+        self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request).await.unwrap();
         String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }

@@ -126,6 +126,7 @@ async fn follow(
     app.fleet.attach(&link);
     // Whoever hears it may send the next push at once, and finds the new link.
     app.fleet.verdicts.tell_all(&identity.serial, heard);
+    app.fleet.arrivals.add(&identity.serial);
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
     // Again, now that whoever ends the certificate finds the link.
     let ended = match check_identity(app, identity).await {

@@ -318,7 +318,8 @@ pub(super) async fn forget_versions(transaction: &mut Transaction, end: i64) -> 
     let old: Vec<(i64,)> =
         sql("SELECT number FROM versions WHERE number <= $1").bind(end).fetch_all(&mut *transaction).await?;
     let pushed: Vec<(i64,)> = sql("SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
-         UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL")
+         UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL \
+         UNION SELECT version FROM pending_pushes")
     .fetch_all(&mut *transaction)
     .await?;
     let texts: Vec<(i64,)> = sql("SELECT version FROM version_texts").fetch_all(&mut *transaction).await?;

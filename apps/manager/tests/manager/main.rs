@@ -4,6 +4,7 @@
 
 mod backup;
 mod common;
+mod deliveries;
 mod directory;
 mod envelopes;
 mod fleet;

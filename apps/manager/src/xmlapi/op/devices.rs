@@ -11,6 +11,7 @@ use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::fleet::LinkError;
 use crate::store::devices::Device;
+use crate::store::pending::PendingPush;
 use crate::sync::{self, SyncState};
 use crate::times;
 use crate::topology::Topology;
@@ -27,6 +28,8 @@ pub(super) struct Known {
     pub(super) group: Option<String>,
     /// Its template stack.
     pub(super) stack: Option<String>,
+    /// What it has yet to get.
+    pending: Option<PendingPush>,
 }
 
 /// `show devices all|connected`
@@ -77,6 +80,8 @@ async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<St
     for serial in topology.devices.keys() {
         known.entry(serial.clone()).or_insert_with(|| Device { serial: serial.clone(), ..Device::default() });
     }
+    let pending = app.store.pending_pushes().await?.into_iter();
+    let mut pending: BTreeMap<String, PendingPush> = pending.map(|push| (push.serial.clone(), push)).collect();
     let mut devices = BTreeMap::new();
     for (serial, device) in known {
         let link = app.fleet.link(&serial).ok();
@@ -87,7 +92,8 @@ async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<St
         let state = sync::state(app, &device).await?;
         let group = topology.group_of(&serial).map(str::to_owned);
         let stack = topology.stack_of(&serial).map(str::to_owned);
-        devices.insert(serial, Known { device, attached, state, group, stack });
+        let pending = pending.remove(&serial);
+        devices.insert(serial, Known { device, attached, state, group, stack, pending });
     }
     Ok(devices)
 }
@@ -164,6 +170,13 @@ impl Known {
             .leaf("last-masterkey-push-timestamp", "")
             .leaf("device-cert-present", "None")
             .leaf("device-cert-expiry-date", "N/A")
+            .with_all(self.pending.iter().map(|push| {
+                element("pending-push")
+                    .leaf("jobid", &push.job.to_string())
+                    .leaf("version", &push.version.to_string())
+                    .leaf("admin", &push.admin)
+                    .leaf("time", &times::date_time(push.time_us))
+            }))
             .with(element("vsys").with(vsys))
     }
 }
