@@ -13,8 +13,10 @@ use crate::jobs::check::Checker;
 use crate::logs::query::Queries;
 use crate::logs::{Logs, Writer};
 use crate::pki::Pki;
+use crate::secrets::Secrets;
 use crate::store::{AUTHORITY, Store};
 use crate::sync::Renderings;
+use crate::tls::Listener;
 use crate::{Settings, random};
 
 /// The parts of a running manager.
@@ -25,6 +27,10 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Certificates.
     pub(crate) pki: Pki,
+    /// Keys in the configuration.
+    pub(crate) secrets: Arc<Secrets>,
+    /// What the listener shows.
+    pub(crate) listener: Listener,
     /// Running and candidate.
     pub(crate) configuration: Arc<Configuration>,
     /// Administrators.
@@ -64,7 +70,9 @@ impl App {
         }
         store.seal_with(pki.secret("config log"));
         let serial = store.fact("serial", || format!("BZM{}", random::digits(12))).await?;
-        let configuration = Arc::new(Configuration::open(store.clone()).await?);
+        let secrets = Arc::new(Secrets::new(&pki.secret("configuration"))?);
+        let listener = Listener::new(&pki, secrets.clone())?;
+        let configuration = Arc::new(Configuration::open(store.clone(), secrets.clone()).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
         let jobs = Jobs::open(store.clone()).await?;
         let (logs, writer) = Logs::new(store.clone(), settings.traffic_logs_max);
@@ -72,6 +80,8 @@ impl App {
             settings,
             store,
             pki,
+            secrets,
+            listener,
             configuration,
             accounts,
             jobs,

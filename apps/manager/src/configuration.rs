@@ -22,6 +22,7 @@ use crate::accounts::rights::PROTECTED;
 use crate::accounts::{Caller, Role, has_superuser};
 use crate::lock;
 use crate::locks::{LockKind, Locks};
+use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::store::audit::AuditLine;
 use crate::store::versions::{Entries, JournalAfter, Kept, NewVersion};
@@ -124,6 +125,8 @@ impl PartialError {
 /// The configurations and their store.
 pub(crate) struct Configuration {
     store: Store,
+    /// Seals the keys that edits bring.
+    secrets: Arc<Secrets>,
     /// Who keeps others from editing or committing.
     pub(crate) locks: Locks,
     /// What is on disk.
@@ -137,7 +140,7 @@ pub(crate) struct Configuration {
 
 impl Configuration {
     /// Reads the newest version and plays the journal over it.
-    pub(crate) async fn open(store: Store) -> anyhow::Result<Self> {
+    pub(crate) async fn open(store: Store, secrets: Arc<Secrets>) -> anyhow::Result<Self> {
         let kept = match store.newest_version().await? {
             Some(newest) => newest,
             None => {
@@ -174,6 +177,7 @@ impl Configuration {
         let locks = Locks::open(store.clone()).await?;
         Ok(Self {
             store,
+            secrets,
             locks,
             staged: Staged::new(now.clone()),
             now: ArcSwap::new(now),
@@ -189,6 +193,8 @@ impl Configuration {
 
     /// Applies edits to the candidate in order, all or none.
     pub(crate) async fn apply(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
+        let edits = edits.into_iter().map(|edit| edit.sealed(&self.secrets)).collect::<anyhow::Result<_>>();
+        let edits = edits.map_err(ApplyError::Store)?;
         let (this, caller) = (self.clone(), caller.clone());
         // A task of its own: a client that goes away must not stop us between disk and memory.
         tokio::spawn(async move { this.apply_to_end(&caller, edits).await })

@@ -18,13 +18,15 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::app::App;
-use crate::{fleet, pki, tls, xmlapi};
+use crate::{fleet, pki, xmlapi};
 
 /// Connections held at once; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 12_288;
@@ -60,8 +62,7 @@ pub(crate) struct DeviceIdentity {
 
 /// Accepts connections until `stop` says so, then drains them.
 pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let acceptor = TlsAcceptor::from(tls::server_config(&app.pki)?);
-    let router = router(app);
+    let router = router(app.clone());
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -82,9 +83,9 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch:
                 continue;
             }
         };
-        let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
+        let (app, router, stop) = (app.clone(), router.clone(), stop.clone());
         connections.spawn(async move {
-            if let Err(error) = connection(stream, address, acceptor, router, stop).await {
+            if let Err(error) = connection(stream, address, app, router, stop).await {
                 tracing::debug!(%address, %error, "connection ended");
             }
             drop(slot);
@@ -116,12 +117,13 @@ async fn api(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, requ
 async fn connection(
     stream: TcpStream,
     address: SocketAddr,
-    acceptor: TlsAcceptor,
+    app: Arc<App>,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
+    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, &app)).await??;
+    drop(app);
     let peer = Peer { address, device: device_identity(&stream) };
     let inner = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -145,7 +147,14 @@ async fn connection(
     connection.await.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-fn device_identity(stream: &tokio_rustls::server::TlsStream<TcpStream>) -> Option<DeviceIdentity> {
+/// What the server shows depends on the name that the client asks for.
+async fn handshake(stream: TcpStream, app: &App) -> std::io::Result<TlsStream<TcpStream>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let config = app.listener.for_name(start.client_hello().server_name(), &app.configuration.snapshot().running);
+    start.into_stream(config).await
+}
+
+fn device_identity(stream: &TlsStream<TcpStream>) -> Option<DeviceIdentity> {
     let certificate = stream.get_ref().1.peer_certificates()?.first()?;
     Some(DeviceIdentity {
         serial: pki::subject_of(certificate)?,

@@ -6,6 +6,7 @@
 mod accounts;
 mod app;
 pub mod backup;
+mod certificates;
 mod configuration;
 mod files;
 mod fleet;
@@ -17,6 +18,7 @@ pub mod outside;
 mod pki;
 mod random;
 mod schedules;
+mod secrets;
 mod store;
 mod sync;
 mod times;

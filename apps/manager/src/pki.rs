@@ -217,7 +217,7 @@ fn name_text(name: &GeneralName<'_>) -> Option<String> {
 }
 
 /// From yesterday, for clocks that are behind, for so many days.
-fn set_validity(params: &mut CertificateParams, days: i64) -> anyhow::Result<Timestamp> {
+pub(crate) fn set_validity(params: &mut CertificateParams, days: i64) -> anyhow::Result<Timestamp> {
     let day = |timestamp: Timestamp| -> anyhow::Result<civil::Date> { Ok(timestamp.to_zoned(TimeZone::UTC).date()) };
     let from = day(Timestamp::now() - 24.hours())?;
     let until = from.checked_add(days.days())?;
@@ -235,7 +235,7 @@ fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-fn serial_number() -> SerialNumber {
+pub(crate) fn serial_number() -> SerialNumber {
     let mut bytes = random::bytes::<16>();
     // Positive and not zero.
     bytes[0] = bytes[0] & 0x3f | 0x40;

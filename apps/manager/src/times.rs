@@ -23,6 +23,11 @@ pub(crate) fn unix_date(time_us: i64) -> String {
     format("%a %b %e %H:%M:%S UTC %Y", time_us)
 }
 
+/// `Nov 22 10:00:00 2026 GMT`, from seconds since the Unix epoch.
+pub(crate) fn certificate_date(time_s: i64) -> String {
+    format("%b %e %H:%M:%S %Y GMT", time_s.saturating_mul(1_000_000))
+}
+
 /// `0 days, 1:02:03`
 pub(crate) fn uptime(seconds: u64) -> String {
     format!("{} days, {}:{:02}:{:02}", seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)

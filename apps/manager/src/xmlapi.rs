@@ -7,6 +7,7 @@ mod commit;
 mod config;
 pub(crate) mod element;
 pub mod endpoints;
+mod files;
 mod log;
 pub(crate) mod multi;
 mod op;
@@ -21,7 +22,6 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
-use bartizan_model::xml;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
@@ -92,9 +92,9 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         "op" => op::answer(app, &caller, parameters).await,
         "log" => log::answer(app, &caller, parameters).await,
         "version" => version(app),
-        "export" => export(app, parameters).await,
+        "export" => files::export(app, &caller, parameters).await,
         "user-id" => user_id::answer(app, &caller, parameters).await,
-        "import" => import(app, &caller, parameters).await,
+        "import" => files::import(app, &caller, parameters).await,
         "report" => Reply::error(
             reply::code::INVALID_COMMAND,
             &[format!("Illegal value for parameter \"type\" [{kind}]."), format!("type=`{kind}` is not supported yet")],
@@ -197,35 +197,4 @@ fn version(app: &App) -> Reply {
         .with(leaf("model", system::MODEL))
         .with(leaf("serial", &app.serial));
     Reply::result(result)
-}
-
-/// What is running, or a configuration that was saved under the name in `from`.
-async fn export(app: &App, parameters: &Parameters) -> Reply {
-    match parameters.get("category") {
-        Some("configuration") => {
-            let name = parameters.get("from").filter(|name| !name.is_empty()).unwrap_or("running-config.xml");
-            match op::snapshots::read(app, name).await {
-                Ok(tree) => Reply::file(name, xml::write(&tree)),
-                Err(refusal) => refusal,
-            }
-        }
-        Some(category) => Reply::error(
-            reply::code::INVALID_COMMAND,
-            &[format!("export of `{category}` is not supported yet; `configuration` is")],
-        ),
-        None => Reply::bad_request("Missing value for parameter \"category\"."),
-    }
-}
-
-/// A configuration is saved under the name of its file, to be loaded later.
-async fn import(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
-    match (parameters.get("category"), &parameters.file) {
-        (Some("configuration"), Some(file)) => op::snapshots::import(app, caller, &file.name, &file.text).await,
-        (Some("configuration"), None) => Reply::bad_request("Missing value for parameter \"file\"."),
-        (Some(category), _) => Reply::error(
-            reply::code::INVALID_COMMAND,
-            &[format!("import of `{category}` is not supported yet; `configuration` is")],
-        ),
-        (None, _) => Reply::bad_request("Missing value for parameter \"category\"."),
-    }
 }

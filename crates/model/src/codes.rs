@@ -39,6 +39,8 @@ codes! {
     INTERFACE_WITHOUT_ZONE = "interface-without-zone";
     /// Text that is no address, prefix or range where one is needed.
     INVALID_ADDRESS = "invalid-address";
+    /// A certificate that cannot be read, has ended or soon will, or lacks its key.
+    INVALID_CERTIFICATE = "invalid-certificate";
     /// Text that is none of the allowed words.
     INVALID_ENUM = "invalid-enum";
     /// A tag filter that cannot be read.
@@ -95,6 +97,8 @@ codes! {
     TWO_ZONES = "two-zones";
     /// A name of no address, group or literal.
     UNKNOWN_ADDRESS = "unknown-address";
+    /// A certificate that does not exist.
+    UNKNOWN_CERTIFICATE = "unknown-certificate";
     /// A device group that is not there.
     UNKNOWN_DEVICE_GROUP = "unknown-device-group";
     /// A name of no interface.
@@ -149,6 +153,7 @@ mod tests {
         include_str!("render/variables.rs"),
         include_str!("schema.rs"),
         include_str!("xml.rs"),
+        include_str!("../../../apps/manager/src/certificates/check.rs"),
     ];
 
     #[test]

@@ -8,6 +8,7 @@ use bartizan_model::xml;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Caller;
+use crate::secrets::Secrets;
 use crate::store::audit::AuditLine;
 use crate::xmlapi::reply::code;
 
@@ -119,6 +120,23 @@ pub(crate) struct EditFailure {
     pub(crate) code: u16,
     /// What is wrong; the line in the form of PAN-OS first.
     pub(crate) lines: Vec<String>,
+}
+
+impl Edit {
+    /// With the private keys that it brings sealed, so that they are in clear neither on disk nor in the tree.
+    ///
+    /// # Errors
+    /// When a key cannot be sealed.
+    pub(crate) fn sealed(mut self, secrets: &Secrets) -> anyhow::Result<Self> {
+        if let Self::Set { element: text, .. }
+        | Self::Replace { element: text, .. }
+        | Self::Load { configuration: text, .. } = &mut self
+            && let Some(sealed) = secrets.seal_within(text)?
+        {
+            *text = sealed;
+        }
+        Ok(self)
+    }
 }
 
 /// The nodes an XPath means.

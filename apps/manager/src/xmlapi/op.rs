@@ -5,6 +5,7 @@
 mod api_keys;
 mod authkey;
 mod candidate;
+pub(super) mod certificates;
 mod config_log;
 mod devices;
 mod enrolment;
@@ -107,6 +108,9 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "authkey", "list", ..] => authkey::list(app).await,
         ["request", "authkey", "delete", ..] => authkey::delete(app, command).await,
         ["request", "api-key", "expire", ..] => api_keys::expire(app, caller, command).await,
+        ["request", "certificate", "generate", ..] => certificates::generate(app, caller, command).await,
+        ["request", "certificate", "renew", ..] => certificates::renew(app, caller, command).await,
+        ["request", "certificate", "show", ..] => certificates::show(app, command),
         ["request", "password-hash", ..] => password_hash(command),
         _ => unknown(words),
     }

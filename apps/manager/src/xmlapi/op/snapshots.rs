@@ -62,7 +62,11 @@ async fn keep(app: &App, caller: &Caller, name: &str, text: &str) -> Result<(), 
     if let Some(why) = refused(name) {
         return Err(Reply::error(code::INVALID_OBJECT, &[why]));
     }
-    match app.store.save_snapshot(name, &caller.name, text).await {
+    let sealed = match app.secrets.seal_within(text) {
+        Ok(sealed) => sealed,
+        Err(error) => return Err(Reply::internal(&error)),
+    };
+    match app.store.save_snapshot(name, &caller.name, sealed.as_deref().unwrap_or(text)).await {
         Ok(true) => Ok(()),
         Ok(false) => {
             let line = format!("{SNAPSHOTS_MAX} configurations are saved, more are not kept");

@@ -1,0 +1,131 @@
+//! `type=export` and `type=import`: which files go out, and which come in?
+
+use bartizan_model::xml;
+use rustls_pki_types::PrivateKeyDer;
+
+use super::op::{certificates as named, snapshots};
+use super::reply::{Reply, code};
+use super::{refuse_change, refuse_reading};
+use crate::accounts::{Caller, Right, Role};
+use crate::app::App;
+use crate::certificates::{self, key, text};
+use crate::http::parameters::Parameters;
+
+/// A configuration, or a certificate.
+pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    match parameters.get("category") {
+        Some("configuration") => {
+            let name = parameters.get("from").filter(|name| !name.is_empty()).unwrap_or("running-config.xml");
+            match snapshots::read(app, name).await {
+                Ok(tree) => Reply::file(name, xml::write(&tree)),
+                Err(refusal) => refusal,
+            }
+        }
+        Some("certificate") => certificate(app, caller, parameters)
+            .unwrap_or_else(|line| Reply::error(code::INVALID_OBJECT, &[line, "nothing was exported".to_owned()])),
+        Some(category) => Reply::error(
+            code::INVALID_COMMAND,
+            &[format!("export of `{category}` is not supported; `configuration` and `certificate` are")],
+        ),
+        None => Reply::bad_request("Missing value for parameter \"category\"."),
+    }
+}
+
+/// A configuration is saved under the name of its file, to be loaded later; a certificate goes into the candidate.
+pub(super) async fn import(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    match (parameters.get("category"), &parameters.file) {
+        (Some("configuration"), Some(file)) => snapshots::import(app, caller, &file.name, &file.text).await,
+        (Some(category @ ("certificate" | "keypair" | "private-key")), Some(file)) => {
+            if let Some(refusal) = refuse_change(caller, Right::Config) {
+                return refusal;
+            }
+            match brought(app, category, &file.text, parameters) {
+                Ok((name, element)) => match named::put(app, caller, &name, &element).await {
+                    Ok(()) => Reply::line(&format!("{name} saved.")),
+                    Err(refusal) => refusal,
+                },
+                Err(line) => Reply::error(code::INVALID_OBJECT, &[line, "nothing was imported".to_owned()]),
+            }
+        }
+        (Some("configuration" | "certificate" | "keypair" | "private-key"), None) => {
+            Reply::bad_request("Missing value for parameter \"file\".")
+        }
+        (Some(category), _) => Reply::error(
+            code::INVALID_COMMAND,
+            &[format!(
+                "import of `{category}` is not supported; `configuration`, `certificate`, `keypair` and `private-key` are"
+            )],
+        ),
+        (None, _) => Reply::bad_request("Missing value for parameter \"category\"."),
+    }
+}
+
+/// The name and the entry that a file becomes.
+fn brought(
+    app: &App,
+    category: &str,
+    file: &str,
+    parameters: &Parameters,
+) -> Result<(String, bartizan_model::tree::Element), String> {
+    let name = parameters.get("certificate-name").filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| "Missing value for parameter \"certificate-name\".".to_owned())?;
+    only_pem(parameters)?;
+    let passphrase = parameters.get("passphrase").filter(|passphrase| !passphrase.is_empty());
+    let candidate = app.configuration.snapshot().candidate.clone();
+    let known = certificates::find(&candidate, name);
+    let private_key: Option<PrivateKeyDer<'static>> = match category {
+        "certificate" => match known.map(|entry| key::of(entry, &app.secrets)) {
+            // The certificate that was asked for elsewhere with the key that is here.
+            Some(Ok(key)) => Some(key),
+            _ if file.contains("PRIVATE KEY-----") => Some(key::read(file, passphrase)?),
+            _ => None,
+        },
+        _ => Some(key::read(file, passphrase)?),
+    };
+    let pem = match (category, known) {
+        ("private-key", Some(entry)) => text(entry, "public-key"),
+        ("private-key", None) => return Err(format!("there is no certificate `{name}` that the key could belong to")),
+        _ => file.to_owned(),
+    };
+    let pem: String = certificates::only(&pem)?;
+    Ok((name.to_owned(), certificates::entry(name, &pem, private_key.as_ref())?))
+}
+
+fn only_pem(parameters: &Parameters) -> Result<(), String> {
+    match parameters.get("format") {
+        None | Some("" | "pem") => Ok(()),
+        Some(other) => Err(format!("format `{other}` is not supported; `pem` is (`openssl pkcs12 -in FILE` makes it)")),
+    }
+}
+
+/// `format=pem` gives the chain, with `include-key=yes` also the key under `passphrase`; `format=pkcs10` the request.
+fn certificate(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Reply, String> {
+    if let Some(refusal) = refuse_reading(caller, Right::Config) {
+        return Ok(refusal);
+    }
+    let name = parameters.get("certificate-name").filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| "Missing value for parameter \"certificate-name\".".to_owned())?;
+    let candidate = app.configuration.snapshot().candidate.clone();
+    let entry = certificates::find(&candidate, name).ok_or_else(|| format!("there is no certificate `{name}`"))?;
+    if parameters.get("format") == Some("pkcs10") {
+        let request = text(entry, "csr");
+        if request.is_empty() {
+            return Err(format!("`{name}` was not asked for: it has no signing request"));
+        }
+        return Ok(Reply::file(&format!("{}.csr", name.to_lowercase()), request));
+    }
+    only_pem(parameters)?;
+    let mut file = format!("{}\n", text(entry, "public-key"));
+    if parameters.get("include-key") == Some("yes") {
+        if caller.role != Role::Superuser {
+            return Ok(Reply::unauthorized(&format!(
+                "private keys go out to superusers alone; `{}` is none",
+                caller.name
+            )));
+        }
+        let passphrase = parameters.get("passphrase").filter(|passphrase| !passphrase.is_empty());
+        let passphrase = passphrase.ok_or_else(|| "Missing value for parameter \"passphrase\".".to_owned())?;
+        file += &key::to_encrypted_pem(&key::of(entry, &app.secrets)?, passphrase)?;
+    }
+    Ok(Reply::file(&format!("{}.pem", name.to_lowercase()), file))
+}
