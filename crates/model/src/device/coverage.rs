@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::context::Context;
 use super::node::Node;
-use super::standing::{Covered, Parts};
+use super::standing::{Covered, Notes, Parts};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Origin, closest};
 
@@ -48,7 +48,7 @@ pub(super) fn check(context: &mut Context, root: &Node<'_>, mut parts: Option<&m
 }
 
 /// What one rule of the pushed rule bases contributes: what stands in it twice, and what is not on the list.
-pub(super) fn check_rule(context: &mut Context, rule: &Node<'_>) -> Vec<(String, Unknown)> {
+pub(super) fn check_rule(context: &mut Context, rule: &Node<'_>) -> Notes {
     let mut unknown = Unknowns::new();
     let tags = rule.tags();
     let known = tags.iter().skip(1).try_fold(&*KNOWN, |known, tag| {

@@ -17,6 +17,9 @@ use super::{DeviceConfig, Report, Scope, SecurityRule, read_noting, security};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::tree::Element;
 
+/// What is not enforced, by path of tags.
+pub(super) type Notes = Vec<(String, Unknown)>;
+
 /// One security rule as it was read.
 #[derive(Clone, Debug)]
 pub struct RuleRead {
@@ -25,7 +28,7 @@ pub struct RuleRead {
     /// What is to be said about it.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// What of it is not enforced, by path of tags.
-    pub(super) notes: Vec<(String, Unknown)>,
+    pub(super) notes: Notes,
 }
 
 /// The parts of a reading.
@@ -36,7 +39,7 @@ pub(super) struct Parts {
     pub(super) rest: Vec<Diagnostic>,
     pub(super) rules: Vec<RuleRead>,
     /// What stands in rules twice or is not enforced, in the order of the tree.
-    pub(super) covered: Vec<(*const Element, Vec<Diagnostic>, Vec<(String, Unknown)>)>,
+    pub(super) covered: Vec<(*const Element, Vec<Diagnostic>, Notes)>,
 }
 
 /// What a walk found in one rule.
@@ -44,7 +47,7 @@ pub(super) struct Parts {
 pub(super) struct Covered {
     pub(super) rule: *const Element,
     pub(super) diagnostics: Range<usize>,
-    pub(super) notes: Vec<(String, Unknown)>,
+    pub(super) notes: Notes,
 }
 
 /// A device's configuration that was read without an error.
