@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::accounts::Accounts;
 use crate::configuration::Configuration;
 use crate::fleet::Fleet;
+use crate::forwarding::Forwarding;
 use crate::jobs::Jobs;
 use crate::jobs::check::Checker;
 use crate::logs::query::Queries;
@@ -38,11 +39,13 @@ pub(crate) struct App {
     /// Jobs.
     pub(crate) jobs: Jobs,
     /// Checks of candidates.
-    pub(crate) checker: Checker,
+    pub(crate) checker: Arc<Checker>,
     /// Attached devices.
     pub(crate) fleet: Fleet,
     /// The way of traffic logs to the disk.
     pub(crate) logs: Logs,
+    /// What leaves of the logs.
+    pub(crate) forwarding: Forwarding,
     /// Log queries under way.
     pub(crate) queries: Queries,
     /// What devices would get, as far as it was asked already.
@@ -85,9 +88,10 @@ impl App {
             configuration,
             accounts,
             jobs,
-            checker: Checker::default(),
+            checker: Arc::default(),
             fleet: Fleet::default(),
             logs,
+            forwarding: Forwarding::default(),
             queries: Queries::default(),
             renderings: Renderings::default(),
             serial,

@@ -1,6 +1,6 @@
 //! The manager: where administrators write the configuration and from where firewalls get it.
 //!
-//! A request comes in by [`http`], is answered by [`xmlapi`], changes the [`configuration`] or becomes one
+//! A request comes in by [`http`], is answered by [`xmlapi`] or [`json`], changes the [`configuration`] or becomes one
 //! of the [`jobs`]; pushes and logs travel over the [`fleet`]'s streams; the [`store`] survives.
 
 mod accounts;
@@ -10,13 +10,17 @@ mod certificates;
 mod configuration;
 mod files;
 mod fleet;
+mod forwarding;
 mod http;
+mod inventory;
 mod jobs;
+mod json;
 mod locks;
 mod logs;
 pub mod outside;
 mod pki;
 mod random;
+mod refusal;
 mod schedules;
 mod secrets;
 mod store;
@@ -26,6 +30,7 @@ mod tls;
 mod topology;
 mod xmlapi;
 
+pub use json::{Access, endpoints as json_endpoints};
 pub use store::DatabaseUrl;
 pub use xmlapi::endpoints;
 
@@ -73,6 +78,8 @@ pub struct Settings {
     pub confirm_grace: Duration,
     /// How long a device has to answer an operational command.
     pub command_timeout: Duration,
+    /// Whether everybody who reaches the port may read `/metrics`.
+    pub metrics_open: bool,
 }
 
 /// A manager that listens, but does not serve yet.
@@ -140,6 +147,7 @@ impl Settings {
             push_timeout: Duration::from_secs(60),
             confirm_grace: Duration::from_secs(30),
             command_timeout: Duration::from_secs(20),
+            metrics_open: false,
         }
     }
 }
@@ -183,6 +191,7 @@ impl Manager {
         let deliveries = tokio::spawn(jobs::deliver::work(app.clone()));
         let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
+        let forwarding = tokio::spawn(forwarding::run(app.clone()));
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);
         tokio::pin!(serving);
@@ -200,6 +209,7 @@ impl Manager {
             }
         };
         deliveries.abort();
+        forwarding.abort();
         schedules.abort();
         jobs.abort();
         logs.abort();

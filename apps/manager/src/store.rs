@@ -10,6 +10,7 @@ pub(crate) mod db;
 pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod jobs;
+pub(crate) mod lanes;
 pub(crate) mod locks;
 pub(crate) mod pending;
 pub(crate) mod postgres;

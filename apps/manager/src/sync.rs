@@ -182,7 +182,7 @@ async fn digest(app: &App, serial: &str, policy: u64, templates: u64) -> anyhow:
 }
 
 /// The trees of two versions.
-async fn trees(app: &App, policy: u64, templates: u64) -> anyhow::Result<(Arc<Element>, Arc<Element>)> {
+pub(crate) async fn trees(app: &App, policy: u64, templates: u64) -> anyhow::Result<(Arc<Element>, Arc<Element>)> {
     let tree = async |number: u64| {
         let tree = app.configuration.version(number).await?;
         tree.ok_or_else(|| anyhow::anyhow!("version {number} is not in the database any more; push everything"))

@@ -6,6 +6,7 @@ use bartizan_model::codes::{
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::tree::{Element, quote};
 
+use super::policy;
 use super::rights::{Role, wrong_paths};
 use super::{KEY_LIFETIME, KEY_LIFETIME_MINUTES_MAX, is_verifiable, key_lifetime, users};
 use crate::topology::Topology;
@@ -21,6 +22,7 @@ pub(crate) fn check(candidate: &Element) -> Vec<Diagnostic> {
         diagnostics.extend(roles.flat_map(|(name, role)| of_role(place, name, role)));
     }
     diagnostics.extend(access_domains(candidate));
+    diagnostics.extend(policy::check(candidate));
     diagnostics.extend(key_lifetime(candidate).err().map(|text| {
         let message =
             format!("`{text}` is no lifetime of API keys, which is 0 (none) to {KEY_LIFETIME_MINUTES_MAX} minutes");

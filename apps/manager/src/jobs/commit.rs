@@ -11,7 +11,9 @@ use bartizan_model::tree::Element;
 use super::{Job, Outcome};
 use crate::accounts::Caller;
 use crate::app::App;
+use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
+use crate::forwarding;
 use crate::store::audit::AuditLine;
 
 /// Lines of diagnostics a job keeps.
@@ -112,8 +114,8 @@ async fn refuse(app: &App, id: u64, request: &CommitRequest, mut details: Vec<St
 
 /// A diagnostic as lines: what PAN-OS would say, then where and what to do instead.
 pub(super) fn lines(diagnostics: &[Diagnostic], severity: Severity, count_max: usize) -> Vec<String> {
-    let mut lines: Vec<String> =
-        diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).map(line).collect();
+    let told = |diagnostic: &&Diagnostic| diagnostic.severity == severity && !forwarding::plan::is_done(diagnostic);
+    let mut lines: Vec<String> = diagnostics.iter().filter(told).map(line).collect();
     lines.sort();
     lines.dedup();
     let left_out = lines.len().saturating_sub(count_max);
@@ -138,15 +140,23 @@ fn line(diagnostic: &Diagnostic) -> String {
     line
 }
 
+/// Everything found about the candidate, or about what a commit of the selected edits would make of it.
+pub(crate) async fn findings(app: &App, selection: Option<&Selection>) -> Result<Vec<Diagnostic>, PartialError> {
+    let snapshot = app.configuration.snapshot();
+    let tree = match selection {
+        None => snapshot.candidate.clone(),
+        Some(selection) => app.configuration.split(&snapshot, selection).await?.chosen,
+    };
+    let (checker, running) = (app.checker.clone(), snapshot.running.clone());
+    let found = tokio::task::spawn_blocking(move || checker.diagnose(&running, &tree)).await;
+    Ok(found.map_err(anyhow::Error::from)?)
+}
+
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.
-async fn check(
-    app: &Arc<App>,
-    running: &Arc<Element>,
-    tree: &Arc<Element>,
-) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let (app, running, tree) = (app.clone(), running.clone(), tree.clone());
+async fn check(app: &App, running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let (checker, running, tree) = (app.checker.clone(), running.clone(), tree.clone());
     tokio::task::spawn_blocking(move || {
-        let diagnostics = app.checker.diagnose(&running, &tree);
+        let diagnostics = checker.diagnose(&running, &tree);
         let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
         let notes = [lines(Severity::Warning), lines(Severity::Info)].concat();
         (lines(Severity::Error), notes)

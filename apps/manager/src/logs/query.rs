@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use crate::lock;
 use crate::store::db::{Statement, sql};
 use crate::store::now_us;
@@ -27,6 +27,42 @@ pub(crate) enum Log {
     System,
     /// Floods and scans.
     Threat,
+}
+
+impl Log {
+    /// All of them, by name.
+    pub(crate) const ALL: &'static [(&'static str, Self)] =
+        &[("traffic", Self::Traffic), ("threat", Self::Threat), ("system", Self::System), ("config", Self::Config)];
+
+    /// The log of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, log)| *log)
+    }
+
+    /// What can be asked of it.
+    pub(crate) fn fields(self) -> filter::Fields {
+        match self {
+            Self::Traffic => filter::TRAFFIC,
+            Self::Config => filter::CONFIG,
+            Self::System => filter::SYSTEM,
+            Self::Threat => filter::THREAT,
+        }
+    }
+
+    /// The rest of a statement behind its columns: the table and the beginning of the condition.
+    fn from(self) -> &'static str {
+        match self {
+            Self::Traffic => " FROM traffic_logs WHERE id <= ",
+            Self::Config => " FROM audit WHERE id <= ",
+            Self::System => " FROM event_logs WHERE log = 'system' AND id <= ",
+            Self::Threat => " FROM event_logs WHERE log = 'threat' AND id <= ",
+        }
+    }
+
+    /// The column with the time at which a line was made.
+    fn time(self) -> &'static str {
+        if self == Self::Config { "time_us" } else { "generated_us" }
+    }
 }
 
 /// What was asked.
@@ -50,6 +86,8 @@ pub(crate) struct Query {
     pub(crate) backward: bool,
     /// The newest row that is seen.
     pub(crate) newest: i64,
+    /// Only rows after this one, in the order of their numbers; `None` for all, by time.
+    pub(crate) after: Option<i64>,
     /// When it was asked.
     pub(crate) asked_us: i64,
 }
@@ -90,16 +128,60 @@ impl Queries {
 }
 
 impl Query {
+    /// Rows after one, up to another, in the order of their numbers.
+    pub(crate) fn after(log: Log, filter: Filter, after: i64, newest: i64, rows: u32) -> Self {
+        let (admin, asked_us, skip) = (String::new(), 0, 0);
+        Self {
+            id: 0,
+            admin,
+            log,
+            serials: None,
+            filter,
+            rows,
+            skip,
+            backward: false,
+            newest,
+            after: Some(after),
+            asked_us,
+        }
+    }
+
     /// The statement that reads its rows.
     pub(crate) fn statement(&self) -> Statement {
-        let (table, time) = match self.log {
-            Log::Traffic => ("SELECT * FROM traffic_logs WHERE id <= ", "generated_us"),
-            Log::Config => ("SELECT * FROM audit WHERE id <= ", "id"),
-            Log::System => ("SELECT * FROM event_logs WHERE log = 'system' AND id <= ", "generated_us"),
-            Log::Threat => ("SELECT * FROM event_logs WHERE log = 'threat' AND id <= ", "generated_us"),
+        let mut statement = sql("SELECT *");
+        self.push_condition(&mut statement);
+        // Lines of the config log are made in the order of their numbers.
+        let time = match (self.log, self.after) {
+            (Log::Config, _) | (_, Some(_)) => "id",
+            (log, None) => log.time(),
         };
-        let mut statement = sql(table);
-        statement.push_bind(self.newest).push(" AND ");
+        let order = if self.backward { " DESC" } else { " ASC" };
+        statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
+        statement.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
+        statement
+    }
+
+    /// The statement that counts its rows by time: `(start, rows)` for each span of so many microseconds that has any.
+    pub(crate) fn counts(&self, from_us: i64, until_us: i64, span_us: i64) -> Statement {
+        let time = self.log.time();
+        let mut statement = sql("SELECT ");
+        let span = |statement: &mut Statement| {
+            statement.push(time).push(" - ").push(time).push(" % ").push_bind(span_us);
+        };
+        span(&mut statement);
+        statement.push(" AS start, count(*) AS lines");
+        self.push_condition(&mut statement);
+        statement.push(" AND ").push(time).push(" >= ").push_bind(from_us);
+        statement.push(" AND ").push(time).push(" < ").push_bind(until_us);
+        statement.push(" GROUP BY start ORDER BY start");
+        statement
+    }
+
+    fn push_condition(&self, statement: &mut Statement) {
+        statement.push(self.log.from()).push_bind(self.newest).push(" AND ");
+        if let Some(after) = self.after {
+            statement.push("id > ").push_bind(after).push(" AND ");
+        }
         if let Some(serials) = &self.serials {
             statement.push("serial IN ('' ");
             for serial in serials {
@@ -107,10 +189,6 @@ impl Query {
             }
             statement.push(") AND ");
         }
-        self.filter.push_to(&mut statement);
-        let order = if self.backward { " DESC" } else { " ASC" };
-        statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
-        statement.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
-        statement
+        self.filter.push_to(statement);
     }
 }

@@ -49,6 +49,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show plugins packages", Need::Reading),
     ("show high-availability", Need::Reading),
     ("show logging-status", Need::Reading),
+    ("show log-forwarding", Need::Reading),
     ("show config-locks", Need::Reading),
     ("show config-log-integrity", Need::Reading),
     ("show commit-locks", Need::Reading),
@@ -130,6 +131,6 @@ pub const WITHIN_A_PART: &[&str] = &[
 ];
 
 /// What an entry of one of these lists needs.
-pub(super) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
+pub(crate) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
     list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)
 }

@@ -3,17 +3,18 @@
 //! One table, by the words of the command. With `target=SERIAL` a command goes to that firewall unread.
 
 mod api_keys;
-mod authkey;
+pub(crate) mod authkey;
 mod candidate;
 pub(super) mod certificates;
 mod config_log;
-mod devices;
+pub(crate) mod devices;
 mod enrolment;
+mod forwarding;
 mod groups;
 mod jobs;
 mod locks;
 mod schedules;
-pub(super) mod snapshots;
+pub(crate) mod snapshots;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::element::{Build as _, element};
 use super::endpoints::{COMMANDS, Need};
 use super::reply::{Reply, code};
 use super::{commit, refuse_change, refuse_device, refuse_reading, refuse_whole, system};
-use crate::accounts::{Caller, Right, hash_password};
+use crate::accounts::{Caller, Right, hash_password, policy};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::locks::LockKind;
@@ -63,6 +64,13 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
     }
 }
 
+/// Does what a command says, for somebody who may.
+pub(crate) async fn obey(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: &Element) -> Reply {
+    let words = words(command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run(app, caller, parameters, command, &words).await
+}
+
 async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: &Element, words: &[&str]) -> Reply {
     match words {
         ["show", "system", "info", ..] => system::info(app),
@@ -73,6 +81,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app),
         ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
+        ["show", "log-forwarding"] => forwarding::show(app),
         ["show", "config-locks", ..] => locks::show(app, LockKind::Config),
         ["show", "commit-locks", ..] => locks::show(app, LockKind::Commit),
         ["request", "config-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Config).await,
@@ -111,7 +120,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["request", "certificate", "generate", ..] => certificates::generate(app, caller, command).await,
         ["request", "certificate", "renew", ..] => certificates::renew(app, caller, command).await,
         ["request", "certificate", "show", ..] => certificates::show(app, command),
-        ["request", "password-hash", ..] => password_hash(command),
+        ["request", "password-hash", ..] => password_hash(app, command),
         _ => unknown(words),
     }
 }
@@ -128,7 +137,7 @@ fn known(words: &[&str]) -> Option<(&'static str, Need)> {
 }
 
 /// What a command of a firewall needs.
-fn foreign_need(words: &[&str]) -> Need {
+pub(crate) fn foreign_need(words: &[&str]) -> Need {
     match words.first() {
         Some(&("show" | "check" | "test" | "explain")) => Need::Reading,
         _ => Need::Change,
@@ -178,8 +187,14 @@ async fn validate(app: &App, caller: &Caller, command: &Element) -> Reply {
     }
 }
 
-fn password_hash(command: &Element) -> Reply {
-    let password = command.descend(&["password-hash", "password"]).map(|password| password.text()).unwrap_or_default();
+/// `request password-hash password P [username U]`
+fn password_hash(app: &App, command: &Element) -> Reply {
+    let given = |tag: &str| command.descend(&["password-hash", tag]).map(Element::text);
+    let (password, user) = (given("password").unwrap_or_default(), given("username"));
+    let weaknesses = policy::weaknesses(&app.configuration.snapshot().candidate, user.as_deref(), &password);
+    if !weaknesses.is_empty() {
+        return Reply::error(code::INVALID_OBJECT, &weaknesses);
+    }
     match hash_password(&password) {
         Ok(hash) => Reply::result(element("result").leaf("phash", &hash)),
         Err(error) => Reply::error(code::INVALID_OBJECT, &[error.to_string()]),

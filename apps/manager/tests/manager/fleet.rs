@@ -51,7 +51,7 @@ pub(crate) const PUSH_GROUP: &str =
     "<commit-all><shared-policy><device-group><entry name='dg'/></device-group></shared-policy></commit-all>";
 pub(crate) const PUSH_STACK: &str = "<commit-all><template-stack><name>stack</name></template-stack></commit-all>";
 
-fn record(number: u64) -> TrafficLog {
+pub(crate) fn record(number: u64) -> TrafficLog {
     TrafficLog {
         time_generated_us: 1_790_000_000_000_000 + i64::try_from(number).unwrap(),
         subtype: "end".into(),

@@ -9,6 +9,8 @@ mod deliveries;
 mod directory;
 mod envelopes;
 mod fleet;
+mod forwarding;
+mod json;
 mod load;
 mod postgres;
 mod python_clients;

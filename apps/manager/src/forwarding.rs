@@ -1,0 +1,171 @@
+//! How do logs leave the manager?
+//!
+//! The log tables are the buffer. A lane is one entry of a match list and one server; it knows the number of the last
+//! record that its server got, on disk, and goes on from there: a server that was away gets what came meanwhile, as
+//! far as the table still has it. What made room before it was sent is counted.
+
+mod format;
+pub(crate) mod plan;
+mod syslog;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bartizan_model::tree::Element;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::lock;
+use crate::logs::query::{Log, Query};
+use crate::xmlapi::log::{config_entry, system_entry, threat_entry, traffic_entry};
+use plan::{Lane, Plan};
+use syslog::Sender;
+
+/// How long a lane waits for new records.
+const IDLE: Duration = Duration::from_millis(500);
+/// Records that are read at once.
+const BATCH: u32 = 500;
+/// How long a lane waits after a failure; it doubles up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What became of one lane.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// The last record that was looked at.
+    pub(crate) position: i64,
+    /// Records that were sent since the start.
+    pub(crate) sent: u64,
+    /// Records that made room before they were sent.
+    pub(crate) lost: i64,
+    /// Why the server does not get any; empty when it does.
+    pub(crate) error: String,
+}
+
+/// All lanes, for those who ask.
+#[derive(Default)]
+pub(crate) struct Forwarding {
+    lanes: Mutex<BTreeMap<String, Progress>>,
+}
+
+impl Forwarding {
+    /// What became of each lane, by its name.
+    pub(crate) fn progress(&self) -> BTreeMap<String, Progress> {
+        lock(&self.lanes).clone()
+    }
+}
+
+/// Keeps the lanes that the running configuration asks for going.
+pub(crate) async fn run(app: Arc<App>) {
+    let mut following: Option<Arc<Element>> = None;
+    let mut running: Vec<JoinHandle<()>> = Vec::new();
+    let mut stop = watch::Sender::new(false);
+    loop {
+        let tree = app.configuration.snapshot().running.clone();
+        if following.as_ref().is_none_or(|following| !Arc::ptr_eq(following, &tree)) {
+            // A lane ends between two batches, so that none is sent twice.
+            stop.send_replace(true);
+            for lane in running.drain(..) {
+                let _ = lane.await;
+            }
+            stop = watch::Sender::new(false);
+            let plan = {
+                let tree = tree.clone();
+                tokio::task::spawn_blocking(move || Plan::read(&tree)).await
+            };
+            match plan {
+                Ok(plan) => {
+                    let names: Vec<&str> = plan.lanes.iter().map(|lane| lane.name.as_str()).collect();
+                    lock(&app.forwarding.lanes).retain(|name, _| names.contains(&name.as_str()));
+                    let start = |lane: Lane| tokio::spawn(drive(app.clone(), lane, stop.subscribe()));
+                    running.extend(plan.lanes.into_iter().map(start));
+                }
+                Err(error) => tracing::error!(%error, "the log forwarding cannot be read"),
+            }
+            following = Some(tree);
+        }
+        tokio::time::sleep(IDLE).await;
+    }
+}
+
+async fn drive(app: Arc<App>, lane: Lane, mut stop: watch::Receiver<bool>) {
+    let mut sender = Sender::new(&lane.server);
+    let mut backoff = BACKOFF.0;
+    while !*stop.borrow() {
+        let mut pause = IDLE;
+        match forward(&app, &lane, &mut sender).await {
+            Ok(more) => {
+                backoff = BACKOFF.0;
+                if more {
+                    continue;
+                }
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                let known = {
+                    let mut lanes = lock(&app.forwarding.lanes);
+                    std::mem::replace(&mut lanes.entry(lane.name.clone()).or_default().error, error.clone())
+                };
+                if known.is_empty() {
+                    tracing::warn!(lane = lane.name, error, "logs are not forwarded; they wait");
+                }
+                sender.forget();
+                pause = backoff;
+                backoff = (2 * backoff).min(BACKOFF.1);
+            }
+        }
+        // Nobody sends any more when the whole of it has ended.
+        if tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_ok_and(|ended| ended.is_err()) {
+            return;
+        }
+    }
+}
+
+/// Sends what is there, a batch of it; whether there may be more.
+async fn forward(app: &App, lane: &Lane, sender: &mut Sender) -> anyhow::Result<bool> {
+    let (oldest, newest) = app.store.log_bounds(lane.log).await?;
+    let (mut position, mut lost) = match app.store.lane(&lane.name).await? {
+        Some(kept) => kept,
+        // A new lane gets what comes from now on.
+        None => {
+            app.store.keep_lane(&lane.name, newest, 0).await?;
+            (newest, 0)
+        }
+    };
+    if oldest > position + 1 {
+        lost += oldest - position - 1;
+        position = oldest - 1;
+    }
+    let rows = if newest > position { read(app, lane, position, newest).await? } else { Vec::new() };
+    let more = rows.len() == BATCH as usize;
+    let reached = if more { rows.last().map_or(position, |(id, _)| *id) } else { newest.max(position) };
+    let messages: Vec<_> =
+        rows.iter().filter(|(_, entry)| lane.wants(entry)).map(|(_, entry)| lane.message(entry)).collect();
+    sender.send(&messages).await?;
+    if reached != position || lost > 0 {
+        app.store.keep_lane(&lane.name, reached, lost).await?;
+    }
+    let mut lanes = lock(&app.forwarding.lanes);
+    let progress = lanes.entry(lane.name.clone()).or_default();
+    if !std::mem::take(&mut progress.error).is_empty() {
+        tracing::info!(lane = lane.name, "logs are forwarded again");
+    }
+    progress.sent += u64::try_from(messages.len()).unwrap_or(u64::MAX);
+    (progress.position, progress.lost) = (reached, lost);
+    Ok(more)
+}
+
+/// Records after a position that the lane's filter lets through, with their numbers.
+async fn read(app: &App, lane: &Lane, position: i64, newest: i64) -> anyhow::Result<Vec<(i64, Element)>> {
+    let query = Query::after(lane.log, lane.filter.clone(), position, newest, BATCH);
+    let statement = query.statement();
+    Ok(match lane.log {
+        Log::Traffic => app.store.traffic(statement).await?.iter().map(|row| (row.id, traffic_entry(row))).collect(),
+        Log::Config => app.store.audit(statement).await?.iter().map(|row| (row.id, config_entry(app, row))).collect(),
+        Log::System => app.store.events(statement).await?.iter().map(|row| (row.id, system_entry(row))).collect(),
+        Log::Threat => app.store.events(statement).await?.iter().map(|row| (row.id, threat_entry(row))).collect(),
+    })
+}
