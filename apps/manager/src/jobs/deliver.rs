@@ -55,8 +55,10 @@ pub(crate) async fn work(app: Arc<App>) {
 async fn deliver(app: &App, came: &BTreeSet<String>) -> Result<(), EnqueueError> {
     let mut groups: BTreeMap<(i64, i64), Vec<PendingPush>> = BTreeMap::new();
     for push in app.store.pending_pushes().await?.into_iter().filter(|push| came.contains(&push.serial)) {
-        // Its job has yet to come to this device.
-        if app.jobs.job(from_db(push.job)).is_some_and(|job| job.finished_us.is_none()) {
+        // It went again, or its job has yet to come to it.
+        if app.fleet.link(&push.serial).is_err()
+            || app.jobs.job(from_db(push.job)).is_some_and(|job| job.finished_us.is_none())
+        {
             continue;
         }
         groups.entry((push.job, push.version)).or_default().push(push);
