@@ -10,6 +10,7 @@ mod envelopes;
 mod fleet;
 mod forwarding;
 mod load;
+mod migration;
 mod postgres;
 mod python_clients;
 mod queue;
