@@ -173,6 +173,10 @@ pub(crate) struct Manager {
     /// Where clients and firewalls connect to.
     #[arg(long, value_name = "ADDR:PORT", required = true, value_parser = listen)]
     pub(crate) listen: Option<SocketAddr>,
+
+    /// Let everybody who reaches the port read `/metrics`, without a key.
+    #[arg(long)]
+    pub(crate) metrics_open: bool,
 }
 
 /// What is done with a manager's data, besides running on them.

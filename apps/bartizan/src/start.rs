@@ -54,6 +54,7 @@ pub(crate) fn manager(arguments: Box<Manager>) -> Result<(), Failure> {
     };
     let mut settings = bartizan_manager::Settings::new(data_dir, listen);
     settings.database = arguments.database;
+    settings.metrics_open = arguments.metrics_open;
     Ok(runtime.block_on(bartizan_manager::run(settings))?)
 }
 

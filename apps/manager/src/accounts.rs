@@ -73,6 +73,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Whoever asks what everybody may know.
+    pub(crate) fn nobody(host: IpAddr) -> Self {
+        Self { name: String::new(), role: Role::Unsupported, host }
+    }
+
     /// What the caller may see of a configuration.
     pub(crate) fn view(&self, root: &Arc<Element>) -> Arc<Element> {
         self.role.scope().map_or_else(|| root.clone(), |scope| scope.view(root))
@@ -270,7 +275,7 @@ pub(crate) fn hash_password(password: &str) -> anyhow::Result<String> {
 }
 
 /// Whether a `phash` is one that this manager can verify.
-fn is_verifiable(phash: &str) -> bool {
+pub(crate) fn is_verifiable(phash: &str) -> bool {
     phash.starts_with("$argon2id$") && PasswordHash::new(phash).is_ok()
 }
 

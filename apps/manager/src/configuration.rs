@@ -61,6 +61,13 @@ pub(crate) struct Snapshot {
     reverts: u64,
 }
 
+impl Snapshot {
+    /// A word that is another one after every change.
+    pub(crate) fn revision(&self) -> String {
+        format!("{}-{}-{}", self.version, self.reverts, self.journal_end)
+    }
+}
+
 /// Why edits were not applied. None of them was.
 #[derive(Debug)]
 pub(crate) enum ApplyError {
@@ -218,7 +225,9 @@ impl Configuration {
             if applied[index] == Applied::Changed {
                 journal.push(serde_json::to_string(edit).map_err(|error| ApplyError::Store(error.into()))?);
             }
-            audit.push(edit.audit_line(caller, before, "Succeeded"));
+            if !matches!(edit, Edit::Expect { .. }) {
+                audit.push(edit.audit_line(caller, before, "Succeeded"));
+            }
         }
         if let Some((index, failure)) = outside_of_schema(&edits, &now.candidate, &candidate) {
             let line = edits[index].audit_line(caller, String::new(), "Failed");

@@ -1,7 +1,7 @@
 //! Who listens, and what may one connection cost?
 //!
-//! One TLS listener for everything: `/api` (and `/api/`, never a redirect between them) and the gRPC
-//! services of the fleet. Connections, handshakes and bodies are bounded in number, time and size.
+//! One TLS listener for everything: `/api` (and `/api/`, never a redirect between them), the JSON API below `/api/v1`
+//! and the gRPC services of the fleet. Connections, handshakes and bodies are bounded in number, time and size.
 
 pub(crate) mod parameters;
 
@@ -26,7 +26,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::app::App;
-use crate::{fleet, pki, xmlapi};
+use crate::{fleet, json, pki, xmlapi};
 
 /// Connections held at once; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -105,6 +105,7 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/api", api.clone())
         .route("/api/", api)
+        .merge(json::router())
         .route_service("/bartizan.fleet.v1.Enrollment/{*method}", fleet::enrollment_service(app.clone()))
         .route_service("/bartizan.fleet.v1.Fleet/{*method}", fleet::fleet_service(app.clone()))
         .with_state(app)

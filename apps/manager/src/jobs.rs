@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use queue::Queue;
+use tokio::sync::watch;
 
 use crate::app::App;
 use crate::store::Store;
@@ -68,6 +69,8 @@ pub(crate) struct Jobs {
     pushes: Queue<Work>,
     /// Running pushes that are to send nothing more, and who said so.
     stopped: Mutex<HashMap<u64, String>>,
+    /// Counts the changes of jobs, for those who wait.
+    changed: watch::Sender<u64>,
 }
 
 impl Jobs {
@@ -87,7 +90,8 @@ impl Jobs {
             jobs.insert(job.id, Arc::new(job));
         }
         let (commits, pushes) = (Queue::new(QUEUE_MAX), Queue::new(QUEUE_MAX));
-        Ok(Self { store, jobs: Mutex::new(jobs), commits, pushes, stopped: Mutex::default() })
+        let changed = watch::Sender::new(0);
+        Ok(Self { store, jobs: Mutex::new(jobs), commits, pushes, stopped: Mutex::default(), changed })
     }
 
     /// Puts work into its queue; the number of its job.
@@ -181,12 +185,25 @@ impl Jobs {
         lock(&self.jobs).values().rev().cloned().collect()
     }
 
+    /// Tells of every change of a job, from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
     /// Changes a job in memory.
     pub(crate) fn update(&self, id: u64, change: impl FnOnce(&mut Job)) -> Option<Arc<Job>> {
-        let mut jobs = lock(&self.jobs);
-        let job = jobs.get_mut(&id)?;
-        change(Arc::make_mut(job));
-        Some(job.clone())
+        let job = {
+            let mut jobs = lock(&self.jobs);
+            let job = jobs.get_mut(&id)?;
+            change(Arc::make_mut(job));
+            job.clone()
+        };
+        self.tell();
+        Some(job)
     }
 
     /// Finishes a job, in memory and on disk.
@@ -201,6 +218,7 @@ impl Jobs {
         }
         lock(&self.jobs).insert(job.id, Arc::new(job));
         lock(&self.stopped).remove(&id);
+        self.tell();
     }
 
     /// Whether a commit or validation waits or runs.
@@ -224,6 +242,8 @@ impl Jobs {
         jobs.insert(id, Arc::new(job));
         let oldest_kept = id.saturating_sub(JOBS_MAX.unsigned_abs());
         *jobs = jobs.split_off(&(oldest_kept + 1));
+        drop(jobs);
+        self.tell();
         Ok(Some(id))
     }
 }

@@ -1,6 +1,6 @@
 //! The manager: where administrators write the configuration and from where firewalls get it.
 //!
-//! A request comes in by [`http`], is answered by [`xmlapi`], changes the [`configuration`] or becomes one
+//! A request comes in by [`http`], is answered by [`xmlapi`] or [`json`], changes the [`configuration`] or becomes one
 //! of the [`jobs`]; pushes and logs travel over the [`fleet`]'s streams; the [`store`] survives.
 
 mod accounts;
@@ -13,13 +13,16 @@ mod files;
 mod fleet;
 mod forwarding;
 mod http;
+mod inventory;
 mod jobs;
+mod json;
 mod locks;
 mod logs;
 mod migration;
 pub mod outside;
 mod pki;
 mod random;
+mod refusal;
 mod schedules;
 mod secrets;
 mod store;
@@ -29,6 +32,7 @@ mod tls;
 mod topology;
 mod xmlapi;
 
+pub use json::{Access, endpoints as json_endpoints};
 pub use store::DatabaseUrl;
 pub use xmlapi::endpoints;
 
@@ -76,6 +80,8 @@ pub struct Settings {
     pub confirm_grace: Duration,
     /// How long a device has to answer an operational command.
     pub command_timeout: Duration,
+    /// Whether everybody who reaches the port may read `/metrics`.
+    pub metrics_open: bool,
 }
 
 /// A manager that listens, but does not serve yet.
@@ -143,6 +149,7 @@ impl Settings {
             push_timeout: Duration::from_secs(60),
             confirm_grace: Duration::from_secs(30),
             command_timeout: Duration::from_secs(20),
+            metrics_open: false,
         }
     }
 }

@@ -23,6 +23,11 @@ pub(crate) fn unix_date(time_us: i64) -> String {
     format("%a %b %e %H:%M:%S UTC %Y", time_us)
 }
 
+/// `2026-11-22T10:00:00.25Z`, for answers in JSON (RFC 3339).
+pub(crate) fn rfc3339(time_us: i64) -> String {
+    Timestamp::from_microsecond(time_us).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
 /// `Nov 22 10:00:00 2026 GMT`, from seconds since the Unix epoch.
 pub(crate) fn certificate_date(time_s: i64) -> String {
     format("%b %e %H:%M:%S %Y GMT", time_s.saturating_mul(1_000_000))
@@ -57,6 +62,7 @@ mod tests {
         assert_eq!(clock(time), "10:02:03");
         assert_eq!(unix_date(time), "Sun Nov 22 10:02:03 UTC 2026");
         assert_eq!(system(time), "Sun Nov 22 10:02:03 2026");
+        assert_eq!(rfc3339(time + 250_000), "2026-11-22T10:02:03.25Z");
         assert_eq!(uptime(93_784), "1 days, 2:03:04");
         assert_eq!(parse_date_time("22.11.2026"), None);
     }

@@ -3,17 +3,17 @@
 //! One endpoint, told apart by `type`. Callers prove who they are by an API key (`X-PAN-KEY` or `key`) or
 //! by HTTP Basic; `keygen` trades name and password for a key.
 
-mod commit;
+pub(crate) mod commit;
 mod config;
 pub(crate) mod element;
 pub mod endpoints;
 mod files;
 pub(crate) mod log;
 pub(crate) mod multi;
-mod op;
+pub(crate) mod op;
 pub(crate) mod reply;
-mod system;
-mod user_id;
+pub(crate) mod system;
+pub(crate) mod user_id;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ use endpoints::{Need, TYPES, WITHIN_A_PART, need_of};
 use reply::Reply;
 
 /// A body must be there by then.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers one HTTP request.
 pub(crate) async fn handle(app: &Arc<App>, peer: &Peer, request: Request) -> Response {
@@ -58,11 +58,8 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
         Ok(caller) => caller,
         Err(error) => return refuse_login(error),
     };
-    if caller.role == Role::Unsupported {
-        return Reply::unauthorized(&format!(
-            "the role of `{}` is stored but not supported, or its admin role or access domain is missing",
-            caller.name
-        ));
+    if let Some(why) = why_no_role(&caller) {
+        return Reply::unauthorized(&why);
     }
     // Only operational commands and registrations are forwarded; anything else would act on the manager instead.
     let target = parameters.get("target").filter(|target| !target.is_empty() && *target != app.serial);
@@ -103,41 +100,69 @@ async fn answer(app: &Arc<App>, peer: &Peer, headers: &HeaderMap, parameters: &P
     }
 }
 
+/// `None`, or why the caller may do nothing at all.
+pub(crate) fn why_no_role(caller: &Caller) -> Option<String> {
+    (caller.role == Role::Unsupported).then(|| {
+        format!(
+            "the role of `{}` is stored but not supported, or its admin role or access domain is missing",
+            caller.name
+        )
+    })
+}
+
+/// `None`, or why the caller may not do what belongs to `right`.
+pub(crate) fn why_not(caller: &Caller, right: Right, need: Need) -> Option<String> {
+    let may = match need {
+        Need::Reading => caller.role.may_read(right),
+        Need::Change | Need::Editing => caller.role.may_change(right),
+    };
+    (!may).then(|| match caller.role {
+        Role::Superreader => format!("`{}` may only read: the role is `superreader`", caller.name),
+        _ => format!("the role of `{}` does not allow type={}", caller.name, right.tag()),
+    })
+}
+
 /// `None`, or why the caller must not read what belongs to `right`.
 pub(crate) fn refuse_reading(caller: &Caller, right: Right) -> Option<Reply> {
-    (!caller.role.may_read(right)).then(|| refused(caller, right))
+    why_not(caller, right, Need::Reading).map(|why| Reply::unauthorized(&why))
 }
 
 /// `None`, or why the caller must not change what belongs to `right`.
 pub(crate) fn refuse_change(caller: &Caller, right: Right) -> Option<Reply> {
-    (!caller.role.may_change(right)).then(|| refused(caller, right))
+    why_not(caller, right, Need::Change).map(|why| Reply::unauthorized(&why))
 }
 
 /// `None`, or why a request about the whole manager is refused to somebody whose role is for a part of it.
 pub(crate) fn refuse_whole(caller: &Caller, request: &str) -> Option<Reply> {
-    if WITHIN_A_PART.contains(&request) { None } else { refuse_part(caller, &format!("`{request}`")) }
+    why_not_whole(caller, request).map(|why| Reply::unauthorized(&why))
+}
+
+/// The same in words.
+pub(crate) fn why_not_whole(caller: &Caller, request: &str) -> Option<String> {
+    if WITHIN_A_PART.contains(&request) { None } else { why_not_part(caller, &format!("`{request}`")) }
 }
 
 /// The same for what is not told apart by its request.
 pub(crate) fn refuse_part(caller: &Caller, what: &str) -> Option<Reply> {
+    why_not_part(caller, what).map(|why| Reply::unauthorized(&why))
+}
+
+/// The same in words.
+pub(crate) fn why_not_part(caller: &Caller, what: &str) -> Option<String> {
     caller.role.scope()?;
-    let line =
-        format!("{what} is about the whole manager; the role of `{}` is for a part of its configuration", caller.name);
-    Some(Reply::unauthorized(&line))
+    Some(format!("{what} is about the whole manager; the role of `{}` is for a part of its configuration", caller.name))
 }
 
 /// `None`, or why a firewall is out of reach for the caller.
 pub(crate) fn refuse_device(caller: &Caller, right: Right, serial: &str) -> Option<Reply> {
-    let reach = caller.role.reach(right)?;
-    (!reach.devices.contains(serial))
-        .then(|| Reply::unauthorized(&format!("`{serial}` is in no device group or template of `{}`", caller.name)))
+    why_not_device(caller, right, serial).map(|why| Reply::unauthorized(&why))
 }
 
-fn refused(caller: &Caller, right: Right) -> Reply {
-    Reply::unauthorized(&match caller.role {
-        Role::Superreader => format!("`{}` may only read: the role is `superreader`", caller.name),
-        _ => format!("the role of `{}` does not allow type={}", caller.name, right.tag()),
-    })
+/// The same in words.
+pub(crate) fn why_not_device(caller: &Caller, right: Right, serial: &str) -> Option<String> {
+    let reach = caller.role.reach(right)?;
+    (!reach.devices.contains(serial))
+        .then(|| format!("`{serial}` is in no device group or template of `{}`", caller.name))
 }
 
 async fn keygen(app: &App, peer: &Peer, parameters: &Parameters) -> Result<Reply, LoginError> {
@@ -156,11 +181,16 @@ async fn authenticate(
     headers: &HeaderMap,
     parameters: &Parameters,
 ) -> Result<Caller, LoginError> {
+    let header = headers.get("x-pan-key").and_then(|value| value.to_str().ok());
+    who(app, peer, header.or_else(|| parameters.get("key")), headers).await
+}
+
+/// Who asks, by a key or by the header for name and password.
+pub(crate) async fn who(app: &App, peer: &Peer, key: Option<&str>, headers: &HeaderMap) -> Result<Caller, LoginError> {
     let snapshot = app.configuration.snapshot();
     let candidate = &snapshot.candidate;
     let host = peer.address.ip();
-    let header = headers.get("x-pan-key").and_then(|value| value.to_str().ok());
-    if let Some(key) = header.or_else(|| parameters.get("key")) {
+    if let Some(key) = key {
         return app.accounts.by_key(candidate, &snapshot.running, host, key).await;
     }
     let basic = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic_credentials);

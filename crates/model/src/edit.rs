@@ -19,7 +19,7 @@ use crate::xml::{self, Fragment};
 use crate::xpath::{Match, Path, XPath};
 pub use multi::{Selected, multi_clone, multi_move};
 use place::Place;
-pub use references::users;
+pub use references::{names_for, users};
 
 /// Codes of the XML API.
 pub mod code {

@@ -2,7 +2,7 @@
 //!
 //! Text becomes a tree ([`xml`], [`tree`]), a tree is addressed and edited by XPath ([`xpath`],
 //! [`edit`]), a manager's tree is rendered for one device ([`render`]), and a device's tree is read
-//! into typed structures ([`device`]). Whatever is wrong on the way is a [`diagnostic::Diagnostic`]
+//! into typed structures ([`device`]). An operator may also write lines of [`words`]. Whatever is wrong on the way is a [`diagnostic::Diagnostic`]
 //! with its place. This crate never reads a file or a clock.
 
 pub mod choices;
@@ -16,5 +16,6 @@ pub mod render;
 pub mod schema;
 pub mod tag_filter;
 pub mod tree;
+pub mod words;
 pub mod xml;
 pub mod xpath;

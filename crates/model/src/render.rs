@@ -5,6 +5,7 @@
 //! [`crate::device::read`]. Its nodes carry `ptpl` (template) or `loc` (device group), from which
 //! diagnostics know who wrote them; [`origin::to_manager`] leads back to the manager's own tree.
 
+mod effective;
 mod groups;
 mod layers;
 pub mod origin;
@@ -20,6 +21,7 @@ use crate::diagnostic::{Diagnostic, Origin, Severity};
 use crate::manager;
 pub use crate::manager::{DeviceAssignment, device_groups, devices, template_stacks, templates};
 use crate::tree::{Child, Element};
+pub use effective::{Effective, Overridden, Supplied, Value};
 pub use validate::validate_manager;
 pub(crate) use variables::Variables;
 

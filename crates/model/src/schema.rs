@@ -6,7 +6,9 @@
 //! `text`, `int` and `float` have bounds `LEAST..MOST`, of characters or of the number; `bool` is `yes` or `no`; `enum`
 //! lists its words. What the table does not know is not looked at.
 
+mod facts;
 mod table;
+mod walk;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Origin};
 use crate::tree::{Element, quote};
 use crate::xpath::{NameTest, XPath};
+pub use facts::{Facts, Field, Kind, facts};
+pub(crate) use walk::Position;
 
 /// Violations that are told at once.
 pub const VIOLATIONS_MAX: usize = 100;
@@ -63,6 +67,11 @@ pub fn keywords(xpath: &str) -> Vec<&'static str> {
 }
 
 fn rule_at(xpath: &str) -> Option<&'static Rule> {
+    node_at(xpath).map(|node| Schema::get().rule(node))
+}
+
+/// The schema's node of the element that an XPath names, whatever its predicates.
+fn node_at(xpath: &str) -> Option<usize> {
     let schema = Schema::get();
     let path = XPath::parse(xpath).ok()?.paths.into_iter().next()?;
     let mut tags = path.steps.iter().map(|step| match &step.test {
@@ -70,7 +79,7 @@ fn rule_at(xpath: &str) -> Option<&'static Rule> {
         NameTest::Any => None,
     });
     let root = schema.root(tags.next()??)?;
-    tags.try_fold(root, |node, tag| schema.child(node, tag?)).map(|node| schema.rule(node))
+    tags.try_fold(root, |node, tag| schema.child(node, tag?))
 }
 
 /// The branches of the choice that `tag` belongs to as a child of the element with this path of tags; empty when it

@@ -9,7 +9,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use write::{write, write_pretty};
+pub use write::{escape, write, write_pretty};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::Caller;
 use crate::secrets::Secrets;
 use crate::store::audit::AuditLine;
+use crate::store::hex_digest;
 use crate::xmlapi::reply::code;
 
 /// Elements a preview in the config log may have; larger ones are only named.
@@ -83,6 +84,13 @@ pub(crate) enum Edit {
         selected: Vec<Entries>,
         /// Tell every reason against it.
         all_errors: bool,
+    },
+    /// Nothing, unless the node is another one than somebody read: then all is refused.
+    Expect {
+        /// Which.
+        xpath: String,
+        /// SHA-256, hex, of the node as XML; empty when it was not there.
+        digest: String,
     },
     /// Replace the whole candidate.
     Load {
@@ -207,6 +215,7 @@ impl Edit {
             Self::MultiClone { xpath, selected, all_errors } => {
                 edit::multi_clone(root, xpath, &of_model(selected), *all_errors)
             }
+            Self::Expect { xpath, digest } => return expect(root, xpath, digest),
             Self::Load { configuration, .. } => {
                 *root = Arc::new(xml::parse(configuration).map_err(|diagnostic| EditFailure {
                     code: code::INVALID_OBJECT,
@@ -233,6 +242,7 @@ impl Edit {
             Self::Move { .. } => "move",
             Self::MultiMove { .. } => "multi-move",
             Self::MultiClone { .. } => "multi-clone",
+            Self::Expect { .. } => "expect",
             Self::Load { .. } => "load",
         }
     }
@@ -247,7 +257,8 @@ impl Edit {
             | Self::Clone { xpath, .. }
             | Self::Move { xpath, .. }
             | Self::MultiMove { xpath, .. }
-            | Self::MultiClone { xpath, .. } => xpath,
+            | Self::MultiClone { xpath, .. }
+            | Self::Expect { xpath, .. } => xpath,
             Self::Load { .. } => "/config",
         }
     }
@@ -286,7 +297,7 @@ impl Edit {
                 .collect::<Vec<_>>()
                 .join("; "),
             Self::Load { source, .. } => source.clone(),
-            Self::Delete { .. } => String::new(),
+            Self::Delete { .. } | Self::Expect { .. } => String::new(),
         };
         AuditLine {
             admin: caller.name.clone(),
@@ -300,6 +311,20 @@ impl Edit {
             ..AuditLine::default()
         }
     }
+}
+
+/// Whether a node is still the one that somebody read.
+fn expect(root: &Arc<Element>, xpath: &str, digest: &str) -> Result<Applied, EditFailure> {
+    let now = match select(root, xpath)?.as_slice() {
+        [] => String::new(),
+        [node, ..] => hex_digest(xml::write(node).as_bytes()),
+    };
+    if now == digest {
+        return Ok(Applied::Unchanged);
+    }
+    let what = if now.is_empty() { "it is gone" } else { "it is another one" };
+    let line = format!("somebody else changed {xpath} since it was read: {what}");
+    Err(EditFailure { code: code::CHANGED, lines: vec![line, "read it again, and edit that".to_owned()] })
 }
 
 fn of_model(selected: &[Entries]) -> Vec<edit::Selected> {

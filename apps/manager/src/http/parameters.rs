@@ -6,7 +6,7 @@
 use axum::body::to_bytes;
 use axum::extract::{FromRequest as _, Multipart, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Largest body.
 pub(crate) const BODY_MAX: usize = 32 << 20;
@@ -37,14 +37,7 @@ impl Parameters {
     /// Reads them all; an error says what is wrong with the body.
     pub(crate) async fn read(request: Request) -> Result<Self, String> {
         let query = decode(request.uri().query().unwrap_or_default().as_bytes());
-        let length: Option<u64> =
-            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let has_body = length.is_some_and(|length| length > 0) || request.headers().contains_key("transfer-encoding");
-        let _place = match length {
-            Some(length) if length <= SMALL_BODY_MAX => None,
-            None if !has_body && request.method() == axum::http::Method::GET => None,
-            _ => Some(LARGE_BODIES.acquire().await.map_err(|error| error.to_string())?),
-        };
+        let _place = place(is_large(&request)).await?;
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
             let quoted = content_type.and_then(quote_boundary);
@@ -54,10 +47,7 @@ impl Parameters {
             }
             return Self { query, ..Self::default() }.read_multipart(request).await;
         }
-        let body = to_bytes(request.into_body(), BODY_MAX)
-            .await
-            .map_err(|error| format!("the body cannot be read (at most {BODY_MAX} bytes are accepted): {error}"))?;
-        Ok(Self { body: decode(&body), query, file: None })
+        Ok(Self { body: decode(&all(request).await?), query, file: None })
     }
 
     /// A parameter's value.
@@ -84,6 +74,36 @@ impl Parameters {
         }
         Ok(self)
     }
+}
+
+/// The whole body; an error says what is wrong with it.
+pub(crate) async fn read_body(request: Request) -> Result<Vec<u8>, String> {
+    let _place = place(is_large(&request)).await?;
+    all(request).await
+}
+
+/// Waits for a place when the body is large.
+async fn place(is_large: bool) -> Result<Option<SemaphorePermit<'static>>, String> {
+    match is_large {
+        true => LARGE_BODIES.acquire().await.map(Some).map_err(|error| error.to_string()),
+        false => Ok(None),
+    }
+}
+
+/// Whether the body is large, or of unknown length.
+fn is_large(request: &Request) -> bool {
+    let length: Option<u64> = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let has_body = length.is_some_and(|length| length > 0) || request.headers().contains_key("transfer-encoding");
+    match length {
+        Some(length) => length > SMALL_BODY_MAX,
+        None => has_body || request.method() != axum::http::Method::GET,
+    }
+}
+
+async fn all(request: Request) -> Result<Vec<u8>, String> {
+    let body = to_bytes(request.into_body(), BODY_MAX).await;
+    let complain = |error| format!("the body cannot be read (at most {BODY_MAX} bytes are accepted): {error}");
+    body.map(Into::into).map_err(complain)
 }
 
 /// The content type of a multipart form with its boundary in quotes; `None` when it is, or there is none.

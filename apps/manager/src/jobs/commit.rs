@@ -14,6 +14,7 @@ use super::{Job, Outcome};
 use crate::accounts::{self, Caller};
 use crate::app::App;
 use crate::certificates;
+use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
 use crate::coverage;
 use crate::forwarding;
@@ -143,6 +144,18 @@ fn line(diagnostic: &Diagnostic) -> String {
         line = format!("{line}; help: {help}");
     }
     line
+}
+
+/// Everything found about the candidate, or about what a commit of the selected edits would make of it.
+pub(crate) async fn findings(app: &App, selection: Option<&Selection>) -> Result<Vec<Diagnostic>, PartialError> {
+    let snapshot = app.configuration.snapshot();
+    let tree = match selection {
+        None => snapshot.candidate.clone(),
+        Some(selection) => app.configuration.split(&snapshot, selection).await?.chosen,
+    };
+    let running = snapshot.running.clone();
+    let found = tokio::task::spawn_blocking(move || diagnose(&running, &tree)).await;
+    Ok(found.map_err(anyhow::Error::from)?)
 }
 
 /// Errors and warnings of the candidate, as lines. Computing takes a thread of its own.

@@ -208,12 +208,12 @@ impl Job {
     }
 
     /// One that waits can be cancelled, and of a push the part that was not sent yet.
-    fn is_stoppable(&self) -> bool {
+    pub(crate) fn is_stoppable(&self) -> bool {
         self.finished_us.is_none() && (self.started_us.is_none() || self.kind.is_push())
     }
 
     /// 100 only when it is done.
-    fn progress(&self) -> usize {
+    pub(crate) fn progress(&self) -> usize {
         if self.finished_us.is_some() {
             return 100;
         }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
-use super::filter::{self, Fields, Filter};
+use super::filter::{self, Filter};
 use crate::lock;
 use crate::store::db::{Statement, sql};
 use crate::store::now_us;
@@ -30,14 +30,38 @@ pub(crate) enum Log {
 }
 
 impl Log {
-    /// What a filter of it can name.
-    pub(crate) fn fields(self) -> Fields {
+    /// All of them, by name.
+    pub(crate) const ALL: &'static [(&'static str, Self)] =
+        &[("traffic", Self::Traffic), ("threat", Self::Threat), ("system", Self::System), ("config", Self::Config)];
+
+    /// The log of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, log)| *log)
+    }
+
+    /// What can be asked of it.
+    pub(crate) fn fields(self) -> filter::Fields {
         match self {
             Self::Traffic => filter::TRAFFIC,
             Self::Config => filter::CONFIG,
             Self::System => filter::SYSTEM,
             Self::Threat => filter::THREAT,
         }
+    }
+
+    /// The rest of a statement behind its columns: the table and the beginning of the condition.
+    fn from(self) -> &'static str {
+        match self {
+            Self::Traffic => " FROM traffic_logs WHERE id <= ",
+            Self::Config => " FROM audit WHERE id <= ",
+            Self::System => " FROM event_logs WHERE log = 'system' AND id <= ",
+            Self::Threat => " FROM event_logs WHERE log = 'threat' AND id <= ",
+        }
+    }
+
+    /// The column with the time at which a line was made.
+    fn time(self) -> &'static str {
+        if self == Self::Config { "time_us" } else { "generated_us" }
     }
 }
 
@@ -124,14 +148,37 @@ impl Query {
 
     /// The statement that reads its rows.
     pub(crate) fn statement(&self) -> Statement {
-        let (table, time) = match self.log {
-            Log::Traffic => ("SELECT * FROM traffic_logs WHERE id <= ", "generated_us"),
-            Log::Config => ("SELECT * FROM audit WHERE id <= ", "id"),
-            Log::System => ("SELECT * FROM event_logs WHERE log = 'system' AND id <= ", "generated_us"),
-            Log::Threat => ("SELECT * FROM event_logs WHERE log = 'threat' AND id <= ", "generated_us"),
+        let mut statement = sql("SELECT *");
+        self.push_condition(&mut statement);
+        // Lines of the config log are made in the order of their numbers.
+        let time = match (self.log, self.after) {
+            (Log::Config, _) | (_, Some(_)) => "id",
+            (log, None) => log.time(),
         };
-        let mut statement = sql(table);
-        statement.push_bind(self.newest).push(" AND ");
+        let order = if self.backward { " DESC" } else { " ASC" };
+        statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
+        statement.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
+        statement
+    }
+
+    /// The statement that counts its rows by time: `(start, rows)` for each span of so many microseconds that has any.
+    pub(crate) fn counts(&self, from_us: i64, until_us: i64, span_us: i64) -> Statement {
+        let time = self.log.time();
+        let mut statement = sql("SELECT ");
+        let span = |statement: &mut Statement| {
+            statement.push(time).push(" - ").push(time).push(" % ").push_bind(span_us);
+        };
+        span(&mut statement);
+        statement.push(" AS start, count(*) AS lines");
+        self.push_condition(&mut statement);
+        statement.push(" AND ").push(time).push(" >= ").push_bind(from_us);
+        statement.push(" AND ").push(time).push(" < ").push_bind(until_us);
+        statement.push(" GROUP BY start ORDER BY start");
+        statement
+    }
+
+    fn push_condition(&self, statement: &mut Statement) {
+        statement.push(self.log.from()).push_bind(self.newest).push(" AND ");
         if let Some(after) = self.after {
             statement.push("id > ").push_bind(after).push(" AND ");
         }
@@ -142,11 +189,6 @@ impl Query {
             }
             statement.push(") AND ");
         }
-        self.filter.push_to(&mut statement);
-        let order = if self.backward { " DESC" } else { " ASC" };
-        let time = if self.after.is_some() { "id" } else { time };
-        statement.push(" ORDER BY ").push(time).push(order).push(", id").push(order);
-        statement.push(" LIMIT ").push_bind(self.rows).push(" OFFSET ").push_bind(self.skip);
-        statement
+        self.filter.push_to(statement);
     }
 }

@@ -71,6 +71,11 @@ impl Store {
         transaction.commit().await
     }
 
+    /// Ends one key.
+    pub(crate) async fn end_key(&self, key: &str) -> sqlx::Result<u64> {
+        sql("DELETE FROM api_keys WHERE digest = $1").bind(digest(key.as_bytes())).execute(&self.writer).await
+    }
+
     /// Ends the keys of an administrator, or of all; how many there were.
     pub(crate) async fn end_keys(&self, administrator: Option<&str>) -> sqlx::Result<u64> {
         match administrator {

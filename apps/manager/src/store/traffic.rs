@@ -107,6 +107,11 @@ impl Store {
         query.fetch_all(&self.reader).await
     }
 
+    /// Starts of spans of time, and how many lines each has.
+    pub(crate) async fn log_counts(&self, query: Statement) -> sqlx::Result<Vec<(i64, i64)>> {
+        query.fetch_all(&self.reader).await
+    }
+
     /// The newest record's number: a query that starts now does not see later ones.
     pub(crate) async fn newest_traffic(&self) -> sqlx::Result<i64> {
         sql("SELECT coalesce(max(id), 0) FROM traffic_logs").fetch_value(&self.reader).await

@@ -37,7 +37,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
 }
 
 /// `<commit>` and `<validate>`.
-pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
+pub(crate) async fn commit(app: &App, caller: &Caller, command: &Element, validate_only: bool) -> Reply {
     const KNOWN: [&str; 4] = ["description", "partial", "force", "full"];
     if let Some(other) = command.elements().find(|element| !KNOWN.contains(&&*element.name)) {
         return unexpected(&[&command.name, &other.name], "unexpected here");
@@ -71,7 +71,7 @@ pub(super) async fn commit(app: &App, caller: &Caller, command: &Element, valida
     enqueue(app, caller, kind, &description, None, Work::Commit(request), text).await
 }
 
-async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
+pub(crate) async fn commit_all(app: &App, caller: &Caller, command: &Element) -> Reply {
     let Some(what) = command.elements().next() else {
         return unexpected(&["commit-all"], "is missing a scope: shared-policy, template or template-stack");
     };

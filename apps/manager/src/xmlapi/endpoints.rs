@@ -133,6 +133,6 @@ pub const WITHIN_A_PART: &[&str] = &[
 ];
 
 /// What an entry of one of these lists needs.
-pub(super) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
+pub(crate) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
     list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)
 }

@@ -18,7 +18,7 @@ pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) 
             let name = parameters.get("from").filter(|name| !name.is_empty()).unwrap_or("running-config.xml");
             match snapshots::read(app, name).await {
                 Ok(tree) => Reply::file(name, xml::write(&tree)),
-                Err(refusal) => refusal,
+                Err(refusal) => refusal.into(),
             }
         }
         Some("certificate") => certificate(app, caller, parameters)

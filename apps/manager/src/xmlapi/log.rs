@@ -28,24 +28,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
 }
 
 async fn ask(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
-    let log = match parameters.get("log-type") {
-        Some("traffic") => Log::Traffic,
-        Some("config") => Log::Config,
-        Some("system") => Log::System,
-        Some("threat") => Log::Threat,
-        Some(other) => {
-            let line = format!("log-type `{other}` is not kept here; `traffic`, `threat`, `system` and `config` are");
-            return Reply::error(code::INVALID_OBJECT, &[line]);
-        }
-        None => return Reply::bad_request("Missing value for parameter \"log-type\"."),
-    };
-    // What the manager tells of itself has no firewall by which it could be told apart.
-    if matches!(log, Log::Config | Log::System)
-        && let Some(refusal) = refuse_part(caller, "this log")
-    {
-        return refusal;
-    }
-    match query(app, caller, parameters, log).await {
+    match query(app, caller, parameters).await {
         Ok(query) => {
             let id = app.queries.add(query);
             Reply::job(id, &format!("query job enqueued with jobid {id}"))
@@ -54,7 +37,21 @@ async fn ask(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     }
 }
 
-async fn query(app: &App, caller: &Caller, parameters: &Parameters, log: Log) -> Result<Query, Reply> {
+/// What is asked, and may be.
+pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Query, Reply> {
+    let Some(name) = parameters.get("log-type") else {
+        return Err(Reply::bad_request("Missing value for parameter \"log-type\"."));
+    };
+    let Some(log) = Log::named(name) else {
+        let line = format!("log-type `{name}` is not kept here; `traffic`, `threat`, `system` and `config` are");
+        return Err(Reply::error(code::INVALID_OBJECT, &[line]));
+    };
+    // What the manager tells of itself has no firewall by which it could be told apart.
+    if matches!(log, Log::Config | Log::System)
+        && let Some(refusal) = refuse_part(caller, "this log")
+    {
+        return Err(refusal);
+    }
     let filter = filter::parse(parameters.get("query").unwrap_or_default(), log.fields())
         .map_err(|error| Reply::error(code::INVALID_OBJECT, &[error]))?;
     let newest = match log {
@@ -96,15 +93,7 @@ async fn collect(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
         Ok(query) => query,
         Err(reply) => return reply,
     };
-    let entries = match query.log {
-        Log::Traffic => app.store.traffic(query.statement()).await.map(|rows| rows.iter().map(traffic_entry).collect()),
-        Log::Config => {
-            app.store.audit(query.statement()).await.map(|rows| rows.iter().map(|row| config_entry(app, row)).collect())
-        }
-        Log::System => app.store.events(query.statement()).await.map(|rows| rows.iter().map(system_entry).collect()),
-        Log::Threat => app.store.events(query.statement()).await.map(|rows| rows.iter().map(threat_entry).collect()),
-    };
-    let entries: Vec<Element> = match entries {
+    let entries = match rows(app, &query).await {
         Ok(entries) => entries,
         Err(error) => return Reply::internal(&error),
     };
@@ -119,6 +108,17 @@ async fn collect(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let devices = element("devices").with(entry("localhost.localdomain").leaf("hostname", "localhost.localdomain"));
     let result = element("result").with(job).with(element("log").with(logs)).with(element("meta").with(devices));
     Reply::result(result)
+}
+
+/// The lines that a query finds, each with its number as `logid`.
+pub(crate) async fn rows(app: &App, query: &Query) -> sqlx::Result<Vec<Element>> {
+    let statement = query.statement();
+    Ok(match query.log {
+        Log::Traffic => app.store.traffic(statement).await?.iter().map(traffic_entry).collect(),
+        Log::Config => app.store.audit(statement).await?.iter().map(|row| config_entry(app, row)).collect(),
+        Log::System => app.store.events(statement).await?.iter().map(system_entry).collect(),
+        Log::Threat => app.store.events(statement).await?.iter().map(threat_entry).collect(),
+    })
 }
 
 fn finish(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {

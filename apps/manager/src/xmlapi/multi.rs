@@ -89,9 +89,5 @@ fn content(request: &Element) -> String {
         Child::Text(_) | Child::Comment(_) => String::new(),
     };
     let elements: String = request.children.iter().map(text).collect();
-    if elements.is_empty() { escape(&request.text()) } else { elements }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    if elements.is_empty() { xml::escape(&request.text()) } else { elements }
 }

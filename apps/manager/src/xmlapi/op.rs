@@ -3,11 +3,11 @@
 //! One table, by the words of the command. With `target=SERIAL` a command goes to that firewall unread.
 
 mod api_keys;
-mod authkey;
+pub(crate) mod authkey;
 mod candidate;
 pub(super) mod certificates;
 mod config_log;
-mod devices;
+pub(crate) mod devices;
 mod enrolment;
 mod forwarding;
 mod groups;
@@ -15,7 +15,7 @@ mod jobs;
 mod locks;
 mod migration;
 mod schedules;
-pub(super) mod snapshots;
+pub(crate) mod snapshots;
 
 use std::sync::Arc;
 
@@ -63,6 +63,13 @@ pub(super) async fn answer(app: &Arc<App>, caller: &Caller, parameters: &Paramet
         Some(serial) => devices::forward(app, serial, text).await,
         None => run(app, caller, parameters, &command, &words).await,
     }
+}
+
+/// Does what a command says, for somebody who may.
+pub(crate) async fn obey(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: &Element) -> Reply {
+    let words = words(command);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run(app, caller, parameters, command, &words).await
 }
 
 async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: &Element, words: &[&str]) -> Reply {
@@ -133,7 +140,7 @@ fn known(words: &[&str]) -> Option<(&'static str, Need)> {
 }
 
 /// What a command of a firewall needs.
-fn foreign_need(words: &[&str]) -> Need {
+pub(crate) fn foreign_need(words: &[&str]) -> Need {
     match words.first() {
         Some(&("show" | "check" | "test" | "explain")) => Need::Reading,
         _ => Need::Change,

@@ -13,6 +13,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::element::{Build, element, leaf};
+use crate::refusal::Refusal;
 
 /// Codes of the XML API.
 pub(crate) mod code {
@@ -40,6 +41,8 @@ pub(crate) mod code {
     pub(crate) const DATA: u16 = 19;
     /// Done.
     pub(crate) const DONE: u16 = 20;
+    /// It is not what it was when it was read; the XML API cannot ask for that.
+    pub(crate) const CHANGED: u16 = 412;
 }
 
 /// An answer, not yet on the wire.
@@ -51,12 +54,16 @@ pub(crate) struct Reply {
     pub(crate) body: String,
     /// Offered as a file of that name.
     pub(crate) file: Option<String>,
+    /// The job that was made.
+    pub(crate) job: Option<u64>,
+    /// Why it is refused.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 impl Reply {
     /// A whole `<response>`.
     pub(crate) fn xml(response: &Element) -> Self {
-        Self { status: 200, body: xml::write(response), file: None }
+        Self { status: 200, body: xml::write(response), file: None, job: None, refusal: None }
     }
 
     /// `<response status="success">` around a `<result>`.
@@ -103,12 +110,13 @@ impl Reply {
     /// A job was made.
     pub(crate) fn job(id: u64, text: &str) -> Self {
         let result = element("result").with(element("msg").leaf("line", text)).leaf("job", &id.to_string());
-        Self::data(result)
+        Self { job: Some(id), ..Self::data(result) }
     }
 
     /// Refused: an application error.
     pub(crate) fn error<L: AsRef<str>>(code: u16, lines: &[L]) -> Self {
-        Self::xml(&error_element(code, lines))
+        let refusal = Refusal::new(code, lines.iter().map(AsRef::as_ref));
+        Self { refusal: Some(refusal), ..Self::xml(&error_element(code, lines)) }
     }
 
     /// HTTP 400.
@@ -137,13 +145,13 @@ impl Reply {
         // Clients take no more than these characters from the header.
         let name =
             name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' });
-        Self { status: 200, body, file: Some(name.collect()) }
+        Self { status: 200, body, file: Some(name.collect()), job: None, refusal: None }
     }
 
     fn http_error(status: u16, text: &str) -> Self {
         let response = element("response").attr("status", "error").attr("code", &status.to_string());
         let response = response.with(element("result").leaf("msg", text));
-        Self { status, ..Self::xml(&response) }
+        Self { status, refusal: Some(Refusal::new(status, [text])), ..Self::xml(&response) }
     }
 
     /// On the wire.

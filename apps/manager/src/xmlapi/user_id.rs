@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::fleet::LinkError;
 use crate::http::parameters::Parameters;
 
-pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+pub(crate) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
     let Some(message) = parameters.get("cmd").or(parameters.file.as_ref().map(|file| file.text.as_str())) else {
         return Reply::bad_request("Missing value for parameter \"cmd\".");
     };

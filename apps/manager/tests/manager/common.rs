@@ -1,5 +1,6 @@
 //! A real manager on a free loopback port, and a client that verifies its certificate.
 
+pub(crate) mod api;
 pub(crate) mod device;
 
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ mod directory;
 mod envelopes;
 mod fleet;
 mod forwarding;
+mod json;
 mod load;
 mod migration;
 mod postgres;

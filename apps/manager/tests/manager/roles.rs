@@ -1,6 +1,7 @@
 //! Every endpoint, asked as every role: who is let in, and who is told why not?
 
 use bartizan_manager::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, TYPES, WITHIN_A_PART};
+use bartizan_manager::{Access, json_endpoints};
 
 use crate::common::{Server, between};
 
@@ -150,6 +151,50 @@ async fn every_endpoint_answers_every_role_as_it_should() {
             let within = list.contains(&"op") && !(actor.part && actor.name != "objects");
             assert_eq!(answer.status != 403, within, "{} {command}: {}", actor.name, answer.body);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_endpoint_of_the_json_api_answers_every_role_as_the_xml_api_does() {
+    let (server, staff) = staffed().await;
+    let need = |list: &[(&str, Need)], name: &str| {
+        let found = list.iter().find(|(known, _)| *known == name);
+        found.unwrap_or_else(|| panic!("`{name}` is not in the table of requests")).1
+    };
+    for (actor, key) in &staff {
+        let has = |kind: &str, need: Need| match need {
+            Need::Reading => actor.reads.contains(&kind),
+            Need::Change | Need::Editing => actor.changes.contains(&kind),
+        };
+        for (method, path, access) in json_endpoints() {
+            let whole = |name: &str| !actor.part || WITHIN_A_PART.contains(&name);
+            let allowed = match access {
+                Access::Open => true,
+                // No firewall is in the access domains.
+                _ if actor.part && path.ends_with("/effective") => false,
+                Access::Known => !actor.reads.is_empty(),
+                Access::Config(action) => has("config", need(CONFIG_ACTIONS, action)) && whole(action),
+                Access::Type(kind) => has(kind, need(TYPES, kind)) && whole(kind),
+                Access::Command(command) => {
+                    let need = need(COMMANDS, command);
+                    has("op", need) && (need != Need::Editing || has("config", need)) && whole(command)
+                }
+            };
+            // Without what they want, so that whoever is let in is told so. Logging out would end the key.
+            let path = path.split('/').map(|part| if part.starts_with('{') { "0" } else { part }).collect::<Vec<_>>();
+            let path = path.join("/");
+            if (method.as_str(), path.as_str()) == ("DELETE", "/api/v1/session") {
+                continue;
+            }
+            let answer = server.json_as(key, &method, &path, None).await;
+            assert_eq!(answer.status != 403, allowed, "{} {method} {path}: {}", actor.name, answer.body);
+            // An open endpoint does not ask for a key; every other one does.
+            if !matches!(access, Access::Open) {
+                assert_eq!(server.json_as("wrong", &method, &path, None).await.status, 401, "{method} {path}");
+            }
+        }
+        let out = server.json_as(key, "DELETE", "/api/v1/session", None).await;
+        assert_eq!(out.status, if actor.reads.is_empty() { 403 } else { 204 }, "{}", actor.name);
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use super::{Change, ChangeKind};
 use crate::tree::Element;
+use crate::words::{of_xpath as words, word};
 use crate::xml::write_pretty;
 
 /// Lines that begin with `@@` and the XPath, then `-` for what was and `+` for what is.
@@ -97,20 +98,4 @@ fn push_leaf(lines: &mut Vec<String>, path: &str, element: &Element) {
     } else {
         lines.push(format!("set {path} {}", word(&text)));
     }
-}
-
-/// An XPath as words: tags, and names of entries and members in the place of `entry` and `member`.
-fn words(xpath: &str) -> String {
-    let Ok(parsed) = crate::xpath::XPath::parse(xpath) else { return xpath.to_owned() };
-    let steps = parsed.paths.iter().flat_map(|path| &path.steps).skip(1);
-    let named = steps.map(|step| word(step.attribute("name").or(step.text()).or(step.name()).unwrap_or("*")));
-    named.collect::<Vec<_>>().join(" ")
-}
-
-fn word(text: &str) -> String {
-    let is_plain = |char: char| char.is_alphanumeric() || "_-./:$,".contains(char);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -153,6 +153,40 @@ pub fn users(root: &Element, xpath: &str) -> Vec<String> {
     place.map(|place| uses_of(root, &place).iter().map(|route| xpath_at(root, route)).collect()).unwrap_or_default()
 }
 
+/// Names that the element at an XPath may refer to, the nearest first; empty when it is no reference that is known. The
+/// element, or a list's next member, need not be there yet.
+pub fn names_for(root: &Element, xpath: &str) -> Vec<String> {
+    let Ok(place) = super::single(xpath).and_then(|path| Place::find(root, &path)) else { return Vec::new() };
+    let spaces = spaces(root);
+    let within = |space: &&Space<'_>| place.xpath.starts_with(&format!("{}/", space.xpath));
+    let mut names = Vec::new();
+    for space in spaces.iter().filter(within) {
+        let below: Vec<&str> = place.tags.iter().skip(space.route.len() + 1).map(String::as_str).collect();
+        for table in TABLES.iter().filter(|table| table.level == space.level) {
+            let member = [below.as_slice(), &["member"]].concat();
+            if !table.used.iter().any(|used| fits(used, &below) || fits(used, &member)) {
+                continue;
+            }
+            let chain = space.chain.iter().filter_map(|xpath| spaces.iter().find(|other| other.xpath == *xpath));
+            for space in std::iter::once(space).chain(chain) {
+                let defined = table.defined.iter().flat_map(|path| matches(space.element, path));
+                for name in defined.filter_map(|(_, entry)| entry.attribute("name")) {
+                    if !names.iter().any(|known| known == name) {
+                        names.push(name.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+/// Whether a path of tags with `*` is this one.
+fn fits(pattern: &str, tags: &[&str]) -> bool {
+    let pattern: Vec<&str> = pattern.split('/').collect();
+    pattern.len() == tags.len() && pattern.iter().zip(tags).all(|(one, tag)| *one == "*" || one == tag)
+}
+
 /// Routes of the elements whose text names the object at the place.
 pub(super) fn uses_of(root: &Element, place: &Place) -> Vec<Route> {
     let Ok(name) = place.entry_name() else { return Vec::new() };

@@ -443,3 +443,14 @@ fn rules_move_with_their_uuid_and_copies_get_free_names() {
     assert!(other.unwrap_err().lines[0].contains("does not hold the same kind of entries"));
     assert!(multi_clone(&mut root, &post, &[], false).is_err());
 }
+
+#[test]
+fn a_reference_may_name_what_its_device_group_sees() {
+    let root = parse(TWO_GROUPS).unwrap();
+    let rule = format!("{EAST}/pre-rulebase/security/rules/entry[@name='r1']");
+    assert_eq!(names_for(&root, &format!("{rule}/source")), ["a", "b", "g", "s"]);
+    assert_eq!(names_for(&root, &format!("{rule}/source/member[text()='new']")), ["a", "b", "g", "s"]);
+    assert_eq!(names_for(&root, "/config/shared/address-group/entry[@name='n']/static"), ["s"]);
+    assert_eq!(names_for(&root, &format!("{rule}/description")), Vec::<String>::new());
+    assert_eq!(names_for(&root, "no xpath"), Vec::<String>::new());
+}

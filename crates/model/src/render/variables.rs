@@ -90,6 +90,11 @@ impl Variables {
         self.known.get(name)?.value.as_deref()
     }
 
+    /// XPath of the definition that gives `$name` its value.
+    pub(super) fn definition(&self, name: &str) -> Option<&str> {
+        self.known.get(name).map(|variable| variable.origin.xpath.as_str())
+    }
+
     /// Values that do not fit the type of their variable.
     pub(crate) fn check(&self) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
@@ -156,7 +161,7 @@ impl Variables {
 }
 
 /// `$` and a name.
-fn is_variable(text: &str) -> bool {
+pub(super) fn is_variable(text: &str) -> bool {
     text.strip_prefix('$').is_some_and(|name| {
         !name.is_empty() && name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'))
     })

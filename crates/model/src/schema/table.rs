@@ -28,8 +28,8 @@ pub(super) enum Rule {
 /// Least and most, both allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Bounds {
-    least: Option<f64>,
-    most: Option<f64>,
+    pub(super) least: Option<f64>,
+    pub(super) most: Option<f64>,
 }
 
 /// What a value is held to.
@@ -104,6 +104,8 @@ impl Rule {
 struct Node {
     rule: Rule,
     children: HashMap<&'static str, Link>,
+    /// Keys of `children`.
+    tags: Vec<&'static str>,
     /// Branches of the choice that the element holds.
     branches: Vec<&'static str>,
 }
@@ -191,6 +193,7 @@ impl Schema {
         let node = self.0.len();
         self.0.push(Node::new(rule.unwrap_or(Rule::Node)));
         self.0[parent].children.insert(tag, Link { node, is_branch: false });
+        self.0[parent].tags.push(tag);
         node
     }
 
@@ -209,6 +212,15 @@ impl Schema {
         &self.0[node].rule
     }
 
+    /// Tags of the children, in order of the alphabet, and whether each is a branch of a choice.
+    pub(super) fn children(&self, node: usize) -> Vec<(&'static str, usize, bool)> {
+        let node = &self.0[node];
+        let link = |tag: &&'static str| node.children.get(tag).map(|link| (*tag, link.node, link.is_branch));
+        let mut children: Vec<_> = node.tags.iter().filter_map(link).collect();
+        children.sort_unstable();
+        children
+    }
+
     /// The branches among which `tag` is one.
     pub(super) fn branches_of(&self, node: usize, tag: &str) -> &[&'static str] {
         let node = &self.0[node];
@@ -225,7 +237,7 @@ impl Schema {
 
 impl Node {
     fn new(rule: Rule) -> Self {
-        Self { rule, children: HashMap::new(), branches: Vec::new() }
+        Self { rule, children: HashMap::new(), tags: Vec::new(), branches: Vec::new() }
     }
 }
 

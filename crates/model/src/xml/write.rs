@@ -23,6 +23,13 @@ pub fn write_pretty(element: &Element) -> String {
     out
 }
 
+/// A text as it stands between tags.
+pub fn escape(text: &str) -> String {
+    let mut out = String::new();
+    push_escaped(&mut out, text, false);
+    out
+}
+
 /// `indent` is the depth when pretty; text keeps its white space, so an element with text stays on one line.
 fn push_element(out: &mut String, element: &Element, indent: Option<usize>) {
     out.push('<');

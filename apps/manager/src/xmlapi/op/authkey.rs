@@ -8,6 +8,7 @@ use bartizan_model::tree::Element;
 use super::super::element::{Build as _, element, entry};
 use super::super::reply::{Reply, code};
 use crate::app::App;
+use crate::refusal::Refusal;
 use crate::store::auth_keys::{AUTH_KEYS_MAX, AuthKey};
 use crate::store::now_us;
 use crate::{random, times};
@@ -17,11 +18,11 @@ const SECRET_LENGTH: usize = 32;
 /// Characters of it that a list shows.
 const HINT_LENGTH: usize = 5;
 /// Hours a bootstrap key may live, as on PAN-OS.
-const HOURS_MAX: i64 = 8760;
+pub(crate) const HOURS_MAX: i64 = 8760;
 /// Minutes a registration key may live, as on PAN-OS.
-const MINUTES: std::ops::RangeInclusive<i64> = 5..=525_600;
+pub(crate) const MINUTES: std::ops::RangeInclusive<i64> = 5..=525_600;
 /// Devices one registration key may be good for.
-const COUNT_MAX: i64 = 10_000;
+pub(crate) const COUNT_MAX: i64 = 10_000;
 const MINUTE_US: i64 = 60_000_000;
 
 /// `request bootstrap vm-auth-key generate lifetime HOURS` and `... show`
@@ -121,6 +122,16 @@ async fn list_bootstrap(app: &App) -> Reply {
 }
 
 async fn make(app: &App, name: &str, minutes: i64, count: Option<i64>) -> Reply {
+    match made(app, name, minutes, count).await {
+        Ok((key, expires_us)) => {
+            Reply::text(&format!("VM auth key {key} generated. Expires at: {}\n", times::date_time(expires_us)))
+        }
+        Err(refusal) => refusal.into(),
+    }
+}
+
+/// Makes a key that is good for so many minutes and so many devices; the key, and when it ends.
+pub(crate) async fn made(app: &App, name: &str, minutes: i64, count: Option<i64>) -> Result<(String, i64), Refusal> {
     let secret = random::alphanumeric(SECRET_LENGTH);
     let now = now_us();
     let key = AuthKey {
@@ -130,14 +141,9 @@ async fn make(app: &App, name: &str, minutes: i64, count: Option<i64>) -> Reply 
         expires_us: now + minutes * MINUTE_US,
         uses_left: count,
     };
-    match app.store.add_auth_key(&secret, &key).await {
-        Ok(true) => Reply::text(&format!(
-            "VM auth key {secret}.{} generated. Expires at: {}\n",
-            app.pki.fingerprint(),
-            times::date_time(key.expires_us)
-        )),
-        Ok(false) => Reply::error(code::NOT_POSSIBLE, &[format!("there are {AUTH_KEYS_MAX} auth keys already")]),
-        Err(error) => Reply::internal(&error),
+    match app.store.add_auth_key(&secret, &key).await? {
+        true => Ok((format!("{secret}.{}", app.pki.fingerprint()), key.expires_us)),
+        false => Err(Refusal::new(code::NOT_POSSIBLE, [format!("there are {AUTH_KEYS_MAX} auth keys already")])),
     }
 }
 

@@ -7,27 +7,12 @@ use bartizan_model::xml;
 
 use super::super::element::{Build as _, element, entry};
 use super::super::reply::{Reply, code};
-use crate::accounts::{Caller, Right};
+use crate::accounts::Caller;
 use crate::app::App;
 use crate::fleet::LinkError;
-use crate::store::devices::Device;
-use crate::sync::{self, SyncState};
+use crate::inventory::{Known, within_reach};
 use crate::times;
 use crate::topology::Topology;
-
-/// A device with all that is known of it.
-pub(super) struct Known {
-    /// The inventory's line; a device that is only configured has an empty one.
-    pub(super) device: Device,
-    /// Whether it is attached, where from and since when.
-    attached: Option<(String, i64, u64)>,
-    /// What of it is as it should be.
-    pub(super) state: SyncState,
-    /// Its device group.
-    pub(super) group: Option<String>,
-    /// Its template stack.
-    pub(super) stack: Option<String>,
-}
 
 /// `show devices all|connected`
 pub(super) async fn show(app: &App, caller: &Caller, filter: &str) -> Reply {
@@ -40,7 +25,7 @@ pub(super) async fn show(app: &App, caller: &Caller, filter: &str) -> Reply {
 }
 
 /// Sends a command to a firewall and passes its answer on.
-pub(super) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
+pub(crate) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
     let answer = match app.fleet.link(serial) {
         Ok(link) => link.command(command.to_owned(), app.settings.command_timeout).await,
         Err(error) => Err(error),
@@ -61,54 +46,16 @@ pub(super) async fn forward(app: &App, serial: &str, command: &str) -> Reply {
 
 /// The groups and templates that the caller may handle, and their devices by serial.
 pub(super) async fn known(app: &App, caller: &Caller) -> Result<(Topology, BTreeMap<String, Known>), Reply> {
-    let reach = caller.role.reach(Right::Operate);
-    let topology = Topology::read(&app.configuration.snapshot().candidate).within(reach.as_ref());
-    let mut devices = inventory(app, &topology).await.map_err(|error| Reply::internal(&error))?;
-    if reach.is_some() {
-        devices.retain(|serial, _| topology.devices.contains_key(serial));
-    }
-    Ok((topology, devices))
-}
-
-/// All devices that enrolled or are configured, by serial.
-async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<String, Known>> {
-    let mut known: BTreeMap<String, Device> =
-        app.store.devices().await?.into_iter().map(|device| (device.serial.clone(), device)).collect();
-    for serial in topology.devices.keys() {
-        known.entry(serial.clone()).or_insert_with(|| Device { serial: serial.clone(), ..Device::default() });
-    }
-    let mut devices = BTreeMap::new();
-    for (serial, device) in known {
-        let link = app.fleet.link(&serial).ok();
-        let attached = link.map(|link| {
-            let uptime = link.health().map_or(link.hello.uptime_s, |health| health.uptime_s);
-            (link.address.ip().to_string(), link.since_us, uptime.unsigned_abs())
-        });
-        let state = sync::state(app, &device).await?;
-        let group = topology.group_of(&serial).map(str::to_owned);
-        let stack = topology.stack_of(&serial).map(str::to_owned);
-        devices.insert(serial, Known { device, attached, state, group, stack });
-    }
-    Ok(devices)
+    within_reach(app, caller).await.map_err(|error| Reply::internal(&error))
 }
 
 impl Known {
-    /// `In Sync`, `Out of Sync`, or nothing for a device without a device group.
-    pub(super) fn policy_status(&self) -> &'static str {
-        status(self.group.is_some(), self.state.policy)
-    }
-
-    /// The same for its templates.
-    pub(super) fn template_status(&self) -> &'static str {
-        status(self.stack.is_some(), self.state.templates)
-    }
-
     /// The entry that all inventories show.
     pub(super) fn to_element(&self) -> Element {
         let device = &self.device;
-        let (from, since, uptime) =
-            self.attached.clone().map_or_else(|| (String::new(), 0, 0), |(from, since, uptime)| (from, since, uptime));
-        let address = if device.management_address.is_empty() { from.as_str() } else { &device.management_address };
+        let attached = self.attached.as_ref();
+        let (since, uptime) = attached.map_or((0, 0), |attached| (attached.since_us, attached.uptime_s));
+        let address = self.address();
         let version = self.device.policy_version.map(|version| version.to_string()).unwrap_or_default();
         let vsys = entry("vsys1")
             .leaf("display-name", "vsys1")
@@ -123,7 +70,7 @@ impl Known {
             ("wildfire-rt", "no"),
             ("deactivated", "no"),
             ("hostname", &device.hostname),
-            ("ip-address", address),
+            ("ip-address", &address),
             ("ipv6-address", "unknown"),
             ("mac-addr", ""),
             ("uptime", &times::uptime(uptime)),
@@ -165,13 +112,5 @@ impl Known {
             .leaf("device-cert-present", "None")
             .leaf("device-cert-expiry-date", "N/A")
             .with(element("vsys").with(vsys))
-    }
-}
-
-fn status(placed: bool, in_sync: bool) -> &'static str {
-    match (placed, in_sync) {
-        (false, _) => "",
-        (true, true) => "In Sync",
-        (true, false) => "Out of Sync",
     }
 }

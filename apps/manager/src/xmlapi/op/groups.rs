@@ -7,10 +7,11 @@ use bartizan_model::{manager, xml};
 
 use super::super::element::{Build as _, element, entry, leaf};
 use super::super::reply::{Reply, code};
-use super::devices::{Known, known};
+use super::devices::known;
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::configuration::edit::Edit;
+use crate::inventory::Known;
 use crate::jobs::JobKind;
 use crate::times;
 use crate::topology::{DeviceGroup, Topology};

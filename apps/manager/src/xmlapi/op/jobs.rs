@@ -39,9 +39,7 @@ pub(super) async fn cancel(app: &App, caller: &Caller, command: &Element) -> Rep
 }
 
 fn not_found(text: &str) -> Reply {
-    let line = format!("job {text} not found");
-    let response = element("response").attr("status", "error").attr("code", "7");
-    Reply::xml(&response.with(element("msg").leaf("line", &line)))
+    Reply::error(code::NOT_PRESENT, &[format!("job {text} not found")])
 }
 
 /// `show jobs all`, `pending` or `processed`, newest first.

@@ -28,7 +28,7 @@ pub(super) async fn report(app: &App, caller: &Caller, command: &Element) -> Rep
     let tree = match &name {
         Some(name) => match snapshots::read(app, name).await {
             Ok(tree) => tree,
-            Err(refusal) => return refusal,
+            Err(refusal) => return refusal.into(),
         },
         None => app.configuration.snapshot().candidate.clone(),
     };
@@ -78,7 +78,7 @@ pub(super) async fn import(app: &App, caller: &Caller, command: &Element) -> Rep
     }
     let tree = match snapshots::read(app, &from).await {
         Ok(tree) => tree,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into(),
     };
     let moved = match migration::divide(&tree) {
         Ok(moved) => moved,

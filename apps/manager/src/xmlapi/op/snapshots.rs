@@ -13,13 +13,14 @@ use super::argument;
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::configuration::edit::Edit;
+use crate::refusal::Refusal;
 use crate::store::snapshots::SNAPSHOTS_MAX;
 use crate::times;
 
 /// Longest name (PAN-OS: file names of saved configurations have at most 32 characters; longer ones do no harm).
 const NAME_MAX: usize = 63;
 /// The name of what is running.
-pub(super) const RUNNING: &str = "running-config.xml";
+pub(crate) const RUNNING: &str = "running-config.xml";
 /// The name under which `save config` without one saves.
 const UNNAMED: &str = ".snapshot.xml";
 
@@ -36,44 +37,41 @@ pub(super) async fn save(app: &App, caller: &Caller, command: &Element) -> Reply
     let text = xml::write(&app.configuration.snapshot().candidate);
     match keep(app, caller, &name, &text).await {
         Ok(()) => Reply::line(&format!("Config saved to {name}")),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into(),
     }
 }
 
 /// `type=import&category=configuration`: a file of that name.
 pub(in crate::xmlapi) async fn import(app: &App, caller: &Caller, name: &str, text: &str) -> Reply {
-    match xml::parse(text) {
-        Ok(root) if &*root.name == "config" => {}
-        Ok(root) => {
-            let line = format!("{name} is no configuration: its root is `{}`, not `config`", root.name);
-            return Reply::error(code::INVALID_OBJECT, &[line]);
-        }
-        Err(diagnostic) => {
-            return Reply::error(code::INVALID_OBJECT, &[format!("{name} cannot be read: {diagnostic}")]);
-        }
-    }
-    match keep(app, caller, name, text).await {
+    match keep_text(app, caller, name, text).await {
         Ok(()) => Reply::line(&format!("{name} saved.")),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into(),
     }
 }
 
-async fn keep(app: &App, caller: &Caller, name: &str, text: &str) -> Result<(), Reply> {
-    if let Some(why) = refused(name) {
-        return Err(Reply::error(code::INVALID_OBJECT, &[why]));
-    }
-    let sealed = match app.secrets.seal_within(text) {
-        Ok(sealed) => sealed,
-        Err(error) => return Err(Reply::internal(&error)),
-    };
-    match app.store.save_snapshot(name, &caller.name, sealed.as_deref().unwrap_or(text)).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let line = format!("{SNAPSHOTS_MAX} configurations are saved, more are not kept");
-            Err(Reply::error(code::NOT_POSSIBLE, &[line, "delete one with `delete config saved NAME`".to_owned()]))
+/// Keeps a text under a name, when it is a configuration.
+pub(crate) async fn keep_text(app: &App, caller: &Caller, name: &str, text: &str) -> Result<(), Refusal> {
+    match xml::parse(text) {
+        Ok(root) if &*root.name == "config" => keep(app, caller, name, text).await,
+        Ok(root) => {
+            let line = format!("{name} is no configuration: its root is `{}`, not `config`", root.name);
+            Err(Refusal::new(code::INVALID_OBJECT, [line]))
         }
-        Err(error) => Err(Reply::internal(&error)),
+        Err(diagnostic) => Err(Refusal::new(code::INVALID_OBJECT, [format!("{name} cannot be read: {diagnostic}")])),
     }
+}
+
+/// Keeps a configuration under a name.
+pub(crate) async fn keep(app: &App, caller: &Caller, name: &str, text: &str) -> Result<(), Refusal> {
+    if let Some(why) = refused(name) {
+        return Err(Refusal::new(code::INVALID_OBJECT, [why]));
+    }
+    let sealed = app.secrets.seal_within(text).map_err(|error| Refusal::internal(&error))?;
+    if !app.store.save_snapshot(name, &caller.name, sealed.as_deref().unwrap_or(text)).await? {
+        let line = format!("{SNAPSHOTS_MAX} configurations are saved, more are not kept");
+        return Err(Refusal::new(code::NOT_POSSIBLE, [line, "delete one with `delete config saved NAME`".to_owned()]));
+    }
+    Ok(())
 }
 
 fn refused(name: &str) -> Option<String> {
@@ -93,30 +91,43 @@ fn refused(name: &str) -> Option<String> {
 pub(super) async fn load(app: &App, caller: &Caller, name: &str) -> Reply {
     let tree = match read(app, name).await {
         Ok(tree) => tree,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into(),
     };
-    let edit = Edit::Load { source: name.to_owned(), configuration: xml::write(&tree) };
-    match app.configuration.apply(caller, vec![edit]).await {
-        Ok(_) => Reply::line(&format!("Config loaded from {name}")),
-        Err(error) => error.into(),
+    match load_tree(app, caller, name, &tree).await {
+        Ok(()) => Reply::line(&format!("Config loaded from {name}")),
+        Err(refusal) => refusal.into(),
     }
+}
+
+/// A configuration becomes the candidate; `source` says what it is.
+pub(crate) async fn load_tree(app: &App, caller: &Caller, source: &str, tree: &Element) -> Result<(), Refusal> {
+    let edit = Edit::Load { source: source.to_owned(), configuration: xml::write(tree) };
+    app.configuration.apply(caller, vec![edit]).await?;
+    Ok(())
 }
 
 /// `delete config saved NAME`
 pub(super) async fn delete(app: &App, command: &Element) -> Reply {
     let saved = command.descend(&["config", "saved"]);
     let name = argument(saved).unwrap_or_default();
-    match app.store.delete_snapshot(&name).await {
-        Ok(true) => Reply::line(&format!("{name} deleted")),
-        Ok(false) => missing(app, &name).await,
-        Err(error) => Reply::internal(&error),
+    match forget(app, &name).await {
+        Ok(()) => Reply::line(&format!("{name} deleted")),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+/// Forgets what was kept under a name.
+pub(crate) async fn forget(app: &App, name: &str) -> Result<(), Refusal> {
+    match app.store.delete_snapshot(name).await? {
+        true => Ok(()),
+        false => Err(missing(app, name).await),
     }
 }
 
 /// `show config saved NAME`; without a name the list of them.
 pub(super) async fn show(app: &App, caller: &Caller, command: &Element) -> Reply {
     if let Some(name) = argument(command.descend(&["config", "saved"])) {
-        return read(app, &name).await.map_or_else(|refusal| refusal, |tree| config_result(caller.view(&tree)));
+        return read(app, &name).await.map_or_else(Reply::from, |tree| config_result(caller.view(&tree)));
     }
     match app.store.snapshots().await {
         Ok(lines) => {
@@ -130,24 +141,19 @@ pub(super) async fn show(app: &App, caller: &Caller, command: &Element) -> Reply
 }
 
 /// A saved configuration, or what is running.
-pub(in crate::xmlapi) async fn read(app: &App, name: &str) -> Result<Arc<Element>, Reply> {
+pub(crate) async fn read(app: &App, name: &str) -> Result<Arc<Element>, Refusal> {
     if name == RUNNING {
         return Ok(app.configuration.snapshot().running.clone());
     }
-    match app.store.snapshot(name).await {
-        Ok(Some(text)) => match xml::parse(&text) {
-            Ok(root) => Ok(Arc::new(root)),
-            Err(diagnostic) => Err(Reply::error(code::INVALID_OBJECT, &[diagnostic.to_string()])),
-        },
-        Ok(None) => Err(missing(app, name).await),
-        Err(error) => Err(Reply::internal(&error)),
-    }
+    let Some(text) = app.store.snapshot(name).await? else { return Err(missing(app, name).await) };
+    let root = xml::parse(&text);
+    root.map(Arc::new).map_err(|diagnostic| Refusal::new(code::INVALID_OBJECT, [diagnostic.to_string()]))
 }
 
-async fn missing(app: &App, name: &str) -> Reply {
+async fn missing(app: &App, name: &str) -> Refusal {
     let known: Vec<String> =
         app.store.snapshots().await.unwrap_or_default().into_iter().map(|line| line.name).collect();
     let near = bartizan_model::diagnostic::closest(name, known.iter().map(String::as_str));
     let help = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    Reply::error(code::NOT_PRESENT, &[format!("{name} is not a saved configuration{help}")])
+    Refusal::new(code::NOT_PRESENT, [format!("{name} is not a saved configuration{help}")])
 }
