@@ -8,6 +8,8 @@ use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_D
 use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
+use crate::remote::arguments::{Common, Remote};
+
 /// An open firewall that speaks PAN-OS.
 #[derive(Debug, Parser)]
 #[command(name = "bartizan", version, max_term_width = 100)]
@@ -22,10 +24,13 @@ pub(crate) enum Verb {
     Firewall(Box<Firewall>),
     /// Run a manager, or write or read its backup.
     Manager(Box<Manager>),
-    /// Check a configuration file and report everything that is wrong with it.
+    /// Check a configuration file, or the candidate of a manager, and report everything that is wrong with it.
     Validate {
-        /// The configuration, XML as PAN-OS has it.
-        file: PathBuf,
+        /// A configuration, XML as PAN-OS has it; the manager's candidate when absent.
+        file: Option<PathBuf>,
+
+        #[command(flatten)]
+        common: Common,
     },
     /// Look at a running firewall, e.g. `show session all`.
     #[command(after_help = SHOW_EXAMPLES)]
@@ -43,6 +48,13 @@ pub(crate) enum Verb {
     /// Run captured packets through a configuration: what would be sent, what dropped, and why?
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Replay),
+    #[command(flatten)]
+    Remote(Remote),
+    /// Completions of this command line for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 const SHOW_EXAMPLES: &str = "\

@@ -2,21 +2,28 @@
 
 mod arguments;
 mod operate;
+mod remote;
 mod start;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::arguments::{Arguments, Verb};
 
-/// `EX_USAGE` of sysexits.h: the command line is wrong.
-pub(crate) const USAGE: u8 = 64;
-/// `EX_UNAVAILABLE`: no firewall answers.
-pub(crate) const UNAVAILABLE: u8 = 69;
-/// `EX_CONFIG`: the configuration is refused.
-pub(crate) const CONFIG: u8 = 78;
+/// It cannot be done.
+pub(crate) const FAILURE: u8 = 1;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// A configuration is refused.
+pub(crate) const VALIDATION: u8 = 3;
+/// There are differences.
+pub(crate) const DIFFERENCES: u8 = 4;
+/// Some devices of a push failed, others did not.
+pub(crate) const PARTIAL: u8 = 5;
+/// The job goes on.
+pub(crate) const TIMEOUT: u8 = 6;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -30,7 +37,14 @@ fn main() -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Firewall(firewall) => start::firewall(firewall),
         Verb::Manager(manager) => start::manager(manager),
-        Verb::Validate { file } => operate::validate(&file),
+        Verb::Validate { file: Some(file), .. } => operate::validate(&file),
+        Verb::Validate { file: None, common } => remote::validate(&common.server, common.output),
+        Verb::Remote(remote) => remote::run(remote),
+        Verb::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "bartizan", &mut std::io::stdout());
+            Ok(())
+        }
         Verb::Show(question) => operate::ask("show", question),
         Verb::Test(question) => operate::ask("test", question),
         Verb::Clear(question) => operate::ask("clear", question),
@@ -41,7 +55,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "{}", failure.text.trim_end());
+            if !failure.text.is_empty() {
+                let _ = writeln!(std::io::stderr(), "{}", failure.text.trim_end());
+            }
             ExitCode::from(failure.code)
         }
     }
@@ -62,6 +78,6 @@ impl Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(1, format!("error: {error:#}"))
+        Self::new(FAILURE, format!("error: {error:#}"))
     }
 }

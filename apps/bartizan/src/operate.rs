@@ -11,7 +11,7 @@ use bartizan_firewall::offline::{Checked, check};
 use bartizan_firewall::replay;
 
 use crate::arguments::{Question, Replay};
-use crate::{CONFIG, Failure, UNAVAILABLE, USAGE};
+use crate::{FAILURE, Failure, USAGE, VALIDATION};
 
 pub(crate) fn ask(verb: &str, question: Question) -> Result<(), Failure> {
     let mut words = vec![verb.to_owned()];
@@ -26,10 +26,10 @@ pub(crate) fn ask(verb: &str, question: Question) -> Result<(), Failure> {
     let text = match question.config {
         Some(path) => match check(&path)? {
             Checked::Good(running, _) => answer_offline(&command, &running).map_err(refused)?.render(form),
-            Checked::Bad(snippets) => return Err(Failure::new(CONFIG, snippets)),
+            Checked::Bad(snippets) => return Err(Failure::new(VALIDATION, snippets)),
         },
         None => control::ask(&question.socket, &command, form)
-            .map_err(|error| Failure::new(UNAVAILABLE, format!("error: {error:#}")))?
+            .map_err(|error| Failure::new(FAILURE, format!("error: {error:#}")))?
             .map_err(refused)?,
     };
     print(&text)
@@ -38,14 +38,14 @@ pub(crate) fn ask(verb: &str, question: Question) -> Result<(), Failure> {
 pub(crate) fn validate(path: &Path) -> Result<(), Failure> {
     match check(path)? {
         Checked::Good(_, warnings) => print(&format!("{warnings}{}: accepted\n", path.display())),
-        Checked::Bad(snippets) => Err(Failure::new(CONFIG, snippets)),
+        Checked::Bad(snippets) => Err(Failure::new(VALIDATION, snippets)),
     }
 }
 
 pub(crate) fn replay(arguments: Replay) -> Result<(), Failure> {
     let running = match check(&arguments.config)? {
         Checked::Good(running, _) => running,
-        Checked::Bad(snippets) => return Err(Failure::new(CONFIG, snippets)),
+        Checked::Bad(snippets) => return Err(Failure::new(VALIDATION, snippets)),
     };
     let request = replay::Request { inputs: arguments.inputs, macs: arguments.macs, out: arguments.out };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

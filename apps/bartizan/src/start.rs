@@ -9,7 +9,7 @@ use bartizan_manager::backup::{backup, restore};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Firewall, Manager, ManagerTask};
-use crate::{CONFIG, Failure};
+use crate::{Failure, VALIDATION};
 
 pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
     log();
@@ -35,7 +35,7 @@ pub(crate) fn firewall(arguments: Box<Firewall>) -> Result<(), Failure> {
         traffic_log: arguments.traffic_log,
     };
     bartizan_firewall::run(&settings).map_err(|error| match error.downcast::<Refused>() {
-        Ok(Refused(snippets)) => Failure::new(CONFIG, snippets),
+        Ok(Refused(snippets)) => Failure::new(VALIDATION, snippets),
         Err(error) => error.into(),
     })
 }

@@ -74,7 +74,8 @@ impl Fingerprint {
         Self(Sha256::digest(certificate_der).into())
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
         hex::decode(text)?.try_into().ok().map(Self)
     }
 }

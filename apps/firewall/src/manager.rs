@@ -8,7 +8,7 @@ mod backoff;
 mod enrol;
 mod health;
 mod recovery;
-mod tls;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

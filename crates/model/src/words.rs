@@ -119,7 +119,7 @@ pub fn of_xpath(xpath: &str) -> String {
 }
 
 /// A text as one word: in quotes where it has to be.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let is_plain = |char: char| char.is_alphanumeric() || "_-./:$,".contains(char);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();

@@ -118,7 +118,7 @@ fn a_changed_file_is_enforced_on_sighup_and_a_wrong_one_is_not() {
 }
 
 #[test]
-fn a_file_that_is_wrong_from_the_start_ends_with_78_and_every_mistake() {
+fn a_file_that_is_wrong_from_the_start_ends_with_3_and_every_mistake() {
     let lab = Lab::new().unwrap();
     let host = lab.namespace("fw").unwrap();
     let path = lab.dir().join("edge.xml");
@@ -127,7 +127,7 @@ fn a_file_that_is_wrong_from_the_start_ends_with_78_and_every_mistake() {
     let state = lab.dir().join("state");
     let words = [env!("CARGO_BIN_EXE_bartizan"), "firewall", "--config", path.to_str().unwrap(), "--state-dir"];
     let finished = host.try_run(&[&words[..], &[state.to_str().unwrap()]].concat()).unwrap();
-    assert_eq!(finished.code, Some(78), "{}", finished.stderr);
+    assert_eq!(finished.code, Some(3), "{}", finished.stderr);
     for part in ["error[", "edge.xml:", "`nothing`", "203.0.113.999", "2 errors"] {
         assert!(finished.stderr.contains(part), "{part} is not in {}", finished.stderr);
     }
@@ -180,7 +180,7 @@ fn questions_are_answered_the_same_live_and_from_the_file() {
     assert_eq!(steps, edge.json(&format!("explain from trust {flow} {file}")));
 
     let wrong = edge.operate("show sesion all");
-    assert_eq!(wrong.code, Some(64));
+    assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.starts_with("error: `sesion` cannot follow `show`; possible here:\n"), "{}", wrong.stderr);
     assert_eq!(edge.operate("show session id 99").code, Some(1));
 }

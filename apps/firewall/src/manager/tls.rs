@@ -26,7 +26,7 @@ use crate::auth_key::Fingerprint;
 use crate::store::Identity;
 
 /// The name in the manager's certificate.
-const SERVER_NAME: &str = "manager.bartizan";
+pub const SERVER_NAME: &str = "manager.bartizan";
 /// TCP and TLS must stand after this.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// A silent connection is asked for a sign of life this often, and given up after as long again.
@@ -37,14 +37,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When it cannot be reached, or is another manager.
 pub(super) async fn connect_pinned(address: &str, fingerprint: Fingerprint) -> Result<Channel> {
-    let provider = provider();
-    let seen = Arc::new(OnceLock::new());
-    let verifier = PinnedCa { fingerprint, seen: Arc::clone(&seen), provider: Arc::clone(&provider) };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let (config, seen) = pinned(fingerprint)?;
     let channel = connect(address, config).await;
     if let (Err(_), Some(other)) = (&channel, seen.get()) {
         bail!(
@@ -53,6 +46,23 @@ pub(super) async fn connect_pinned(address: &str, fingerprint: Fingerprint) -> R
         );
     }
     channel
+}
+
+/// TLS to a manager of whose CA only the fingerprint is known. Where its chain ends in another CA, that one's
+/// fingerprint is put down.
+///
+/// # Errors
+/// When the cryptography at hand knows no usual version of TLS.
+pub fn pinned(fingerprint: Fingerprint) -> Result<(ClientConfig, Arc<OnceLock<Fingerprint>>)> {
+    let provider = provider();
+    let seen = Arc::new(OnceLock::new());
+    let verifier = PinnedCa { fingerprint, seen: Arc::clone(&seen), provider: Arc::clone(&provider) };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok((config, seen))
 }
 
 /// A channel with mutual TLS.

@@ -12,6 +12,7 @@ mod fleet;
 mod forwarding;
 mod json;
 mod load;
+mod migration;
 mod postgres;
 mod python_clients;
 mod queue;

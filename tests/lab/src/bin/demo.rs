@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(binary) = arguments.next().map(PathBuf::from) else {
         eprintln!("usage: demo BINARY [--once]");
-        return ExitCode::from(64);
+        return ExitCode::from(2);
     };
     let once = arguments.any(|argument| argument == "--once");
     match demo(&binary, once, &mut |line| println!("{line}")) {

@@ -1,0 +1,50 @@
+//! The verbs of the manager: one request or a few by its JSON API, one answer, an honest exit code.
+
+mod apply;
+pub(crate) mod arguments;
+mod client;
+mod configuration;
+mod files;
+mod jobs;
+mod login;
+mod logs;
+mod output;
+mod plan;
+
+use crate::Failure;
+use arguments::Remote;
+
+/// Has a verb of the manager done.
+pub(crate) fn run(remote: Remote) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(1, format!("error: start a runtime: {error}")))?;
+    runtime.block_on(async {
+        match remote {
+            Remote::Login(login) => login::login(&login).await,
+            Remote::Logout(server) => login::logout(&server).await,
+            Remote::Get(get) => configuration::get(&get).await,
+            Remote::Set(words) => configuration::write("set", &words).await,
+            Remote::Delete(words) => configuration::write("delete", &words).await,
+            Remote::Diff(diff) => configuration::diff(&diff).await,
+            Remote::Export(export) => configuration::export(&export).await,
+            Remote::Commit(commit) => jobs::commit(&commit).await,
+            Remote::Push(push) => jobs::push(&push).await,
+            Remote::Rollback(rollback) => jobs::rollback(&rollback).await,
+            Remote::Jobs(jobs) => jobs::jobs(&jobs).await,
+            Remote::Logs(logs) => logs::logs(&logs).await,
+            Remote::Devices(devices) => logs::devices(&devices).await,
+            Remote::Apply(apply) => apply::apply(&apply).await,
+        }
+    })
+}
+
+/// `bartizan validate` without a file: the candidate of the manager.
+pub(crate) fn validate(server: &arguments::Server, output: arguments::Form) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(1, format!("error: start a runtime: {error}")))?;
+    runtime.block_on(jobs::validate(server, output))
+}
