@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::certificates;
 use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
+use crate::coverage;
 use crate::forwarding;
 use crate::schedules;
 use crate::store::audit::AuditLine;
@@ -166,12 +167,13 @@ async fn check(running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<(V
     Ok((lines(Severity::Error), notes))
 }
 
-fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
+pub(crate) fn diagnose(running: &Element, candidate: &Arc<Element>) -> Vec<Diagnostic> {
     let mut diagnostics = render::validate_manager(candidate);
     diagnostics.extend(schema::warnings(running, candidate));
     diagnostics.extend(accounts::check(candidate));
     diagnostics.extend(certificates::check::check(candidate));
     diagnostics.extend(forwarding::plan::check(candidate));
+    diagnostics.extend(coverage::check(candidate));
     diagnostics.extend(schedules::check(candidate));
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if !broken {

@@ -11,6 +11,7 @@ mod fleet;
 mod forwarding;
 mod json;
 mod load;
+mod migration;
 mod postgres;
 mod python_clients;
 mod queue;
