@@ -338,7 +338,7 @@ impl Configuration {
         let line = AuditLine {
             admin: caller.name.clone(),
             host: caller.host.to_string(),
-            client: "XMLAPI".into(),
+            client: caller.door.as_str().into(),
             cmd: "revert".into(),
             path: "/config".into(),
             result: "Succeeded".into(),

@@ -178,7 +178,7 @@ async fn log(app: &App, request: &CommitRequest, result: &str) {
     let line = AuditLine {
         admin: request.caller.name.clone(),
         host: request.caller.host.to_string(),
-        client: "XMLAPI".into(),
+        client: request.caller.door.as_str().into(),
         cmd: "commit".into(),
         path: "/config".into(),
         result: result.into(),

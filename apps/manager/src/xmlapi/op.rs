@@ -160,7 +160,7 @@ async fn note(app: &App, caller: &Caller, cmd: &str, path: String) {
     let line = AuditLine {
         admin: caller.name.clone(),
         host: caller.host.to_string(),
-        client: "XMLAPI".into(),
+        client: caller.door.as_str().into(),
         cmd: cmd.into(),
         path,
         result: "Succeeded".into(),
