@@ -71,12 +71,33 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// Where the request came from.
     pub(crate) host: IpAddr,
+    /// By which door it came.
+    pub(crate) door: Door,
+}
+
+/// By which door a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The XML API.
+    Xml,
+    /// The JSON API.
+    Json,
+}
+
+impl Door {
+    /// The `client` of the config log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Xml => "XMLAPI",
+            Self::Json => "JSONAPI",
+        }
+    }
 }
 
 impl Caller {
     /// Whoever asks what everybody may know.
     pub(crate) fn nobody(host: IpAddr) -> Self {
-        Self { name: String::new(), role: Role::Unsupported, host }
+        Self { name: String::new(), role: Role::Unsupported, host, door: Door::Json }
     }
 
     /// What the caller may see of a configuration.
@@ -182,7 +203,7 @@ impl Accounts {
             return Err(LoginError::Invalid);
         };
         lock(&self.throttle).succeeded(host);
-        Ok(Caller { name: name.to_owned(), role, host })
+        Ok(Caller { name: name.to_owned(), role, host, door: Door::Xml })
     }
 
     /// Makes a key for an administrator who just logged in.
@@ -212,7 +233,7 @@ impl Accounts {
         {
             return Err(LoginError::Expired { minutes });
         }
-        Ok(Caller { name: stored.administrator, role: account.role, host })
+        Ok(Caller { name: stored.administrator, role: account.role, host, door: Door::Xml })
     }
 
     /// How long an address must wait after too many wrong passwords or auth keys.

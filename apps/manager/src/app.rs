@@ -11,6 +11,7 @@ use crate::device::{Device, first_configuration};
 use crate::fleet::Fleet;
 use crate::forwarding::Forwarding;
 use crate::jobs::Jobs;
+use crate::jobs::check::Checker;
 use crate::logs::query::Queries;
 use crate::logs::{Logs, Writer};
 use crate::pki::Pki;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) accounts: Accounts,
     /// Jobs.
     pub(crate) jobs: Jobs,
+    /// Checks of candidates.
+    pub(crate) checker: Arc<Checker>,
     /// Attached devices.
     pub(crate) fleet: Fleet,
     /// The way of traffic logs to the disk.
@@ -92,6 +95,7 @@ impl App {
             configuration,
             accounts,
             jobs,
+            checker: Arc::default(),
             fleet: Fleet::default(),
             logs,
             forwarding: Forwarding::default(),

@@ -1,12 +1,13 @@
 //! What is running, and what is the candidate?
 //!
 //! Both are persistent trees, so a snapshot is two pointers. An edit is on disk (in the journal) before it
-//! is answered; a commit is one transaction that adds the version and drops the edits it holds. After a
+//! is answered or seen by anybody, and edits that wait for the disk get there together (`staged.rs`); a commit is one transaction that adds the version and drops the edits it holds. After a
 //! crash the running configuration is therefore the old or the new version, whole, and the candidate is
 //! the running configuration with the journal played over it.
 
 pub(crate) mod edit;
 pub(crate) mod partial;
+mod staged;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use bartizan_model::tree::Element;
 use bartizan_model::{diff, schema, xml};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use crate::accounts::rights::PROTECTED;
 use crate::accounts::{Caller, Role, has_superuser};
@@ -24,16 +25,23 @@ use crate::locks::{LockKind, Locks};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::store::audit::AuditLine;
-use crate::store::versions::{JournalAfter, NewVersion};
+use crate::store::versions::{Entries, JournalAfter, Kept, NewVersion};
 use crate::xmlapi::reply::code;
 use edit::{Applied, Edit, EditFailure};
 use partial::{Conflict, Selection, Split};
+use staged::{Staged, Written};
 
 /// Edits the journal holds between two commits. They are played again at start.
 pub(crate) const JOURNAL_MAX: usize = 500_000;
 /// The config log shows what stood there before for requests of at most so many edits: finding it takes as
 /// long as the edit.
 const PREVIEWED_EDITS_MAX: usize = 50;
+/// Edits of one commit that make a version; with more, the whole text is kept.
+const VERSION_EDITS_MAX: usize = 500;
+/// Versions in a row that are kept as edits; then the whole text is added, beside other work.
+const STEPS_MAX: u64 = 200;
+/// Versions in a row after which a commit does not end without a whole text.
+const STEPS_LIMIT: u64 = 4 * STEPS_MAX;
 /// Parsed old versions that are kept at hand for pushes.
 const OLD_VERSIONS_AT_HAND: usize = 4;
 
@@ -59,6 +67,8 @@ pub(crate) struct Snapshot {
     journal_end: i64,
     /// Counts the times the candidate was thrown away.
     reverts: u64,
+    /// Versions since the last whole text.
+    steps: u64,
 }
 
 impl Snapshot {
@@ -126,8 +136,11 @@ pub(crate) struct Configuration {
     secrets: Arc<Secrets>,
     /// Who keeps others from editing or committing.
     pub(crate) locks: Locks,
+    /// What is on disk.
     now: ArcSwap<Snapshot>,
-    /// Held by whoever changes `now`.
+    /// What is on its way there.
+    staged: Staged,
+    /// Held by whoever changes the one or the other, but for who writes what is staged.
     writing: AsyncMutex<()>,
     old: Mutex<VecDeque<(u64, Arc<Element>)>>,
 }
@@ -135,19 +148,21 @@ pub(crate) struct Configuration {
 impl Configuration {
     /// Reads the newest version, which is `first` at the first start, and plays the journal over it.
     pub(crate) async fn open(store: Store, secrets: Arc<Secrets>, first: &str) -> anyhow::Result<Self> {
-        let (version, text) = match store.newest_version().await? {
+        let kept = match store.newest_version().await? {
             Some(newest) => newest,
             None => {
                 let version = NewVersion {
                     author: "bartizan",
                     comment: "first start",
-                    configuration: first,
+                    configuration: Some(first),
                     journal: JournalAfter::Beyond(0),
                 };
-                (store.commit_version(version, |_| None).await?, first.to_owned())
+                let number = store.commit_version(version, |_| None).await?;
+                Kept { number, text: first.to_owned(), steps: 0, edits: Vec::new() }
             }
         };
-        let running = parse(&text).with_context(|| format!("version {version} of the configuration"))?;
+        let (version, steps) = (kept.number, kept.steps);
+        let running = tree_of(&kept)?;
         let mut candidate = running.clone();
         let journal = store.journal(usize::MAX).await?;
         let (pending, journal_end) = (journal.len(), journal.last().map_or(0, |line| line.id));
@@ -165,13 +180,14 @@ impl Configuration {
                 );
             }
         }
-        let now = Snapshot { running, version, candidate, pending, journal_end, reverts: 0 };
+        let now = Arc::new(Snapshot { running, version, candidate, pending, journal_end, reverts: 0, steps });
         let locks = Locks::open(store.clone()).await?;
         Ok(Self {
             store,
             secrets,
             locks,
-            now: ArcSwap::from_pointee(now),
+            staged: Staged::new(now.clone()),
+            now: ArcSwap::new(now),
             writing: AsyncMutex::default(),
             old: Mutex::default(),
         })
@@ -194,8 +210,23 @@ impl Configuration {
     }
 
     async fn apply_to_end(&self, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
-        let _writing = self.writing.lock().await;
-        let now = self.snapshot();
+        let (outcome, written) = {
+            let _writing = self.writing.lock().await;
+            let base = self.staged.tip();
+            let Change { outcome, journal, audit, candidate } = self.change(&base.snapshot, caller, &edits)?;
+            let after = candidate.map(|candidate| {
+                let pending = base.snapshot.pending + journal.len();
+                Arc::new(Snapshot { candidate, pending, ..Snapshot::clone(&base.snapshot) })
+            });
+            let entries = Entries { author: caller.name.clone(), edits: journal, audit };
+            (outcome, self.staged.add(&base, entries, after).map_err(ApplyError::Store)?)
+        };
+        self.write(Some(written)).await.map_err(ApplyError::Store)?;
+        outcome
+    }
+
+    /// What edits make of a candidate, and what is to be written about it, also when they are refused.
+    fn change(&self, now: &Snapshot, caller: &Caller, edits: &[Edit]) -> Result<Change, ApplyError> {
         if now.pending + edits.len() > JOURNAL_MAX {
             let failure = EditFailure::denied(format!(
                 "the candidate holds {} uncommitted edits, at most {JOURNAL_MAX} are kept; commit or revert them first",
@@ -218,8 +249,7 @@ impl Configuration {
                 Ok(outcome) => applied.push(outcome),
                 Err(failure) => {
                     let line = edit.audit_line(caller, before, "Failed");
-                    self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
-                    return Err(ApplyError::Edit { index, failure });
+                    return Ok(Change::refused(index, failure, line));
                 }
             }
             if applied[index] == Applied::Changed {
@@ -229,10 +259,9 @@ impl Configuration {
                 audit.push(edit.audit_line(caller, before, "Succeeded"));
             }
         }
-        if let Some((index, failure)) = outside_of_schema(&edits, &now.candidate, &candidate) {
+        if let Some((index, failure)) = outside_of_schema(edits, &now.candidate, &candidate) {
             let line = edits[index].audit_line(caller, String::new(), "Failed");
-            self.store.add_audit(&[line]).await.map_err(|error| ApplyError::Store(error.into()))?;
-            return Err(ApplyError::Edit { index, failure });
+            return Ok(Change::refused(index, failure, line));
         }
         if let Some(failure) = overstepped(caller, &now.candidate, &candidate) {
             return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
@@ -245,22 +274,51 @@ impl Configuration {
             );
             return Err(ApplyError::Edit { index: edits.len().saturating_sub(1), failure });
         }
-        if journal.is_empty() {
-            self.store.add_audit(&audit).await.map_err(|error| ApplyError::Store(error.into()))?;
-            return Ok(applied);
+        let candidate = Some(candidate).filter(|_| !journal.is_empty());
+        Ok(Change { outcome: Ok(applied), journal, audit, candidate })
+    }
+
+    /// Writes what is staged, all of it at once. With `written` it returns when that is on disk, whoever wrote it.
+    async fn write(&self, written: Option<Written>) -> anyhow::Result<()> {
+        let _turn = self.staged.turn().await;
+        if let Some(done) = written.and_then(Written::outcome) {
+            return done;
         }
-        let journal_end = self
-            .store
-            .append_journal(&caller.name, &journal, &audit)
-            .await
-            .map_err(|error| ApplyError::Store(error.into()))?;
-        self.now.store(Arc::new(Snapshot {
-            candidate,
-            pending: now.pending + journal.len(),
-            journal_end,
-            ..Snapshot::clone(&now)
-        }));
-        Ok(applied)
+        let batch = self.staged.take();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let entries: Vec<&Entries> = batch.entries().collect();
+        match self.store.append_journal(&entries).await {
+            Ok(journal_end) => {
+                let publish = |after: &Snapshot, journal_end: Option<i64>| {
+                    let journal_end = journal_end.unwrap_or(after.journal_end);
+                    let now = Arc::new(Snapshot { journal_end, ..Snapshot::clone(after) });
+                    self.now.store(now.clone());
+                    now
+                };
+                self.staged.done(batch, |after| publish(after, journal_end));
+                Ok(())
+            }
+            Err(error) => {
+                self.staged.failed(batch, &self.snapshot(), &error.to_string());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Waits until nothing is on its way to the disk, and keeps others from adding to it.
+    async fn settled(&self) -> anyhow::Result<(MutexGuard<'_, ()>, Arc<Snapshot>)> {
+        let writing = self.writing.lock().await;
+        self.write(None).await?;
+        Ok((writing, self.snapshot()))
+    }
+
+    /// What is on disk changed otherwise than by edits; nothing is staged.
+    fn publish(&self, now: Snapshot) {
+        let now = Arc::new(now);
+        self.now.store(now.clone());
+        self.staged.reset(now);
     }
 
     /// Throws the candidate away, or the edits that are selected; gives back how many.
@@ -276,17 +334,16 @@ impl Configuration {
     }
 
     async fn revert_to_end(&self, caller: &Caller, selection: Option<Selection>) -> Result<usize, PartialError> {
-        let _writing = self.writing.lock().await;
+        let (_writing, now) = self.settled().await?;
         let line = AuditLine {
             admin: caller.name.clone(),
             host: caller.host.to_string(),
-            client: "XMLAPI".into(),
+            client: caller.door.as_str().into(),
             cmd: "revert".into(),
             path: "/config".into(),
             result: "Succeeded".into(),
             ..AuditLine::default()
         };
-        let now = self.snapshot();
         let foreign = self.locks.list(LockKind::Config).into_iter().find(|lock| lock.admin != caller.name);
         if let (None, Some(lock)) = (&selection, foreign) {
             let lines = vec![format!("Configuration is locked by {}", lock.admin), lock.describe()];
@@ -313,7 +370,7 @@ impl Configuration {
                 (candidate, now.pending - taken.len())
             }
         };
-        self.now.store(Arc::new(Snapshot { candidate, pending, reverts: now.reverts + 1, ..Snapshot::clone(&now) }));
+        self.publish(Snapshot { candidate, pending, reverts: now.reverts + 1, ..Snapshot::clone(&now) });
         Ok(now.pending - pending)
     }
 
@@ -345,14 +402,13 @@ impl Configuration {
     /// `job` makes the finished record of the commit's job from the new version; it is stored in the same
     /// transaction.
     pub(crate) async fn commit(
-        &self,
+        self: &Arc<Self>,
         snapshot: &Snapshot,
         selected: Option<(&Selection, Split)>,
         (author, comment): (&str, &str),
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> Result<u64, PartialError> {
-        let _writing = self.writing.lock().await;
-        let now = self.snapshot();
+        let (_writing, now) = self.settled().await?;
         if now.reverts != snapshot.reverts {
             let line = "edits were reverted while the candidate was checked; nothing was committed".to_owned();
             return Err(PartialError::Conflict(Conflict(vec![line])));
@@ -367,9 +423,12 @@ impl Configuration {
             Some(split) => (&split.chosen, JournalAfter::Without(&split.taken, &split.moves)),
             None => (&snapshot.candidate, JournalAfter::Beyond(snapshot.journal_end)),
         };
-        let text = xml::write(tree);
-        let version =
-            self.store.commit_version(NewVersion { author, comment, configuration: &text, journal }, job).await?;
+        let edits = split.as_ref().map_or(snapshot.pending, |split| split.taken.len());
+        let is_whole = edits > VERSION_EDITS_MAX || now.steps >= STEPS_LIMIT;
+        let text = is_whole.then(|| xml::write(tree));
+        let steps = if is_whole { 0 } else { now.steps + 1 };
+        let new = NewVersion { author, comment, configuration: text.as_deref(), journal };
+        let version = self.store.commit_version(new, job).await?;
         let after = match split {
             Some(split) => Snapshot {
                 running: split.chosen,
@@ -378,16 +437,35 @@ impl Configuration {
                 journal_end: self.store.journal_end().await?.max(now.journal_end),
                 candidate: split.candidate,
                 reverts: now.reverts,
+                steps,
             },
             None => Snapshot {
                 running: snapshot.candidate.clone(),
                 version,
                 pending: now.pending - snapshot.pending,
+                steps,
                 ..Snapshot::clone(&now)
             },
         };
-        self.now.store(Arc::new(after));
+        let running = after.running.clone();
+        self.publish(after);
+        if steps > 0 && steps.is_multiple_of(STEPS_MAX) {
+            tokio::spawn(self.clone().keep_text(version, running));
+        }
         Ok(version)
+    }
+
+    /// Adds the whole text of a version that is kept as edits.
+    async fn keep_text(self: Arc<Self>, version: u64, tree: Arc<Element>) {
+        let Ok(text) = tokio::task::spawn_blocking(move || xml::write(&tree)).await else { return };
+        if let Err(error) = self.store.keep_text(version, &text).await {
+            tracing::error!(%error, version, "the text of a version cannot be stored; its edits are");
+            return;
+        }
+        match self.settled().await {
+            Ok((_writing, now)) => self.publish(Snapshot { steps: now.version - version, ..Snapshot::clone(&now) }),
+            Err(error) => tracing::error!(%error, "edits cannot be stored"),
+        }
     }
 
     /// The tree of a version.
@@ -399,14 +477,31 @@ impl Configuration {
         if let Some((_, tree)) = lock(&self.old).iter().find(|(version, _)| *version == number) {
             return Ok(Some(tree.clone()));
         }
-        let Some(text) = self.store.version(number).await? else {
+        let Some(kept) = self.store.version(number).await? else {
             return Ok(None);
         };
-        let tree = parse(&text)?;
+        let tree = tokio::task::spawn_blocking(move || tree_of(&kept)).await??;
         let mut old = lock(&self.old);
         old.push_front((number, tree.clone()));
         old.truncate(OLD_VERSIONS_AT_HAND);
         Ok(Some(tree))
+    }
+}
+
+/// What edits make of a candidate.
+struct Change {
+    outcome: Result<Vec<Applied>, ApplyError>,
+    /// For the journal.
+    journal: Vec<String>,
+    audit: Vec<AuditLine>,
+    /// If it is another one.
+    candidate: Option<Arc<Element>>,
+}
+
+impl Change {
+    fn refused(index: usize, failure: EditFailure, line: AuditLine) -> Self {
+        let outcome = Err(ApplyError::Edit { index, failure });
+        Self { outcome, journal: Vec::new(), audit: vec![line], candidate: None }
     }
 }
 
@@ -447,7 +542,14 @@ pub(crate) fn difference(old: &Arc<Element>, new: &Arc<Element>, as_lines: bool)
     if as_lines { diff::set_lines(&changes).join("\n") } else { diff::unified(&changes) }
 }
 
-fn parse(text: &str) -> anyhow::Result<Arc<Element>> {
-    let root = xml::parse(text).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
-    Ok(Arc::new(root))
+/// The tree of a version from what is kept of it.
+fn tree_of(kept: &Kept) -> anyhow::Result<Arc<Element>> {
+    let what = || format!("version {} of the configuration", kept.number);
+    let root = xml::parse(&kept.text).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}")).with_context(what)?;
+    let mut root = Arc::new(root);
+    for edit in &kept.edits {
+        let edit: Edit = serde_json::from_str(edit).with_context(what)?;
+        edit.apply(&mut root).map_err(|failure| anyhow::anyhow!(failure.lines.join("; "))).with_context(what)?;
+    }
+    Ok(root)
 }

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-use crate::accounts::{Caller, Role};
+use crate::accounts::{Caller, Door, Role};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::store::Store;
@@ -142,7 +142,7 @@ impl DeviceApi {
     pub async fn answer(&self, request: ApiRequest) -> ApiResponse {
         let ApiRequest { id, administrator, host, role, rights, parameters } = request;
         let host = host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let caller = Caller { name: administrator, role: Role::from_wire(&role, &rights), host };
+        let caller = Caller { name: administrator, role: Role::from_wire(&role, &rights), host, door: Door::Xml };
         let parameters: Parameters = parameters.into_iter().map(|one| (one.name, one.value)).collect();
         let reply = xmlapi::answer_caller(&self.app, &caller, &parameters).await;
         ApiResponse { id, status: reply.status.into(), body: reply.body, file: reply.file.unwrap_or_default() }

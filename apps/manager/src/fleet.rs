@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tonic::Status;
 
 use crate::app::App;
+use crate::jobs::deliver::Arrivals;
 use crate::{lock, store};
 
 /// Answers that may be awaited from one device.
@@ -58,6 +59,8 @@ pub(crate) struct Fleet {
     links: Mutex<HashMap<String, Arc<Link>>>,
     /// Pushes that are not final yet.
     pub(crate) verdicts: verdict::Verdicts,
+    /// Devices that came, for whom something may be pending.
+    pub(crate) arrivals: Arrivals,
 }
 
 /// One attached device.

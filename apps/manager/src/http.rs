@@ -30,7 +30,7 @@ use crate::app::App;
 use crate::{fleet, json, pki, xmlapi};
 
 /// Connections held at once; further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MAX: usize = 12_288;
 /// A TLS handshake must be done by then.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The head of the next HTTP/1 request must be there by then. Clients keep connections for reuse, and one

@@ -7,6 +7,7 @@ use bartizan_api::fleet::Health;
 use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::store::devices::Device;
+use crate::store::pending::PendingPush;
 use crate::sync::{self, SyncState};
 use crate::topology::Topology;
 
@@ -22,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) group: Option<String>,
     /// Its template stack.
     pub(crate) stack: Option<String>,
+    /// What it has yet to get.
+    pub(crate) pending: Option<PendingPush>,
 }
 
 /// The connection of a device.
@@ -54,6 +57,8 @@ async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<St
     for serial in topology.devices.keys() {
         known.entry(serial.clone()).or_insert_with(|| Device { serial: serial.clone(), ..Device::default() });
     }
+    let pending = app.store.pending_pushes().await?.into_iter();
+    let mut pending: BTreeMap<String, PendingPush> = pending.map(|push| (push.serial.clone(), push)).collect();
     let mut devices = BTreeMap::new();
     for (serial, device) in known {
         let link = app.fleet.link(&serial).ok();
@@ -66,7 +71,8 @@ async fn inventory(app: &App, topology: &Topology) -> anyhow::Result<BTreeMap<St
         let state = sync::state(app, &device).await?;
         let group = topology.group_of(&serial).map(str::to_owned);
         let stack = topology.stack_of(&serial).map(str::to_owned);
-        devices.insert(serial, Known { device, attached, state, group, stack });
+        let pending = pending.remove(&serial);
+        devices.insert(serial, Known { device, attached, state, group, stack, pending });
     }
     Ok(devices)
 }

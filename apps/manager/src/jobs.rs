@@ -4,7 +4,9 @@
 //! do pushes; both queues are bounded, and who waits in one can be taken out. A job is stored when it is made and
 //! when it is finished; polling reads memory only.
 
+pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod deliver;
 pub(crate) mod push;
 mod queue;
 mod record;
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::store::Store;
+use crate::store::from_db;
 use crate::store::jobs::JOBS_MAX;
 use crate::{lock, store};
 pub(crate) use record::{DeviceResult, Job, JobKind, Outcome, PushScope};
@@ -77,6 +80,7 @@ impl Jobs {
     /// Reads the stored jobs. What was not finished when the manager ended has failed.
     pub(crate) async fn open(store: Store) -> anyhow::Result<Self> {
         let mut jobs = BTreeMap::new();
+        let pending = store.pending_pushes().await?;
         for record in store.jobs().await? {
             let Ok(mut job) = serde_json::from_str::<Job>(&record) else {
                 tracing::warn!(record, "a stored job cannot be read and is not shown");
@@ -84,6 +88,9 @@ impl Jobs {
             };
             if job.finished_us.is_none() {
                 job.details.push("the manager was restarted before this job was done".into());
+                if pending.iter().any(|push| from_db(push.job) == job.id) {
+                    job.details.push("a device that did not get it gets it when it is connected again".into());
+                }
                 job.finish(Outcome::Fail);
                 store.put_job(job.id, &job.to_json()).await?;
             }
@@ -137,7 +144,7 @@ impl Jobs {
     pub(crate) async fn cancel(&self, id: u64, by: &str) -> Result<String, CancelError> {
         let job = self.job(id).ok_or(CancelError::Unknown(id))?;
         if job.finished_us.is_some() {
-            return Err(CancelError::Finished(id));
+            return self.cancel_rest(id).await;
         }
         if self.commits.remove(id) || self.pushes.remove(id) {
             let detail = format!("cancelled by {by} before it began");
@@ -154,6 +161,20 @@ impl Jobs {
             return Err(CancelError::Finished(id));
         }
         Ok(format!("job {id} is stopped: devices that were not sent anything yet keep what they have"))
+    }
+
+    /// What a finished push left undone is not made up for any more.
+    async fn cancel_rest(&self, id: u64) -> Result<String, CancelError> {
+        match self.store.cancel_pending(id).await {
+            Ok(0) => Err(CancelError::Finished(id)),
+            Ok(devices) => {
+                Ok(format!("job {id} is finished; what it left pending for {devices} device(s) is cancelled"))
+            }
+            Err(error) => {
+                tracing::error!(%error, id, "pending pushes cannot be cancelled");
+                Err(CancelError::Finished(id))
+            }
+        }
     }
 
     /// Who stopped a running push, if anybody did.

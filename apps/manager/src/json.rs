@@ -34,7 +34,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use serde_json::Value;
 
-use crate::accounts::{Caller, Right};
+use crate::accounts::{Caller, Door, Right};
 use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::{BODY_MAX, read_body};
@@ -139,6 +139,7 @@ async fn admit(app: &App, peer: &Peer, headers: &HeaderMap, access: Access) -> R
         return Ok(Caller::nobody(peer.address.ip()));
     }
     let caller = xmlapi::who(app, peer, key(headers).as_deref(), headers).await?;
+    let caller = Caller { door: Door::Json, ..caller };
     match why_no_role(&caller).or_else(|| refusal(&caller, access)) {
         Some(why) => Err(Problem::forbidden(why)),
         None => Ok(caller),

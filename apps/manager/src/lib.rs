@@ -8,6 +8,7 @@ mod app;
 pub mod backup;
 mod certificates;
 mod configuration;
+mod coverage;
 pub mod device;
 mod files;
 mod fleet;
@@ -18,6 +19,7 @@ mod jobs;
 mod json;
 mod locks;
 mod logs;
+mod migration;
 pub mod outside;
 mod pki;
 mod random;
@@ -183,6 +185,7 @@ impl Manager {
         let Self { app, listener, log_writer, stop, lock } = self;
         tracing::info!(listen = %listener.local_addr()?, fingerprint = app.pki.fingerprint(), "the manager serves");
         let jobs = tokio::spawn(jobs::work(app.clone()));
+        let deliveries = tokio::spawn(jobs::deliver::work(app.clone()));
         let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let forwarding = tokio::spawn(forwarding::run(app.clone()));
@@ -202,6 +205,7 @@ impl Manager {
                 serving.await.map(|()| End::Lost)
             }
         };
+        deliveries.abort();
         forwarding.abort();
         schedules.abort();
         jobs.abort();

@@ -113,7 +113,7 @@ impl Schedule {
             }
         };
         let scope = PushScope { push_type: push_type.to_owned(), name: names.join(", ") };
-        (scope, PushRequest { devices, policy, templates, validate_only: false })
+        (scope, PushRequest { devices, policy, templates, ..PushRequest::default() })
     }
 }
 

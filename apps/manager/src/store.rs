@@ -12,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod lanes;
 pub(crate) mod locks;
+pub(crate) mod pending;
 pub(crate) mod postgres;
 pub(crate) mod pushes;
 pub(crate) mod schedule_runs;

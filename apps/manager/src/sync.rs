@@ -1,7 +1,7 @@
 //! What would a device get, and does it have that already?
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bartizan_model::device::{self, CommitRecovery};
 use bartizan_model::diagnostic::Diagnostic;
@@ -20,6 +20,8 @@ use crate::store::hex_digest;
 
 /// Digests of renderings that are remembered; beyond that they are all forgotten.
 const REMEMBERED_MAX: usize = 50_000;
+/// Pairs of versions whose renderings are kept at hand.
+const PLANS_MAX: usize = 3;
 
 /// A device's configuration as it would be pushed.
 #[derive(Clone, Debug)]
@@ -45,10 +47,61 @@ pub(crate) struct SyncState {
     pub(crate) templates: bool,
 }
 
-/// Digests by device and versions.
+/// What was rendered already.
 #[derive(Default)]
 pub(crate) struct Renderings {
+    /// Digests by device and versions.
     digests: Mutex<HashMap<(String, u64, u64), String>>,
+    /// By versions of policy and templates, the newest first.
+    plans: Mutex<VecDeque<Arc<Plan>>>,
+}
+
+/// What all devices get of two versions. Devices that are alike share a rendering, which is made when the first of them
+/// asks.
+pub(crate) struct Plan {
+    versions: (u64, u64),
+    policy: Arc<Element>,
+    templates: Arc<Element>,
+    classes: HashMap<String, usize>,
+    renderings: Vec<OnceLock<Arc<Rendering>>>,
+}
+
+impl Plan {
+    fn new(versions: (u64, u64), policy: Arc<Element>, templates: Arc<Element>) -> Self {
+        let found = render::classes(&policy, &templates);
+        let renderings = found.iter().map(|_| OnceLock::new()).collect();
+        let numbered = found.into_iter().enumerate();
+        let classes = numbered.flat_map(|(at, class)| class.into_iter().map(move |device| (device.serial, at)));
+        Self { versions, classes: classes.collect(), policy, templates, renderings }
+    }
+
+    /// A device's rendering. It takes its time when it is the first of its kind.
+    pub(crate) fn rendering(&self, serial: &str) -> Arc<Rendering> {
+        let render = || Arc::new(Rendering::new(&self.policy, &self.templates, serial));
+        match self.classes.get(serial).and_then(|class| self.renderings.get(*class)) {
+            Some(shared) => shared.get_or_init(render).clone(),
+            // It is in no group and no stack.
+            None => render(),
+        }
+    }
+}
+
+/// What all devices get of two versions.
+pub(crate) async fn plan(app: &App, policy: u64, templates: u64) -> anyhow::Result<Arc<Plan>> {
+    let versions = (policy, templates);
+    let known = || lock(&app.renderings.plans).iter().find(|plan| plan.versions == versions).cloned();
+    if let Some(plan) = known() {
+        return Ok(plan);
+    }
+    let (policy, templates) = trees(app, policy, templates).await?;
+    let plan = tokio::task::spawn_blocking(move || Arc::new(Plan::new(versions, policy, templates))).await?;
+    if let Some(made) = known() {
+        return Ok(made);
+    }
+    let mut plans = lock(&app.renderings.plans);
+    plans.push_front(plan.clone());
+    plans.truncate(PLANS_MAX);
+    Ok(plan)
 }
 
 impl Rendering {
@@ -117,15 +170,15 @@ async fn digest(app: &App, serial: &str, policy: u64, templates: u64) -> anyhow:
     if let Some(digest) = lock(&app.renderings.digests).get(&key) {
         return Ok(digest.clone());
     }
-    let (policy, templates) = trees(app, policy, templates).await?;
+    let plan = plan(app, policy, templates).await?;
     let serial = serial.to_owned();
-    let rendering = tokio::task::spawn_blocking(move || Rendering::new(&policy, &templates, &serial)).await?;
+    let rendering = tokio::task::spawn_blocking(move || plan.rendering(&serial)).await?;
     let mut digests = lock(&app.renderings.digests);
     if digests.len() >= REMEMBERED_MAX {
         digests.clear();
     }
     digests.insert(key, rendering.digest.clone());
-    Ok(rendering.digest)
+    Ok(rendering.digest.clone())
 }
 
 /// The trees of two versions.

@@ -21,6 +21,7 @@ mod schedule;
 mod security;
 mod service;
 mod session;
+mod standing;
 #[cfg(test)]
 mod tests;
 pub mod traffic_object;
@@ -28,6 +29,7 @@ mod value;
 mod zone;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -46,6 +48,8 @@ pub use references::Names;
 pub use schedule::{Hours, Times};
 pub use service::{Service, ServiceGroup, ServiceProtocol, ServiceTimeouts};
 pub use session::{SessionSettings, SessionTimeouts};
+use standing::Parts;
+pub use standing::{RuleRead, Standing};
 pub use traffic_object::{TrafficKind, TrafficObject};
 pub use value::interface_name;
 
@@ -54,6 +58,11 @@ pub use value::interface_name;
 /// Local settings stand below `devices/entry` and `shared`, what a manager pushed below
 /// `panorama/vsys/entry[@name='vsys1']`, as on PAN-OS. Everything that is wrong is reported at once.
 pub fn read(root: &Element, scope: Scope) -> Report {
+    read_noting(root, scope, None)
+}
+
+/// [`read`]; `parts` gets what each security rule contributed, and the objects.
+fn read_noting(root: &Element, scope: Scope, mut parts: Option<&mut Parts>) -> Report {
     let mut context = Context::new(scope);
     let mut config = DeviceConfig::default();
     let root = Node::root(root);
@@ -95,7 +104,10 @@ pub fn read(root: &Element, scope: Scope) -> Report {
     let post = pushed.as_ref().and_then(|pushed| pushed.child("post-rulebase"));
     let rulebases: Vec<Node<'_>> = [pre, local.clone(), post.clone()].into_iter().flatten().collect();
     let known = rules::Known { config: &config, objects: &objects };
-    let security_rules = security::read(&mut context, &known, &rulebases);
+    let before_rules = context.diagnostics.len();
+    let security_rules =
+        security::read(&mut context, &known, &rulebases, parts.as_deref_mut().map(|parts| &mut parts.rules));
+    let after_rules = context.diagnostics.len();
     let nat_rules = nat::read(&mut context, &known, &rulebases);
     config.security_rules = security_rules;
     config.nat_rules = nat_rules;
@@ -109,7 +121,14 @@ pub fn read(root: &Element, scope: Scope) -> Report {
             config.address_groups.push(objects::empty_group(&region));
         }
     }
-    coverage::check(&mut context, &root);
+    if let Some(parts) = parts.as_deref_mut() {
+        parts.rest.extend_from_slice(&context.diagnostics[..before_rules]);
+        parts.rest.extend_from_slice(&context.diagnostics[after_rules..]);
+    }
+    coverage::check(&mut context, &root, parts.as_deref_mut());
+    if let Some(parts) = parts {
+        parts.objects = objects;
+    }
 
     let diagnostics = in_document_order(context.diagnostics);
     let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
@@ -203,7 +222,8 @@ pub struct DeviceConfig {
     /// Settings of NAT.
     pub nat: NatSettings,
     /// Security rules in the order of evaluation (pre, local, post), without the default rules.
-    pub security_rules: Vec<SecurityRule>,
+    /// They are shared, so that whoever compares two readings sees at once which are the same.
+    pub security_rules: Vec<Arc<SecurityRule>>,
     /// What `intrazone-default` does.
     pub intrazone_default: DefaultRule,
     /// What `interzone-default` does.

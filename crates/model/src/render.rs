@@ -9,6 +9,7 @@ mod effective;
 mod groups;
 mod layers;
 pub mod origin;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -23,7 +24,8 @@ pub use crate::manager::{DeviceAssignment, device_groups, devices, template_stac
 use crate::tree::{Child, Element};
 pub use effective::{Effective, Overridden, Supplied, Value};
 pub use layers::with_local;
-pub use validate::validate_manager;
+pub use standing::{Splice, classes};
+pub use validate::{Class, Whole, validate_manager};
 pub(crate) use variables::Variables;
 
 /// The effective configuration of one device, all policy and network settings.

@@ -58,6 +58,13 @@ pub(crate) enum Field {
 }
 
 impl Row {
+    /// Whether the row matches.
+    pub(crate) fn accepts(&self, query: &Query) -> bool {
+        self.source.contains(query.source)
+            && self.destination.contains(query.destination)
+            && self.misses(query).next().is_none()
+    }
+
     /// The fields that keep the row from matching.
     pub(crate) fn misses(&self, query: &Query) -> impl Iterator<Item = Field> {
         let holds = |zones: &Option<Arc<[ZoneId]>>, zone: Option<ZoneId>| match zones {

@@ -11,7 +11,7 @@ use crate::codes;
 use crate::facts::Facts;
 use crate::names::{Ids, Names};
 use crate::objects::Objects;
-use crate::security::Zones;
+use crate::security::{Noted, Zones};
 use crate::tables::{Compiled, IfaceId, Interface, RouterId, ZoneId};
 use crate::{nat, proxy, routing, security, tunnels};
 
@@ -28,7 +28,7 @@ const MTU_DEFAULT_BYTES: u16 = 1500;
 /// Everything that is wrong with the configuration, with the warnings among it; the caller keeps what it
 /// had. What is accepted but not in force is in [`Compiled::warnings`].
 pub fn compile(config: &Validated, facts: &Facts, ids: &mut Ids, generation: u64) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_device(config, facts, ids, generation, None)
+    compile_device(config, facts, ids, generation, None, &mut Vec::new())
 }
 
 /// [`compile`] in the life of a firewall: what the change leaves as it is keeps its tables. Gives what
@@ -43,16 +43,18 @@ pub fn recompile(
     previous: &Compiled,
     generation: u64,
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    compile_device(config, facts, ids, generation, Some(previous))
+    compile_device(config, facts, ids, generation, Some(previous), &mut Vec::new())
 }
 
-/// [`compile`] for what is not known to be validated: tests of this crate build their configurations.
+/// [`compile`] for what is not known to be validated: tests of this crate build their configurations. `noted` gets
+/// which of the warnings are about which security rule.
 pub(crate) fn compile_device(
     config: &DeviceConfig,
     facts: &Facts,
     ids: &mut Ids,
     generation: u64,
     previous: Option<&Compiled>,
+    noted: &mut Vec<Noted>,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     intern(
@@ -107,7 +109,7 @@ pub(crate) fn compile_device(
         &zones,
         &mut objects,
         &mut ids.rules,
-        &mut diagnostics,
+        (&mut diagnostics, noted),
         previous.map(|previous| &previous.security),
     );
     let too_large = |rules: &str| {

@@ -4,6 +4,7 @@
 //! [`decide`](decide::decide) answers for one flow from those tables, for the engine and, with a trace,
 //! for `explain`: preview and reality are one code. This crate never sees a packet.
 
+pub mod check;
 pub mod codes;
 pub mod compile;
 pub mod decide;

@@ -32,15 +32,53 @@ pub(crate) struct Unknown {
     pub(crate) pending: bool,
 }
 
+/// Where in a configuration the objects of a name are, for those who look names up again and again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    addresses: HashMap<String, usize>,
+    address_groups: HashMap<String, usize>,
+    services: HashMap<String, usize>,
+    service_groups: HashMap<String, usize>,
+}
+
+impl Index {
+    pub(crate) fn new(config: &DeviceConfig) -> Self {
+        fn owned<'n>(names: impl Iterator<Item = &'n str>) -> HashMap<String, usize> {
+            nearest(names).into_iter().map(|(name, at)| (name.to_owned(), at)).collect()
+        }
+        Self {
+            addresses: owned(config.addresses.iter().map(|entry| &*entry.name)),
+            address_groups: owned(config.address_groups.iter().map(|entry| &*entry.name)),
+            services: owned(config.services.iter().map(|entry| &*entry.name)),
+            service_groups: owned(config.service_groups.iter().map(|entry| &*entry.name)),
+        }
+    }
+}
+
+/// Places by name.
+enum Places<'a> {
+    Own(HashMap<&'a str, usize>),
+    Of(&'a HashMap<String, usize>),
+}
+
+impl Places<'_> {
+    fn get(&self, name: &str) -> Option<usize> {
+        match self {
+            Self::Own(places) => places.get(name).copied(),
+            Self::Of(places) => places.get(name).copied(),
+        }
+    }
+}
+
 /// The objects of a configuration by name, with what was already expanded.
 pub(crate) struct Objects<'a> {
     config: &'a DeviceConfig,
     facts: &'a Facts,
     external_lists: HashSet<&'a str>,
-    addresses: HashMap<&'a str, usize>,
-    address_groups: HashMap<&'a str, usize>,
-    services: HashMap<&'a str, usize>,
-    service_groups: HashMap<&'a str, usize>,
+    addresses: Places<'a>,
+    address_groups: Places<'a>,
+    services: Places<'a>,
+    service_groups: Places<'a>,
     members: HashMap<&'a str, Addresses>,
     lists: HashMap<&'a [String], Addresses>,
     negated: HashMap<usize, Arc<AddressSet>>,
@@ -73,14 +111,28 @@ fn nearest<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> 
 
 impl<'a> Objects<'a> {
     pub(crate) fn new(config: &'a DeviceConfig, facts: &'a Facts) -> Self {
+        Self::with(config, facts, None)
+    }
+
+    /// With the index of `config`, if it is at hand.
+    pub(crate) fn with(config: &'a DeviceConfig, facts: &'a Facts, index: Option<&'a Index>) -> Self {
+        fn places<'a>(known: Option<&'a HashMap<String, usize>>, names: impl Iterator<Item = &'a str>) -> Places<'a> {
+            known.map_or_else(|| Places::Own(nearest(names)), Places::Of)
+        }
         Self {
             config,
             facts,
             external_lists: config.external_lists.iter().map(|list| &*list.name).collect(),
-            addresses: nearest(config.addresses.iter().map(|entry| &*entry.name)),
-            address_groups: nearest(config.address_groups.iter().map(|entry| &*entry.name)),
-            services: nearest(config.services.iter().map(|entry| &*entry.name)),
-            service_groups: nearest(config.service_groups.iter().map(|entry| &*entry.name)),
+            addresses: places(index.map(|index| &index.addresses), config.addresses.iter().map(|entry| &*entry.name)),
+            address_groups: places(
+                index.map(|index| &index.address_groups),
+                config.address_groups.iter().map(|entry| &*entry.name),
+            ),
+            services: places(index.map(|index| &index.services), config.services.iter().map(|entry| &*entry.name)),
+            service_groups: places(
+                index.map(|index| &index.service_groups),
+                config.service_groups.iter().map(|entry| &*entry.name),
+            ),
             members: HashMap::new(),
             lists: HashMap::new(),
             negated: HashMap::new(),
@@ -143,9 +195,9 @@ impl<'a> Objects<'a> {
         if let Some(known) = self.members.get(name) {
             return Ok(known.clone());
         }
-        let found = if let Some(object) = self.addresses.get(name).and_then(|at| self.config.addresses.get(*at)) {
+        let found = if let Some(object) = self.addresses.get(name).and_then(|at| self.config.addresses.get(at)) {
             self.value(name, &object.value)
-        } else if let Some(group) = self.address_groups.get(name).and_then(|at| self.config.address_groups.get(*at)) {
+        } else if let Some(group) = self.address_groups.get(name).and_then(|at| self.config.address_groups.get(at)) {
             if depth >= GROUP_DEPTH_MAX {
                 let message = format!("address group `{name}` contains itself, or groups nest too deeply");
                 return Err(Diagnostic::error(GROUP_CYCLE, group.origin.clone(), message));
@@ -197,7 +249,7 @@ impl<'a> Objects<'a> {
         let mut sets = Vec::new();
         let mut unknown = Vec::new();
         for (at, object) in config.addresses.iter().enumerate() {
-            let visible = self.addresses.get(&*object.name) == Some(&at);
+            let visible = self.addresses.get(&object.name) == Some(at);
             if visible && filter.matches(&object.tags) {
                 let member = self.value(&object.name, &object.value);
                 sets.push(member.set);
@@ -261,12 +313,12 @@ impl<'a> Objects<'a> {
         if !found.seen.insert(name) {
             return Ok(());
         }
-        if let Some(service) = self.services.get(name).and_then(|at| self.config.services.get(*at)) {
+        if let Some(service) = self.services.get(name).and_then(|at| self.config.services.get(at)) {
             found.terms.push(PortTerm::new(service));
             found.timeouts.push(service.timeouts);
             return Ok(());
         }
-        let Some(group) = self.service_groups.get(name).and_then(|at| self.config.service_groups.get(*at)) else {
+        let Some(group) = self.service_groups.get(name).and_then(|at| self.config.service_groups.get(at)) else {
             return Err(unresolved(UNKNOWN_SERVICE, "service or service group", name, origin));
         };
         if depth >= GROUP_DEPTH_MAX {

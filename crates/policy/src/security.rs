@@ -84,23 +84,30 @@ impl Zones<'_> {
     }
 }
 
+/// A rule by its place, and which diagnostics are about it.
+pub(crate) type Noted = (usize, std::ops::Range<usize>);
+
 /// Resolves the rule base. Errors go to `diagnostics` and leave the rule out; `None` when the tables would
 /// outgrow their bound. Tables of the generation before stay in use where no rule changed.
 pub(crate) fn compile<'a>(
-    rules: &'a [SecurityRule],
+    rules: &'a [Arc<SecurityRule>],
     (intrazone, interzone): (&DefaultRule, &DefaultRule),
     zones: &Zones<'_>,
     objects: &mut Objects<'a>,
     names: &mut Names,
-    diagnostics: &mut Vec<Diagnostic>,
+    (diagnostics, noted): (&mut Vec<Diagnostic>, &mut Vec<Noted>),
     previous: Option<&SecurityTable>,
 ) -> Option<SecurityTable> {
     let mut compiled = Vec::with_capacity(rules.len());
-    for rule in rules {
+    for (at, rule) in rules.iter().enumerate() {
         let id = RuleId(names.intern(&rule.name) as u32);
+        let before = diagnostics.len();
         match resolve(rule, id, zones, objects, diagnostics) {
             Ok(rule) => compiled.push(rule),
             Err(error) => diagnostics.push(error),
+        }
+        if diagnostics.len() > before {
+            noted.push((at, before..diagnostics.len()));
         }
     }
     let mut default = |name: &str, rule: &DefaultRule| Rule {
@@ -143,7 +150,7 @@ fn table(
     Some(SecurityTable { rules, intrazone, interzone, row_rules, classifier, positions })
 }
 
-fn resolve<'a>(
+pub(crate) fn resolve<'a>(
     rule: &'a SecurityRule,
     id: RuleId,
     zones: &Zones<'_>,
@@ -241,6 +248,12 @@ impl SecurityTable {
     /// The rule that decides; a default rule when no other matches.
     pub(crate) fn decide(&self, query: &Query) -> &Rule {
         self.matching(query).map_or_else(|| self.default_rule(query), |(_, rule)| rule)
+    }
+
+    /// As [`Self::matching`], among the rules that `accept` takes.
+    pub(crate) fn matching_of(&self, query: &Query, accept: impl Fn(usize) -> bool) -> Option<usize> {
+        let rule_of = |row: usize| self.row_rules.get(row).map(|at| *at as usize);
+        rule_of(self.classifier.first(query, |row| rule_of(row).is_some_and(&accept))?)
     }
 
     /// The rule that matches, with its place from 0; `None` where a default rule decides.

@@ -5,6 +5,9 @@
 //! nothing is left the rule is shadowed by those that answered. So a rule costs a look-up or two, however
 //! many rules there are, and a rule that is shadowed by several together is found as well.
 //!
+//! What was asked to find that out is remembered as a [`Proof`], so that after a change of other rules it is known
+//! whether the answer can be another one (`check.rs`).
+//!
 //! Members whose addresses change by themselves (names, lists, dynamic groups) are any address for the rule
 //! that is checked, and a rule that has them shadows nothing.
 
@@ -15,7 +18,7 @@ use bartizan_model::device::RuleKind;
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 
 use crate::bits::WORD;
-use crate::classifier::Row;
+use crate::classifier::{Query, Row};
 use crate::codes;
 use crate::decide::ZoneFlow;
 use crate::ports::{PROTOCOLS, Ports};
@@ -52,19 +55,94 @@ pub struct Shadows {
     pub undecided: usize,
 }
 
+/// A rule base in which rules are looked for.
+pub(crate) trait RuleBase {
+    /// How many zones have ids.
+    fn zones(&self) -> usize;
+    /// The rule at a place from 0.
+    fn rule(&self, at: usize) -> Option<&Rule>;
+    /// The rule that matches, with its place.
+    fn matching(&self, query: &Query) -> Option<(usize, &Rule)>;
+}
+
+impl RuleBase for Compiled {
+    fn zones(&self) -> usize {
+        self.ids().zones.len()
+    }
+
+    fn rule(&self, at: usize) -> Option<&Rule> {
+        self.security.rules.get(at)
+    }
+
+    fn matching(&self, query: &Query) -> Option<(usize, &Rule)> {
+        self.security.matching(query)
+    }
+}
+
+/// Look-ups that led to an answer: as long as each gives the same rule, the answer is the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proof {
+    /// Flows, and the rules that take them.
+    pub(crate) lookups: Vec<(ZoneFlow, Option<RuleId>)>,
+    /// More look-ups than are remembered.
+    pub(crate) is_cut: bool,
+}
+
+/// Look-ups of one proof that are remembered.
+const PROOF_MAX: usize = 32;
+
+impl Proof {
+    fn matching<'b, B: RuleBase>(&mut self, base: &'b B, flow: &ZoneFlow) -> Option<(usize, &'b Rule)> {
+        let found = base.matching(&flow.query());
+        if self.lookups.len() < PROOF_MAX {
+            self.lookups.push((*flow, found.map(|(_, rule)| rule.id)));
+        } else {
+            self.is_cut = true;
+        }
+        found
+    }
+}
+
+/// What is left of the bound on look-ups for a whole rule base.
+pub(crate) struct Budget {
+    left: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: EXTRA_STEPS_MAX }
+    }
+}
+
+impl Budget {
+    /// Checks one rule within the bound; whether it was too intricate, and the look-ups beside the first.
+    pub(crate) fn reach<B: RuleBase>(&mut self, base: &B, at: usize, proof: &mut Proof) -> (Reach, bool, usize) {
+        let mut steps = STEPS_MAX.min(self.left);
+        let before = steps;
+        let reach = reach_of(base, at, &mut steps, proof);
+        let extra = (before - steps).saturating_sub(1).min(self.left);
+        self.left -= extra;
+        let is_intricate = matches!(reach, Reach::Undecided) && steps == 0;
+        (reach, is_intricate, extra)
+    }
+
+    /// Whether so many look-ups leave every rule its full share.
+    pub(crate) fn is_ample(extra: usize) -> bool {
+        extra + STEPS_MAX < EXTRA_STEPS_MAX
+    }
+}
+
 /// Checks every rule.
 pub fn shadows(tables: &Compiled) -> Shadows {
     let mut found = Shadows::default();
-    let mut left = EXTRA_STEPS_MAX;
+    let mut budget = Budget::default();
     for (at, rule) in tables.security.rules.iter().enumerate().filter(|(_, rule)| rule.idle.is_none()) {
-        let mut steps = STEPS_MAX.min(left);
-        let before = steps;
-        match reach_of(tables, at, &mut steps) {
+        let (reach, is_intricate, _) = budget.reach(tables, at, &mut Proof::default());
+        match reach {
             Reach::Flow(_) => {}
             Reach::Shadowed(by) => found.shadowed.push((rule.id, by)),
-            Reach::Undecided => found.undecided += usize::from(steps == 0),
+            Reach::Undecided => found.undecided += usize::from(is_intricate),
         }
-        left -= (before - steps).saturating_sub(1).min(left);
     }
     found
 }
@@ -72,55 +150,62 @@ pub fn shadows(tables: &Compiled) -> Shadows {
 /// Checks one rule; `None` when this generation has no such rule.
 pub fn reach(tables: &Compiled, rule: RuleId) -> Option<Reach> {
     let at = tables.security.rules.iter().position(|known| known.id == rule)?;
-    Some(reach_of(tables, at, &mut STEPS_MAX.clone()))
+    Some(reach_of(tables, at, &mut STEPS_MAX.clone(), &mut Proof::default()))
 }
 
 /// One warning for each shadowed rule, and one if the check did not decide about all.
 pub fn warnings(tables: &Compiled) -> Vec<Diagnostic> {
     let Shadows { shadowed, undecided } = shadows(tables);
-    let warning = |(rule, by): &(RuleId, Vec<RuleId>)| {
-        let names: Vec<_> = by.iter().take(NAMED_MAX).map(|id| format!("`{}`", tables.rule_name(*id))).collect();
-        let more = by.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (name, names) = (tables.rule_name(*rule), names.join(", "));
-        let origin = tables.rule(*rule).map(|info| info.origin.clone()).unwrap_or_default();
-        Diagnostic::warning(
-            codes::SHADOWED_RULE,
-            origin,
-            format!("rule `{name}` never matches: {names}{more} before it take all its flows"),
-        )
-        .with_help("move the rule up, or remove it")
-    };
-    let mut warnings: Vec<_> = shadowed.iter().map(warning).collect();
-    if undecided > 0 {
-        let message = format!("whether {undecided} rules are shadowed was not decided: the check has a bound");
-        warnings.push(Diagnostic::warning(codes::SHADOWED_RULE, Origin::default(), message));
-    }
-    warnings
+    let origin = |rule| tables.rule(rule).map(|info| info.origin.clone()).unwrap_or_default();
+    let warning = |(rule, by): &(RuleId, Vec<RuleId>)| warning(*rule, by, &origin(*rule), |id| tables.rule_name(id));
+    shadowed.iter().map(warning).chain(undecided_warning(undecided)).collect()
 }
 
-fn reach_of(tables: &Compiled, at: usize, steps: &mut usize) -> Reach {
-    let Some(rule) = tables.security.rules.get(at).filter(|rule| rule.idle.is_none()) else { return Reach::Undecided };
-    let zones = tables.ids().zones.len();
+/// What is said of a shadowed rule.
+pub(crate) fn warning<'n>(
+    rule: RuleId,
+    by: &[RuleId],
+    origin: &Origin,
+    name_of: impl Fn(RuleId) -> &'n str,
+) -> Diagnostic {
+    let names: Vec<_> = by.iter().take(NAMED_MAX).map(|id| format!("`{}`", name_of(*id))).collect();
+    let more = by.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let (name, names) = (name_of(rule), names.join(", "));
+    Diagnostic::warning(
+        codes::SHADOWED_RULE,
+        origin.clone(),
+        format!("rule `{name}` never matches: {names}{more} before it take all its flows"),
+    )
+    .with_help("move the rule up, or remove it")
+}
+
+/// What is said of rules that were not decided about, if there are any.
+pub(crate) fn undecided_warning(undecided: usize) -> Option<Diagnostic> {
+    let message = || format!("whether {undecided} rules are shadowed was not decided: the check has a bound");
+    (undecided > 0).then(|| Diagnostic::warning(codes::SHADOWED_RULE, Origin::default(), message()))
+}
+
+fn reach_of<B: RuleBase>(base: &B, at: usize, steps: &mut usize, proof: &mut Proof) -> Reach {
+    let Some(rule) = base.rule(at).filter(|rule| rule.idle.is_none()) else { return Reach::Undecided };
+    let zones = base.zones();
     // Most rules are reached by the first flow that comes to mind.
     let first = rule.rows.first().and_then(|row| first_flow(row, zones));
-    if let Some(flow) =
-        first.filter(|flow| tables.security.matching(&flow.query()).is_some_and(|(found, _)| found == at))
-    {
+    if let Some(flow) = first.filter(|flow| proof.matching(base, flow).is_some_and(|(found, _)| found == at)) {
         *steps = steps.saturating_sub(1);
         return Reach::Flow(flow);
     }
     let mut by = BTreeSet::new();
-    let v4 = family::<u32>(tables, at, regions(rule, zones, rule.varies), &mut by, steps);
+    let v4 = family::<u32, B>(base, at, regions(rule, zones, rule.varies), &mut by, (steps, proof));
     let found = match v4 {
-        Found::Covered => family::<u128>(tables, at, regions(rule, zones, rule.varies), &mut by, steps),
+        Found::Covered => family::<u128, B>(base, at, regions(rule, zones, rule.varies), &mut by, (steps, proof)),
         found => found,
     };
     match found {
         Found::Reached(query) => Reach::Flow(query),
         // A rule that stands for no flow was taken nothing away from.
         Found::Covered if !by.is_empty() => {
-            Reach::Shadowed(by.into_iter().filter_map(|at| Some(tables.security.rules.get(at)?.id)).collect())
+            Reach::Shadowed(by.into_iter().filter_map(|at| Some(base.rule(at)?.id)).collect())
         }
         Found::Covered | Found::Undecided => Reach::Undecided,
     }
@@ -132,14 +217,14 @@ enum Found {
     Undecided,
 }
 
-fn family<K: Address>(
-    tables: &Compiled,
+fn family<K: Address, B: RuleBase>(
+    base: &B,
     at: usize,
     mut open: Vec<Region<K>>,
     by: &mut BTreeSet<usize>,
-    steps: &mut usize,
+    (steps, proof): (&mut usize, &mut Proof),
 ) -> Found {
-    let zones = tables.ids().zones.len();
+    let zones = base.zones();
     while let Some(region) = open.pop() {
         if *steps == 0 || open.len() > PIECES_MAX {
             *steps = 0;
@@ -147,7 +232,7 @@ fn family<K: Address>(
         }
         *steps -= 1;
         let Some(flow) = region.flow(zones) else { continue };
-        match tables.security.matching(&flow.query()) {
+        match proof.matching(base, &flow) {
             Some((before, rule)) if before < at && !rule.varies => {
                 by.insert(before);
                 let mut pieces = vec![region];
@@ -318,4 +403,4 @@ impl Row {
 
 #[cfg(test)]
 #[path = "shadow/tests.rs"]
-mod tests;
+pub(crate) mod tests;

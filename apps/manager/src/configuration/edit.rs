@@ -302,7 +302,7 @@ impl Edit {
         AuditLine {
             admin: caller.name.clone(),
             host: caller.host.to_string(),
-            client: "XMLAPI".into(),
+            client: caller.door.as_str().into(),
             cmd: self.name().into(),
             path: self.xpath().into(),
             result: result.into(),

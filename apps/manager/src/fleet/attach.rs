@@ -28,7 +28,7 @@ const OUTBOX_MAX: usize = 32;
 /// A device says who it is by then.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Devices that may be attached at once.
-const ATTACHED_MAX: usize = 4000;
+const ATTACHED_MAX: usize = 10_000;
 /// Bytes of the reason for a take-back.
 const REASON_MAX: usize = 4096;
 /// Between two notes that a device is alive.
@@ -126,6 +126,7 @@ async fn follow(
     app.fleet.attach(&link);
     // Whoever hears it may send the next push at once, and finds the new link.
     app.fleet.verdicts.tell_all(&identity.serial, heard);
+    app.fleet.arrivals.add(&identity.serial);
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
     // Again, now that whoever ends the certificate finds the link.
     let ended = match check_identity(app, identity).await {

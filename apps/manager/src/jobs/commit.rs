@@ -1,26 +1,21 @@
 //! How does the candidate become the running configuration?
 //!
-//! The whole of it is checked, and for every device that has a place in it the rendered configuration is
-//! compiled as the firewall will do. All diagnostics are reported at once; an error refuses the commit.
+//! It is checked as a whole (`check.rs`). All diagnostics are reported at once; an error refuses the commit.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bartizan_model::diagnostic::{Diagnostic, Severity};
 use bartizan_model::tree::Element;
-use bartizan_model::{manager, render, schema};
 
-use super::{Job, Outcome};
-use crate::accounts::{self, Caller};
+use super::{Job, Outcome, check};
+use crate::accounts::Caller;
 use crate::app::App;
-use crate::certificates;
 use crate::configuration::PartialError;
 use crate::configuration::partial::Selection;
 use crate::device::local_text;
 use crate::forwarding;
-use crate::schedules;
 use crate::store::audit::AuditLine;
-use crate::sync::Rendering;
 
 /// Lines of diagnostics a job keeps.
 const LINES_MAX: usize = 1000;
@@ -184,34 +179,16 @@ async fn check(app: &App, running: &Arc<Element>, tree: &Arc<Element>) -> anyhow
     Ok((lines(Severity::Error), notes))
 }
 
-/// Computing takes a thread of its own.
+/// Computing takes a thread of its own. What a firewall's own configuration means, the firewall knows.
 async fn diagnostics(app: &App, running: &Arc<Element>, tree: &Arc<Element>) -> anyhow::Result<Vec<Diagnostic>> {
-    let (before, after, is_manager) = (running.clone(), tree.clone(), app.device.is_none());
-    let mut found = tokio::task::spawn_blocking(move || diagnose(&before, &after, is_manager)).await?;
-    if let Some(device) = &app.device {
-        found.extend(device.check(local_text(tree)).await);
-    }
+    let (before, after) = (running.clone(), tree.clone());
+    let Some(device) = &app.device else {
+        let checker = app.checker.clone();
+        return Ok(tokio::task::spawn_blocking(move || checker.diagnose(&before, &after)).await?);
+    };
+    let mut found = tokio::task::spawn_blocking(move || check::diagnose_any(&before, &after)).await?;
+    found.extend(device.check(local_text(tree)).await);
     Ok(found)
-}
-
-fn diagnose(running: &Element, candidate: &Arc<Element>, is_manager: bool) -> Vec<Diagnostic> {
-    let mut diagnostics = schema::warnings(running, candidate);
-    diagnostics.extend(accounts::check(candidate));
-    diagnostics.extend(certificates::check::check(candidate));
-    if !is_manager {
-        return diagnostics;
-    }
-    diagnostics.extend(render::validate_manager(candidate));
-    diagnostics.extend(forwarding::plan::check(candidate));
-    diagnostics.extend(schedules::check(candidate));
-    let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    if !broken {
-        // A device without a stack has no interfaces yet, so there is nothing to compile.
-        for device in manager::devices(candidate).into_iter().filter(|device| device.stack.is_some()) {
-            diagnostics.extend(Rendering::new(candidate, candidate, &device.serial).compiled);
-        }
-    }
-    diagnostics
 }
 
 async fn finish(app: &App, id: u64, outcome: Outcome, details: Vec<String>, warnings: Vec<String>) {
@@ -227,7 +204,7 @@ async fn log(app: &App, request: &CommitRequest, result: &str) {
     let line = AuditLine {
         admin: request.caller.name.clone(),
         host: request.caller.host.to_string(),
-        client: "XMLAPI".into(),
+        client: request.caller.door.as_str().into(),
         cmd: "commit".into(),
         path: "/config".into(),
         result: result.into(),

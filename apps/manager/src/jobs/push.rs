@@ -20,9 +20,10 @@ use crate::app::App;
 use crate::fleet::verdict::Verdict;
 use crate::fleet::{Link, LinkError};
 use crate::store::devices::Device;
-use crate::store::now_us;
+use crate::store::pending::PendingPush;
 use crate::store::pushes::Pushed;
-use crate::sync::{Rendering, trees};
+use crate::store::{now_us, to_db};
+use crate::sync::plan;
 use crate::topology::Topology;
 
 /// Devices that are rendered for and sent to at once; one that has yet to confirm does not count.
@@ -43,13 +44,23 @@ pub(crate) struct PushRequest {
     pub(crate) templates: bool,
     /// Only render and check.
     pub(crate) validate_only: bool,
+    /// The job whose push it brings to an end, and the version of that. Devices that were pushed something newer since
+    /// are left alone.
+    pub(crate) goes_on_with: Option<(u64, u64)>,
 }
 
 /// Does it.
 pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     let snapshot = app.configuration.snapshot();
     let topology = Topology::read(&snapshot.running);
-    let request = Arc::new(request);
+    let version = request.goes_on_with.map_or(snapshot.version, |(_, version)| version);
+    let request = match begin(app, id, request, version).await {
+        Ok(request) => Arc::new(request),
+        Err(error) => {
+            let line = format!("the push cannot be recorded: {error}");
+            return app.jobs.finish(id, Outcome::Fail, |job| job.details = vec![line]).await;
+        }
+    };
     let started = now_us();
     app.jobs.update(id, |job| {
         job.devices = request.devices.iter().map(|serial| waiting(app, &topology, serial, started)).collect();
@@ -58,14 +69,17 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     let mut pushes = JoinSet::new();
     for serial in request.devices.clone() {
         let (app, request, places) = (app.clone(), request.clone(), places.clone());
-        let version = snapshot.version;
         pushes.spawn(async move {
             // Nobody closes the semaphore.
             let place = places.acquire_owned().await.ok();
             let end = match app.jobs.stopped_by(id) {
-                Some(who) => End::failed(format!("cancelled by {who}: nothing was sent to this device")),
+                Some(who) => {
+                    let reason = format!("cancelled by {who}: nothing was sent to this device");
+                    End { is_done: true, ..End::failed(reason) }
+                }
                 None => push(&app, &request, version, &serial, place).await,
             };
+            let end = settle_pending(&app, id, &request, version, &serial, end).await;
             app.jobs.update(id, |job| {
                 if let Some(device) = job.devices.iter_mut().find(|device| device.serial == serial) {
                     end.fill(device);
@@ -83,10 +97,16 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     let outcome = if failed == 0 { Outcome::Ok } else { Outcome::Fail };
     let summary = match (failed, devices.len()) {
         (_, 0) => "no device belongs to what was pushed".to_owned(),
-        (0, count) => format!("Version {} on {count} device(s)", snapshot.version),
+        (0, count) => format!("Version {version} on {count} device(s)"),
         (failed, count) => format!("{failed} of {count} device(s) failed"),
     };
     app.jobs.finish(id, outcome, |job| job.details = vec![summary]).await;
+    // Who came while the job was under way was not told of what it left.
+    for device in devices.iter().filter(|device| device.outcome != Outcome::Ok) {
+        if app.fleet.link(&device.serial).is_ok_and(|link| link.since_us > started) {
+            app.fleet.arrivals.add(&device.serial);
+        }
+    }
 }
 
 /// How the push to one device ended.
@@ -96,9 +116,61 @@ struct End {
     errors: Vec<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
+    /// The device has it, or said that it does not want it.
+    is_done: bool,
+}
+
+/// Writes down that all of them are to get it. Of those that another job left, the ones that are still to get that.
+async fn begin(app: &App, id: u64, mut request: PushRequest, version: u64) -> sqlx::Result<PushRequest> {
+    if request.validate_only {
+        return Ok(request);
+    }
+    if let Some((job, _)) = request.goes_on_with {
+        let pending = app.store.pending_pushes().await?;
+        let left = pending.into_iter().filter(|push| push.job == to_db(job)).map(|push| push.serial);
+        let left: BTreeSet<String> = left.collect();
+        request.devices.retain(|serial| left.contains(serial));
+    }
+    let admin = app.jobs.job(id).map(|job| job.user.clone()).unwrap_or_default();
+    let push = PendingPush {
+        serial: String::new(),
+        job: to_db(id),
+        version: to_db(version),
+        policy: request.policy.into(),
+        templates: request.templates.into(),
+        admin,
+        time_us: 0,
+    };
+    app.store.note_pending(&request.devices.iter().collect::<Vec<_>>(), &push).await?;
+    Ok(request)
+}
+
+/// A device that has it, or will not have it, is to get it no more; of any other the job says that it is.
+async fn settle_pending(app: &App, id: u64, request: &PushRequest, version: u64, serial: &str, mut end: End) -> End {
+    if request.validate_only {
+        return end;
+    }
+    if end.ok || end.is_done {
+        if let Err(error) = app.store.forget_pending(serial, id).await {
+            tracing::error!(%error, serial, "a push stays pending that is done");
+        }
+        return end;
+    }
+    if app.store.pending_push(serial).await.is_ok_and(|push| push.is_some_and(|push| push.job == to_db(id))) {
+        end.errors.push(format!(
+            "version {version} is pending: the device gets it when it is connected again, unless job {id} is cleared \
+             or it is pushed something else"
+        ));
+    }
+    end
 }
 
 impl End {
+    /// With these errors, and nothing more to be tried.
+    fn refused(errors: Vec<String>, warnings: Vec<String>) -> Self {
+        Self { errors, warnings, is_done: true, ..Self::default() }
+    }
+
     fn failed(reason: impl ToString) -> Self {
         Self { errors: vec![reason.to_string()], ..Self::default() }
     }
@@ -130,13 +202,12 @@ async fn push(
         return End::failed(error);
     }
     let (policy, templates) = versions(request, version, &device);
-    let (policy_tree, template_tree) = match trees(app, policy, templates).await {
-        Ok(trees) => trees,
-        Err(error) => return End::failed(format!("{error:#}")),
+    let plan = match plan(app, policy, templates).await {
+        Ok(plan) => plan,
+        Err(error) => return End::refused(vec![format!("{error:#}")], Vec::new()),
     };
     let owned = serial.to_owned();
-    let rendered = tokio::task::spawn_blocking(move || Rendering::new(&policy_tree, &template_tree, &owned)).await;
-    let rendering = match rendered {
+    let rendering = match tokio::task::spawn_blocking(move || plan.rendering(&owned)).await {
         Ok(rendering) => rendering,
         Err(error) => return End::failed(format!("the configuration cannot be rendered: {error}")),
     };
@@ -146,7 +217,7 @@ async fn push(
     if rendering.is_refused() {
         let mut errors = vec!["Validation Error:".to_owned()];
         errors.extend(lines(Severity::Error));
-        return End { errors, warnings, ..End::default() };
+        return End::refused(errors, warnings);
     }
     if request.validate_only {
         return End { ok: true, warnings, notes: vec!["Configuration is valid".into()], ..End::default() };
@@ -162,8 +233,8 @@ async fn push(
         return End { warnings, ..End::failed(format!("the push cannot be recorded: {error}")) };
     }
     let verdict = app.fleet.verdicts.expect(serial, push_id, &rendering.digest);
-    let message =
-        Push { id: push_id, configuration: rendering.configuration, digest: rendering.digest.clone(), version };
+    let configuration = rendering.configuration.clone();
+    let message = Push { id: push_id, configuration, digest: rendering.digest.clone(), version };
     let (answer, verdict) = send(app, &link, message, verdict).await;
     drop(place);
     let patience = rendering.recovery.window() + app.settings.confirm_grace;
@@ -221,7 +292,7 @@ async fn settle(
     let result = match (answer, verdict) {
         (_, Some(Verdict::Reverted(reason))) => {
             let line = format!("the device reverted to the configuration of before: {reason}");
-            return End { errors: vec!["Commit failed".to_owned(), line], warnings, ..End::default() };
+            return End::refused(vec!["Commit failed".to_owned(), line], warnings);
         }
         (Ok(result), Some(Verdict::Confirmed)) => Ok(result),
         (Err(_), Some(Verdict::Confirmed)) => {
@@ -233,7 +304,7 @@ async fn settle(
                 "the device enforces it, but did not confirm that it reaches this manager within {} s: it reverts by itself",
                 result.confirm_window_s
             );
-            return End { warnings, ..End::failed(line) };
+            return End::refused(vec![line], warnings);
         }
         (answer, _) => answer,
     };
@@ -248,14 +319,14 @@ async fn settle(
     if !result.enforced {
         let mut lines = vec!["client device phase 1 failure".to_owned(), "Commit failed".to_owned()];
         lines.extend(errors.into_iter().map(|error| format!("Error: {}", device_line(error))));
-        return End { errors: lines, warnings, ..End::default() };
+        return End::refused(lines, warnings);
     }
     if result.digest != pushed.digest {
         let line = format!(
             "the device says it enforces `{}`, which is not what it was sent (`{}`)",
             result.digest, pushed.digest
         );
-        return End { warnings, ..End::failed(line) };
+        return End::refused(vec![line], warnings);
     }
     // Of no effect when it was confirmed before.
     if let Err(error) = app.store.confirm_push(pushed.serial, pushed.push_id, pushed.digest).await {

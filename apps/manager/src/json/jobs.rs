@@ -125,7 +125,7 @@ enum JobState {
 /// How a job, or its part for one device, ended.
 #[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum JobResult {
+pub(super) enum JobResult {
     /// Not yet.
     Pending,
     /// As asked.

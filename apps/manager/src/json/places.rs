@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::jobs::JobResult;
 use super::problem::Problem;
 use super::route::{Access, Call, Json, Route};
 use crate::accounts::Right;
@@ -122,6 +123,8 @@ struct Run {
     begun: String,
     /// Its job.
     job: u64,
+    /// How that ended; nothing when the job is not kept any more.
+    result: Option<JobResult>,
 }
 
 async fn schedules(call: Call) -> Result<Json<Schedules>, Problem> {
@@ -131,6 +134,7 @@ async fn schedules(call: Call) -> Result<Json<Schedules>, Problem> {
             due: times::rfc3339(run.due_us),
             begun: times::rfc3339(run.begun_us),
             job: from_db(run.job),
+            result: call.app.jobs.job(from_db(run.job)).map(|job| job.outcome.into()),
         });
         let next = schedule.next(Timestamp::now()).filter(|_| !schedule.disabled);
         Schedule {

@@ -21,7 +21,7 @@ pub(crate) struct AuditLine {
     pub(crate) admin: String,
     /// From which address.
     pub(crate) host: String,
-    /// By which door: `XMLAPI`.
+    /// By which door: `XMLAPI` or `JSONAPI`.
     pub(crate) client: String,
     /// `set`, `delete`, `commit`, ...
     pub(crate) cmd: String,

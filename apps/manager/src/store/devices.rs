@@ -1,7 +1,7 @@
 //! The inventory: which firewalls enrolled, what was pushed to them, what do they enforce?
 
 use super::db::sql;
-use super::{Store, auth_keys, from_db, now_us};
+use super::{Store, auth_keys, from_db, now_us, pending};
 
 /// Devices the manager keeps.
 pub(crate) const DEVICES_MAX: i64 = 20_000;
@@ -114,6 +114,7 @@ impl Store {
         let done = sql("DELETE FROM devices WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
         sql("DELETE FROM log_positions WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
         sql("DELETE FROM pushes WHERE serial = $1").bind(serial).execute(&mut transaction).await?;
+        pending::forget_device(&mut transaction, serial).await?;
         transaction.commit().await?;
         Ok(done == 1)
     }

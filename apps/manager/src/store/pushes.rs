@@ -109,6 +109,12 @@ impl Store {
             }
             _ => {}
         }
+        // It is not to come again by itself.
+        sql("DELETE FROM pending_pushes WHERE serial = $1 AND version = $2")
+            .bind(serial)
+            .bind(to_db(taken.version))
+            .execute(&mut transaction)
+            .await?;
         sql("UPDATE pushes SET state = 'reverted' WHERE serial = $1 AND push_id = $2")
             .bind(serial)
             .bind(push_id)

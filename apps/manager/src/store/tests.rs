@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::db::sql;
 use super::traffic::{LogBatch, LogsStored};
+use super::versions::{Entries, JournalAfter, Kept, NewVersion};
 use super::{AUTHORITY, DatabaseUrl, Member, Store};
 
 /// Who holds the leader's lock, as the server shows it.
@@ -200,5 +201,74 @@ async fn a_changed_config_log_is_told_on_both() {
         let chain = store.audit_chain(None).await.unwrap();
         assert_eq!(chain.broken, Some((8, "lines before it were taken out")));
         assert_eq!(broken("UPDATE audit SET seal = '' WHERE id = 9", "").await, Some(9));
+    }
+}
+
+/// Versions 1 to 8: 1 and 5 as texts, the others by an edit each.
+async fn eight_versions(store: &Store) {
+    for number in 1..=8 {
+        let edits = vec![format!("edit {number}")];
+        let entries = Entries { author: "admin".to_owned(), edits, audit: Vec::new() };
+        let end = store.append_journal(&[&entries]).await.unwrap().unwrap();
+        let text = format!("text {number}");
+        let configuration = (number == 1).then_some(text.as_str());
+        let journal = if number == 3 { JournalAfter::Without(&[end], &[]) } else { JournalAfter::Beyond(end) };
+        let new = NewVersion { author: "admin", comment: "", configuration, journal };
+        assert_eq!(store.commit_version(new, |_| None).await.unwrap(), number);
+        assert_eq!(store.journal(9).await.unwrap().len(), 0);
+    }
+    store.keep_text(5, "text 5").await.unwrap();
+}
+
+fn kept(number: u64, text: &str, edits: std::ops::RangeInclusive<u64>) -> Kept {
+    let edits: Vec<String> = edits.map(|number| format!("edit {number}")).collect();
+    Kept { number, text: text.to_owned(), steps: edits.len() as u64, edits }
+}
+
+#[tokio::test]
+async fn a_version_is_the_text_before_it_and_the_edits_in_between() {
+    let (sqlite, postgres, _server) = both().await;
+    for store in [&sqlite, &postgres] {
+        eight_versions(store).await;
+        assert_eq!(store.version(4).await.unwrap().unwrap(), kept(4, "text 1", 2..=4));
+        assert_eq!(
+            store.version(5).await.unwrap().unwrap(),
+            Kept { number: 5, text: "text 5".into(), steps: 0, edits: Vec::new() }
+        );
+        assert_eq!(store.newest_version().await.unwrap().unwrap(), kept(8, "text 5", 6..=8));
+        assert_eq!(store.version(9).await.unwrap(), None);
+        let digests: Vec<String> = store.versions(9).await.unwrap().into_iter().map(|line| line.digest).collect();
+        assert_eq!(digests.iter().collect::<std::collections::BTreeSet<_>>().len(), 8, "{digests:?}");
+        sql("UPDATE version_edits SET edit = 'other' WHERE version = 3").execute(&store.writer).await.unwrap();
+        let error = store.version(4).await.unwrap_err().to_string();
+        assert!(error.starts_with("version 3 in the database is damaged"), "{error}");
+        assert!(store.newest_version().await.is_ok(), "what stands after a text does not need what was before");
+    }
+}
+
+#[tokio::test]
+async fn old_versions_go_but_for_those_that_others_need() {
+    let (sqlite, postgres, _server) = both().await;
+    for store in [&sqlite, &postgres] {
+        eight_versions(store).await;
+        sql("INSERT INTO devices (serial, certificate_digest, certificate_expiry_us, hostname, software_version, \
+             management_address, enrolled_us, last_seen_us, policy_version) VALUES ('1', '', 0, '', '', '', 0, 0, 3)")
+        .execute(&store.writer)
+        .await
+        .unwrap();
+        let forget = async |end| {
+            let mut transaction = store.writer.begin().await.unwrap();
+            super::versions::forget_versions(&mut transaction, end).await.unwrap();
+            transaction.commit().await.unwrap();
+            store.versions(9).await.unwrap().into_iter().map(|line| line.number).collect::<Vec<_>>()
+        };
+        assert_eq!(forget(6).await, [8, 7, 6, 5, 3, 2, 1], "a device has 3, and 7 goes back to 5");
+        sql("UPDATE devices SET policy_version = 8").execute(&store.writer).await.unwrap();
+        assert_eq!(forget(6).await, [8, 7, 6, 5]);
+        assert_eq!(store.version(3).await.unwrap(), None);
+        assert_eq!(store.newest_version().await.unwrap().unwrap(), kept(8, "text 5", 6..=8));
+        let left: i64 =
+            sql("SELECT count(*) FROM version_edits WHERE version < 5").fetch_value(&store.writer).await.unwrap();
+        assert_eq!(left, 0);
     }
 }

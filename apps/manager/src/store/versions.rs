@@ -1,8 +1,15 @@
 //! Running configurations by number, and the journal of edits since the newest.
+//!
+//! A version is kept as a whole text, or as the edits that lead to it from the version before. The edits move from
+//! the journal into the version in the transaction that commits it.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
 
 use super::audit::{self, AuditLine};
-use super::db::{Transaction, sql};
-use super::{Store, from_db, hex_digest, jobs, now_us, to_db};
+use super::db::{Statement, Transaction, sql};
+use super::{Store, from_db, hex, hex_digest, jobs, now_us, to_db};
 
 /// Versions that are kept, besides those that devices were pushed last; the oldest make room.
 pub(crate) const VERSIONS_MAX: i64 = 1000;
@@ -18,8 +25,21 @@ pub(crate) struct VersionLine {
     pub(crate) author: String,
     /// The commit's description.
     pub(crate) comment: String,
-    /// SHA-256, hex, of the text.
+    /// SHA-256, hex, of the text, or of the digest of the version before and the edits.
     pub(crate) digest: String,
+}
+
+/// A version as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Number.
+    pub(crate) number: u64,
+    /// The newest whole text that is not newer than it.
+    pub(crate) text: String,
+    /// Versions from there to here.
+    pub(crate) steps: u64,
+    /// Their edits, in order, as JSON.
+    pub(crate) edits: Vec<String>,
 }
 
 /// One edit of the candidate.
@@ -35,6 +55,20 @@ pub(crate) struct JournalLine {
     pub(crate) edit: String,
 }
 
+/// Edits of one request, and what the config log says about it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entries {
+    /// Who.
+    pub(crate) author: String,
+    /// As JSON.
+    pub(crate) edits: Vec<String>,
+    /// Also of edits that were refused.
+    pub(crate) audit: Vec<AuditLine>,
+}
+
+/// Edits in one statement.
+const ROWS_AT_ONCE: usize = 16;
+
 /// A version to be stored.
 #[derive(Debug)]
 pub(crate) struct NewVersion<'a> {
@@ -42,8 +76,8 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) author: &'a str,
     /// The commit's description.
     pub(crate) comment: &'a str,
-    /// The whole configuration.
-    pub(crate) configuration: &'a str,
+    /// The whole configuration; without, it is the newest one with the edits that `journal` gives up.
+    pub(crate) configuration: Option<&'a str>,
     /// What becomes of the journal.
     pub(crate) journal: JournalAfter<'a>,
 }
@@ -58,23 +92,62 @@ pub(crate) enum JournalAfter<'a> {
 }
 
 impl Store {
-    /// The newest version and its text.
-    pub(crate) async fn newest_version(&self) -> anyhow::Result<Option<(u64, String)>> {
-        let row: Option<(i64, String, String)> =
-            sql("SELECT number, configuration, digest FROM versions ORDER BY number DESC LIMIT 1")
-                .fetch_optional(&self.writer)
-                .await?;
-        row.map(|row| Ok((from_db(row.0), checked_text(row)?))).transpose()
+    /// The newest version.
+    pub(crate) async fn newest_version(&self) -> anyhow::Result<Option<Kept>> {
+        let newest: Option<(i64,)> =
+            sql("SELECT number FROM versions ORDER BY number DESC LIMIT 1").fetch_optional(&self.writer).await?;
+        match newest {
+            Some((number,)) => self.version(from_db(number)).await,
+            None => Ok(None),
+        }
     }
 
-    /// The text of a version.
-    pub(crate) async fn version(&self, number: u64) -> anyhow::Result<Option<String>> {
-        let row: Option<(i64, String, String)> =
-            sql("SELECT number, configuration, digest FROM versions WHERE number = $1")
+    /// A version.
+    pub(crate) async fn version(&self, number: u64) -> anyhow::Result<Option<Kept>> {
+        let text: Option<(i64, String, String)> =
+            sql("SELECT version, text, digest FROM version_texts WHERE version <= $1 ORDER BY version DESC LIMIT 1")
                 .bind(to_db(number))
-                .fetch_optional(&self.reader)
+                .fetch_optional(&self.writer)
                 .await?;
-        row.map(checked_text).transpose()
+        let Some((base, text, text_digest)) = text else { return Ok(None) };
+        let steps: Vec<(i64, String)> =
+            sql("SELECT number, digest FROM versions WHERE number >= $1 AND number <= $2 ORDER BY number")
+                .bind(base)
+                .bind(to_db(number))
+                .fetch_all(&self.writer)
+                .await?;
+        if steps.last().is_none_or(|(last, _)| from_db(*last) != number) {
+            return Ok(None);
+        }
+        let text = checked(text, &text_digest, &format!("version {base}"))?;
+        let lines: Vec<(i64, String)> =
+            sql("SELECT version, edit FROM version_edits WHERE version > $1 AND version <= $2 ORDER BY version, id")
+                .bind(base)
+                .bind(to_db(number))
+                .fetch_all(&self.writer)
+                .await?;
+        let mut edits = lines.as_slice();
+        for (at, step) in steps.iter().enumerate().skip(1) {
+            let (own, later) = edits.split_at(edits.partition_point(|(version, _)| *version <= step.0));
+            edits = later;
+            let digest = chained(&steps[at - 1].1, own.iter().map(|(_, edit)| edit));
+            anyhow::ensure!(
+                digest == step.1 && step.0 == base + at as i64,
+                "version {} in the database is damaged: its edits do not have the digest `{}`; restore the database \
+                 from a backup",
+                step.0,
+                step.1
+            );
+        }
+        let edits = lines.into_iter().map(|(_, edit)| edit).collect();
+        Ok(Some(Kept { number, text, steps: number - from_db(base), edits }))
+    }
+
+    /// Keeps a version also as a whole text, so that fewer edits lead to those after it.
+    pub(crate) async fn keep_text(&self, number: u64, text: &str) -> sqlx::Result<()> {
+        let mut transaction = self.writer.begin().await?;
+        keep_text(&mut transaction, to_db(number), text).await?;
+        transaction.commit().await
     }
 
     /// The newest versions, newest first.
@@ -93,27 +166,35 @@ impl Store {
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> sqlx::Result<u64> {
         let mut transaction = self.writer.begin().await?;
-        let newest: i64 = sql("SELECT coalesce(max(number), 0) FROM versions").fetch_value(&mut transaction).await?;
+        let newest: Option<(i64, String)> = sql("SELECT number, digest FROM versions ORDER BY number DESC LIMIT 1")
+            .fetch_optional(&mut transaction)
+            .await?;
+        let (newest, before) = newest.unwrap_or_default();
         let number = newest + 1;
-        sql(
-            "INSERT INTO versions (number, time_us, author, comment, digest, configuration) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(number)
-        .bind(now_us())
-        .bind(version.author)
-        .bind(version.comment)
-        .bind(hex_digest(version.configuration.as_bytes()))
-        .bind(version.configuration)
-        .execute(&mut transaction)
-        .await?;
+        take_edits(&mut transaction, number, version.journal).await?;
+        let digest = match version.configuration {
+            Some(text) => {
+                keep_text(&mut transaction, number, text).await?;
+                hex_digest(text.as_bytes())
+            }
+            None => {
+                let edits: Vec<(String,)> = sql("SELECT edit FROM version_edits WHERE version = $1 ORDER BY id")
+                    .bind(number)
+                    .fetch_all(&mut transaction)
+                    .await?;
+                chained(&before, edits.iter().map(|(edit,)| edit))
+            }
+        };
+        sql("INSERT INTO versions (number, time_us, author, comment, digest) VALUES ($1, $2, $3, $4, $5)")
+            .bind(number)
+            .bind(now_us())
+            .bind(version.author)
+            .bind(version.comment)
+            .bind(digest)
+            .execute(&mut transaction)
+            .await?;
         shorten_journal(&mut transaction, version.journal).await?;
-        sql("DELETE FROM versions WHERE number <= $1 - $2 AND number NOT IN \
-             (SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
-              UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL)")
-        .bind(number)
-        .bind(VERSIONS_MAX)
-        .execute(&mut transaction)
-        .await?;
+        forget_versions(&mut transaction, number - VERSIONS_MAX).await?;
         if let Some((id, record)) = job(from_db(number)) {
             jobs::put(&mut transaction, id, &record).await?;
         }
@@ -121,25 +202,25 @@ impl Store {
         Ok(from_db(number))
     }
 
-    /// Appends edits and their config log lines, all or nothing. Returns the number of the last edit.
-    pub(crate) async fn append_journal(
-        &self,
-        author: &str,
-        edits: &[String],
-        audit_lines: &[AuditLine],
-    ) -> sqlx::Result<i64> {
+    /// Appends edits and their config log lines, all or nothing. The number of the last edit, if there is one.
+    pub(crate) async fn append_journal(&self, entries: &[&Entries]) -> sqlx::Result<Option<i64>> {
         let mut transaction = self.writer.begin().await?;
         let now = now_us();
-        let mut last = 0;
-        for edit in edits {
-            last = sql("INSERT INTO journal (time_us, author, edit) VALUES ($1, $2, $3) RETURNING id")
-                .bind(now)
-                .bind(author)
-                .bind(edit)
-                .fetch_value(&mut transaction)
-                .await?;
+        let mut last = None;
+        let edits: Vec<_> =
+            entries.iter().flat_map(|entries| entries.edits.iter().map(|edit| (&entries.author, edit))).collect();
+        for rows in edits.chunks(ROWS_AT_ONCE) {
+            let mut statement = sql("INSERT INTO journal (time_us, author, edit) VALUES ");
+            for (index, (author, edit)) in rows.iter().enumerate() {
+                statement.push(if index == 0 { "(" } else { ", (" }).push_bind(now);
+                statement.push(", ").push_bind(*author).push(", ").push_bind(*edit).push(")");
+            }
+            statement.push(" RETURNING id");
+            let numbers: Vec<(i64,)> = statement.fetch_all(&mut transaction).await?;
+            last = numbers.into_iter().map(|(number,)| number).chain(last).max();
         }
-        audit::insert(&mut transaction, &self.sealer, audit_lines).await?;
+        let lines: Vec<AuditLine> = entries.iter().flat_map(|entries| entries.audit.iter().cloned()).collect();
+        audit::insert(&mut transaction, &self.sealer, &lines).await?;
         transaction.commit().await?;
         Ok(last)
     }
@@ -184,6 +265,85 @@ impl Store {
 /// Numbers in one statement.
 const NUMBERS_AT_ONCE: usize = 500;
 
+/// Copies the edits that leave the journal into their version.
+async fn take_edits(transaction: &mut Transaction, version: i64, journal: JournalAfter<'_>) -> sqlx::Result<()> {
+    let copy = || {
+        let mut statement = sql("INSERT INTO version_edits (version, id, time_us, author, edit) SELECT ");
+        // A bare placeholder in a list of columns has no type on PostgreSQL.
+        statement
+            .push("CAST(")
+            .push_bind(version)
+            .push(" AS BIGINT), id, time_us, author, edit FROM journal WHERE id ");
+        statement
+    };
+    match journal {
+        JournalAfter::Beyond(end) => {
+            let mut statement = copy();
+            statement.push("<= ").push_bind(end);
+            statement.execute(transaction).await?;
+        }
+        JournalAfter::Without(gone, _) => {
+            for numbers in gone.chunks(NUMBERS_AT_ONCE) {
+                let mut statement = copy();
+                push_list(&mut statement, numbers);
+                statement.execute(&mut *transaction).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn push_list(statement: &mut Statement, numbers: &[i64]) {
+    for (index, number) in numbers.iter().enumerate() {
+        statement.push(if index == 0 { "IN (" } else { ", " }).push_bind(*number);
+    }
+    statement.push(")");
+}
+
+async fn keep_text(transaction: &mut Transaction, version: i64, text: &str) -> sqlx::Result<()> {
+    sql("INSERT INTO version_texts (version, digest, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind(version)
+        .bind(hex_digest(text.as_bytes()))
+        .bind(text)
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Deletes versions up to this one that no device was pushed last and to which no kept version goes back.
+pub(super) async fn forget_versions(transaction: &mut Transaction, end: i64) -> sqlx::Result<()> {
+    if end <= 0 {
+        return Ok(());
+    }
+    let old: Vec<(i64,)> =
+        sql("SELECT number FROM versions WHERE number <= $1").bind(end).fetch_all(&mut *transaction).await?;
+    let pushed: Vec<(i64,)> = sql("SELECT policy_version FROM devices WHERE policy_version IS NOT NULL \
+         UNION SELECT template_version FROM devices WHERE template_version IS NOT NULL \
+         UNION SELECT version FROM pending_pushes")
+    .fetch_all(&mut *transaction)
+    .await?;
+    let texts: Vec<(i64,)> = sql("SELECT version FROM version_texts").fetch_all(&mut *transaction).await?;
+    let texts: BTreeSet<i64> = texts.into_iter().map(|(version,)| version).collect();
+    let wanted = pushed.into_iter().map(|(version,)| version).filter(|version| *version <= end);
+    let needed: Vec<(i64, i64)> = wanted
+        .chain([end + 1])
+        .map(|version| (texts.range(..=version).next_back().copied().unwrap_or(version), version))
+        .collect();
+    for (number,) in old {
+        if needed.iter().any(|(first, last)| (*first..=*last).contains(&number)) {
+            continue;
+        }
+        for statement in [
+            "DELETE FROM versions WHERE number = $1",
+            "DELETE FROM version_texts WHERE version = $1",
+            "DELETE FROM version_edits WHERE version = $1",
+        ] {
+            sql(statement).bind(number).execute(&mut *transaction).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn shorten_journal(transaction: &mut Transaction, journal: JournalAfter<'_>) -> sqlx::Result<()> {
     let (gone, added) = match journal {
         JournalAfter::Beyond(end) => {
@@ -193,11 +353,8 @@ async fn shorten_journal(transaction: &mut Transaction, journal: JournalAfter<'_
         JournalAfter::Without(gone, added) => (gone, added),
     };
     for numbers in gone.chunks(NUMBERS_AT_ONCE) {
-        let mut statement = sql("DELETE FROM journal WHERE id IN (");
-        for (index, number) in numbers.iter().enumerate() {
-            statement.push(if index == 0 { "" } else { ", " }).push_bind(*number);
-        }
-        statement.push(")");
+        let mut statement = sql("DELETE FROM journal WHERE id ");
+        push_list(&mut statement, numbers);
         statement.execute(&mut *transaction).await?;
     }
     for line in added {
@@ -211,8 +368,15 @@ async fn shorten_journal(transaction: &mut Transaction, journal: JournalAfter<'_
     Ok(())
 }
 
-fn checked_text((number, text, digest): (i64, String, String)) -> anyhow::Result<String> {
-    checked(text, &digest, &format!("version {number}"))
+/// The digest of a version that is kept as edits.
+fn chained<'e>(before: &str, edits: impl Iterator<Item = &'e String>) -> String {
+    let mut digest = Sha256::new();
+    digest.update(before);
+    for edit in edits {
+        digest.update((edit.len() as u64).to_be_bytes());
+        digest.update(edit);
+    }
+    hex(&digest.finalize())
 }
 
 /// The text of a configuration, if it is still what was stored.

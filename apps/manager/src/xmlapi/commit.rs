@@ -139,7 +139,8 @@ fn shared_policy(what: &Element, topologies: &Topologies) -> Result<(PushScope, 
     let devices = groups.iter().flat_map(|group| &group.devices).cloned().collect();
     let devices = subset(devices, &wanted, &["commit-all", "shared-policy", "device-group", "devices"])?;
     let scope = PushScope { push_type: "shared-policy".into(), name: names.join(", ") };
-    let request = PushRequest { devices, policy: true, templates: yes(what, "include-template"), validate_only: false };
+    let request =
+        PushRequest { devices, policy: true, templates: yes(what, "include-template"), ..PushRequest::default() };
     Ok((scope, request))
 }
 
@@ -178,7 +179,7 @@ fn templates(what: &Element, topologies: &Topologies) -> Result<(PushScope, Push
     let wanted = serials(what.child("device").map(|list| &**list)).into_iter().collect();
     let devices = subset(devices, &wanted, &["commit-all", kind, "device"])?;
     let scope = PushScope { push_type: kind.to_owned(), name };
-    Ok((scope, PushRequest { devices, policy: false, templates: true, validate_only: false }))
+    Ok((scope, PushRequest { devices, templates: true, ..PushRequest::default() }))
 }
 
 /// Serials as members, as entries or as text.

@@ -51,6 +51,8 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show logging-status", Need::Reading),
     ("show log-forwarding", Need::Reading),
     ("show config-locks", Need::Reading),
+    ("show config-report", Need::Reading),
+    ("request import-firewall", Need::Editing),
     ("show config-log-integrity", Need::Reading),
     ("show commit-locks", Need::Reading),
     ("show jobs", Need::Reading),

@@ -15,6 +15,7 @@ mod forwarding;
 mod groups;
 mod jobs;
 mod locks;
+mod migration;
 mod schedules;
 pub(crate) mod snapshots;
 
@@ -98,6 +99,8 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "logging-status"] => system::logging(app),
         ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
         ["show", "log-forwarding"] => forwarding::show(app),
+        ["show", "config-report", ..] => migration::report(app, caller, command).await,
+        ["request", "import-firewall", ..] => migration::import(app, caller, command).await,
         ["show", "config-locks", ..] => locks::show(app, LockKind::Config),
         ["show", "commit-locks", ..] => locks::show(app, LockKind::Commit),
         ["request", "config-lock", ..] => locks::change(app, caller, command, parameters, LockKind::Config).await,
@@ -184,7 +187,7 @@ async fn note(app: &App, caller: &Caller, cmd: &str, path: String) {
     let line = AuditLine {
         admin: caller.name.clone(),
         host: caller.host.to_string(),
-        client: "XMLAPI".into(),
+        client: caller.door.as_str().into(),
         cmd: cmd.into(),
         path,
         result: "Succeeded".into(),

@@ -1,6 +1,9 @@
 //! A real manager on a free loopback port, and a client that verifies its certificate.
 
+// Benches have this file elsewhere in their tree.
+#[path = "common/api.rs"]
 pub(crate) mod api;
+#[path = "common/device.rs"]
 pub(crate) mod device;
 
 use std::net::SocketAddr;

@@ -62,6 +62,11 @@ impl Context {
         }
     }
 
+    /// Whether anybody asked for the closest of many names.
+    pub(super) fn has_suggested(&self) -> bool {
+        self.suggestions_left < SUGGESTIONS_MAX
+    }
+
     /// The closest known name, while there are not too many unknown ones.
     pub(super) fn suggestion<'k>(&mut self, name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
         self.suggestions_left = self.suggestions_left.checked_sub(1)?;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use super::context::Context;
 use super::node::Node;
+use super::standing::{Covered, Notes, Parts};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Origin, closest};
 
@@ -20,28 +21,69 @@ const ENFORCED: &str = include_str!("enforced.txt");
 
 static KNOWN: LazyLock<Known> = LazyLock::new(|| Known::parse(ENFORCED));
 
-/// Reports everything in the tree that is not on the list.
-pub(super) fn check(context: &mut Context, root: &Node<'_>) {
-    let mut unknown = BTreeMap::new();
-    walk(context, root, &KNOWN, &mut unknown);
-    for (_, Unknown { origin, tag, places, near, effect }) in unknown {
-        let elsewhere = match places {
-            1 => String::new(),
-            2 => " (here and in 1 more place)".to_owned(),
-            _ => format!(" (here and in {} more places)", places - 1),
-        };
-        let mut diagnostic = Diagnostic::warning(
-            codes::NOT_ENFORCED,
-            origin,
-            format!("`{tag}` is stored but not enforced{effect}{elsewhere}"),
-        );
-        diagnostic.help = near.map(|near| format!("did you mean `{near}`?"));
-        context.diagnostics.push(diagnostic);
+/// Reports everything in the tree that is not on the list. `parts` gets what each security rule contributed, in the
+/// order of the tree, and apart from that what anything else did.
+pub(super) fn check(context: &mut Context, root: &Node<'_>, mut parts: Option<&mut Parts>) {
+    let mut unknown = Unknowns::new();
+    let before = context.diagnostics.len();
+    let mut of_rules = parts.is_some().then(Vec::new);
+    walk(context, root, &KNOWN, &mut unknown, &mut of_rules);
+    if let Some(parts) = &mut parts {
+        let of_rules = of_rules.unwrap_or_default();
+        let mut from = before;
+        for covered in &of_rules {
+            parts.rest.extend_from_slice(&context.diagnostics[from..covered.diagnostics.start]);
+            from = covered.diagnostics.end;
+        }
+        parts.rest.extend_from_slice(&context.diagnostics[from..]);
+        for covered in of_rules {
+            let diagnostics = context.diagnostics[covered.diagnostics].to_vec();
+            parts.covered.push((covered.rule, diagnostics, covered.notes));
+        }
+        // What is in rules is known by its path.
+        let rest = unknown.iter().filter(|(path, _)| !is_in_rule(path));
+        parts.rest.extend(rest.map(|(_, unknown)| unknown.diagnostic()));
     }
+    context.diagnostics.extend(unknown.values().map(Unknown::diagnostic));
 }
 
+/// What one rule of the pushed rule bases contributes: what stands in it twice, and what is not on the list.
+pub(super) fn check_rule(context: &mut Context, rule: &Node<'_>) -> Notes {
+    let mut unknown = Unknowns::new();
+    let tags = rule.tags();
+    let known = tags.iter().skip(1).try_fold(&*KNOWN, |known, tag| {
+        known.children.get(*tag).or_else(|| known.children.get(&format!("{tag}[vsys1]")))
+    });
+    if let Some(known) = known {
+        walk(context, rule, known, &mut unknown, &mut None);
+    }
+    unknown.into_iter().collect()
+}
+
+/// What several rules contribute together.
+pub(super) fn merged<'n>(notes: impl Iterator<Item = &'n (String, Unknown)>) -> Vec<Diagnostic> {
+    let mut unknown: BTreeMap<&str, Unknown> = BTreeMap::new();
+    for (path, note) in notes {
+        unknown.entry(path).and_modify(|known| known.places += note.places).or_insert_with(|| note.clone());
+    }
+    unknown.values().map(Unknown::diagnostic).collect()
+}
+
+type Unknowns = BTreeMap<String, Unknown>;
+
+fn is_in_rule(path: &str) -> bool {
+    RULES.iter().any(|rules| path.strip_prefix(rules).is_some_and(|rest| rest.starts_with('/')))
+}
+
+/// Where the entries of pushed security rules are.
+const RULES: [&str; 2] = [
+    "config/panorama/vsys/entry/pre-rulebase/security/rules/entry",
+    "config/panorama/vsys/entry/post-rulebase/security/rules/entry",
+];
+
 /// A kind of element that is not on the list.
-struct Unknown {
+#[derive(Clone, Debug)]
+pub(super) struct Unknown {
     /// The first one.
     origin: Origin,
     tag: String,
@@ -49,6 +91,21 @@ struct Unknown {
     near: Option<String>,
     /// What happens instead, with a colon before it.
     effect: String,
+}
+
+impl Unknown {
+    fn diagnostic(&self) -> Diagnostic {
+        let Self { tag, effect, .. } = self;
+        let elsewhere = match self.places {
+            1 => String::new(),
+            2 => " (here and in 1 more place)".to_owned(),
+            places => format!(" (here and in {} more places)", places - 1),
+        };
+        let message = format!("`{tag}` is stored but not enforced{effect}{elsewhere}");
+        let mut diagnostic = Diagnostic::warning(codes::NOT_ENFORCED, self.origin.clone(), message);
+        diagnostic.help = self.near.as_ref().map(|near| format!("did you mean `{near}`?"));
+        diagnostic
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,8 +127,19 @@ enum Status {
     EverythingBelow,
 }
 
-fn walk(context: &mut Context, node: &Node<'_>, known: &Known, unknown: &mut BTreeMap<String, Unknown>) {
+/// `of_rules`: each security rule apart, where somebody wants that.
+fn walk(
+    context: &mut Context,
+    node: &Node<'_>,
+    known: &Known,
+    unknown: &mut Unknowns,
+    of_rules: &mut Option<Vec<Covered>>,
+) {
     check_twice(context, node);
+    let are_rules = of_rules.is_some() && node.tag() == "rules" && {
+        let path = node.tags().join("/") + "/entry";
+        RULES.contains(&path.as_str())
+    };
     for child in node.children() {
         let named = format!("{}[{}]", child.tag(), child.name());
         let Some(known) = known.children.get(&named).or_else(|| known.children.get(child.tag())) else {
@@ -79,8 +147,22 @@ fn walk(context: &mut Context, node: &Node<'_>, known: &Known, unknown: &mut BTr
             note(unknown, &child, near.filter(|near| *near != child.tag()), "");
             continue;
         };
+        if let Some(of_rules) = of_rules.as_mut().filter(|_| are_rules) {
+            let before = context.diagnostics.len();
+            let mut own = Unknowns::new();
+            walk(context, &child, known, &mut own, &mut None);
+            of_rules.push(Covered {
+                rule: std::ptr::from_ref(child.element()),
+                diagnostics: before..context.diagnostics.len(),
+                notes: own.clone().into_iter().collect(),
+            });
+            for (path, note) in own {
+                unknown.entry(path).and_modify(|known| known.places += note.places).or_insert(note);
+            }
+            continue;
+        }
         match &known.status {
-            Status::Enforced => walk(context, &child, known, unknown),
+            Status::Enforced => walk(context, &child, known, unknown, of_rules),
             Status::Neutral(neutral) if child.text() == *neutral => {}
             Status::UnlessEnabled if child.element().child("enable").is_none_or(|leaf| leaf.text() != "yes") => {}
             Status::Neutral(_) | Status::UnlessEnabled => note(unknown, &child, None, ""),
@@ -90,7 +172,7 @@ fn walk(context: &mut Context, node: &Node<'_>, known: &Known, unknown: &mut BTr
     }
 }
 
-fn note(unknown: &mut BTreeMap<String, Unknown>, node: &Node<'_>, near: Option<&str>, effect: &str) {
+fn note(unknown: &mut Unknowns, node: &Node<'_>, near: Option<&str>, effect: &str) {
     // Entries of unsupported kinds differ by what they are, everything else by its schema path.
     let path = node.tags().join("/");
     let tag = match node.tag() {

@@ -116,7 +116,7 @@ impl Objects {
 }
 
 /// Two capital letters are a predefined region of PAN-OS (ISO 3166 countries).
-fn is_predefined_region(name: &str) -> bool {
+pub(super) fn is_predefined_region(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 

@@ -1,8 +1,11 @@
 //! Security rules: who may talk to whom?
 
+use std::sync::Arc;
+
 use super::context::Context;
 use super::node::Node;
 use super::rules::{self, Known};
+use super::standing::RuleRead;
 use super::{Action, DefaultRule, DeviceConfig, RuleKind, SecurityRule};
 use crate::codes;
 
@@ -30,13 +33,27 @@ const CRITERIA: [&str; 10] = [
     "source-nw-slice",
 ];
 
-/// Reads the rules of all rulebases in the order of evaluation.
-pub(super) fn read(context: &mut Context, known: &Known<'_>, rulebases: &[Node<'_>]) -> Vec<SecurityRule> {
+/// Reads the rules of all rulebases in the order of evaluation. `parts` gets what each contributed.
+pub(super) fn read(
+    context: &mut Context,
+    known: &Known<'_>,
+    rulebases: &[Node<'_>],
+    mut parts: Option<&mut Vec<RuleRead>>,
+) -> Vec<Arc<SecurityRule>> {
     let nodes = rules::in_order(context, rulebases, "security");
-    nodes.iter().map(|node| rule(context, known, node)).collect()
+    let read = |node: &Node<'_>| {
+        let before = context.diagnostics.len();
+        let rule = Arc::new(rule(context, known, node));
+        if let Some(parts) = &mut parts {
+            let diagnostics = context.diagnostics[before..].to_vec();
+            parts.push(RuleRead { rule: Arc::clone(&rule), diagnostics, notes: Vec::new() });
+        }
+        rule
+    };
+    nodes.iter().map(read).collect()
 }
 
-fn rule(context: &mut Context, known: &Known<'_>, node: &Node<'_>) -> SecurityRule {
+pub(super) fn rule(context: &mut Context, known: &Known<'_>, node: &Node<'_>) -> SecurityRule {
     known.objects.tags(context, node);
     let from = known.zones(context, node, "from");
     let to = known.zones(context, node, "to");

@@ -1,5 +1,6 @@
 //! How does a fragment become part of a node?
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::place::{self, Place};
@@ -71,6 +72,7 @@ impl Checker<'_> {
             return Err(EditError::new(code::INVALID_OBJECT, format!(" {} is nested too deeply", tail(path))));
         }
         let mut branch: Option<&str> = None;
+        let entries = existing.filter(|_| elements.len() >= INDEXED_MIN).map(entries_of);
         for element in elements {
             let tag = &*element.name;
             let parent: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -92,10 +94,11 @@ impl Checker<'_> {
                 }
                 branch = Some(tag);
             }
-            let here = existing.and_then(|parent| match parent.children.get(find(parent, element)?) {
-                Some(Child::Element(child)) => Some(&**child),
-                _ => None,
-            });
+            let here =
+                existing.and_then(|parent| match parent.children.get(find(parent, element, entries.as_ref())?) {
+                    Some(Child::Element(child)) => Some(&**child),
+                    _ => None,
+                });
             if tag == "entry" {
                 place::check_name(
                     path.last().map_or("", String::as_str),
@@ -150,10 +153,34 @@ pub(super) fn set_text(target: &mut Element, text: &str) -> bool {
 
 /// Merges checked elements into a node; whether anything is different now.
 pub(super) fn merge(target: &mut Element, elements: Vec<Element>, path: &[String]) -> bool {
-    let mut path = path.to_vec();
+    merge_all(target, elements.iter(), &mut path.to_vec())
+}
+
+/// Entries of a node by name, for whoever looks up many.
+type Entries = HashMap<Arc<str>, usize>;
+
+/// Entries that come at once, from which on a node's own are looked up by name.
+const INDEXED_MIN: usize = 16;
+
+fn entries_of(parent: &Element) -> Entries {
+    let mut entries = Entries::with_capacity(parent.children.len());
+    for (at, child) in parent.children.iter().enumerate() {
+        if let Child::Element(element) = child
+            && &*element.name == "entry"
+            && let Some((_, name)) = element.attributes.iter().find(|(key, _)| &**key == "name")
+        {
+            entries.entry(name.clone()).or_insert(at);
+        }
+    }
+    entries
+}
+
+fn merge_all<'e>(parent: &mut Element, elements: impl Iterator<Item = &'e Element>, path: &mut Vec<String>) -> bool {
+    let elements: Vec<&Element> = elements.collect();
+    let mut entries = (elements.len() >= INDEXED_MIN).then(|| entries_of(parent));
     let mut changed = false;
     for element in elements {
-        changed |= merge_child(target, &element, &mut path);
+        changed |= merge_child(parent, element, path, &mut entries);
     }
     changed
 }
@@ -166,10 +193,11 @@ pub(super) fn fill(target: &mut Element, source: &Element, path: &[String]) {
 }
 
 fn fill_at(target: &mut Element, source: &Element, path: &mut Vec<String>) {
+    let mut entries = (source.children.len() >= INDEXED_MIN).then(|| entries_of(target));
     for child in &source.children {
         match child {
             Child::Element(element) => {
-                merge_child(target, element, path);
+                merge_child(target, element, path, &mut entries);
             }
             // Text next to elements was refused.
             Child::Text(text) => target.children.push(Child::Text(text.trim().into())),
@@ -178,16 +206,29 @@ fn fill_at(target: &mut Element, source: &Element, path: &mut Vec<String>) {
     }
 }
 
-fn merge_child(parent: &mut Element, incoming: &Element, path: &mut Vec<String>) -> bool {
+fn merge_child(
+    parent: &mut Element,
+    incoming: &Element,
+    path: &mut Vec<String>,
+    entries: &mut Option<Entries>,
+) -> bool {
     let tags: Vec<&str> = path.iter().map(String::as_str).collect();
     let branches = choices::branches(&tags, &incoming.name);
     let removed = place::remove_branches(parent, branches, &incoming.name);
+    if removed && entries.is_some() {
+        *entries = Some(entries_of(parent));
+    }
     path.push(incoming.name.to_string());
-    let changed = match find(parent, incoming) {
+    let changed = match find(parent, incoming, entries.as_ref()) {
         None => {
             let mut new =
                 Element { name: incoming.name.clone(), attributes: kept_attributes(incoming), ..Element::default() };
             fill_at(&mut new, incoming, path);
+            if let (Some(entries), "entry", Some((_, name))) =
+                (entries, &*new.name, new.attributes.iter().find(|(key, _)| &**key == "name"))
+            {
+                entries.insert(name.clone(), parent.children.len());
+            }
             parent.children.push(Child::Element(new.into()));
             true
         }
@@ -220,10 +261,7 @@ fn merge_into(existing: &mut Element, incoming: &Element, path: &mut Vec<String>
     if incoming.elements().next().is_none() && is_leaf {
         return set_text(existing, &incoming.text()) || changed;
     }
-    for element in incoming.elements() {
-        changed |= merge_child(existing, element, path);
-    }
-    changed
+    merge_all(existing, incoming.elements().map(|element| &**element), path) || changed
 }
 
 /// Whether merging would change nothing: then nothing is copied.
@@ -232,7 +270,10 @@ fn is_merged(parent: &Element, index: usize, incoming: &Element) -> bool {
 }
 
 /// The child that an incoming element means: entries by name, members by text, others by tag.
-fn find(parent: &Element, incoming: &Element) -> Option<usize> {
+fn find(parent: &Element, incoming: &Element, entries: Option<&Entries>) -> Option<usize> {
+    if let (Some(entries), "entry", Some(name)) = (entries, &*incoming.name, incoming.attribute("name")) {
+        return entries.get(name).copied();
+    }
     let text = if &*incoming.name == "member" { Some(incoming.text()) } else { None };
     parent.children.iter().position(|child| match child {
         Child::Element(element) if element.name == incoming.name => match (&*incoming.name, &text) {

@@ -247,6 +247,9 @@ pub(super) fn taken(container: &[String], name: &str) -> EditError {
 
 /// Removes the branches of a choice other than `keep`; whether there were any.
 pub(super) fn remove_branches(parent: &mut Element, branches: &[&str], keep: &str) -> bool {
+    if branches.is_empty() {
+        return false;
+    }
     let excluded = |child: &Child| match child {
         Child::Element(element) => &*element.name != keep && branches.contains(&&*element.name),
         Child::Text(_) | Child::Comment(_) => false,

@@ -3,7 +3,7 @@
 //! Pre rules from Shared down to the group, post rules from the group up to Shared; an object of a nearer
 //! group hides one of the same name farther away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::missing_parent;
@@ -171,7 +171,23 @@ fn applies_to(rule: &Element, serial: &str) -> bool {
     listed.is_empty() || listed.iter().any(|device| device == serial) != negated
 }
 
-fn marked(element: &Arc<Element>, scope: &str) -> Arc<Element> {
+/// Whether an element of a list of rules is one, and for the device.
+pub(super) fn is_for(element: &Element, serial: &str) -> bool {
+    &*element.name == "entry" && element.attribute("name").is_some() && applies_to(element, serial)
+}
+
+/// Devices that some rule names as a target.
+pub(super) fn targets(root: &Element) -> HashSet<String> {
+    let groups = manager::container(root, "device-group").into_iter().flat_map(Element::elements);
+    let bases = groups
+        .chain(root.child("shared"))
+        .flat_map(|scope| ["pre-rulebase", "post-rulebase"].into_iter().filter_map(|base| scope.child(base)));
+    let rules = bases.flat_map(|base| base.elements()).filter_map(|kind| kind.child("rules"));
+    let targets = rules.flat_map(|rules| rules.elements()).filter_map(|rule| rule.child("target"));
+    targets.flat_map(|target| manager::listed_devices(target)).collect()
+}
+
+pub(super) fn marked(element: &Arc<Element>, scope: &str) -> Arc<Element> {
     let mut element = (**element).clone();
     element.attributes.retain(|(name, _)| !matches!(&**name, "ptpl" | "src" | "loc"));
     element.attributes.push(("loc".into(), scope.into()));

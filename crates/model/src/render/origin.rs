@@ -49,6 +49,10 @@ pub(crate) fn mark_of(element: &Element) -> Option<String> {
 /// Follows the path in the manager's tree; where a step is not there, an entry or member whose variable has that
 /// value is meant.
 pub(super) fn with_variables(origin: Origin, root: &Element, variables: &Variables) -> Origin {
+    // Most paths are spelled without a variable's value, and following one looks at every sibling.
+    if !variables.occur_in(&origin.xpath) {
+        return origin;
+    }
     let Ok(path) = XPath::parse(&origin.xpath) else { return origin };
     let Some(path) = path.single() else { return origin };
     let mut xpath = String::new();

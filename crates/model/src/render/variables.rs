@@ -17,12 +17,12 @@ use crate::tree::{Child, Element};
 const FREE_TEXT: [&str; 4] = ["description", "comment", "comments", "login-banner"];
 
 /// Variables that are visible to one device (or stack, or template).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Variables {
     known: BTreeMap<String, Variable>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Variable {
     /// The branch below `type`.
     kind: String,
@@ -88,6 +88,11 @@ impl Variables {
     /// The value of `$name`.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.known.get(name)?.value.as_deref()
+    }
+
+    /// Whether some value is part of a text.
+    pub(crate) fn occur_in(&self, text: &str) -> bool {
+        self.known.values().filter_map(|variable| variable.value.as_deref()).any(|value| text.contains(value))
     }
 
     /// XPath of the definition that gives `$name` its value.
@@ -168,7 +173,7 @@ pub(super) fn is_variable(text: &str) -> bool {
 }
 
 /// Whether something below has to be replaced: most of a tree stays shared.
-fn holds_variable(element: &Element) -> bool {
+pub(super) fn holds_variable(element: &Element) -> bool {
     element.attribute("name").is_some_and(is_variable)
         || element.children.iter().any(|child| match child {
             Child::Element(child) => holds_variable(child),

@@ -144,7 +144,7 @@ fn destinations() -> impl Iterator<Item = IpAddr> {
 }
 
 fn compiled(config: &DeviceConfig) -> Option<Compiled> {
-    match compile_device(config, &Facts::default(), &mut Ids::default(), 1, None) {
+    match compile_device(config, &Facts::default(), &mut Ids::default(), 1, None, &mut Vec::new()) {
         Ok(tables) => Some(tables),
         Err(diagnostics) => {
             assert!(diagnostics.iter().any(|diagnostic| diagnostic.code == "router-loop"), "{diagnostics:?}");

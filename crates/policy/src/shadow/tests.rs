@@ -1,6 +1,7 @@
 //! What is called shadowed is what no flow reaches, and the other way round.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use bartizan_model::device::{Action, DeviceConfig, SecurityRule, Service, ServiceProtocol, ServiceTimeouts, Zone};
 use expect_test::{Expect, expect};
@@ -19,7 +20,7 @@ fn texts(names: &[&str]) -> Vec<String> {
     names.iter().filter(|name| **name != "any").map(|name| (*name).to_owned()).collect()
 }
 
-fn rule(name: String, kind: RuleKind, fields: [&[&str]; 5]) -> SecurityRule {
+pub(crate) fn rule(name: String, kind: RuleKind, fields: [&[&str]; 5]) -> SecurityRule {
     let [from, to, source, destination, service] = fields.map(texts);
     SecurityRule {
         name,
@@ -34,7 +35,7 @@ fn rule(name: String, kind: RuleKind, fields: [&[&str]; 5]) -> SecurityRule {
     }
 }
 
-fn compiled(rules: Vec<SecurityRule>) -> Compiled {
+pub(crate) fn config(rules: Vec<SecurityRule>) -> DeviceConfig {
     let service = |name: &str, protocol, ports, source_ports| Service {
         name: name.to_owned(),
         origin: Origin::default(),
@@ -43,7 +44,7 @@ fn compiled(rules: Vec<SecurityRule>) -> Compiled {
         source_ports,
         timeouts: ServiceTimeouts::default(),
     };
-    let config = DeviceConfig {
+    DeviceConfig {
         zones: ZONES.map(|name| Zone { name: name.to_owned(), ..Zone::default() }).into(),
         services: vec![
             service("low", ServiceProtocol::Tcp, vec![(1, 2)], vec![]),
@@ -51,10 +52,13 @@ fn compiled(rules: Vec<SecurityRule>) -> Compiled {
             service("udp", ServiceProtocol::Udp, vec![(2, 3)], vec![]),
             service("from-1", ServiceProtocol::Tcp, vec![(1, 3)], vec![(1, 1)]),
         ],
-        security_rules: rules,
+        security_rules: rules.into_iter().map(Arc::new).collect(),
         ..DeviceConfig::default()
-    };
-    compile_device(&config, &Facts::default(), &mut Ids::default(), 1, None).unwrap()
+    }
+}
+
+fn compiled(rules: Vec<SecurityRule>) -> Compiled {
+    compile_device(&config(rules), &Facts::default(), &mut Ids::default(), 1, None, &mut Vec::new()).unwrap()
 }
 
 /// Rules as `name kind from to source destination service`, lists joined by commas.

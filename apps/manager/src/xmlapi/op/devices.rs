@@ -89,6 +89,13 @@ impl Known {
             .leaf("last-masterkey-push-timestamp", "")
             .leaf("device-cert-present", "None")
             .leaf("device-cert-expiry-date", "N/A")
+            .with_all(self.pending.iter().map(|push| {
+                element("pending-push")
+                    .leaf("jobid", &push.job.to_string())
+                    .leaf("version", &push.version.to_string())
+                    .leaf("admin", &push.admin)
+                    .leaf("time", &times::date_time(push.time_us))
+            }))
             .with(element("vsys").with(vsys))
     }
 }

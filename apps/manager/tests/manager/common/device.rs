@@ -83,8 +83,12 @@ impl Device {
     }
 
     pub(crate) async fn next(&mut self) -> Option<Result<ToDevice, Status>> {
-        let next = tokio::time::timeout(PATIENCE, self.messages.next()).await.expect("the manager says nothing");
-        next.map(|message| message.map(|message| message.body.unwrap()))
+        tokio::time::timeout(PATIENCE, self.receive()).await.expect("the manager says nothing")
+    }
+
+    /// The next message, however long it takes.
+    pub(crate) async fn receive(&mut self) -> Option<Result<ToDevice, Status>> {
+        self.messages.next().await.map(|message| message.map(|message| message.body.unwrap()))
     }
 
     pub(crate) async fn next_push(&mut self) -> Push {

@@ -49,6 +49,9 @@ async fn edits_are_made_all_or_none_in_every_form() {
     let list = server.told(&url("/config/entries", &[("path", "shared address")])).await;
     let names: Vec<&Value> = list["entries"].as_array().unwrap().iter().map(|entry| &entry["name"]).collect();
     assert_eq!(names, ["copy", "web", "ns"]);
+    // The config log tells by which door they came.
+    let log = server.told(&url("/logs/config", &[("query", "( client eq JSONAPI ) and ( cmd eq rename )")])).await;
+    assert_eq!(log["lines"].as_array().unwrap().len(), 1, "{log}");
     let description =
         server.told(&url("/config", &[("path", "shared address web description"), ("xml", "true")])).await;
     assert_eq!(description["nodes"][0]["xml"], "<description>a &lt; b</description>");
