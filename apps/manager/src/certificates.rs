@@ -21,8 +21,10 @@ use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use crate::secrets::Secrets;
 use crate::times;
 
-/// Where certificates and profiles of the manager itself stand.
+/// Where certificates of the manager itself stand.
 pub(crate) const HOME: &str = "/config/panorama/certificate";
+/// Where those of a firewall do.
+pub(crate) const DEVICE_HOME: &str = "/config/shared/certificate";
 /// Certificates of one chain.
 const CHAIN_MAX: usize = 10;
 

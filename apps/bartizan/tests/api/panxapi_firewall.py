@@ -46,6 +46,17 @@ api("-S", "<static><member>nobody</member></static>", ADDRESSES + "-group/entry[
 check(api("-x", "-C", "", "--sync"), "<result>FAIL</result>", "nobody")
 api("-o", "<revert><config/></revert>")
 
+# Certificates of a firewall are shared; what nobody forwards here is told.
+generate = "<certificate-name>web</certificate-name><name>web.example</name>"
+check(api("-xo", "<request><certificate><generate>%s</generate></certificate></request>" % generate), "Successfully")
+check(api("-xgx", "/config/shared/certificate/entry[@name='web']"), "<private-key>-AQ==")
+out = "<from><member>any</member></from><to><member>any</member></to><source><member>any</member></source>"
+out += "<destination><member>any</member></destination><application><member>any</member></application>"
+out += "<service><member>any</member></service><action>deny</action><log-setting>siem</log-setting>"
+api("-S", out, ADDRESSES.replace("/address", "/rulebase/security/rules/entry[@name='logged']"))
+check(api("-x", "-C", "", "--validate", "--sync"), "`log-setting` is stored but not enforced")
+api("-o", "<revert><config/></revert>")
+
 # There is nothing to push to.
 check(api("-x", "-A", "", fails=True), "commit-all unexpected here")
 check(api("-xo", "<show><devices><all/></devices></show>", fails=True), "invalid client cli")

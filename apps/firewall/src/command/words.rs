@@ -563,7 +563,7 @@ mod tests {
             ),
             (
                 "show object registered-ip tag web",
-                "<show><object><registered-ip><tag><entry name=\"web\"/></tag></registered-ip></object></show>",
+                "<show><object><registered-ip><tag>web</tag></registered-ip></object></show>",
             ),
             (
                 "show object dynamic-address-group name pods",
@@ -598,6 +598,9 @@ mod tests {
             assert_eq!(to_xml(&command), xml);
             assert_eq!(parse_xml(xml).unwrap(), command);
         }
+        // The form in which clients of PAN-OS name a tag.
+        let entry = "<show><object><registered-ip><tag><entry name=\"web\"/></tag></registered-ip></object></show>";
+        assert_eq!(parse_xml(entry).unwrap(), parse(&words("show object registered-ip tag web")).unwrap());
     }
 
     #[test]

@@ -107,8 +107,12 @@ pub(crate) fn check(candidate: &Element) -> Vec<Diagnostic> {
 
 /// Whether a diagnostic is about what a firewall does not do, because the manager does it.
 pub(crate) fn is_done(diagnostic: &Diagnostic) -> bool {
-    let xpath = &diagnostic.origin.xpath;
-    diagnostic.code == codes::NOT_ENFORCED && (xpath.ends_with("/log-setting") || xpath.ends_with("/log-settings"))
+    is_managers(diagnostic.code, &diagnostic.origin.xpath)
+}
+
+/// The same of a code and an XPath.
+pub(crate) fn is_managers(code: &str, xpath: &str) -> bool {
+    code == codes::NOT_ENFORCED && (xpath.ends_with("/log-setting") || xpath.ends_with("/log-settings"))
 }
 
 fn each(root: &Element, lanes: &mut Vec<Lane>, wrong: &mut Vec<Diagnostic>) {

@@ -135,8 +135,8 @@ async fn refuse(app: &App, id: u64, request: &CommitRequest, mut details: Vec<St
 
 /// A diagnostic as lines: what PAN-OS would say, then where and what to do instead.
 pub(super) fn lines(diagnostics: &[Diagnostic], severity: Severity, count_max: usize) -> Vec<String> {
-    let told = |diagnostic: &&Diagnostic| diagnostic.severity == severity && !forwarding::plan::is_done(diagnostic);
-    let mut lines: Vec<String> = diagnostics.iter().filter(told).map(line).collect();
+    let mut lines: Vec<String> =
+        diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).map(line).collect();
     lines.sort();
     lines.dedup();
     let left_out = lines.len().saturating_sub(count_max);
@@ -184,7 +184,9 @@ async fn diagnostics(app: &App, running: &Arc<Element>, tree: &Arc<Element>) -> 
     let (before, after) = (running.clone(), tree.clone());
     let Some(device) = &app.device else {
         let checker = app.checker.clone();
-        return Ok(tokio::task::spawn_blocking(move || checker.diagnose(&before, &after)).await?);
+        let mut found = tokio::task::spawn_blocking(move || checker.diagnose(&before, &after)).await?;
+        found.retain(|diagnostic| !forwarding::plan::is_done(diagnostic));
+        return Ok(found);
     };
     let mut found = tokio::task::spawn_blocking(move || check::diagnose_any(&before, &after)).await?;
     found.extend(device.check(local_text(tree)).await);

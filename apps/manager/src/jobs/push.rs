@@ -19,6 +19,7 @@ use super::{DeviceResult, Outcome};
 use crate::app::App;
 use crate::fleet::verdict::Verdict;
 use crate::fleet::{Link, LinkError};
+use crate::forwarding;
 use crate::store::devices::Device;
 use crate::store::pending::PendingPush;
 use crate::store::pushes::Pushed;
@@ -211,7 +212,8 @@ async fn push(
         Ok(rendering) => rendering,
         Err(error) => return End::failed(format!("the configuration cannot be rendered: {error}")),
     };
-    let diagnostics = rendering.diagnostics();
+    let mut diagnostics = rendering.diagnostics();
+    diagnostics.retain(|diagnostic| !forwarding::plan::is_done(diagnostic));
     let lines = |severity| lines(&diagnostics, severity, LINES_MAX);
     let warnings = [lines(Severity::Warning), lines(Severity::Info)].concat();
     if rendering.is_refused() {
@@ -313,7 +315,8 @@ async fn settle(
         Err(error) => return End { warnings, ..End::failed(error) },
     };
     let (errors, notes): (Vec<_>, Vec<_>) = result.diagnostics.iter().partition(|diagnostic| diagnostic.error);
-    warnings.extend(notes.into_iter().map(device_line));
+    let notes = notes.into_iter().filter(|note| !forwarding::plan::is_managers(&note.code, &note.xpath));
+    warnings.extend(notes.map(device_line));
     warnings.sort();
     warnings.dedup();
     if !result.enforced {

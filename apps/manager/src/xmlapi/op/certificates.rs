@@ -11,7 +11,7 @@ use super::super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::certificates::make::{self, Wanted};
-use crate::certificates::{self, HOME, key, text};
+use crate::certificates::{self, DEVICE_HOME, HOME, key, text};
 use crate::configuration::edit::Edit;
 
 /// Longest name of a certificate (PAN-OS administrator's guide: 63 characters on a firewall).
@@ -25,7 +25,8 @@ pub(in crate::xmlapi) async fn put(app: &App, caller: &Caller, name: &str, entry
         let line = format!("the name of a certificate has 1 to {NAME_MAX} characters");
         return Err(Reply::error(code::INVALID_OBJECT, &[line]));
     }
-    let edit = Edit::Replace { xpath: format!("{HOME}/entry[@name={}]", quote(name)), element: xml::write(entry) };
+    let home = if app.device.is_some() { DEVICE_HOME } else { HOME };
+    let edit = Edit::Replace { xpath: format!("{home}/entry[@name={}]", quote(name)), element: xml::write(entry) };
     app.configuration.apply(caller, vec![edit]).await.map(|_| ()).map_err(Reply::from)
 }
 

@@ -15,6 +15,7 @@ use crate::accounts::Caller;
 use crate::app::App;
 use crate::certificates::text;
 use crate::configuration::edit::Edit;
+use crate::forwarding;
 use crate::jobs::check::Checker;
 use crate::migration::{self, Report};
 
@@ -34,7 +35,11 @@ pub(super) async fn report(app: &App, caller: &Caller, command: &Element) -> Rep
     };
     let tree = caller.view(&tree);
     let looked_at =
-        tokio::task::spawn_blocking(move || Report::new(&tree, |tree| Checker::default().diagnose(tree, tree))).await;
+        tokio::task::spawn_blocking(move || Report::new(&tree, |tree| {
+            let mut found = Checker::default().diagnose(tree, tree);
+            found.retain(|diagnostic| !forwarding::plan::is_done(diagnostic));
+            found
+        })).await;
     let report = match looked_at {
         Ok(report) => report,
         Err(error) => return Reply::internal(&error),
