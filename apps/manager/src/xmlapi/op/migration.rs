@@ -34,12 +34,14 @@ pub(super) async fn report(app: &App, caller: &Caller, command: &Element) -> Rep
         None => app.configuration.snapshot().candidate.clone(),
     };
     let tree = caller.view(&tree);
-    let looked_at =
-        tokio::task::spawn_blocking(move || Report::new(&tree, |tree| {
+    let looked_at = tokio::task::spawn_blocking(move || {
+        Report::new(&tree, |tree| {
             let mut found = Checker::default().diagnose(tree, tree);
             found.retain(|diagnostic| !forwarding::plan::is_done(diagnostic));
             found
-        })).await;
+        })
+    })
+    .await;
     let report = match looked_at {
         Ok(report) => report,
         Err(error) => return Reply::internal(&error),
