@@ -78,8 +78,7 @@ impl Standing {
         let segments = group.map(|group| segments(root, &group, Some(serial))).unwrap_or_default();
         let elements = pushed_rules(&rendered.element);
         let (report, read) = device::Standing::new(&rendered.element, &elements);
-        let found = rendered.diagnostics.iter().cloned().chain(report.diagnostics);
-        let diagnostics = found.map(|diagnostic| at_manager(diagnostic, root, &variables)).collect();
+        let diagnostics = all_at_manager(&rendered.diagnostics, report.diagnostics, root, &variables);
         let config = report.config.map(Arc::new);
         let is_whole = segments.iter().map(Segment::count).sum::<usize>() == elements.len();
         let standing = config.clone().zip(read).filter(|_| is_whole).map(|(config, read)| Self {
@@ -95,8 +94,7 @@ impl Standing {
 
     /// Everything that validating the device says, with origins in the manager's tree.
     pub(super) fn diagnostics(&self, root: &Element) -> Vec<Diagnostic> {
-        let found = self.rendered.iter().cloned().chain(self.read.diagnostics());
-        found.map(|diagnostic| at_manager(diagnostic, root, &self.variables)).collect()
+        all_at_manager(&self.rendered, self.read.diagnostics(), root, &self.variables)
     }
 
     /// Follows to a tree that differs in security rules only, see [`only_rules_differ`]; what that changes, the last
@@ -200,9 +198,22 @@ fn pushed_rules(rendered: &Element) -> Vec<Arc<Element>> {
     rules.flat_map(|rules| rules.elements().cloned().collect::<Vec<_>>()).collect()
 }
 
-fn at_manager(diagnostic: Diagnostic, root: &Element, variables: &Variables) -> Diagnostic {
-    let origin = origin::with_variables(origin::rebase(diagnostic.origin), root, variables);
-    Diagnostic { origin, ..diagnostic }
+/// What rendering says stands in the manager's tree already; what reading says is about the device's.
+fn all_at_manager(
+    rendered: &[Diagnostic],
+    read: impl IntoIterator<Item = Diagnostic>,
+    root: &Element,
+    variables: &Variables,
+) -> Vec<Diagnostic> {
+    let read =
+        read.into_iter().map(|diagnostic| Diagnostic { origin: origin::rebase(diagnostic.origin), ..diagnostic });
+    let found = rendered.iter().cloned().chain(read);
+    found
+        .map(|diagnostic| {
+            let origin = origin::with_variables(diagnostic.origin, root, variables);
+            Diagnostic { origin, ..diagnostic }
+        })
+        .collect()
 }
 
 /// Ranges of the one list that the other has replaced, in order; `None` when there are too many.
