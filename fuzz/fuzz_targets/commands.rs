@@ -10,7 +10,7 @@ use bartizan_firewall::auth_key::AuthKey;
 use bartizan_firewall::command::answer::Form;
 use bartizan_firewall::command::answers::answer_offline;
 use bartizan_firewall::command::words::{parse, parse_xml, to_xml};
-use bartizan_firewall::firewall::Running;
+use bartizan_firewall::firewall::{Parts, Running};
 use bartizan_firewall::{hex, load};
 use bartizan_model::xml;
 use bartizan_policy::facts::Facts;
@@ -24,7 +24,14 @@ fn running() -> &'static Running {
     RUNNING.get_or_init(|| {
         let loaded = load::load(CONFIG, &Facts::default(), &mut Ids::default(), 1).expect("accepted");
         let (config, compiled) = (Arc::new(loaded.config), Arc::new(loaded.compiled));
-        Running { digest: hex::sha256(CONFIG), version: 0, text: CONFIG.into(), config, compiled }
+        Running {
+            digest: hex::sha256(CONFIG),
+            version: 0,
+            text: CONFIG.into(),
+            parts: Parts::default(),
+            config,
+            compiled,
+        }
     })
 }
 
