@@ -37,6 +37,16 @@ pub(crate) enum Edit {
         /// What.
         element: String,
     },
+    /// Put an element of its own in the place of an inherited one.
+    Override {
+        /// Where.
+        xpath: String,
+        /// What.
+        element: String,
+        /// That it is inherited was found out elsewhere, in what was pushed to a firewall.
+        #[serde(default)]
+        is_checked: bool,
+    },
     /// Remove.
     Delete {
         /// What.
@@ -138,6 +148,7 @@ impl Edit {
     pub(crate) fn sealed(mut self, secrets: &Secrets) -> anyhow::Result<Self> {
         if let Self::Set { element: text, .. }
         | Self::Replace { element: text, .. }
+        | Self::Override { element: text, .. }
         | Self::Load { configuration: text, .. } = &mut self
             && let Some(sealed) = secrets.seal_within(text)?
         {
@@ -174,6 +185,13 @@ impl Edit {
         match action {
             "set" => Ok(Self::Set { xpath, element: text("element")? }),
             "edit" => Ok(Self::Replace { xpath, element: text("element")? }),
+            // The request names what holds the element.
+            "override" => {
+                let element = text("element")?;
+                let step = xml::parse(&element).map(|root| format!("/{}", root.step())).unwrap_or_default();
+                let xpath = format!("{}{step}", xpath.trim_end_matches('/'));
+                Ok(Self::Override { xpath, element, is_checked: false })
+            }
             "delete" => Ok(Self::Delete { xpath }),
             "rename" => Ok(Self::Rename { xpath, newname: text("newname")? }),
             "clone" => Ok(Self::Clone { xpath, from: text("from")?, newname: text("newname")? }),
@@ -202,7 +220,10 @@ impl Edit {
     pub(crate) fn apply(&self, root: &mut Arc<Element>) -> Result<Applied, EditFailure> {
         let outcome = match self {
             Self::Set { xpath, element } => edit::set(root, xpath, element),
-            Self::Replace { xpath, element } => edit::edit(root, xpath, element),
+            Self::Replace { xpath, element } | Self::Override { xpath, element, is_checked: true } => {
+                edit::edit(root, xpath, element)
+            }
+            Self::Override { xpath, element, .. } => edit::override_inherited(root, xpath, element),
             Self::Delete { xpath } => edit::delete(root, xpath),
             Self::Rename { xpath, newname } => edit::rename(root, xpath, newname),
             Self::Clone { xpath, from, newname } => edit::clone(root, xpath, from, newname),
@@ -236,6 +257,7 @@ impl Edit {
         match self {
             Self::Set { .. } => "set",
             Self::Replace { .. } => "edit",
+            Self::Override { .. } => "override",
             Self::Delete { .. } => "delete",
             Self::Rename { .. } => "rename",
             Self::Clone { .. } => "clone",
@@ -252,6 +274,7 @@ impl Edit {
         match self {
             Self::Set { xpath, .. }
             | Self::Replace { xpath, .. }
+            | Self::Override { xpath, .. }
             | Self::Delete { xpath }
             | Self::Rename { xpath, .. }
             | Self::Clone { xpath, .. }
@@ -277,7 +300,7 @@ impl Edit {
     /// What is there now, for the config log.
     pub(crate) fn preview_before(&self, root: &Element) -> String {
         match self {
-            Self::Replace { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
+            Self::Replace { xpath, .. } | Self::Override { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
                 Ok([only]) => preview(only),
                 Ok(_) | Err(_) => String::new(),
             },
@@ -288,7 +311,9 @@ impl Edit {
     /// Its line in the config log.
     pub(crate) fn audit_line(&self, caller: &Caller, before: String, result: &str) -> AuditLine {
         let after = match self {
-            Self::Set { element, .. } | Self::Replace { element, .. } => mask(self.xpath(), element.clone()),
+            Self::Set { element, .. } | Self::Replace { element, .. } | Self::Override { element, .. } => {
+                mask(self.xpath(), element.clone())
+            }
             Self::Rename { newname, .. } | Self::Clone { newname, .. } => newname.clone(),
             Self::Move { r#where: place, dst, .. } => format!("{place} {dst}").trim_end().to_owned(),
             Self::MultiMove { selected, .. } | Self::MultiClone { selected, .. } => selected

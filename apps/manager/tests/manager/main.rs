@@ -13,6 +13,7 @@ mod forwarding;
 mod json;
 mod load;
 mod migration;
+mod overrides;
 mod postgres;
 mod python_clients;
 mod queue;

@@ -61,7 +61,7 @@ fn xpaths(edit: &Edit) -> Vec<&str> {
 fn element_of(edit: &Edit) -> Option<Element> {
     match edit {
         Edit::Set { element, .. } => xml::parse(&format!("<fragment>{element}</fragment>")).ok(),
-        Edit::Replace { element, .. } => {
+        Edit::Replace { element, .. } | Edit::Override { element, .. } => {
             let root = xml::parse(element).ok()?;
             // Its children stand where those of a fragment do.
             Some(root)

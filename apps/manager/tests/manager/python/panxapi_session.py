@@ -1,5 +1,5 @@
 """What people do with pan-python's panxapi.py, against a manager: every kind of request but
-reports and overrides, from the command line.
+reports, from the command line.
 
     panxapi_session.py PORT PASSWORD
 """
@@ -95,6 +95,16 @@ pushed = subprocess.run(
     capture_output=True, text=True, timeout=120,
 )
 check(pushed.stdout + pushed.stderr, "branch")
+
+# A group overrides what it inherits, and nothing else.
+BRANCH = "/config/devices/entry[@name='localhost.localdomain']/device-group/entry[@name='branch']/address"
+api("--override", "<entry name='web'><fqdn>branch.example</fqdn></entry>", BRANCH)
+check(api("-gx", BRANCH), "branch.example")
+check(
+    api("--override", "<entry name='lost'><fqdn>x.example</fqdn></entry>", BRANCH, fails=True),
+    "Object cannot be overridden",
+)
+api("-d", BRANCH + "/entry[@name='web']")
 
 # Operational commands, from XML and from words.
 check(api("-xo", "<show><system><info/></system></show>"), "<sw-version>11.2.3</sw-version>", "Panorama")
