@@ -23,8 +23,9 @@ use crate::accounts::{Caller, Role, has_superuser};
 use crate::lock;
 use crate::locks::{LockKind, Locks};
 use crate::secrets::Secrets;
-use crate::store::Store;
+use crate::store::{Store, to_db};
 use crate::store::audit::AuditLine;
+use crate::store::side_versions::is_side;
 use crate::store::versions::{Entries, JournalAfter, Kept, NewVersion};
 use crate::xmlapi::reply::code;
 use edit::{Applied, Edit, EditFailure};
@@ -158,7 +159,7 @@ impl Configuration {
                     journal: JournalAfter::Beyond(0),
                 };
                 let number = store.commit_version(version, |_| None).await?;
-                Kept { number, text: first.to_owned(), steps: 0, edits: Vec::new() }
+                Kept::whole(number, first.to_owned())
             }
         };
         let (version, steps) = (kept.number, kept.steps);
@@ -477,9 +478,11 @@ impl Configuration {
         if let Some((_, tree)) = lock(&self.old).iter().find(|(version, _)| *version == number) {
             return Ok(Some(tree.clone()));
         }
-        let Some(kept) = self.store.version(number).await? else {
-            return Ok(None);
+        let kept = match is_side(to_db(number)) {
+            true => self.store.side_version(to_db(number)).await?.map(|side| Kept::whole(number, side.text)),
+            false => self.store.version(number).await?,
         };
+        let Some(kept) = kept else { return Ok(None) };
         let tree = tokio::task::spawn_blocking(move || tree_of(&kept)).await??;
         let mut old = lock(&self.old);
         old.push_front((number, tree.clone()));

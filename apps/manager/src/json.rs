@@ -18,6 +18,7 @@ mod openapi;
 mod orders;
 mod places;
 mod problem;
+mod push_scope;
 mod route;
 mod session;
 mod source;
@@ -69,6 +70,7 @@ fn routes() -> Vec<Route> {
         jobs::routes(),
         devices::routes(),
         places::routes(),
+        push_scope::routes(),
         system::routes(),
         edits::routes(),
         orders::routes(),

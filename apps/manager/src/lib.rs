@@ -26,6 +26,7 @@ mod random;
 mod refusal;
 mod schedules;
 mod secrets;
+mod selective;
 mod store;
 mod sync;
 mod times;

@@ -259,6 +259,9 @@ struct PushBody {
     /// Only to these devices.
     #[serde(default)]
     devices: Vec<String>,
+    /// Only the edits of these administrators; of everybody when absent.
+    #[serde(default)]
+    admins: Vec<String>,
     /// With device groups: the templates of their devices too; yes when absent.
     #[serde(default = "yes")]
     include_templates: bool,
@@ -291,6 +294,9 @@ async fn push(call: Call<WaitQuery, PushBody>) -> Result<Accepted<Ordered>, Prob
     };
     if !body.devices.is_empty() {
         what = what.with(members("device", &body.devices));
+    }
+    if !body.admins.is_empty() {
+        what = what.with(members("admin", &body.admins));
     }
     if body.validate_only {
         what = what.leaf("validate-only", "yes");

@@ -42,6 +42,13 @@ pub(crate) struct Kept {
     pub(crate) edits: Vec<String>,
 }
 
+impl Kept {
+    /// One that is kept as its text.
+    pub(crate) fn whole(number: u64, text: String) -> Self {
+        Self { number, text, steps: 0, edits: Vec::new() }
+    }
+}
+
 /// One edit of the candidate.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct JournalLine {

@@ -16,6 +16,7 @@ mod groups;
 mod jobs;
 mod locks;
 mod migration;
+mod push_scope;
 mod schedules;
 pub(crate) mod snapshots;
 
@@ -131,6 +132,8 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
             part @ ("merged" | "pushed-template" | "pushed-shared-policy" | "effective-running"),
             ..,
         ] if app.device.is_some() => device::parts(app, caller, part).await,
+        ["show", "config", "push-scope", ..] if app.device.is_none() => push_scope::show(app, caller, command).await,
+        ["show", "config", "list", "change-summary", ..] => push_scope::summary(app, caller, command).await,
         ["show", "config", "saved", ..] => snapshots::show(app, caller, command).await,
         ["show", "config", ..] => candidate::show(app, caller, command, &words[2..]).await,
         ["load", "config", ..] => candidate::load(app, caller, command).await,

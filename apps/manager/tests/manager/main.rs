@@ -20,6 +20,7 @@ mod queue;
 mod roles;
 mod schedules;
 mod schema;
+mod selective;
 mod together;
 mod verdicts;
 mod versions;

@@ -8,7 +8,7 @@ use crate::configuration::edit::Edit;
 
 /// A part that a partial commit can name. A name of `None` stands for all of that kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Shared,
     DeviceGroup(Option<String>),
     Template(Option<String>),
@@ -31,7 +31,7 @@ fn of_kind(kind: &str, name: Option<&str>) -> Option<Place> {
 }
 
 /// The parts that an edit touches, at least one.
-pub(super) fn places(edit: &Edit) -> Vec<Place> {
+pub(crate) fn places(edit: &Edit) -> Vec<Place> {
     let everything = vec![Place::Everything];
     if matches!(edit, Edit::Load { .. }) {
         return everything;
