@@ -6,6 +6,7 @@
 //! the running configuration with the journal played over it.
 
 pub(crate) mod edit;
+pub(crate) mod part;
 pub(crate) mod partial;
 mod staged;
 

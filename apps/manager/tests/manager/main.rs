@@ -14,6 +14,7 @@ mod json;
 mod load;
 mod migration;
 mod overrides;
+mod parts;
 mod postgres;
 mod python_clients;
 mod queue;
