@@ -74,6 +74,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Number of the last edit.
+    pub(crate) fn journal_end(&self) -> i64 {
+        self.journal_end
+    }
+
     /// A word that is another one after every change.
     pub(crate) fn revision(&self) -> String {
         format!("{}-{}-{}", self.version, self.reverts, self.journal_end)

@@ -20,6 +20,7 @@ mod places;
 mod problem;
 mod push_scope;
 mod route;
+mod rules;
 mod session;
 mod source;
 mod system;
@@ -71,6 +72,7 @@ fn routes() -> Vec<Route> {
         devices::routes(),
         places::routes(),
         push_scope::routes(),
+        rules::routes(),
         system::routes(),
         edits::routes(),
         orders::routes(),

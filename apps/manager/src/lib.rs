@@ -24,6 +24,7 @@ pub mod outside;
 mod pki;
 mod random;
 mod refusal;
+mod rules;
 mod schedules;
 mod secrets;
 mod selective;

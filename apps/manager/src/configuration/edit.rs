@@ -95,6 +95,13 @@ pub(crate) enum Edit {
         /// Tell every reason against it.
         all_errors: bool,
     },
+    /// Nothing but a note why a rule is what it is; it goes with the edits.
+    AuditComment {
+        /// Which rule.
+        xpath: String,
+        /// Why.
+        comment: String,
+    },
     /// Nothing, unless the node is another one than somebody read: then all is refused.
     Expect {
         /// Which.
@@ -237,6 +244,10 @@ impl Edit {
                 edit::multi_clone(root, xpath, &of_model(selected), *all_errors)
             }
             Self::Expect { xpath, digest } => return expect(root, xpath, digest),
+            Self::AuditComment { xpath, .. } => {
+                rule_at(root, xpath)?;
+                return Ok(Applied::Changed);
+            }
             Self::Load { configuration, .. } => {
                 *root = Arc::new(xml::parse(configuration).map_err(|diagnostic| EditFailure {
                     code: code::INVALID_OBJECT,
@@ -265,6 +276,7 @@ impl Edit {
             Self::MultiMove { .. } => "multi-move",
             Self::MultiClone { .. } => "multi-clone",
             Self::Expect { .. } => "expect",
+            Self::AuditComment { .. } => "comment",
             Self::Load { .. } => "load",
         }
     }
@@ -281,6 +293,7 @@ impl Edit {
             | Self::Move { xpath, .. }
             | Self::MultiMove { xpath, .. }
             | Self::MultiClone { xpath, .. }
+            | Self::AuditComment { xpath, .. }
             | Self::Expect { xpath, .. } => xpath,
             Self::Load { .. } => "/config",
         }
@@ -322,6 +335,7 @@ impl Edit {
                 .collect::<Vec<_>>()
                 .join("; "),
             Self::Load { source, .. } => source.clone(),
+            Self::AuditComment { comment, .. } => comment.clone(),
             Self::Delete { .. } | Self::Expect { .. } => String::new(),
         };
         AuditLine {
@@ -336,6 +350,26 @@ impl Edit {
             ..AuditLine::default()
         }
     }
+}
+
+/// The canonical XPath of a rule.
+///
+/// # Errors
+/// When there is none, or it is none.
+pub(crate) fn rule_at(root: &Element, xpath: &str) -> Result<String, EditFailure> {
+    let found = edit::get(root, xpath)?;
+    let [rule] = found.as_slice() else {
+        let lines = vec!["No such node".to_owned(), format!("{xpath} does not name one rule")];
+        return Err(EditFailure { code: code::NOT_PRESENT, lines });
+    };
+    let is_rule = rule.element().attribute("name").is_some()
+        && rule.xpath.contains("rulebase/")
+        && rule.xpath.rsplit_once("/entry[").is_some_and(|(list, _)| list.ends_with("/rules"));
+    if !is_rule {
+        let line = format!("{} is no rule; only rules have audit comments", rule.xpath);
+        return Err(EditFailure { code: code::INVALID_OBJECT, lines: vec![line] });
+    }
+    Ok(rule.xpath.clone())
 }
 
 /// Whether a node is still the one that somebody read.

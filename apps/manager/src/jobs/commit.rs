@@ -2,6 +2,7 @@
 //!
 //! It is checked as a whole (`check.rs`). All diagnostics are reported at once; an error refuses the commit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,11 +12,14 @@ use bartizan_model::tree::Element;
 use super::{Job, Outcome, check};
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::configuration::PartialError;
-use crate::configuration::partial::Selection;
+use crate::configuration::edit::Edit;
+use crate::configuration::partial::{Selection, Split};
+use crate::configuration::{PartialError, Snapshot};
 use crate::device::local_text;
 use crate::forwarding;
+use crate::rules;
 use crate::store::audit::AuditLine;
+use crate::store::versions::JournalLine;
 
 /// Lines of diagnostics a job keeps.
 const LINES_MAX: usize = 1000;
@@ -61,6 +65,11 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
+    let mut errors = errors;
+    match commented(app, &snapshot, selected.as_ref().map(|(_, split)| split)).await {
+        Ok(commented) => errors.extend(rules::without_comment(&snapshot.running, &tree, &commented)),
+        Err(error) => errors.push(format!("the audit comments cannot be read: {error}")),
+    }
     let milliseconds = |begun: Instant| format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
     if !errors.is_empty() {
         let mut details = vec!["Validation Error:".to_owned()];
@@ -113,6 +122,17 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
             refuse(app, id, &request, lines, warnings).await;
         }
     }
+}
+
+/// The rules that the edits to be committed have an audit comment for.
+async fn commented(app: &App, snapshot: &Snapshot, split: Option<&Split>) -> sqlx::Result<BTreeSet<String>> {
+    let lines = app.store.audit_comments_until(snapshot.journal_end()).await?;
+    let taken = lines.into_iter().filter(|line| split.is_none_or(|split| split.taken.contains(&line.id)));
+    let rule = |line: JournalLine| match serde_json::from_str(&line.edit) {
+        Ok(Edit::AuditComment { xpath, .. }) => Some(xpath),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(taken.filter_map(rule).collect())
 }
 
 /// Where this is a firewall's own: puts its configuration in force, which is when it is known to be possible. The

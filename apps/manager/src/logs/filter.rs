@@ -85,12 +85,13 @@ pub(crate) const CONFIG: Fields = &[
     ("admin", Kind::Text("admin")),
     ("client", Kind::Text("client")),
     ("cmd", Kind::Text("cmd")),
+    ("comment", Kind::Text("(CASE cmd WHEN 'audit-comment' THEN after ELSE '' END)")),
     ("full-path", Kind::Text("path")),
     ("host", Kind::Text("host")),
     ("path", Kind::Text("path")),
     ("receive_time", Kind::Time("time_us")),
     ("result", Kind::Text("result")),
-    ("subtype", Kind::Text("'general'")),
+    ("subtype", Kind::Text("(CASE cmd WHEN 'audit-comment' THEN cmd ELSE 'general' END)")),
     ("time_generated", Kind::Time("time_us")),
 ];
 

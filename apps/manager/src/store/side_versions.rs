@@ -102,6 +102,32 @@ impl Store {
         Ok(edits)
     }
 
+    /// Edits in which a name occurs, before the one with number `before`, the newest first.
+    pub(crate) async fn edits_that_name(
+        &self,
+        name: &str,
+        before: i64,
+        count_max: usize,
+    ) -> sqlx::Result<Vec<CommittedEdit>> {
+        // As it stands within the JSON of an edit.
+        let quoted = serde_json::to_string(name).unwrap_or_default();
+        let mut pattern = String::from("%");
+        for letter in quoted.trim_matches('"').chars() {
+            if matches!(letter, '%' | '_' | '!') {
+                pattern.push('!');
+            }
+            pattern.push(letter);
+        }
+        pattern.push('%');
+        sql("SELECT version, id, time_us, author, edit FROM version_edits WHERE id < $1 AND edit LIKE $2 ESCAPE '!' \
+             ORDER BY id DESC LIMIT $3")
+        .bind(before)
+        .bind(pattern)
+        .bind(super::to_db(count_max as u64))
+        .fetch_all(&self.reader)
+        .await
+    }
+
     /// The first version behind `after` up to `until` whose edits are not known.
     pub(crate) async fn version_without_edits(&self, after: i64, until: i64) -> sqlx::Result<Option<i64>> {
         let known: i64 = sql("SELECT count(*) FROM versions WHERE number > $1 AND number <= $2")

@@ -86,6 +86,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("delete config saved", Need::Editing),
     ("load config", Need::Editing),
     ("revert config", Need::Editing),
+    ("set audit-comment", Need::Editing),
     ("validate", Need::Editing),
 ];
 
@@ -131,6 +132,7 @@ pub const WITHIN_A_PART: &[&str] = &[
     "request api-key expire",
     "request config-lock",
     "revert config",
+    "set audit-comment",
     "validate",
 ];
 

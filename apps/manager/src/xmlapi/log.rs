@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::logs::filter::{self, protocol_name};
 use crate::logs::query::{Log, Query, ROWS_MAX};
-use crate::store::audit::AuditLine;
+use crate::store::audit::{AUDIT_COMMENT, AuditLine};
 use crate::store::events::EventRow;
 use crate::store::traffic::TrafficRow;
 use crate::times;
@@ -221,12 +221,15 @@ pub(crate) fn threat_entry(row: &EventRow) -> Element {
 
 pub(crate) fn config_entry(app: &App, row: &AuditLine) -> Element {
     let time = times::date_time(row.time_us);
+    let is_comment = row.cmd == AUDIT_COMMENT;
     element("entry")
         .attr("logid", &row.id.to_string())
         .leaf("receive_time", &time)
         .leaf("serial", &app.serial())
         .leaf("type", "CONFIG")
-        .leaf("subtype", "general")
+        .leaf("subtype", if is_comment { AUDIT_COMMENT } else { "general" })
+        .leaf("config_ver", &row.config_version.to_string())
+        .leaf("comment", if is_comment { &row.after } else { "" })
         .leaf("time_generated", &time)
         .leaf("host", &row.host)
         .leaf("cmd", &row.cmd)

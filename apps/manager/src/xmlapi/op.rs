@@ -17,6 +17,7 @@ mod jobs;
 mod locks;
 mod migration;
 mod push_scope;
+pub(crate) mod rules;
 mod schedules;
 pub(crate) mod snapshots;
 
@@ -133,6 +134,9 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
             ..,
         ] if app.device.is_some() => device::parts(app, caller, part).await,
         ["show", "config", "push-scope", ..] if app.device.is_none() => push_scope::show(app, caller, command).await,
+        ["set", "audit-comment", ..] => rules::comment(app, caller, command).await,
+        ["show", "config", "list", "audit-comments", ..] => rules::pending(app, caller, command).await,
+        ["show", "config", "rule-history", ..] => rules::show(app, caller, command).await,
         ["show", "config", "list", "change-summary", ..] => push_scope::summary(app, caller, command).await,
         ["show", "config", "saved", ..] => snapshots::show(app, caller, command).await,
         ["show", "config", ..] => candidate::show(app, caller, command, &words[2..]).await,

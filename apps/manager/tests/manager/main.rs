@@ -19,6 +19,7 @@ mod postgres;
 mod python_clients;
 mod queue;
 mod roles;
+mod rules;
 mod schedules;
 mod schema;
 mod selective;

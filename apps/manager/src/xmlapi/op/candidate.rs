@@ -58,7 +58,8 @@ pub(super) async fn show(app: &App, caller: &Caller, command: &Element, words: &
             let rest = words.join(" ");
             let line = format!(
                 "`show config {rest}` is not a command of this manager; there are `running`, `candidate`, `diff`, \
-                 `list changes`, `list change-summary`, `list admins`, `push-scope`, `versions`, `version N` and `audit base-version N`"
+                 `list changes`, `list change-summary`, `list admins`, `list audit-comments`, \
+                 `push-scope`, `rule-history`, `versions`, `version N` and `audit base-version N`"
             );
             Reply::error(code::INVALID_COMMAND, &["invalid client cli".to_owned(), line])
         }
