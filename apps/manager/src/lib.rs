@@ -33,6 +33,7 @@ mod sync;
 mod times;
 mod tls;
 mod topology;
+mod variables;
 mod xmlapi;
 
 pub use json::{Access, endpoints as json_endpoints};

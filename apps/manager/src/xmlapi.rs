@@ -7,7 +7,7 @@ pub(crate) mod commit;
 mod config;
 pub(crate) mod element;
 pub mod endpoints;
-mod files;
+pub(crate) mod files;
 pub(crate) mod log;
 pub(crate) mod multi;
 pub(crate) mod op;

@@ -1,5 +1,6 @@
 //! `type=export` and `type=import`: which files go out, and which come in?
 
+use bartizan_model::tree::Element;
 use bartizan_model::xml;
 use rustls_pki_types::PrivateKeyDer;
 
@@ -10,6 +11,8 @@ use crate::accounts::{Caller, Right, Role};
 use crate::app::App;
 use crate::certificates::{self, key, text};
 use crate::http::parameters::Parameters;
+use crate::refusal::Refusal;
+use crate::variables;
 
 /// A configuration, or a certificate.
 pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
@@ -23,9 +26,19 @@ pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) 
         }
         Some("certificate") => certificate(app, caller, parameters)
             .unwrap_or_else(|line| Reply::error(code::INVALID_OBJECT, &[line, "nothing was exported".to_owned()])),
+        Some("variables") if app.device.is_none() => {
+            if let Some(refusal) = refuse_reading(caller, Right::Config) {
+                return refusal;
+            }
+            let stack = parameters.get("template-stack").unwrap_or_default();
+            match variable_table(app, &caller.view(&app.configuration.snapshot().candidate), stack) {
+                Ok(table) => Reply::file(&format!("{stack}-variables.csv"), table),
+                Err(refusal) => refusal.into(),
+            }
+        }
         Some(category) => Reply::error(
             code::INVALID_COMMAND,
-            &[format!("export of `{category}` is not supported; `configuration` and `certificate` are")],
+            &[format!("export of `{category}` is not supported; `configuration`, `certificate` and `variables` are")],
         ),
         None => Reply::bad_request("Missing value for parameter \"category\"."),
     }
@@ -47,17 +60,47 @@ pub(super) async fn import(app: &App, caller: &Caller, parameters: &Parameters) 
                 Err(line) => Reply::error(code::INVALID_OBJECT, &[line, "nothing was imported".to_owned()]),
             }
         }
-        (Some("configuration" | "certificate" | "keypair" | "private-key"), None) => {
+        (Some("variables"), Some(file)) if app.device.is_none() => {
+            if let Some(refusal) = refuse_change(caller, Right::Config) {
+                return refusal;
+            }
+            let stack = parameters.get("template-stack").unwrap_or_default();
+            match bring_variables(app, caller, stack, &file.text).await {
+                Ok(0) => Reply::line("The devices have these values already."),
+                Ok(count) => Reply::line(&format!("{count} values of {stack} changed.")),
+                Err(refusal) => refusal.into(),
+            }
+        }
+        (Some("configuration" | "certificate" | "keypair" | "private-key" | "variables"), None) => {
             Reply::bad_request("Missing value for parameter \"file\".")
         }
         (Some(category), _) => Reply::error(
             code::INVALID_COMMAND,
             &[format!(
-                "import of `{category}` is not supported; `configuration`, `certificate`, `keypair` and `private-key` are"
+                "import of `{category}` is not supported; `configuration`, `certificate`, `keypair`, `private-key` and \
+                 `variables` are"
             )],
         ),
         (None, _) => Reply::bad_request("Missing value for parameter \"category\"."),
     }
+}
+
+/// The values of a stack's variables, device by device.
+pub(crate) fn variable_table(app: &App, root: &Element, stack: &str) -> Result<String, Refusal> {
+    let hostname = |serial: &str| app.fleet.link(serial).map(|link| link.hello.hostname.clone()).unwrap_or_default();
+    variables::table(root, stack, hostname)
+        .ok_or_else(|| Refusal::new(code::NOT_PRESENT, [variables::unknown_stack(root, stack)]))
+}
+
+/// Gives the devices of a stack the values of a table; how many changed.
+pub(crate) async fn bring_variables(app: &App, caller: &Caller, stack: &str, text: &str) -> Result<usize, Refusal> {
+    let candidate = caller.view(&app.configuration.snapshot().candidate);
+    let edits = variables::edits(&candidate, stack, text).map_err(|lines| Refusal::new(code::INVALID_OBJECT, lines))?;
+    let count = edits.len();
+    if count > 0 {
+        app.configuration.apply(caller, edits).await?;
+    }
+    Ok(count)
 }
 
 /// The name and the entry that a file becomes.
@@ -66,7 +109,7 @@ fn brought(
     category: &str,
     file: &str,
     parameters: &Parameters,
-) -> Result<(String, bartizan_model::tree::Element), String> {
+) -> Result<(String, Element), String> {
     let name = parameters.get("certificate-name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| "Missing value for parameter \"certificate-name\".".to_owned())?;
     only_pem(parameters)?;

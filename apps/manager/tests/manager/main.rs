@@ -24,5 +24,6 @@ mod schedules;
 mod schema;
 mod selective;
 mod together;
+mod variables;
 mod verdicts;
 mod versions;
