@@ -14,6 +14,7 @@ const HONOURED: &[&str] = &[
     "devices/*/template",
     "devices/*/template-stack",
     "devices/*/deviceconfig/setting/management/api/key/lifetime",
+    "devices/*/deviceconfig/setting/management/four-eyes",
     "devices/*/deviceconfig/setting/management/rule-require-audit-comment",
     "devices/*/deviceconfig/system/hostname",
     "devices/*/deviceconfig/system/ssl-tls-service-profile",

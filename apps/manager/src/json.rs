@@ -4,6 +4,7 @@
 //! request of the XML API that needs the same rights, so both APIs have one table of rights
 //! (`xmlapi/endpoints.rs`), and does its work by the same functions.
 
+mod approvals;
 mod candidate;
 mod config;
 mod devices;
@@ -72,6 +73,7 @@ fn routes() -> Vec<Route> {
         devices::routes(),
         places::routes(),
         push_scope::routes(),
+        approvals::routes(),
         rules::routes(),
         system::routes(),
         edits::routes(),

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod app;
+mod approvals;
 pub mod backup;
 mod certificates;
 mod configuration;

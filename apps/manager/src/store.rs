@@ -4,6 +4,7 @@
 //! was answered as done is on disk; reads have connections of their own and never wait for a writer.
 
 pub(crate) mod accounts;
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod auth_keys;
 pub(crate) mod db;

@@ -12,6 +12,7 @@ use bartizan_model::tree::Element;
 use super::{Job, Outcome, check};
 use crate::accounts::Caller;
 use crate::app::App;
+use crate::approvals;
 use crate::configuration::edit::Edit;
 use crate::configuration::partial::{Selection, Split};
 use crate::configuration::{PartialError, Snapshot};
@@ -85,6 +86,15 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
             vec!["Configuration is valid".to_owned(), format!("Checked {count} edit(s) in {}", milliseconds(begun))];
         return finish(app, id, Outcome::Ok, details, warnings).await;
     }
+    let split = selected.as_ref().map(|(_, split)| split);
+    let approval = match approvals::for_commit(app, &request.caller, &request.comment, &snapshot, split).await {
+        Ok(Ok(approval)) => approval,
+        Ok(Err(lines)) => return refuse(app, id, &request, lines, warnings).await,
+        Err(error) => {
+            let line = format!("whether the commit needs an approval cannot be told: {error:#}");
+            return refuse(app, id, &request, vec![line], warnings).await;
+        }
+    };
     match enforce(app, &tree).await {
         Ok(more) => warnings.extend(more),
         Err(errors) => return refuse(app, id, &request, errors, warnings).await,
@@ -111,6 +121,11 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         Ok(version) => {
             let details = details(version);
             log(app, &request, "Succeeded").await;
+            if let Some(approval) = approval
+                && let Err(error) = app.store.use_approval(approval).await
+            {
+                tracing::error!(%error, approval, "an approval stays that was used");
+            }
             if let Err(error) = app.configuration.locks.release(&request.caller.name).await {
                 tracing::error!(%error, "the locks of an administrator who committed stay");
             }

@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 
 use super::commit::lines;
 use super::{DeviceResult, Outcome};
+use crate::accounts::Caller;
 use crate::app::App;
+use crate::approvals;
 use crate::fleet::verdict::Verdict;
 use crate::fleet::{Link, LinkError};
 use crate::forwarding;
@@ -51,6 +53,8 @@ pub(crate) struct PushRequest {
     pub(crate) goes_on_with: Option<(u64, u64)>,
     /// Only the edits of these; of everybody when empty.
     pub(crate) admins: BTreeSet<String>,
+    /// Who asks for it at this moment.
+    pub(crate) caller: Option<Caller>,
 }
 
 /// Does it.
@@ -58,6 +62,14 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     let snapshot = app.configuration.snapshot();
     let topology = Topology::read(&snapshot.running);
     let version = request.goes_on_with.map_or(snapshot.version, |(_, version)| version);
+    let approval = match approvals::for_push(app, &request, version).await {
+        Ok(Ok(approval)) => approval,
+        Ok(Err(lines)) => return app.jobs.finish(id, Outcome::Fail, |job| job.details = lines).await,
+        Err(error) => {
+            let line = format!("whether the push needs an approval cannot be told: {error:#}");
+            return app.jobs.finish(id, Outcome::Fail, |job| job.details = vec![line]).await;
+        }
+    };
     let request = match begin(app, id, request, version).await {
         Ok(request) => Arc::new(request),
         Err(error) => {
@@ -108,6 +120,11 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
         (0, count) => format!("The edits of {who} up to version {version} on {count} device(s)"),
         (failed, count) => format!("{failed} of {count} device(s) failed"),
     };
+    if let Some(approval) = approval.filter(|_| outcome == Outcome::Ok)
+        && let Err(error) = app.store.use_approval(approval).await
+    {
+        tracing::error!(%error, approval, "an approval stays that was used");
+    }
     app.jobs.finish(id, outcome, |job| job.details = vec![summary]).await;
     // Who came while the job was under way was not told of what it left.
     for device in devices.iter().filter(|device| device.outcome != Outcome::Ok) {

@@ -90,6 +90,7 @@ pub(crate) async fn commit_all(app: &App, caller: &Caller, command: &Element) ->
         Err(refusal) => return refusal,
     };
     request.validate_only = yes(what, "validate-only");
+    request.caller = Some(caller.clone());
     request.admins = match admins(what, &snapshot) {
         Ok(admins) => admins,
         Err(refusal) => return refusal,

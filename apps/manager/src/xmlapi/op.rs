@@ -4,6 +4,7 @@
 //! commands.
 
 mod api_keys;
+mod approvals;
 pub(crate) mod authkey;
 mod candidate;
 pub(super) mod certificates;
@@ -134,6 +135,9 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
             ..,
         ] if app.device.is_some() => device::parts(app, caller, part).await,
         ["show", "config", "push-scope", ..] if app.device.is_none() => push_scope::show(app, caller, command).await,
+        ["show", "approvals", ..] => approvals::show(app).await,
+        ["request", "approval", "approve", ..] => approvals::decide(app, caller, command, true).await,
+        ["request", "approval", "refuse", ..] => approvals::decide(app, caller, command, false).await,
         ["set", "audit-comment", ..] => rules::comment(app, caller, command).await,
         ["show", "config", "list", "audit-comments", ..] => rules::pending(app, caller, command).await,
         ["show", "config", "rule-history", ..] => rules::show(app, caller, command).await,
