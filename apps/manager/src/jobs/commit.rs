@@ -81,6 +81,9 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         }
         return refuse(app, id, &request, details, warnings).await;
     }
+    if let Err(who) = app.jobs.pass(id) {
+        return refuse(app, id, &request, vec![format!("cancelled by {who}: nothing was committed")], warnings).await;
+    }
     if request.validate_only {
         let details =
             vec!["Configuration is valid".to_owned(), format!("Checked {count} edit(s) in {}", milliseconds(begun))];
