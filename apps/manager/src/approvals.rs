@@ -62,7 +62,9 @@ pub(crate) fn why_no_approver(app: &App, caller: &Caller) -> Option<String> {
         return Some(format!("`{}` is not among those who may approve", caller.name));
     }
     // Whoever edits could make an account of his own otherwise, or take somebody's.
-    let account = |root: &Element| root.descend(&["mgt-config", "users"]).and_then(|users| users.entry_named(&caller.name)).cloned();
+    let account = |root: &Element| {
+        root.descend(&["mgt-config", "users"]).and_then(|users| users.entry_named(&caller.name)).cloned()
+    };
     let (before, now) = (account(&snapshot.running), account(&snapshot.candidate));
     if before.is_none() || before != now {
         return Some(format!("the account of `{}` is new or was changed, and that is not committed", caller.name));
@@ -115,7 +117,8 @@ pub(crate) async fn for_push(
     };
     let scope = scope::read(app, caller, &request.admins).await?;
     let parts = scope.groups.iter().filter(|_| request.policy).chain(scope.stacks.iter().filter(|_| request.templates));
-    let (mut authors, mut summary) = (BTreeSet::new(), vec![format!("version {version} to {} device(s)", request.devices.len())]);
+    let (mut authors, mut summary) =
+        (BTreeSet::new(), vec![format!("version {version} to {} device(s)", request.devices.len())]);
     for part in parts.filter(|part| part.devices.iter().any(|serial| request.devices.contains(serial))) {
         authors.extend(part.admins.keys().cloned());
         // What a device that was never pushed gets is everybody's.
@@ -125,10 +128,7 @@ pub(crate) async fn for_push(
         let of: Vec<String> = part.admins.iter().map(|(admin, count)| format!("{count} by {admin}")).collect();
         summary.push(format!("{}: {}", part.name, of.join(", ")));
     }
-    let text = format!(
-        "{version} {:?} {:?} {} {}",
-        request.devices, request.admins, request.policy, request.templates
-    );
+    let text = format!("{version} {:?} {:?} {} {}", request.devices, request.admins, request.policy, request.templates);
     let wanted = Wanted { kind: "push", digest: hex_digest(text.as_bytes()), authors, summary };
     let who = Who { name: &caller.name, may_approve: why_no_approver(app, caller).is_none() };
     settle(app, &who, &wanted).await
@@ -174,7 +174,10 @@ async fn settle(app: &App, who: &Who<'_>, wanted: &Wanted) -> anyhow::Result<Res
     };
     let authors: Vec<&str> = wanted.authors.iter().map(String::as_str).collect();
     Ok(Err(vec![
-        format!("approval {id} is needed: this {kind} has edits of {}, and nobody else has looked at it", authors.join(", ")),
+        format!(
+            "approval {id} is needed: this {kind} has edits of {}, and nobody else has looked at it",
+            authors.join(", ")
+        ),
         format!("somebody who made none of them gives it by `request approval approve id {id}`; then {kind} again"),
     ]))
 }
@@ -236,7 +239,8 @@ mod tests {
             Rules::of(&xml::parse(&text).unwrap())
         };
         assert_eq!(with(""), Rules::default());
-        let rules = with("<four-eyes><commit>yes</commit><push>no</push><approver><member>a</member></approver></four-eyes>");
+        let rules =
+            with("<four-eyes><commit>yes</commit><push>no</push><approver><member>a</member></approver></four-eyes>");
         assert_eq!(rules, Rules { commit: true, push: false, approvers: BTreeSet::from(["a".to_owned()]) });
     }
 }

@@ -54,9 +54,9 @@ fn changed(before: &Element, after: &Element) -> Vec<String> {
             continue;
         }
         let known: HashMap<&str, &Arc<Element>> = known.into_iter().flat_map(|known| known.entries()).collect();
-        let other = rules.entries().filter(|(name, rule)| {
-            known.get(name).is_none_or(|old| !Arc::ptr_eq(old, rule) && *old != *rule)
-        });
+        let other = rules
+            .entries()
+            .filter(|(name, rule)| known.get(name).is_none_or(|old| !Arc::ptr_eq(old, rule) && *old != *rule));
         found.extend(other.map(|(_, rule)| format!("{xpath}/{}", rule.step())));
     }
     found

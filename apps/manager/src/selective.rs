@@ -91,7 +91,8 @@ impl Selective {
             return Ok(number);
         }
         let store = &app.store;
-        let gap = store.version_without_edits(standing.origin, self.until).await.map_err(|error| internal(error.into()))?;
+        let gap =
+            store.version_without_edits(standing.origin, self.until).await.map_err(|error| internal(error.into()))?;
         if let Some(version) = gap {
             return Err(vec![format!("the edits of version {version} are not kept, {FULL_PUSH}")]);
         }
@@ -109,7 +110,8 @@ impl Selective {
             return Ok(number);
         }
         let tree = app.configuration.version(from_db(number)).await.map_err(internal)?;
-        let tree = tree.ok_or_else(|| vec![format!("what the device has is not in the database any more, {FULL_PUSH}")])?;
+        let tree =
+            tree.ok_or_else(|| vec![format!("what the device has is not in the database any more, {FULL_PUSH}")])?;
         let played = tokio::task::spawn_blocking(move || play(tree, &chosen, rest));
         let (tree, rest) = played.await.map_err(|error| internal(error.into()))??;
         let side = SideVersion {

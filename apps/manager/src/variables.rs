@@ -190,7 +190,8 @@ mod tests {
         </variable></entry></template><template-stack><entry name='s'><templates><member>t</member></templates><devices>\
         <entry name='1'><variable><entry name='$ip'><description>in</description><type><ip-netmask>10.0.0.1/24</ip-netmask></type></entry></variable></entry>\
         <entry name='2'/></devices></entry></template-stack></entry></devices></config>";
-    const TABLE: &str = "serial,hostname,$dns:fqdn,$ip:ip-netmask\n1,fw-1,#inherited#,10.0.0.1/24\n2,fw-2,#inherited#,#inherited#\n";
+    const TABLE: &str =
+        "serial,hostname,$dns:fqdn,$ip:ip-netmask\n1,fw-1,#inherited#,10.0.0.1/24\n2,fw-2,#inherited#,#inherited#\n";
 
     #[test]
     fn what_is_written_reads_back_as_nothing_to_do() {
@@ -203,7 +204,8 @@ mod tests {
     #[test]
     fn values_are_given_changed_and_taken_away() {
         let mut root = Arc::new(xml::parse(ROOT).unwrap());
-        let new = "serial,$ip,$dns,$if:interface\n2,10.0.2.1/24,#inherited#,ethernet1/3\n1,,\"ns.example\",#inherited#\n";
+        let new =
+            "serial,$ip,$dns,$if:interface\n2,10.0.2.1/24,#inherited#,ethernet1/3\n1,,\"ns.example\",#inherited#\n";
         for edit in edits(&root, "s", new).unwrap() {
             edit.apply(&mut root).unwrap();
         }
@@ -218,14 +220,17 @@ mod tests {
     fn every_mistake_is_told_with_its_place() {
         let root = xml::parse(ROOT).unwrap();
         let wrong = edits(&root, "s", "serial,$ip:fqdn,$dns,$x,y,$z:color\n1,a,b c,,,\n3,,,,,\n1,,,,,\n").unwrap_err();
-        assert_eq!(wrong[..6], [
-            "line 1: `$ip:fqdn` is of the type `ip-netmask`",
-            "line 1: `$x` is defined nowhere: say its type, `$name:type`",
-            "line 1: `y` is no `$name` or `$name:type`",
-            &wrong[3],
-            "line 2, $dns: `b c` does not fit the type `fqdn`",
-            "line 3: `3` is no device of the stack `s`",
-        ]);
+        assert_eq!(
+            wrong[..6],
+            [
+                "line 1: `$ip:fqdn` is of the type `ip-netmask`",
+                "line 1: `$x` is defined nowhere: say its type, `$name:type`",
+                "line 1: `y` is no `$name` or `$name:type`",
+                &wrong[3],
+                "line 2, $dns: `b c` does not fit the type `fqdn`",
+                "line 3: `3` is no device of the stack `s`",
+            ]
+        );
         assert!(wrong[3].starts_with("line 1: `$z:color` has no type of a variable"), "{wrong:?}");
         assert_eq!(wrong[6..], ["line 4: `1` is there twice"]);
     }

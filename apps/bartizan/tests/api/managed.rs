@@ -150,7 +150,10 @@ fn a_firewall_overrides_what_was_pushed_until_that_is_deleted() {
         device.try_call(&[("type", "config"), ("action", "override"), ("xpath", xpath), ("element", element)]).unwrap()
     };
     let answer = overriding(LOCALHOST, "<nothing/>");
-    assert!(answer.contains("Object cannot be overridden") && answer.contains("`nothing` is not inherited"), "{answer}");
+    assert!(
+        answer.contains("Object cannot be overridden") && answer.contains("`nothing` is not inherited"),
+        "{answer}"
+    );
     let own = "<deviceconfig><system><hostname>of-firewall</hostname></system></deviceconfig>";
     let answer = overriding(LOCALHOST, own);
     assert!(answer.contains("command succeeded"), "{answer}");

@@ -313,10 +313,12 @@ impl Edit {
     /// What is there now, for the config log.
     pub(crate) fn preview_before(&self, root: &Element) -> String {
         match self {
-            Self::Replace { xpath, .. } | Self::Override { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
-                Ok([only]) => preview(only),
-                Ok(_) | Err(_) => String::new(),
-            },
+            Self::Replace { xpath, .. } | Self::Override { xpath, .. } | Self::Delete { xpath } => {
+                match select(root, xpath).as_deref() {
+                    Ok([only]) => preview(only),
+                    Ok(_) | Err(_) => String::new(),
+                }
+            }
             _ => String::new(),
         }
     }

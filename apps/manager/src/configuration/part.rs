@@ -43,12 +43,22 @@ impl Mode {
 ///
 /// # Errors
 /// When one of the XPaths does not name one node, or the two are not of one kind.
-pub(crate) fn edit(candidate: &Element, source: &Element, (from, to): (&str, &str), mode: Mode) -> Result<Edit, EditFailure> {
+pub(crate) fn edit(
+    candidate: &Element,
+    source: &Element,
+    (from, to): (&str, &str),
+    mode: Mode,
+) -> Result<Edit, EditFailure> {
     let (from, to) = (absolute(from), absolute(to));
     let found = read(&from)?.select(source);
     let node = match found.as_slice() {
         [one] => one.element(),
-        [] => return Err(failure(code::NOT_PRESENT, vec![format!("{from} is not in the configuration that is loaded from")])),
+        [] => {
+            return Err(failure(
+                code::NOT_PRESENT,
+                vec![format!("{from} is not in the configuration that is loaded from")],
+            ));
+        }
         many => {
             let line = format!("{from} names {} nodes; name the list that holds them, or one of them", many.len());
             return Err(failure(code::INVALID_OBJECT, vec![line]));
@@ -129,7 +139,9 @@ fn keep_absent(new: &mut Element, present: &Element) {
             Child::Element(child) if is_there(&child) => {
                 // A container of both: what is below it is appended there.
                 let deeper = present.child(&child.name).filter(|other| {
-                    child.attribute("name").is_none() && child.elements().next().is_some() && other.elements().next().is_some()
+                    child.attribute("name").is_none()
+                        && child.elements().next().is_some()
+                        && other.elements().next().is_some()
                 });
                 if let Some(other) = deeper {
                     let mut child = Element::clone(&child);

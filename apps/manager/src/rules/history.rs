@@ -132,7 +132,9 @@ fn holds(text: &str, at: &Steps, rule: &Steps) -> bool {
         here = here.and_then(|parent| {
             let mut children = parent.elements().map(|child| &**child);
             // The one device has no name here.
-            children.find(|child| &*child.name == tag.as_str() && (name.is_none() || child.attribute("name") == name.as_deref()))
+            children.find(|child| {
+                &*child.name == tag.as_str() && (name.is_none() || child.attribute("name") == name.as_deref())
+            })
         });
     }
     here.is_some()

@@ -37,16 +37,17 @@ impl Store {
     /// Asks for an approval; its number.
     pub(crate) async fn add_approval(&self, approval: &Approval) -> sqlx::Result<i64> {
         let mut transaction = self.writer.begin().await?;
-        let (id,): (i64,) = sql("INSERT INTO approvals (kind, digest, requester, authors, summary, created_us, state, \
+        let (id,): (i64,) =
+            sql("INSERT INTO approvals (kind, digest, requester, authors, summary, created_us, state, \
              decided_by, comment) VALUES ($1, $2, $3, $4, $5, $6, 'pending', '', '') RETURNING id")
-        .bind(&approval.kind)
-        .bind(&approval.digest)
-        .bind(&approval.requester)
-        .bind(&approval.authors)
-        .bind(&approval.summary)
-        .bind(now_us())
-        .fetch_one(&mut transaction)
-        .await?;
+            .bind(&approval.kind)
+            .bind(&approval.digest)
+            .bind(&approval.requester)
+            .bind(&approval.authors)
+            .bind(&approval.summary)
+            .bind(now_us())
+            .fetch_one(&mut transaction)
+            .await?;
         sql("DELETE FROM approvals WHERE id <= $1").bind(id - APPROVALS_MAX).execute(&mut transaction).await?;
         transaction.commit().await?;
         Ok(id)

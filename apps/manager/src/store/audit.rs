@@ -72,8 +72,10 @@ pub(super) async fn insert(transaction: &mut Transaction, sealer: &Sealer, lines
             ..line.clone()
         };
         seal = sealer.seal(&seal, &line);
-        sql("INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after, seal, config_version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+        sql(
+            "INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after, seal, config_version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
         .bind(now)
         .bind(&line.admin)
         .bind(&line.host)

@@ -39,8 +39,9 @@ impl Store {
         let mut transaction = self.writer.begin().await?;
         let now = now_us();
         for serials in serials.chunks(ROWS_AT_ONCE) {
-            let mut statement =
-                sql("INSERT INTO pending_pushes (serial, job, version, policy, templates, admin, time_us, of_admins) VALUES ");
+            let mut statement = sql(
+                "INSERT INTO pending_pushes (serial, job, version, policy, templates, admin, time_us, of_admins) VALUES ",
+            );
             for (index, serial) in serials.iter().enumerate() {
                 statement.push(if index == 0 { "(" } else { ", (" }).push_bind(*serial);
                 for number in [push.job, push.version, push.policy, push.templates] {

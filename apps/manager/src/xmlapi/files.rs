@@ -104,12 +104,7 @@ pub(crate) async fn bring_variables(app: &App, caller: &Caller, stack: &str, tex
 }
 
 /// The name and the entry that a file becomes.
-fn brought(
-    app: &App,
-    category: &str,
-    file: &str,
-    parameters: &Parameters,
-) -> Result<(String, Element), String> {
+fn brought(app: &App, category: &str, file: &str, parameters: &Parameters) -> Result<(String, Element), String> {
     let name = parameters.get("certificate-name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| "Missing value for parameter \"certificate-name\".".to_owned())?;
     only_pem(parameters)?;

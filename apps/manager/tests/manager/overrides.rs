@@ -15,8 +15,7 @@ async fn stacked() -> Server {
     let ntp = "<ntp-servers><primary-ntp-server><ntp-server-address>ntp.example</ntp-server-address></primary-ntp-server></ntp-servers>";
     let base = format!("{LOCALHOST}/template/entry[@name='base']/{SYSTEM}");
     server.set(&base, &format!("<timezone>UTC</timezone>{ntp}")).await;
-    let stack =
-        format!("<templates><member>base</member></templates><devices><entry name='{SERIAL}'/></devices>");
+    let stack = format!("<templates><member>base</member></templates><devices><entry name='{SERIAL}'/></devices>");
     server.set(&format!("{LOCALHOST}/template-stack/entry[@name='stack']"), &stack).await;
     server
 }
@@ -50,7 +49,10 @@ async fn a_stack_has_its_own_until_it_is_deleted_and_the_preview_says_so() {
     assert_eq!(told.status, 200, "{}", told.body);
     let values = server.told(&format!("{path}&candidate=true")).await;
     let found = values.to_string();
-    assert!(found.contains("ntp.example") && found.contains("Europe/Berlin") && !found.contains("secondary"), "{found}");
+    assert!(
+        found.contains("ntp.example") && found.contains("Europe/Berlin") && !found.contains("secondary"),
+        "{found}"
+    );
     let lost = json!([{ "action": "override", "xpath": format!("{own}/domain"), "element": "<domain>x</domain>" }]);
     let told = server.json("POST", "/api/v1/config/edits", Some(json!({ "edits": lost }))).await;
     assert_eq!((told.status, &told.body["errors"][0]["edit"]), (422, &json!(0)), "{}", told.body);

@@ -65,7 +65,8 @@ async fn one_administrators_edits_are_saved_over_what_is_running() {
     let of_bob = "<entry name='of-bob'><fqdn>b.example</fqdn></entry>";
     let parameters = [("type", "config"), ("action", "set"), ("xpath", ADDRESSES), ("element", of_bob)];
     server.send(&parameters, &[("x-pan-key", &key)]).await;
-    let command = "<save><config><partial><admin><member>bob</member></admin><to>bobs.xml</to></partial></config></save>";
+    let command =
+        "<save><config><partial><admin><member>bob</member></admin><to>bobs.xml</to></partial></config></save>";
     let answer = server.op(command).await;
     assert!(answer.contains("Config saved to bobs.xml"), "{answer}");
     let shown = server.op("<show><config><saved>bobs.xml</saved></config></show>").await;

@@ -83,7 +83,10 @@ async fn a_commit_that_was_cancelled_commits_nothing_and_another_one_everything(
         let done = server.wait(&job).await;
         let running = server.body(&[("type", "config"), ("action", "show"), ("xpath", "/config/shared/address")]).await;
         let is_cancelled = answer.contains("status=\"success\"");
-        assert!(is_cancelled || answer.contains("finished already") || answer.contains("cannot be stopped any more"), "{answer}");
+        assert!(
+            is_cancelled || answer.contains("finished already") || answer.contains("cannot be stopped any more"),
+            "{answer}"
+        );
         assert_eq!(done.contains("<result>FAIL</result>"), is_cancelled, "{answer} {done}");
         assert_eq!(running.contains(&format!("\"{name}\"")), !is_cancelled, "{answer} {running}");
         assert_eq!(done.contains("cancelled by admin"), is_cancelled, "{done}");

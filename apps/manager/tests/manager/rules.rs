@@ -18,7 +18,9 @@ fn rule_body(action: &str) -> String {
 
 async fn comment(server: &Server, name: &str, text: &str) -> String {
     let xpath = format!("{}/entry[@name='{name}']", list());
-    server.op(&format!("<set><audit-comment><xpath>{xpath}</xpath><comment>{text}</comment></audit-comment></set>")).await
+    server
+        .op(&format!("<set><audit-comment><xpath>{xpath}</xpath><comment>{text}</comment></audit-comment></set>"))
+        .await
 }
 
 async fn history(server: &Server, name: &str) -> Vec<Value> {
@@ -56,14 +58,20 @@ async fn a_rule_that_changes_needs_a_comment_when_it_is_asked_for() {
 async fn comments_go_with_their_authors_edits_and_into_the_log_and_the_history() {
     let mut server = Server::start().await;
     let key = bob(&server).await;
-    server.set(&list(), &format!("<entry name='web'>{}</entry><entry name='dns'>{}</entry>", rule_body("allow"), rule_body("deny"))).await;
+    server
+        .set(
+            &list(),
+            &format!("<entry name='web'>{}</entry><entry name='dns'>{}</entry>", rule_body("allow"), rule_body("deny")),
+        )
+        .await;
     comment(&server, "web", "for the shop").await;
     comment(&server, "web", "for the new shop").await;
     let of_bob = json!({ "path": "device-group dg pre-rulebase security rules dns", "comment": "by bob" });
     assert_eq!(server.json_as(&key, "POST", "/api/v1/rules/comment", Some(of_bob)).await.status, 204);
     server.restart().await;
     let xpath = format!("{}/entry[@name='web']", list());
-    let command = format!("<show><config><list><audit-comments><xpath>{xpath}</xpath></audit-comments></list></config></show>");
+    let command =
+        format!("<show><config><list><audit-comments><xpath>{xpath}</xpath></audit-comments></list></config></show>");
     let shown = server.op(&command).await;
     assert_eq!(shown.matches("<entry>").count(), 2, "{shown}");
     assert!(shown.find("for the new shop").unwrap() < shown.find("for the shop").unwrap(), "{shown}");
@@ -86,7 +94,8 @@ async fn comments_go_with_their_authors_edits_and_into_the_log_and_the_history()
     server.body(&parameters).await;
     server.set(&format!("{}/entry[@name='www']", list()), "<description>d</description>").await;
     let events = history(&server, "www").await;
-    let told: Vec<_> = events.iter().map(|event| (event["action"].as_str().unwrap(), event["version"].clone())).collect();
+    let told: Vec<_> =
+        events.iter().map(|event| (event["action"].as_str().unwrap(), event["version"].clone())).collect();
     let three = json!(3);
     let expected = [
         ("set", Value::Null),

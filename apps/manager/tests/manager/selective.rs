@@ -61,7 +61,8 @@ async fn a_device_gets_the_edits_of_those_who_are_named_and_the_others_later() {
     assert_eq!(scope["device_groups"][0]["devices"], json!([device.serial]));
     let admins = json!([{ "admin": "admin", "changes": 1 }, { "admin": "bob", "changes": 1 }]);
     assert_eq!((&scope["device_groups"][0]["admins"], &scope["template_stacks"]), (&admins, &json!([])), "{scope}");
-    let shown = server.op("<show><config><push-scope><admin><member>bob</member></admin></push-scope></config></show>").await;
+    let shown =
+        server.op("<show><config><push-scope><admin><member>bob</member></admin></push-scope></config></show>").await;
     let object = "<entry name=\"dg\" loc-type=\"device-group\" loc=\"dg\"><admin>bob</admin><action>set</action>";
     assert!(shown.contains(object) && !shown.contains("<admin>admin</admin>"), "{shown}");
 
@@ -99,7 +100,8 @@ async fn a_device_gets_the_edits_of_those_who_are_named_and_the_others_later() {
 async fn what_cannot_be_told_apart_is_refused_and_nothing_is_sent() {
     let (server, mut device, bob) = pushed().await;
     rule(&server, "of-admin").await;
-    let moved = format!("{LOCALHOST}/device-group/entry[@name='dg']/pre-rulebase/security/rules/entry[@name='of-admin']");
+    let moved =
+        format!("{LOCALHOST}/device-group/entry[@name='dg']/pre-rulebase/security/rules/entry[@name='of-admin']");
     let parameters = [("type", "config"), ("action", "rename"), ("xpath", &*moved), ("newname", "of-both")];
     server.send(&parameters, &[("x-pan-key", &bob)]).await;
     server.commit().await;
@@ -131,13 +133,17 @@ async fn what_cannot_be_told_apart_is_refused_and_nothing_is_sent() {
     server.op("<load><config><version>4</version></config></load>").await;
     server.commit().await;
     let refused = server.commit_all(&of("bob")).await;
-    assert!(refused.contains("Selective push is blocked since a load was performed, please perform a full push"), "{refused}");
+    assert!(
+        refused.contains("Selective push is blocked since a load was performed, please perform a full push"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_summary_of_pending_edits_names_the_parts() {
     let server = Server::start().await;
-    let summary = |inner: &str| format!("<show><config><list><change-summary>{inner}</change-summary></list></config></show>");
+    let summary =
+        |inner: &str| format!("<show><config><list><change-summary>{inner}</change-summary></list></config></show>");
     assert!(!server.op(&summary("")).await.contains("<summary>"));
     server.set("/config/shared/tag", "<entry name='t'/>").await;
     server.set(&format!("{LOCALHOST}/device-group/entry[@name='dg']/tag"), "<entry name='t'/>").await;

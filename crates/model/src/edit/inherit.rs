@@ -34,12 +34,7 @@ pub fn override_inherited(root: &mut Arc<Element>, xpath: &str, element: &str) -
 ///
 /// # Errors
 /// As for [`override_inherited`].
-pub fn overriding(
-    root: &Element,
-    pushed: Option<&Element>,
-    xpath: &str,
-    element: &str,
-) -> Result<String, EditError> {
+pub fn overriding(root: &Element, pushed: Option<&Element>, xpath: &str, element: &str) -> Result<String, EditError> {
     let path = single(xpath)?;
     let mut new = match xml::parse_fragment(element).map_err(|error| invalid_xml(&error))? {
         Fragment::Elements(mut elements) if elements.len() == 1 => elements.remove(0),
@@ -130,7 +125,7 @@ mod tests {
 <shared><tag><entry name="t"><disable-override>yes</disable-override></entry></tag></shared><devices><entry name="localhost.localdomain">
 <device-group><entry name="cloud"><address><entry name="web"><fqdn>web.example</fqdn></entry></address></entry>
 <entry name="branch"><address-group><entry name="all"><static><member>web</member></static></entry></address-group></entry></device-group>
-<template><entry name="base"><config><devices><entry name="device"><deviceconfig><system><hostname>fw</hostname>
+<template><entry name="base"><config><devices><entry name="localhost.localdomain"><deviceconfig><system><hostname>fw</hostname>
 <ntp-servers><primary-ntp-server><ntp-server-address>a.example</ntp-server-address></primary-ntp-server></ntp-servers></system></deviceconfig>
 <network><profiles><zone-protection-profile><entry name="p"><description>of base</description>
 <strip-tcp-fast-open>yes</strip-tcp-fast-open></entry></zone-protection-profile></profiles></network>
@@ -172,9 +167,13 @@ mod tests {
 
     #[test]
     fn a_container_and_a_leaf_are_overridden_too() {
-        let mut root = Arc::new(parse(ROOT).unwrap());
-        let system =
-            format!("{HOME}/template-stack/entry[@name='s']/config/devices/entry[@name='localhost.localdomain']/deviceconfig/system");
+        // The one device of a template is the same whatever its name.
+        let named = "<config><devices><entry name=\"localhost.localdomain\"><deviceconfig>";
+        let root = ROOT.replacen(named, "<config><devices><entry name=\"device\"><deviceconfig>", 1);
+        let mut root = Arc::new(parse(&root).unwrap());
+        let system = format!(
+            "{HOME}/template-stack/entry[@name='s']/config/devices/entry[@name='localhost.localdomain']/deviceconfig/system"
+        );
         override_inherited(&mut root, &format!("{system}/hostname"), "<hostname>own</hostname>").unwrap();
         override_inherited(&mut root, &format!("{system}/ntp-servers"), "<ntp-servers/>").unwrap();
         let tree = rendered(&root);
@@ -219,13 +218,15 @@ mod tests {
         assert_eq!(found(&root), Vec::<String>::new());
         let branch = format!("{HOME}/device-group/entry[@name='branch']");
         crate::edit::set(&mut root, &format!("{branch}/tag"), "<entry name='t'/>").unwrap();
-        let expected = "`t` of device-group `branch` would take the place of the one in shared, which has `disable-override`";
+        let expected =
+            "`t` of device-group `branch` would take the place of the one in shared, which has `disable-override`";
         assert_eq!(found(&root), [format!("{branch}/tag/entry[@name='t']: {expected}")]);
     }
 
     #[test]
     fn a_firewall_overrides_what_was_pushed() {
-        let mut local = Arc::new(parse("<config><devices><entry name='localhost.localdomain'/></devices></config>").unwrap());
+        let mut local =
+            Arc::new(parse("<config><devices><entry name='localhost.localdomain'/></devices></config>").unwrap());
         let pushed = render(&parse(ROOT).unwrap(), &parse(ROOT).unwrap(), "1").unwrap();
         let target = format!("/config/{PROFILE}");
         let own = "<entry name='p'><description>of firewall</description></entry>";

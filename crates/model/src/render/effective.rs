@@ -178,9 +178,8 @@ fn overrides(root: &Element, chain: &[(String, String)], owner: Option<&str>, wr
 fn alone<'b>(root: &Element, base: &str, below: &'b str) -> Option<&'b str> {
     // A slash in a name is no end of a step, and what is before it can then not be read.
     let ends = below.match_indices('/').map(|(at, _)| at).skip(1).chain([below.len()]);
-    ends.map(|end| &below[..end]).find(|part| {
-        one(root, &format!("{base}{part}")).is_some_and(|element| element.attribute(OVERRIDE).is_some())
-    })
+    ends.map(|end| &below[..end])
+        .find(|part| one(root, &format!("{base}{part}")).is_some_and(|element| element.attribute(OVERRIDE).is_some()))
 }
 
 /// The only element at an XPath.

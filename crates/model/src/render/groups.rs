@@ -138,7 +138,8 @@ pub(super) fn fixed_and_overridden(root: &Element) -> Vec<Diagnostic> {
         let above = manager::ancestors(root, group);
         for_objects(element, &mut |container, name, _| {
             let scopes = fixed.get(&(container.to_owned(), name.to_owned()));
-            let Some(scope) = scopes.into_iter().flatten().find(|scope| *scope == "shared" || above.contains(scope)) else {
+            let Some(scope) = scopes.into_iter().flatten().find(|scope| *scope == "shared" || above.contains(scope))
+            else {
                 return;
             };
             let base = manager::entry_xpath("device-group", group);
@@ -148,7 +149,9 @@ pub(super) fn fixed_and_overridden(root: &Element) -> Vec<Diagnostic> {
                 "`{name}` of device-group `{group}` would take the place of the one in {place}, which has `disable-override`"
             );
             let help = "delete this one, or give it another name";
-            found.push(Diagnostic::error(codes::OVERRIDE_DISABLED, Origin::xpath(xpath), message).with_help(help.to_owned()));
+            found.push(
+                Diagnostic::error(codes::OVERRIDE_DISABLED, Origin::xpath(xpath), message).with_help(help.to_owned()),
+            );
         });
     }
     found
