@@ -77,11 +77,12 @@ impl Selective {
         let number = to_db(number);
         // One at a time: devices that have the same get the same.
         let mut made = self.made.lock().await;
-        if !made.contains_key(&number) {
-            let outcome = self.make(app, number).await;
-            made.insert(number, outcome);
+        if let Some(known) = made.get(&number) {
+            return known.clone().map(from_db);
         }
-        made.get(&number).cloned().unwrap_or(Ok(number)).map(from_db)
+        let outcome = self.make(app, number).await;
+        made.insert(number, outcome.clone());
+        outcome.map(from_db)
     }
 
     async fn make(&self, app: &App, number: i64) -> Result<i64, Vec<String>> {
