@@ -133,6 +133,17 @@ fn a_rule_may_answer_with_unreachable() {
 }
 
 #[test]
+fn an_error_quotes_what_would_have_been_on_the_wire_even_if_its_checksum_was_left_to_the_card() {
+    let rules = rule_with("no", "trust", "untrust", "drop", "<icmp-unreachable>yes</icmp-unreachable>");
+    let mut lab = Lab::new(&house("", &rules));
+    let mut quoted = |words: &str| {
+        lab.send(&format!("e1 udp 10.1.0.5:40000 > 198.51.100.9:53 len=20 {words}"));
+        lab.last().1[42..].to_vec()
+    };
+    assert_eq!(quoted("partial"), quoted(""));
+}
+
+#[test]
 fn answers_are_bounded() {
     let limits = Limits { answers_per_second: 3, ..Limits::default() };
     let mut lab =
