@@ -13,7 +13,7 @@ use crate::forwarding::Forwarding;
 use crate::jobs::Jobs;
 use crate::jobs::check::Checker;
 use crate::logs::query::Queries;
-use crate::logs::{Logs, Writer};
+use crate::logs::{Logs, Room, Writer};
 use crate::pki::Pki;
 use crate::secrets::Secrets;
 use crate::store::{AUTHORITY, Store};
@@ -85,7 +85,8 @@ impl App {
         let configuration = Arc::new(Configuration::open(store.clone(), secrets.clone(), first).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
         let jobs = Jobs::open(store.clone()).await?;
-        let (logs, writer) = Logs::new(store.clone(), settings.traffic_logs_max);
+        let room = Room { rows_max: settings.traffic_logs_max, storage: settings.log_storage };
+        let (logs, writer) = Logs::new(store.clone(), configuration.clone(), room);
         let app = Self {
             settings,
             store,
@@ -107,6 +108,11 @@ impl App {
             stop,
         };
         Ok((app, writer, made))
+    }
+
+    /// What it is set up to keep of the logs.
+    pub(crate) fn room(&self) -> Room {
+        Room { rows_max: self.settings.traffic_logs_max, storage: self.settings.log_storage }
     }
 
     /// The own serial number: of a managed firewall what its manager gave it.

@@ -14,6 +14,7 @@ const HONOURED: &[&str] = &[
     "devices/*/template",
     "devices/*/template-stack",
     "devices/*/deviceconfig/setting/management/api/key/lifetime",
+    "devices/*/deviceconfig/setting/management/quota-settings",
     "devices/*/deviceconfig/system/hostname",
     "devices/*/deviceconfig/system/ssl-tls-service-profile",
     "devices/*/deviceconfig/system/timezone",

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::lock;
-use crate::logs::query::{Log, Query};
-use crate::xmlapi::log::{config_entry, system_entry, threat_entry, traffic_entry};
+use crate::logs::query::Query;
+use crate::xmlapi::log::rows;
 use plan::{Lane, Plan};
 use syslog::Sender;
 
@@ -128,7 +128,8 @@ async fn drive(app: Arc<App>, lane: Lane, mut stop: watch::Receiver<bool>) {
 async fn forward(app: &App, lane: &Lane, sender: &mut Sender) -> anyhow::Result<bool> {
     let (oldest, newest) = app.store.log_bounds(lane.log).await?;
     let (mut position, mut lost) = match app.store.lane(&lane.name).await? {
-        Some(kept) => kept,
+        // A log that was restored without its records begins anew.
+        Some((position, lost)) => (position.min(newest), lost),
         // A new lane gets what comes from now on.
         None => {
             app.store.keep_lane(&lane.name, newest, 0).await?;
@@ -161,11 +162,6 @@ async fn forward(app: &App, lane: &Lane, sender: &mut Sender) -> anyhow::Result<
 /// Records after a position that the lane's filter lets through, with their numbers.
 async fn read(app: &App, lane: &Lane, position: i64, newest: i64) -> anyhow::Result<Vec<(i64, Element)>> {
     let query = Query::after(lane.log, lane.filter.clone(), position, newest, BATCH);
-    let statement = query.statement();
-    Ok(match lane.log {
-        Log::Traffic => app.store.traffic(statement).await?.iter().map(|row| (row.id, traffic_entry(row))).collect(),
-        Log::Config => app.store.audit(statement).await?.iter().map(|row| (row.id, config_entry(app, row))).collect(),
-        Log::System => app.store.events(statement).await?.iter().map(|row| (row.id, system_entry(row))).collect(),
-        Log::Threat => app.store.events(statement).await?.iter().map(|row| (row.id, threat_entry(row))).collect(),
-    })
+    let number = |entry: &Element| entry.attribute("logid").and_then(|id| id.parse().ok()).unwrap_or(newest);
+    Ok(rows(app, &query).await?.into_iter().map(|entry| (number(&entry), entry)).collect())
 }

@@ -18,6 +18,7 @@ pub(crate) mod pushes;
 pub(crate) mod schedule_runs;
 pub(crate) mod seal;
 mod session;
+pub(crate) mod slices;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;
 pub(crate) mod traffic;

@@ -39,6 +39,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Deletes lines of a log that came before; how many that were.
+    pub(crate) async fn expire_events(&self, log: &str, before_us: i64) -> sqlx::Result<u64> {
+        let statement = sql("DELETE FROM event_logs WHERE log = $1 AND received_us < $2").bind(log).bind(before_us);
+        statement.execute(&self.writer).await
+    }
+
+    /// Starts of spans of time, and how many lines each has.
+    pub(crate) async fn log_counts(&self, query: Statement) -> sqlx::Result<Vec<(i64, i64)>> {
+        query.fetch_all(&self.reader).await
+    }
+}
+
 /// Deletes what is too much; how many lines that were.
 pub(super) async fn bound(transaction: &mut Transaction) -> sqlx::Result<u64> {
     sql("DELETE FROM event_logs WHERE id <= (SELECT max(id) FROM event_logs) - $1")

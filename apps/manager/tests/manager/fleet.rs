@@ -478,13 +478,14 @@ async fn logs_are_stored_once_found_again_and_bounded() {
         assert_eq!(between(&found, "<flag-nat>", "</flag-nat>"), flag, "session {session}");
     }
 
-    // A restarted firewall counts from one again; only so many rows are kept.
+    // A restarted firewall counts from one again; only so many records are kept, and slices of twelve go whole.
     device.log("boot-2", 100, (1..=100).map(record).collect()).await;
     let all = traffic(&server, "").await;
-    assert!(all.contains("<logs count=\"50\"") && !all.contains("<src>10.0.0.50</src>"), "{all}");
+    assert!(all.contains("<logs count=\"46\"") && !all.contains("<src>10.0.0.54</src>"), "{all}");
     let status = server.op("<show><logging-status/></show>").await;
     assert!(
-        status.contains("<stored>106</stored><repeated>2</repeated><deleted-by-retention>56</deleted-by-retention>"),
+        status.contains("<stored>106</stored><repeated>2</repeated><deleted-by-retention>60</deleted-by-retention>")
+            && status.contains("<records>46</records><records-at-most>50</records-at-most><slices>4</slices>"),
         "{status}"
     );
 }
