@@ -19,6 +19,7 @@ use crate::secrets::Secrets;
 use crate::store::{AUTHORITY, Store};
 use crate::sync::Renderings;
 use crate::tls::Listener;
+use crate::xmlapi::report::Reports;
 use crate::{Settings, random};
 
 /// The parts of a running manager.
@@ -49,6 +50,8 @@ pub(crate) struct App {
     pub(crate) forwarding: Forwarding,
     /// Log queries under way.
     pub(crate) queries: Queries,
+    /// Reports over the logs.
+    pub(crate) reports: Reports,
     /// What devices would get, as far as it was asked already.
     pub(crate) renderings: Renderings,
     /// The firewall behind it, where this is a firewall's own API.
@@ -101,6 +104,7 @@ impl App {
             logs,
             forwarding: Forwarding::default(),
             queries: Queries::default(),
+            reports: Reports::default(),
             renderings: Renderings::default(),
             device,
             serial,

@@ -26,6 +26,8 @@ const HONOURED: &[&str] = &[
     "panorama/admin-role",
     "panorama/certificate",
     "panorama/log-settings/config",
+    "panorama/log-settings/http",
+    "panorama/log-settings/iptag",
     "panorama/log-settings/syslog",
     "panorama/log-settings/system",
     "panorama/scheduled-config-push",

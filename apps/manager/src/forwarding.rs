@@ -4,7 +4,9 @@
 //! record that its server got, on disk, and goes on from there: a server that was away gets what came meanwhile, as
 //! far as the table still has it. What made room before it was sent is counted.
 
+mod connect;
 mod format;
+mod http;
 pub(crate) mod plan;
 mod syslog;
 #[cfg(test)]
@@ -22,8 +24,7 @@ use crate::app::App;
 use crate::lock;
 use crate::logs::query::Query;
 use crate::xmlapi::log::rows;
-use plan::{Lane, Plan};
-use syslog::Sender;
+use plan::{Lane, Plan, Target};
 
 /// How long a lane waits for new records.
 const IDLE: Duration = Duration::from_millis(500);
@@ -41,8 +42,56 @@ pub(crate) struct Progress {
     pub(crate) sent: u64,
     /// Records that made room before they were sent.
     pub(crate) lost: i64,
+    /// Records that the server will never take, since the start.
+    pub(crate) refused: u64,
     /// Why the server does not get any; empty when it does.
     pub(crate) error: String,
+}
+
+/// What became of records that were to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// The first so many are done with.
+    done: usize,
+    /// So many of these were refused for good.
+    refused: u64,
+    /// Why the others were not sent.
+    error: Option<anyhow::Error>,
+}
+
+/// The way to the server of a lane.
+enum Sender {
+    Syslog(syslog::Sender),
+    Http(http::Sender),
+}
+
+impl Sender {
+    fn new(lane: &Lane) -> Self {
+        match &lane.target {
+            Target::Syslog(server, _) => Self::Syslog(syslog::Sender::new(server)),
+            Target::Http(endpoint) => Self::Http(http::Sender::new(endpoint)),
+        }
+    }
+
+    fn forget(&mut self) {
+        match self {
+            Self::Syslog(sender) => sender.forget(),
+            Self::Http(sender) => sender.forget(),
+        }
+    }
+
+    async fn send(&mut self, lane: &Lane, entries: &[&Element]) -> Sent {
+        match self {
+            Self::Http(sender) => sender.send(entries).await,
+            Self::Syslog(sender) => {
+                let messages: Vec<_> = entries.iter().map(|entry| lane.message(entry)).collect();
+                match sender.send(&messages).await {
+                    Ok(()) => Sent { done: messages.len(), ..Sent::default() },
+                    Err(error) => Sent { error: Some(error), ..Sent::default() },
+                }
+            }
+        }
+    }
 }
 
 /// All lanes, for those who ask.
@@ -92,7 +141,7 @@ pub(crate) async fn run(app: Arc<App>) {
 }
 
 async fn drive(app: Arc<App>, lane: Lane, mut stop: watch::Receiver<bool>) {
-    let mut sender = Sender::new(&lane.server);
+    let mut sender = Sender::new(&lane);
     let mut backoff = BACKOFF.0;
     while !*stop.borrow() {
         let mut pause = IDLE;
@@ -142,20 +191,27 @@ async fn forward(app: &App, lane: &Lane, sender: &mut Sender) -> anyhow::Result<
     }
     let rows = if newest > position { read(app, lane, position, newest).await? } else { Vec::new() };
     let more = rows.len() == BATCH as usize;
-    let reached = if more { rows.last().map_or(position, |(id, _)| *id) } else { newest.max(position) };
-    let messages: Vec<_> =
-        rows.iter().filter(|(_, entry)| lane.wants(entry)).map(|(_, entry)| lane.message(entry)).collect();
-    sender.send(&messages).await?;
+    let mut reached = if more { rows.last().map_or(position, |(id, _)| *id) } else { newest.max(position) };
+    let (ids, wanted): (Vec<i64>, Vec<&Element>) =
+        rows.iter().filter(|(_, entry)| lane.wants(entry)).map(|(id, entry)| (*id, entry)).unzip();
+    let sent = if wanted.is_empty() { Sent::default() } else { sender.send(lane, &wanted).await };
+    if let Some(first) = ids.get(sent.done) {
+        reached = first - 1;
+    }
     if reached != position || lost > 0 {
         app.store.keep_lane(&lane.name, reached, lost).await?;
     }
     let mut lanes = lock(&app.forwarding.lanes);
     let progress = lanes.entry(lane.name.clone()).or_default();
+    progress.sent += u64::try_from(sent.done).unwrap_or(u64::MAX).saturating_sub(sent.refused);
+    progress.refused += sent.refused;
+    (progress.position, progress.lost) = (reached, lost);
+    if let Some(error) = sent.error {
+        return Err(error);
+    }
     if !std::mem::take(&mut progress.error).is_empty() {
         tracing::info!(lane = lane.name, "logs are forwarded again");
     }
-    progress.sent += u64::try_from(messages.len()).unwrap_or(u64::MAX);
-    (progress.position, progress.lost) = (reached, lost);
     Ok(more)
 }
 

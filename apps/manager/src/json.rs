@@ -11,6 +11,7 @@ mod diff;
 mod edits;
 mod enrolment;
 mod events;
+mod export;
 mod jobs;
 mod logs;
 mod metrics;
@@ -74,6 +75,7 @@ fn routes() -> Vec<Route> {
         orders::routes(),
         enrolment::routes(),
         logs::routes(),
+        export::routes(),
     ]
     .concat()
 }

@@ -3,8 +3,10 @@
 //! Batches of all devices go through one bounded queue to one writer, which stores what has gathered in
 //! one transaction; only then is it acknowledged. The tables are bounded: the oldest records make room, counted.
 
+pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod query;
+pub(crate) mod report;
 pub(crate) mod retention;
 
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use retention::Bounds;
 const QUEUE_MAX: usize = 64;
 /// Batches in one transaction.
 const BATCHES_AT_ONCE: usize = 32;
+/// Records that are no traffic before it is looked whether there are too many.
+const EVENTS_BETWEEN: u64 = 10_000;
 /// How often what is too old goes, when no records come.
 const UPKEEP: Duration = Duration::from_secs(60);
 
@@ -55,6 +59,8 @@ pub(crate) struct Writer {
     room: Room,
     /// The slice that was written to last.
     open: Option<Open>,
+    /// Records that are no traffic since room was made.
+    events: u64,
     counters: Arc<Counters>,
 }
 
@@ -84,7 +90,7 @@ impl Logs {
     pub(crate) fn new(store: Store, configuration: Arc<Configuration>, room: Room) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let counters = Arc::<Counters>::default();
-        let writer = Writer { queue, store, configuration, room, open: None, counters: counters.clone() };
+        let writer = Writer { queue, store, configuration, room, open: None, events: 0, counters: counters.clone() };
         (Self { queue: sender, counters }, writer)
     }
 
@@ -101,6 +107,7 @@ impl Logs {
             stored: self.counters.stored.load(Ordering::Relaxed),
             repeated: self.counters.repeated.load(Ordering::Relaxed),
             deleted: self.counters.deleted.load(Ordering::Relaxed),
+            events: 0,
             has_turned: false,
         }
     }
@@ -130,7 +137,8 @@ impl Writer {
         match self.store.add_logs(&mut self.open, &batches, self.room.slice_rows()).await {
             Ok(done) => {
                 self.count(done);
-                if done.has_turned {
+                self.events += done.events;
+                if done.has_turned || self.events >= EVENTS_BETWEEN {
                     self.make_room().await;
                 }
                 for waiting in waiting {
@@ -144,12 +152,17 @@ impl Writer {
         }
     }
 
-    async fn make_room(&self) {
+    async fn make_room(&mut self) {
+        self.events = 0;
         let bounds = self.room.bounds(&self.configuration);
         let mut deleted = match self.store.drop_slices(&bounds).await {
             Ok(deleted) => deleted,
             Err(error) => return tracing::error!(%error, "old logs cannot be dropped"),
         };
+        match self.store.bound_events().await {
+            Ok(much) => deleted += much,
+            Err(error) => tracing::error!(%error, "too many logs cannot be deleted"),
+        }
         for (log, since) in bounds.events_since_us {
             match self.store.expire_events(log, since).await {
                 Ok(expired) => deleted += expired,

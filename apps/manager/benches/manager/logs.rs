@@ -35,7 +35,8 @@ pub(crate) async fn run() {
     let server = Server::start_with(|settings| {
         settings.traffic_logs_max = 2 * records;
         settings.log_storage = u64::MAX;
-    }).await;
+    })
+    .await;
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
         devices.push(Device::join(&server).await);

@@ -131,7 +131,7 @@ impl LogLine {
 }
 
 /// What is asked of the log that the path names.
-async fn asked<Q>(call: &Call<Q>, text: Option<&str>, forward: bool) -> Result<Query, Problem> {
+pub(super) async fn asked<Q>(call: &Call<Q>, text: Option<&str>, forward: bool) -> Result<Query, Problem> {
     let name = call.name("log");
     if Log::named(name).is_none() {
         return Err(Problem::not_found(format!("there is no log `{name}`")));

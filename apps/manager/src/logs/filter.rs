@@ -123,6 +123,16 @@ pub(crate) const THREAT: Fields = &[
     ("zone.src", Kind::Text("from_zone")),
 ];
 
+/// Fields of the IP-tag log.
+pub(crate) const IPTAG: Fields = &[
+    ("event_id", Kind::Text("event")),
+    ("ip", Kind::Address("source_key")),
+    ("receive_time", Kind::Time("received_us")),
+    ("serial", Kind::Text("serial")),
+    ("tag_name", Kind::Text("object")),
+    ("time_generated", Kind::Time("generated_us")),
+];
+
 /// A query that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Filter {

@@ -29,16 +29,28 @@ pub(crate) enum Log {
     System,
     /// Floods and scans.
     Threat,
+    /// Tags of addresses.
+    IpTag,
 }
 
 impl Log {
     /// All of them, by name.
-    pub(crate) const ALL: &'static [(&'static str, Self)] =
-        &[("traffic", Self::Traffic), ("threat", Self::Threat), ("system", Self::System), ("config", Self::Config)];
+    pub(crate) const ALL: &'static [(&'static str, Self)] = &[
+        ("traffic", Self::Traffic),
+        ("threat", Self::Threat),
+        ("system", Self::System),
+        ("iptag", Self::IpTag),
+        ("config", Self::Config),
+    ];
 
     /// The log of that name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, log)| *log)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, log)| *log == self).map_or("", |(name, _)| name)
     }
 
     /// What can be asked of it.
@@ -48,12 +60,13 @@ impl Log {
             Self::Config => filter::CONFIG,
             Self::System => filter::SYSTEM,
             Self::Threat => filter::THREAT,
+            Self::IpTag => filter::IPTAG,
         }
     }
 
     /// Whether it is kept among the events of firewalls.
     pub(crate) fn is_of_events(self) -> bool {
-        matches!(self, Self::System | Self::Threat)
+        matches!(self, Self::System | Self::Threat | Self::IpTag)
     }
 
     /// The table and the condition that tells its lines apart; none for the traffic log, which has many.
@@ -63,6 +76,7 @@ impl Log {
             Self::Config => Some("audit WHERE TRUE"),
             Self::System => Some("event_logs WHERE log = 'system'"),
             Self::Threat => Some("event_logs WHERE log = 'threat'"),
+            Self::IpTag => Some("event_logs WHERE log = 'iptag'"),
         }
     }
 
@@ -151,6 +165,14 @@ impl Query {
             after: Some(after),
             asked_us,
         }
+    }
+
+    /// A statement that reads columns of its rows out of the log's table, in no order and all of them.
+    pub(crate) fn select(&self, columns: &str, table: &str) -> Statement {
+        let mut statement = sql("SELECT ");
+        statement.push(columns).push(" FROM ");
+        self.push_condition(&mut statement, table);
+        statement
     }
 
     /// The statement that reads its rows out of the log's table.

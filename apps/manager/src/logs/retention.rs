@@ -55,7 +55,12 @@ impl Bounds {
 pub(crate) fn check(candidate: &Element) -> Vec<Diagnostic> {
     let mut wrong = Vec::new();
     for (list, is_right, wanted) in [
-        (QUOTA, &(|text: &str| text.parse().is_ok_and(|quota: f64| (0.0..=100.0).contains(&quota))) as &dyn Fn(&str) -> bool, "a share in percent such as `25` or `12.5`"),
+        (
+            QUOTA,
+            &(|text: &str| text.parse().is_ok_and(|quota: f64| (0.0..=100.0).contains(&quota)))
+                as &dyn Fn(&str) -> bool,
+            "a share in percent such as `25` or `12.5`",
+        ),
         (PERIOD, &|text: &str| text.parse().is_ok_and(|days| DAYS.contains(&days)), "a number of days from 1 to 2000"),
     ] {
         let Some(settings) = settings(candidate).and_then(|settings| settings.child(list)) else { continue };
@@ -65,7 +70,8 @@ pub(crate) fn check(candidate: &Element) -> Vec<Diagnostic> {
                 let message = format!("`{}` of `{list}/{}` is not {wanted}", setting.text(), setting.name);
                 wrong.push(Diagnostic::error(codes::INVALID_NUMBER, at, message));
             } else if !is_done(list, &setting.name) {
-                let message = format!("`{list}/{}` is stored but bounds nothing: that log has a fixed bound", setting.name);
+                let message =
+                    format!("`{list}/{}` is stored but bounds nothing: that log has a fixed bound", setting.name);
                 wrong.push(Diagnostic::warning(codes::NOT_ENFORCED, at, message));
             }
         }
@@ -127,7 +133,10 @@ mod tests {
                 ("invalid-number", "`much` of `disk-quota/traffic` is not a share in percent such as `25` or `12.5`"),
                 ("not-enforced", "`disk-quota/threat` is stored but bounds nothing: that log has a fixed bound"),
                 ("invalid-number", "`3000` of `log-expiration-period/traffic` is not a number of days from 1 to 2000"),
-                ("not-enforced", "`log-expiration-period/config` is stored but bounds nothing: that log has a fixed bound"),
+                (
+                    "not-enforced",
+                    "`log-expiration-period/config` is stored but bounds nothing: that log has a fixed bound"
+                ),
             ]
         );
     }

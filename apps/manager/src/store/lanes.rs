@@ -13,7 +13,9 @@ impl Store {
         let table = match log {
             Log::Traffic => "SELECT coalesce(min(first_id), 1), coalesce(max(last_id), 0) FROM sliced_logs",
             Log::Config => "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM audit",
-            Log::System | Log::Threat => "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM event_logs",
+            Log::System | Log::Threat | Log::IpTag => {
+                "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM event_logs"
+            }
         };
         sql(table).fetch_optional(&self.reader).await.map(|bounds| bounds.unwrap_or((1, 0)))
     }

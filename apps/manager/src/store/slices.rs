@@ -6,6 +6,7 @@
 //! dropped whole.
 
 mod find;
+pub(crate) mod groups;
 #[cfg(test)]
 mod tests;
 
@@ -181,11 +182,7 @@ pub(crate) fn tables(number: i64, postgres: bool) -> [String; 3] {
         index_name(number, Index::Time),
         records_table(number)
     );
-    [
-        table(records_table(number), &RECORD_COLUMNS),
-        table(words_table(number), &WORD_COLUMNS),
-        by_time,
-    ]
+    [table(records_table(number), &RECORD_COLUMNS), table(words_table(number), &WORD_COLUMNS), by_time]
 }
 
 /// The statements that make the indexes of a full slice.
@@ -454,12 +451,7 @@ impl Open {
     }
 
     /// The number of a record's combination of names.
-    async fn word(
-        &mut self,
-        transaction: &mut Transaction,
-        serial: &str,
-        record: &TrafficLog,
-    ) -> sqlx::Result<i64> {
+    async fn word(&mut self, transaction: &mut Transaction, serial: &str, record: &TrafficLog) -> sqlx::Result<i64> {
         let texts = [
             serial,
             &record.subtype,
@@ -487,7 +479,14 @@ impl Open {
         for text in [serial, subtype, rule, nat_rule, application, from, to, inbound, outbound] {
             statement.push(",").push_bind(text);
         }
-        statement.push(",").push_bind(record.protocol).push(",").push_bind(action).push(",").push_bind(reason).push(")");
+        statement
+            .push(",")
+            .push_bind(record.protocol)
+            .push(",")
+            .push_bind(action)
+            .push(",")
+            .push_bind(reason)
+            .push(")");
         statement.execute(transaction).await?;
         self.words.insert(self.key.clone(), word);
         Ok(word)

@@ -9,11 +9,11 @@ use bartizan_lab::postgres::{Durability, Postgres};
 use tokio::time::timeout;
 
 use super::db::sql;
-use crate::logs::filter::Filter;
-use crate::logs::query::{Log, Query};
 use super::traffic::{LogBatch, LogsStored};
 use super::versions::{Entries, JournalAfter, Kept, NewVersion};
 use super::{AUTHORITY, DatabaseUrl, Member, Store};
+use crate::logs::filter::Filter;
+use crate::logs::query::{Log, Query};
 
 /// Who holds the leader's lock, as the server shows it.
 const LEADER: &str =

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::LogRecord;
+use bartizan_api::fleet::log_record::Line;
 
 use super::db::{Transaction, sql};
 use super::slices::Open;
@@ -34,6 +34,8 @@ pub(crate) struct LogsStored {
     pub(crate) repeated: u64,
     /// Oldest records deleted to make room.
     pub(crate) deleted: u64,
+    /// Records of them that are no traffic.
+    pub(crate) events: u64,
     /// A slice of the traffic log has become full.
     pub(crate) has_turned: bool,
 }
@@ -109,7 +111,10 @@ impl Store {
             for record in &batch.records[batch.records.len() - fresh..] {
                 match &record.line {
                     Some(Line::Traffic(line)) => traffic.push(line),
-                    Some(Line::Event(line)) => events::insert(&mut transaction, &batch.serial, line).await?,
+                    Some(Line::Event(line)) => {
+                        events::insert(&mut transaction, &batch.serial, line).await?;
+                        done.events += 1;
+                    }
                     // A newer firewall's log, which this manager does not have.
                     None => {}
                 }
@@ -118,7 +123,6 @@ impl Store {
             done.has_turned |= slice.add(&mut transaction, &batch.serial, &traffic, slice_rows).await?;
         }
         slice.keep(&mut transaction).await?;
-        done.deleted = events::bound(&mut transaction).await?;
         transaction.commit().await?;
         *open = Some(slice);
         Ok(done)
@@ -135,7 +139,7 @@ pub(crate) fn address_key(text: &str) -> [u8; 16] {
 }
 
 /// The address of a key: the way back from [`address_key`].
-fn address_text(key: &[u8]) -> String {
+pub(super) fn address_text(key: &[u8]) -> String {
     match <[u8; 16]>::try_from(key).map(Ipv6Addr::from) {
         Ok(address) => address.to_ipv4_mapped().map_or_else(|| address.to_string(), |address| address.to_string()),
         Err(_) => String::new(),

@@ -43,7 +43,8 @@ pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -
         return Err(Reply::bad_request("Missing value for parameter \"log-type\"."));
     };
     let Some(log) = Log::named(name) else {
-        let line = format!("log-type `{name}` is not kept here; `traffic`, `threat`, `system` and `config` are");
+        let names: Vec<_> = Log::ALL.iter().map(|(name, _)| *name).collect();
+        let line = format!("log-type `{name}` is not kept here; `{}` are", names.join("`, `"));
         return Err(Reply::error(code::INVALID_OBJECT, &[line]));
     };
     // What the manager tells of itself has no firewall by which it could be told apart.
@@ -56,7 +57,7 @@ pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -
         .map_err(|error| Reply::error(code::INVALID_OBJECT, &[error]))?;
     let newest = match log {
         Log::Traffic => app.store.newest_traffic().await,
-        Log::System | Log::Threat => app.store.newest_event().await,
+        Log::System | Log::Threat | Log::IpTag => app.store.newest_event().await,
         Log::Config => Ok(i64::MAX),
     };
     let newest = newest.map_err(|error| Reply::internal(&error))?;
@@ -124,7 +125,11 @@ pub(crate) async fn rows(app: &App, query: &Query) -> sqlx::Result<Vec<Element>>
     if query.log == Log::Config {
         return Ok(app.store.audit(statement).await?.iter().map(|row| config_entry(app, row)).collect());
     }
-    let entry = if query.log == Log::Threat { threat_entry } else { system_entry };
+    let entry = match query.log {
+        Log::Threat => threat_entry,
+        Log::IpTag => tag_entry,
+        _ => system_entry,
+    };
     Ok(app.store.events(statement).await?.iter().map(entry).collect())
 }
 
@@ -224,6 +229,16 @@ fn threat_entry(row: &EventRow) -> Element {
         .leaf("threatid", &row.event)
         .leaf("action", &row.action)
         .leaf("misc", &row.description)
+}
+
+fn tag_entry(row: &EventRow) -> Element {
+    event_entry(row, "IPTAG")
+        .leaf("ip", &row.source)
+        .leaf("tag_name", &row.object)
+        .leaf("event_id", &row.event)
+        .leaf("repeatcnt", "1")
+        .leaf("timeout", &row.description)
+        .leaf("datasource_type", "xml-api")
 }
 
 fn config_entry(app: &App, row: &AuditLine) -> Element {

@@ -25,7 +25,7 @@ const COLUMNS: &str = "id, serial, received_us, generated_us, subtype, source_ke
     bytes_received, packets_sent, packets_received, start_us, elapsed_s, session_end_reason";
 
 /// A query, by what its conditions look at.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// Numbers and keys alone.
     records: Vec<&'a Filter>,
     /// Names alone.
@@ -40,7 +40,7 @@ struct Parts<'a> {
 }
 
 /// A way through a slice: by an index, with a condition that it fits, for what is not a condition of the query.
-struct Way {
+pub(super) struct Way {
     by: By,
     also: Option<Filter>,
 }
@@ -66,7 +66,7 @@ enum Candidate<'a> {
 type Key = (i64, i64, i64);
 
 impl<'a> Parts<'a> {
-    fn of(query: &'a Query) -> Self {
+    pub(super) fn of(query: &'a Query) -> Self {
         let mut parts = Self {
             records: Vec::new(),
             words: Vec::new(),
@@ -110,7 +110,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Whether a slice may have what is asked for.
-    fn may_be_in(&self, slice: &Slice) -> bool {
+    pub(super) fn may_be_in(&self, slice: &Slice) -> bool {
         slice.first_id <= self.newest
             && slice.newest_us >= self.made.0
             && slice.oldest_us <= self.made.1
@@ -129,7 +129,8 @@ impl<'a> Parts<'a> {
         }
         for part in &self.records {
             let Filter::Compare(kind, Operator::Equal, value) = part else { continue };
-            let one = |column| Candidate::Filter(Filter::Compare(Kind::Address(column), Operator::Equal, value.clone()));
+            let one =
+                |column| Candidate::Filter(Filter::Compare(Kind::Address(column), Operator::Equal, value.clone()));
             match *kind {
                 Kind::Address("source_key") => candidates.push(vec![(Index::Source, Candidate::Part(part))]),
                 Kind::Address("destination_key") => candidates.push(vec![(Index::Destination, Candidate::Part(part))]),
@@ -166,7 +167,7 @@ impl<'a> Parts<'a> {
     }
 
     /// `SELECT` and `FROM` and `WHERE` of a slice, by a way.
-    fn select(&self, columns: &str, with_words: bool, number: i64, way: &Way) -> Statement {
+    pub(super) fn select(&self, columns: &str, with_words: bool, number: i64, way: &Way) -> Statement {
         let mut statement = sql("SELECT ");
         statement.push(columns).push(" FROM ").push(&records_table(number));
         match way.by {
@@ -236,12 +237,9 @@ impl Store {
         }
         let mut counts = BTreeMap::new();
         for slice in self.slices().await?.into_iter().filter(|slice| parts.may_be_in(slice)) {
-            let Some(ways) = self.ways(&slice, &parts).await? else { continue };
-            // A record that two ways lead to must not be counted twice.
-            let by_time = self.by_time();
-            let way = if let [only] = &*ways { only } else { &by_time };
+            let Some(way) = self.only_way(&slice, &parts).await? else { continue };
             let start = format!("generated_us - generated_us % {span_us} AS start, count(*) AS lines");
-            let mut statement = parts.select(&start, false, slice.number, way);
+            let mut statement = parts.select(&start, false, slice.number, &way);
             statement.push(" GROUP BY start");
             let found = statement.fetch_all::<(i64, i64)>(&self.reader).await;
             for (start, lines) in self.unless_dropped(found, slice.number).await? {
@@ -281,7 +279,8 @@ impl Store {
             slices.sort_by_key(|slice| (slice.oldest_us, slice.number));
         }
         for slice in &slices {
-            let is_beyond = |last: &Key| if query.backward { slice.newest_us < last.0 } else { slice.oldest_us > last.0 };
+            let is_beyond =
+                |last: &Key| if query.backward { slice.newest_us < last.0 } else { slice.oldest_us > last.0 };
             if keys.len() >= wanted && keys.last().is_none_or(is_beyond) {
                 break;
             }
@@ -364,6 +363,12 @@ impl Store {
         Ok(Some(ways.unwrap_or_else(|| vec![self.by_time()])))
     }
 
+    /// The same for what is counted: a record that two ways lead to must not be counted twice.
+    pub(super) async fn only_way(&self, slice: &Slice, parts: &Parts<'_>) -> sqlx::Result<Option<Way>> {
+        let Some(mut ways) = self.ways(slice, parts).await? else { return Ok(None) };
+        Ok(Some(if ways.len() == 1 { ways.swap_remove(0) } else { self.by_time() }))
+    }
+
     fn by_time(&self) -> Way {
         self.way(By::Index(Index::Time))
     }
@@ -373,7 +378,7 @@ impl Store {
     }
 
     /// What was found in a slice; nothing when it was dropped while it was read.
-    async fn unless_dropped<T>(&self, found: sqlx::Result<Vec<T>>, number: i64) -> sqlx::Result<Vec<T>> {
+    pub(super) async fn unless_dropped<T>(&self, found: sqlx::Result<Vec<T>>, number: i64) -> sqlx::Result<Vec<T>> {
         match found {
             Err(error) if self.slices().await?.iter().any(|slice| slice.number == number) => Err(error),
             Err(_) => Ok(Vec::new()),

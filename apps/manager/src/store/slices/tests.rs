@@ -30,7 +30,7 @@ fn record(number: u64) -> TrafficLog {
     TrafficLog {
         time_generated_us: START_US + number as i64 * MINUTE_US / 2 - late,
         source: format!("10.0.{}.7", mixed % 20),
-        destination: if mixed % 3 == 0 { "2001:db8::7".into() } else { "192.0.2.9".into() },
+        destination: if mixed.is_multiple_of(3) { "2001:db8::7".into() } else { "192.0.2.9".into() },
         rule: format!("rule-{}", mixed % 7),
         application: "ssl".into(),
         action: if number % 100 == 42 { "deny".into() } else { "allow".into() },
@@ -110,8 +110,7 @@ async fn a_query_finds_what_it_asks_for_in_the_order_of_time() {
     for store in [&sqlite, &postgres] {
         fill(store).await;
         for (text, fits) in cases {
-            let mut expected: Vec<_> =
-                (0..RECORDS).map(|number| (record(number).time_generated_us, number)).collect();
+            let mut expected: Vec<_> = (0..RECORDS).map(|number| (record(number).time_generated_us, number)).collect();
             expected.retain(|(_, number)| fits(&record(*number)));
             expected.sort_unstable();
             let forward: Vec<u64> = expected.iter().map(|(_, number)| *number).collect();
@@ -145,15 +144,11 @@ async fn the_oldest_slices_go_whole() {
     let (sqlite, postgres, _server) = both().await;
     for store in [&sqlite, &postgres] {
         fill(store).await;
-        let usual = Bounds {
-            rows_max: 1000,
-            bytes_max: u64::MAX,
-            traffic_since_us: i64::MIN,
-            events_since_us: Vec::new(),
-        };
+        let usual =
+            Bounds { rows_max: 1000, bytes_max: u64::MAX, traffic_since_us: i64::MIN, events_since_us: Vec::new() };
         assert_eq!(store.drop_slices(&usual).await.unwrap(), 0);
         assert_eq!(store.drop_slices(&Bounds { rows_max: 800, ..usual.clone() }).await.unwrap(), 300);
-        let oldest = store.traffic(&Query { backward: false, rows: 1, ..ask("") }).await.unwrap();
+        let oldest = store.traffic(&Query::after(Log::Traffic, Filter::All, 0, i64::MAX, 1)).await.unwrap();
         assert_eq!((oldest[0].id, store.newest_traffic().await.unwrap()), (301, 1000));
         assert_eq!(store.log_bounds(Log::Traffic).await.unwrap(), (301, 1000));
         store.index_slices().await.unwrap();
@@ -198,7 +193,8 @@ async fn records_of_before_there_were_slices_are_the_first_one() {
     old().execute(On::Postgres(&mut connection)).await.unwrap();
     drop(connection);
     let member = super::super::Member { url: &url, name: "new", authority: None };
-    let stores = [Store::open(place.path(), None).await.unwrap(), Store::open(place.path(), Some(member)).await.unwrap()];
+    let stores =
+        [Store::open(place.path(), None).await.unwrap(), Store::open(place.path(), Some(member)).await.unwrap()];
     for store in stores {
         let rows = store.traffic(&ask("(addr.src in 10.0.0.0/8) and (rule eq r)")).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 1]);
