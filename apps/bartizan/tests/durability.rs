@@ -126,3 +126,27 @@ fn asked_to_end_both_processes_end_in_order_and_keep_what_they_had() {
     azure.house.restart_firewall().unwrap();
     azure.house.wait_connected().unwrap();
 }
+
+#[test]
+fn a_firewall_that_is_asked_for_a_new_key_comes_back_with_it_and_keeps_it() {
+    let mut azure = Azure::start(Path::new(env!("CARGO_BIN_EXE_bartizan"))).unwrap();
+    azure.configure().unwrap();
+    let serial = &azure.house.serial;
+    let ask =
+        format!("<request><device><renew-certificate><serial>{serial}</serial></renew-certificate></device></request>");
+    azure.house.api.op(&ask).unwrap();
+    eventually("the firewall uses a new certificate", Duration::from_secs(20), || {
+        let (firewall, manager) = (azure.house.firewall.output(), azure.house.manager.output());
+        anyhow::ensure!(firewall.contains("this device has a new certificate"), "{firewall}");
+        anyhow::ensure!(manager.contains("a device uses its new certificate"), "{manager}");
+        Ok(())
+    })
+    .unwrap();
+    azure.house.wait_connected().unwrap();
+    azure.house.api.push("azure").unwrap();
+    azure.house.firewall.signal("KILL").unwrap();
+    azure.house.firewall.wait(Duration::from_secs(5)).unwrap();
+    azure.house.restart_firewall().unwrap();
+    azure.house.wait_connected().unwrap();
+    azure.house.api.push("azure").unwrap();
+}

@@ -23,6 +23,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
 use self::backoff::Backoff;
@@ -43,6 +44,8 @@ const MESSAGE_BYTES_MAX: usize = (64 << 20) + (1 << 20);
 const ANSWER_BYTES_MAX: usize = 31 << 20;
 /// A sign of health this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the manager may take to certify a new key.
+const RENEWAL_LIMIT: Duration = Duration::from_secs(10);
 /// How often the spool is looked at while the firewall waits to end.
 const EMPTY_POLL: Duration = Duration::from_millis(20);
 /// A stream that stood this long was a success: the next attempt is not delayed as after a failure.
@@ -163,7 +166,7 @@ impl Link {
         let channel = tls::connect_enrolled(&self.settings.address, &identity).await?;
         let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
         say(&outbox, device_message::Body::Hello(self.hello(&identity, recovery).await?)).await?;
-        let mut inbox = FleetClient::new(channel)
+        let mut inbox = FleetClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .attach(ReceiverStream::new(messages))
             .await
@@ -171,7 +174,7 @@ impl Link {
             .into_inner();
         info!("connected to the manager {} as {}", self.settings.address, identity.serial);
         self.logs.with(Spool::rewind);
-        self.converse(&outbox, &mut inbox, recovery).await
+        self.converse(&outbox, &mut inbox, (&channel, recovery)).await
     }
 
     /// Who this device is: from the store, or by enrolment.
@@ -213,14 +216,14 @@ impl Link {
         &self,
         outbox: &mpsc::Sender<DeviceMessage>,
         inbox: &mut tonic::Streaming<ManagerMessage>,
-        recovery: &Arc<Recovery>,
+        (channel, recovery): (&Channel, &Arc<Recovery>),
     ) -> Result<()> {
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
         loop {
             self.send_logs(outbox);
             tokio::select! {
                 message = inbox.message() => match message {
-                    Ok(Some(message)) => self.hear(message, outbox, recovery).await?,
+                    Ok(Some(message)) => self.hear(message, outbox, (channel, recovery)).await?,
                     Ok(None) => return Ok(()),
                     Err(status) => anyhow::bail!("the connection broke: {}", status.message()),
                 },
@@ -237,7 +240,7 @@ impl Link {
         &self,
         message: ManagerMessage,
         outbox: &mpsc::Sender<DeviceMessage>,
-        recovery: &Arc<Recovery>,
+        (channel, recovery): (&Channel, &Arc<Recovery>),
     ) -> Result<()> {
         match message.body {
             Some(manager_message::Body::Push(push)) => {
@@ -255,10 +258,33 @@ impl Link {
                 Ok(())
             }
             Some(manager_message::Body::TakeBackNoted(noted)) => recovery.noted(noted.push_id),
+            Some(manager_message::Body::RenewCertificate(_)) => {
+                self.renew(channel, recovery).await;
+                Ok(())
+            }
             None => {
                 warn!("the manager sent a message this version does not know");
                 Ok(())
             }
+        }
+    }
+
+    /// Gets this device a new key, and connects anew with it. When that fails it stays with the old one, and the manager
+    /// asks again.
+    async fn renew(&self, channel: &Channel, recovery: &Recovery) {
+        let renewal = async {
+            let identity = self.store.identity()?.context("this device is not enrolled")?;
+            let renewing = enrol::renew(channel.clone(), &identity);
+            let renewed =
+                tokio::time::timeout(RENEWAL_LIMIT, renewing).await.context("the manager does not answer")??;
+            self.store.keep_identity(&renewed)
+        };
+        match renewal.await {
+            Ok(()) => {
+                info!("this device has a new certificate");
+                recovery.reconnect.notify_one();
+            }
+            Err(error) => error!("this device keeps its certificate: {error:#}"),
         }
     }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::{
-    ApiRequest, ApiResponse, LogRecord, LogsStored, Parameter, Push, TakeBackNoted, TrafficLog, device_message,
-    manager_message,
+    ApiRequest, ApiResponse, LogRecord, LogsStored, Parameter, Push, RenewCertificate, TakeBackNoted, TrafficLog,
+    device_message, manager_message,
 };
 use bartizan_firewall::api::{Api, Future};
 use bartizan_firewall::auth_key::AuthKey;
@@ -180,6 +180,22 @@ async fn a_new_device_enrols_once_and_comes_back_with_its_certificate() {
     let device = Device::start(place.path(), &manager.address.to_string(), None).await;
     assert_eq!(manager.hear(hello).await.serial, "BZ0001");
     assert_eq!(manager.enrolments().len(), 1);
+    device.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_gets_no_new_certificate_goes_on_with_the_old_one() {
+    let manager = Manager::start(&ca("one")).await;
+    let place = tempfile::tempdir().unwrap();
+    let device = Device::start(place.path(), &manager.address.to_string(), Some(&manager.auth_key())).await;
+    manager.hear(hello).await;
+    let before = device.store.identity().unwrap();
+    manager.say(manager_message::Body::RenewCertificate(RenewCertificate {})).await;
+    // Over the same stream, after that.
+    manager.say(push(3, &configuration("trust"))).await;
+    assert!(manager.hear(push_result).await.enforced);
+    assert_eq!((manager.renewals(), manager.attachments()), (1, 1));
+    assert!(device.store.identity().unwrap() == before);
     device.end().await;
 }
 

@@ -156,6 +156,7 @@ impl Configuration {
                     comment: "first start",
                     configuration: Some(first),
                     journal: JournalAfter::Beyond(0),
+                    audit: &[],
                 };
                 let number = store.commit_version(version, |_| None).await?;
                 Kept { number, text: first.to_owned(), steps: 0, edits: Vec::new() }
@@ -400,12 +401,12 @@ impl Configuration {
 
     /// Makes the candidate of `snapshot` the running configuration, or what it is by the selected edits alone.
     /// `job` makes the finished record of the commit's job from the new version; it is stored in the same
-    /// transaction.
+    /// transaction, as is the line of the config log.
     pub(crate) async fn commit(
         self: &Arc<Self>,
         snapshot: &Snapshot,
         selected: Option<(&Selection, Split)>,
-        (author, comment): (&str, &str),
+        (line, comment): (&AuditLine, &str),
         job: impl FnOnce(u64) -> Option<(u64, String)>,
     ) -> Result<u64, PartialError> {
         let (_writing, now) = self.settled().await?;
@@ -427,7 +428,8 @@ impl Configuration {
         let is_whole = edits > VERSION_EDITS_MAX || now.steps >= STEPS_LIMIT;
         let text = is_whole.then(|| xml::write(tree));
         let steps = if is_whole { 0 } else { now.steps + 1 };
-        let new = NewVersion { author, comment, configuration: text.as_deref(), journal };
+        let (author, configuration) = (line.admin.as_str(), text.as_deref());
+        let new = NewVersion { author, comment, configuration, journal, audit: std::slice::from_ref(line) };
         let version = self.store.commit_version(new, job).await?;
         let after = match split {
             Some(split) => Snapshot {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bartizan_api::fleet::enrollment_server::EnrollmentServer;
 use bartizan_api::fleet::fleet_server::FleetServer;
 use bartizan_api::fleet::manager_message::Body;
-use bartizan_api::fleet::{ApiRequest, ApiResponse, Health, Hello, ManagerMessage, Push, PushResult};
+use bartizan_api::fleet::{ApiRequest, ApiResponse, Health, Hello, ManagerMessage, Push, PushResult, RenewCertificate};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tonic::Status;
 
@@ -74,6 +74,10 @@ pub(crate) struct Link {
     health: Mutex<Option<Health>>,
     /// When the store was last told that the device is alive.
     touched_us: AtomicI64,
+    /// When its certificate ends.
+    certificate_expiry_us: AtomicI64,
+    /// When it was asked for a new key last; 0: never.
+    renewal_asked_us: AtomicI64,
     sender: mpsc::Sender<Result<ManagerMessage, Status>>,
     next: AtomicU64,
     pushes: Mutex<HashMap<u64, oneshot::Sender<PushResult>>>,
@@ -135,6 +139,8 @@ impl Link {
             since_us: store::now_us(),
             health: Mutex::default(),
             touched_us: AtomicI64::new(store::now_us()),
+            certificate_expiry_us: AtomicI64::new(i64::MAX),
+            renewal_asked_us: AtomicI64::new(0),
             sender,
             // Numbers of an earlier stream are not used again, so that a late answer finds nobody.
             next: AtomicU64::new(store::now_us().unsigned_abs()),
@@ -163,6 +169,15 @@ impl Link {
     pub(crate) async fn request(&self, request: ApiRequest, timeout: Duration) -> Result<ApiResponse, LinkError> {
         let id = self.number();
         self.ask(&self.requests, id, Body::ApiRequest(ApiRequest { id, ..request }), timeout).await
+    }
+
+    /// Asks the device to make itself a new key and have it certified.
+    pub(crate) fn renew_certificate(&self) -> Result<(), LinkError> {
+        let message = ManagerMessage { body: Some(Body::RenewCertificate(RenewCertificate {})) };
+        self.sender.try_send(Ok(message)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => LinkError::Busy(self.hello.serial.clone()),
+            mpsc::error::TrySendError::Closed(_) => LinkError::Disconnected(self.hello.serial.clone()),
+        })
     }
 
     async fn ask<T>(

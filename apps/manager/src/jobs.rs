@@ -237,7 +237,13 @@ impl Jobs {
         if let Err(error) = self.store.put_job(id, &job.to_json()).await {
             tracing::error!(id, %error, "a finished job cannot be stored");
         }
-        lock(&self.jobs).insert(job.id, Arc::new(job));
+        self.put(job);
+    }
+
+    /// Takes over a finished job, whose record is on disk.
+    fn put(&self, job: Job) {
+        let id = job.id;
+        lock(&self.jobs).insert(id, Arc::new(job));
         lock(&self.stopped).remove(&id);
         self.tell();
     }

@@ -24,9 +24,11 @@ pub(crate) const SERVER_NAME: &str = "manager.bartizan";
 
 /// The authority outlives the devices' certificates.
 const CA_YEARS: i64 = 20;
-/// A device's certificate is bound to the inventory, where it can be revoked at once; it ends only so that
-/// it does end.
-const DEVICE_YEARS: i64 = 10;
+/// A device's certificate is bound to the inventory, where it can be revoked at once; a device that was away for less
+/// than half of this comes back with the one it has.
+const DEVICE_DAYS: i64 = 730;
+/// A device is asked for a new key when its certificate ends sooner than this.
+pub(crate) const DEVICE_RENEW_DAYS: i64 = 365;
 /// The longest life that platform verifiers accept of a server certificate (Apple, since 2019).
 const SERVER_DAYS: i64 = 825;
 /// A server certificate is made anew at a start when it ends sooner than this.
@@ -102,7 +104,7 @@ impl Pki {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(serial_number());
-        let expiry = set_validity(&mut params, 365 * DEVICE_YEARS)?;
+        let expiry = set_validity(&mut params, DEVICE_DAYS)?;
         let certificate = params.signed_by(&request.public_key, &self.issuer)?;
         Ok(DeviceCertificate {
             certificate: certificate.der().to_vec(),

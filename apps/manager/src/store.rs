@@ -21,10 +21,12 @@ mod session;
 pub(crate) mod slices;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;
+mod together;
 pub(crate) mod traffic;
 pub(crate) mod versions;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -32,7 +34,9 @@ use sha2::{Digest as _, Sha256};
 use db::{Reader, Writer, sql};
 pub use postgres::DatabaseUrl;
 pub(crate) use postgres::{AUTHORITY, Member};
+use pushes::Step;
 use seal::Sealer;
+use together::Together;
 
 /// Connections that only read.
 const READERS: u32 = 4;
@@ -44,6 +48,8 @@ pub(crate) struct Store {
     reader: Reader,
     /// The key of the config log's seals.
     sealer: Sealer,
+    /// Steps of pushes that wait for the disk.
+    steps: Arc<Together<Step>>,
 }
 
 impl Store {
@@ -53,7 +59,7 @@ impl Store {
             Some(member) => postgres::open(&member).await?,
             None => sqlite::open(data_dir).await?,
         };
-        Ok(Self { writer, reader, sealer: Sealer::default() })
+        Ok(Self { writer, reader, sealer: Sealer::default(), steps: Arc::default() })
     }
 
     /// Returns when nothing can be written any more, which happens to a server's database only.

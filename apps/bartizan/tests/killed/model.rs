@@ -24,6 +24,10 @@ pub(crate) struct State {
     /// The comment of the config lock.
     lock: Option<String>,
     auth_keys: BTreeSet<String>,
+    /// Number of the running version.
+    version: u64,
+    /// The version that a device which is away has yet to get.
+    pending: Option<u64>,
     /// Grows with each operation, so that values differ.
     next: u64,
 }
@@ -42,6 +46,14 @@ pub(crate) enum Operation {
     DeleteKey(String),
     Commit,
     Revert,
+    Push,
+}
+
+/// A device group with one device, which never comes.
+pub(crate) fn set_up(api: &Api) -> Result<()> {
+    let groups = "/config/devices/entry[@name='localhost.localdomain']/device-group";
+    api.set(groups, "<entry name='dg'><devices><entry name='BZT000000000001'/></devices></entry>")?;
+    commit(api, &mut None)
 }
 
 impl State {
@@ -56,7 +68,7 @@ impl State {
             let index = random.below(singles.len().max(1) as u64) as usize;
             singles.get(index).map(|name| (*name).clone())
         };
-        let chosen = match random.below(12) {
+        let chosen = match random.below(14) {
             0 => Some(Operation::SetTogether(value.clone())),
             1 => present(random).map(Operation::Delete),
             2 => present(random).map(|old| Operation::Rename(old, format!("host-renamed-{number}"))),
@@ -69,6 +81,7 @@ impl State {
             // A commit ends the lock, in a second step.
             8 | 9 if self.candidate != self.running && self.lock.is_none() => Some(Operation::Commit),
             10 if random.below(3) == 0 => Some(Operation::Revert),
+            11 | 12 => Some(Operation::Push),
             _ => None,
         };
         chosen.unwrap_or_else(|| Operation::Set(name(random), value))
@@ -93,7 +106,11 @@ impl State {
             Operation::Unlock => after.lock = None,
             Operation::AddKey(name) => drop(after.auth_keys.insert(name.clone())),
             Operation::DeleteKey(name) => drop(after.auth_keys.remove(name)),
-            Operation::Commit => after.running = self.candidate.clone(),
+            Operation::Commit => {
+                after.running = self.candidate.clone();
+                after.version += 1;
+            }
+            Operation::Push => after.pending = Some(self.version),
             Operation::Revert => after.candidate = self.running.clone(),
         }
         after
@@ -110,12 +127,17 @@ impl State {
         };
         let locks = op("<show><config-locks/></show>");
         let keys = op("<request><authkey><list>*</list></authkey></request>");
+        let versions = op("<show><config><versions/></config></show>");
+        let devices = op("<show><devices><all/></devices></show>");
         Self {
             candidate: addresses(&config("get")),
             running: addresses(&config("show")),
             saved: names.into_iter().map(saved).collect(),
             lock: between(&locks, "<comment>", "</comment>").map(str::to_owned),
             auth_keys: entries(&keys).into_iter().collect(),
+            version: number(&versions, "<version>", "</version>").unwrap_or_default(),
+            pending: between(&devices, "<pending-push>", "</pending-push>")
+                .and_then(|pending| number(pending, "<version>", "</version>")),
             next,
         }
     }
@@ -157,23 +179,42 @@ impl Operation {
                 op(format!("<request><authkey><delete><name>{name}</name></delete></authkey></request>"))
             }
             Self::Commit => commit(api, job),
+            Self::Push => {
+                let command = "<commit-all><shared-policy><device-group><entry name='dg'/></device-group></shared-policy></commit-all>";
+                let parameters = [("type", "commit"), ("action", "all"), ("cmd", command)];
+                let done = finished(api, job, &parameters)?;
+                if !done.contains("is pending") {
+                    bail!("the push left nothing: {done}");
+                }
+                Ok(())
+            }
             Self::Revert => op("<revert><config/></revert>".to_owned()),
         }
     }
 }
 
 fn commit(api: &Api, job: &mut Option<String>) -> Result<()> {
-    let answer = api.call(&[("type", "commit"), ("cmd", "<commit/>")])?;
+    let answer = finished(api, job, &[("type", "commit"), ("cmd", "<commit/>")])?;
+    if !answer.contains("<result>OK</result>") {
+        bail!("the commit failed: {answer}");
+    }
+    Ok(())
+}
+
+/// Waits for the job of a request.
+fn finished(api: &Api, job: &mut Option<String>, parameters: &[(&str, &str)]) -> Result<String> {
+    let answer = api.call(parameters)?;
     let id = job.insert(between(&answer, "<job>", "</job>").with_context(|| format!("no job: {answer}"))?.to_owned());
     loop {
         let answer = api.op(&format!("<show><jobs><id>{id}</id></jobs></show>"))?;
         if answer.contains("<status>FIN</status>") {
-            if !answer.contains("<result>OK</result>") {
-                bail!("the commit failed: {answer}");
-            }
-            return Ok(());
+            return Ok(answer);
         }
     }
+}
+
+fn number(text: &str, before: &str, after: &str) -> Option<u64> {
+    between(text, before, after)?.parse().ok()
 }
 
 /// Names of the entries of an answer.

@@ -4,9 +4,11 @@
 //! private key is made here and stays here.
 
 use anyhow::{Context, Result, bail};
-use bartizan_api::fleet::EnrollRequest;
 use bartizan_api::fleet::enrollment_client::EnrollmentClient;
-use rcgen::{CertificateParams, KeyPair};
+use bartizan_api::fleet::fleet_client::FleetClient;
+use bartizan_api::fleet::{EnrollRequest, RenewRequest};
+use rcgen::{CertificateParams, CertificateSigningRequest, KeyPair};
+use tonic::transport::Channel;
 
 use super::tls::{client_config, connect_pinned};
 use crate::auth_key::{AuthKey, Fingerprint};
@@ -18,10 +20,7 @@ use crate::store::Identity;
 /// # Errors
 /// When the manager cannot be reached, is another one, or refuses the key.
 pub(super) async fn enrol(address: &str, key: &AuthKey, hostname: &str, serial: &str) -> Result<Identity> {
-    let private = KeyPair::generate().context("make a private key")?;
-    let request = CertificateParams::new(Vec::new())
-        .and_then(|parameters| parameters.serialize_request(&private))
-        .context("make a certificate signing request")?;
+    let (private, request) = new_key()?;
     let channel = connect_pinned(address, key.fingerprint()).await?;
     let response = EnrollmentClient::new(channel)
         .enroll(EnrollRequest {
@@ -45,4 +44,30 @@ pub(super) async fn enrol(address: &str, key: &AuthKey, hostname: &str, serial: 
         Identity { serial: response.serial, key: private.serialize_der(), certificate, ca: response.ca_certificate };
     client_config(&identity).context("the manager's answer cannot be used")?;
     Ok(identity)
+}
+
+/// A new key for a device, certified over a connection that stands by the old one.
+///
+/// # Errors
+/// When the manager refuses, or its answer is of no use. The old key goes on being good then.
+pub(super) async fn renew(channel: Channel, identity: &Identity) -> Result<Identity> {
+    let (private, request) = new_key()?;
+    let request = RenewRequest { certificate_signing_request: request.der().to_vec() };
+    let response = FleetClient::new(channel)
+        .renew(request)
+        .await
+        .map_err(|status| anyhow::anyhow!("the manager refused: {}", status.message()))?
+        .into_inner();
+    let certificate = response.certificate_chain.into_iter().next().context("the manager sent no certificate")?;
+    let renewed = Identity { key: private.serialize_der(), certificate, ..identity.clone() };
+    client_config(&renewed).context("the manager's answer cannot be used")?;
+    Ok(renewed)
+}
+
+fn new_key() -> Result<(KeyPair, CertificateSigningRequest)> {
+    let private = KeyPair::generate().context("make a private key")?;
+    let request = CertificateParams::new(Vec::new())
+        .and_then(|parameters| parameters.serialize_request(&private))
+        .context("make a certificate signing request")?;
+    Ok((private, request))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bartizan_api::fleet::enrollment_server::{Enrollment, EnrollmentServer};
 use bartizan_api::fleet::fleet_server::{Fleet, FleetServer};
 use bartizan_api::fleet::{
-    ConfirmRequest, ConfirmResponse, DeviceMessage, EnrollRequest, EnrollResponse, ManagerMessage, device_message,
-    manager_message,
+    ConfirmRequest, ConfirmResponse, DeviceMessage, EnrollRequest, EnrollResponse, ManagerMessage, RenewRequest,
+    RenewResponse, device_message, manager_message,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
@@ -50,6 +50,7 @@ pub(crate) struct Manager {
     voice: Arc<Mutex<Option<Voice>>>,
     hang_up: Arc<watch::Sender<u32>>,
     attached: Arc<Mutex<u32>>,
+    renewals: Arc<Mutex<u32>>,
     refused: Arc<watch::Sender<u32>>,
     confirmed: Arc<Mutex<Vec<ConfirmRequest>>>,
     deaf: Arc<watch::Sender<bool>>,
@@ -77,6 +78,7 @@ impl Manager {
             voice: Arc::default(),
             hang_up: Arc::new(watch::channel(0).0),
             attached: Arc::default(),
+            renewals: Arc::default(),
             refused: Arc::new(watch::channel(0).0),
             confirmed: Arc::default(),
             deaf: Arc::new(watch::channel(false).0),
@@ -115,6 +117,10 @@ impl Manager {
 
     pub(crate) fn enrolments(&self) -> Vec<EnrollRequest> {
         self.enrolled.lock().unwrap().clone()
+    }
+
+    pub(crate) fn renewals(&self) -> u32 {
+        *self.renewals.lock().unwrap()
     }
 
     pub(crate) fn attachments(&self) -> u32 {
@@ -241,5 +247,11 @@ impl Fleet for Service {
         }
         self.manager.confirmed.lock().unwrap().push(request.into_inner());
         Ok(Response::new(ConfirmResponse {}))
+    }
+
+    /// This one keeps its devices as they are.
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        *self.manager.renewals.lock().unwrap() += 1;
+        Err(Status::unavailable("the new certificate cannot be written down"))
     }
 }

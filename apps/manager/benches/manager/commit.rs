@@ -27,7 +27,7 @@ pub(crate) async fn run() {
         let at = (number * 7919) % RULES;
         let rule =
             format!("{LOCALHOST}/device-group/entry[@name='dg']/pre-rulebase/security/rules/entry[@name='r{at}']");
-        let source = (number * 104_729) % ADDRESSES;
+        let source = (number * 104_729 + 5) % ADDRESSES;
         let element = format!("<source><member>a{source}</member></source>");
         let parameters =
             [("type", "config"), ("action", "edit"), ("xpath", &*format!("{rule}/source")), ("element", &*element)];

@@ -70,7 +70,8 @@ async fn one_by_one(server: &Server) {
         let xpath = format!("{rules}/entry[@name='r{number}']");
         let parameters = [("type", "config"), ("action", "move"), ("xpath", &*xpath), ("where", "top")];
         let body = client.ask(&parameters).await;
-        assert!(body.contains("success"), "{body}");
+        // The first is at the top already.
+        assert!(number == 0 || body.contains("success"), "{body}");
     }
     let busy = begun.elapsed();
     let ratio = (busy.as_secs_f64() / idle.as_secs_f64() * 100.0).round() / 100.0;

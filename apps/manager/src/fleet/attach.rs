@@ -8,8 +8,8 @@ use std::time::Duration;
 use bartizan_api::fleet::device_message::Body;
 use bartizan_api::fleet::fleet_server::Fleet as FleetService;
 use bartizan_api::fleet::{
-    ConfirmRequest, ConfirmResponse, DeviceMessage, Hello, Logs, LogsStored, ManagerMessage, TakeBackNoted,
-    manager_message,
+    ConfirmRequest, ConfirmResponse, DeviceMessage, Hello, Logs, LogsStored, ManagerMessage, RenewRequest,
+    RenewResponse, TakeBackNoted, manager_message,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,9 +19,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Link, TEXT_MAX, verdict};
 use crate::app::App;
 use crate::http::{DeviceIdentity, Peer};
-use crate::lock;
 use crate::store::now_us;
 use crate::store::traffic::LogBatch;
+use crate::{lock, pki};
 
 /// Messages that wait to be sent to one device.
 const OUTBOX_MAX: usize = 32;
@@ -33,6 +33,9 @@ const ATTACHED_MAX: usize = 10_000;
 const REASON_MAX: usize = 4096;
 /// Between two notes that a device is alive.
 const TOUCH_INTERVAL_US: i64 = 60_000_000;
+/// Between two requests for a new key.
+const RENEWAL_INTERVAL_US: i64 = 3600 * 1_000_000;
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
 
 pub(crate) struct Service {
     pub(super) app: Arc<App>,
@@ -72,6 +75,12 @@ impl FleetService for Service {
         })?;
         Ok(Response::new(ConfirmResponse {}))
     }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let (_, identity) = who(&request)?;
+        check_identity(&self.app, &identity).await?;
+        renew(&self.app, &identity, request.get_ref()).await.map(Response::new)
+    }
 }
 
 fn who<T>(request: &Request<T>) -> Result<(Peer, DeviceIdentity), Status> {
@@ -82,18 +91,45 @@ fn who<T>(request: &Request<T>) -> Result<(Peer, DeviceIdentity), Status> {
     Ok((peer, identity))
 }
 
-/// The certificate must be the last one that was given to that serial.
-async fn check_identity(app: &App, identity: &DeviceIdentity) -> Result<(), Status> {
-    let device = app.store.device(&identity.serial).await.map_err(|error| {
+/// The certificate must be the one that the device used last, or the one that it was given since. When it ends.
+async fn check_identity(app: &App, identity: &DeviceIdentity) -> Result<i64, Status> {
+    let DeviceIdentity { serial, certificate_digest } = identity;
+    let unavailable = |error: sqlx::Error| {
         tracing::error!(%error, "the inventory cannot be read");
         Status::unavailable("the inventory cannot be read")
-    })?;
-    match device {
-        Some(device) if device.certificate_digest == identity.certificate_digest => Ok(()),
-        _ => Err(Status::permission_denied(format!(
-            "the certificate of `{}` was replaced or revoked; enrol again",
-            identity.serial
-        ))),
+    };
+    let known = async || {
+        let device = app.store.device(serial).await.map_err(unavailable)?;
+        let device = device.filter(|device| device.certificate_digest == *certificate_digest);
+        Ok::<_, Status>(device.map(|device| device.certificate_expiry_us))
+    };
+    if let Some(expiry_us) = known().await? {
+        return Ok(expiry_us);
+    }
+    if app.store.adopt_certificate(serial, certificate_digest).await.map_err(unavailable)? {
+        // A stream that the one before opened is not worth more than that.
+        app.fleet.end(serial);
+        tracing::info!(serial, "a device uses its new certificate, the one before has ended");
+    }
+    known().await?.ok_or_else(|| {
+        Status::permission_denied(format!("the certificate of `{serial}` was replaced or revoked; enrol again"))
+    })
+}
+
+/// Signs the new key of a device.
+async fn renew(app: &App, identity: &DeviceIdentity, request: &RenewRequest) -> Result<RenewResponse, Status> {
+    let signed = app
+        .pki
+        .sign_device(&request.certificate_signing_request, &identity.serial)
+        .map_err(|error| Status::invalid_argument(format!("{error:#}")))?;
+    let next = (signed.digest.as_str(), signed.expiry_us);
+    match app.store.offer_certificate(&identity.serial, &identity.certificate_digest, next).await {
+        Ok(true) => Ok(RenewResponse { certificate_chain: vec![signed.certificate, app.pki.ca().to_vec()] }),
+        Ok(false) => Err(Status::permission_denied("the certificate was replaced or revoked meanwhile")),
+        Err(error) => {
+            tracing::error!(%error, "a new certificate cannot be written down");
+            Err(Status::unavailable("the new certificate cannot be written down"))
+        }
     }
 }
 
@@ -130,7 +166,11 @@ async fn follow(
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
     // Again, now that whoever ends the certificate finds the link.
     let ended = match check_identity(app, identity).await {
-        Ok(()) => read_messages(app, &link, &mut messages).await,
+        Ok(expiry_us) => {
+            link.certificate_expiry_us.store(expiry_us, Ordering::Relaxed);
+            ask_to_renew(&link);
+            read_messages(app, &link, &mut messages).await
+        }
         Err(status) => Err(status),
     };
     app.fleet.detach(&link);
@@ -203,6 +243,18 @@ async fn read_messages(
     }
 }
 
+/// Asks for a new key when the certificate ends soon; again and again, for a device may fail to write it down.
+fn ask_to_renew(link: &Link) {
+    let (now, soon) = (now_us(), pki::DEVICE_RENEW_DAYS * DAY_US);
+    let asked_us = link.renewal_asked_us.load(Ordering::Relaxed);
+    if link.certificate_expiry_us.load(Ordering::Relaxed) - now < soon && now - asked_us > RENEWAL_INTERVAL_US {
+        link.renewal_asked_us.store(now, Ordering::Relaxed);
+        if link.renew_certificate().is_err() {
+            tracing::debug!(serial = link.hello.serial, "a device has no time to be asked for a new key");
+        }
+    }
+}
+
 /// A device reports its health every few seconds; the disk hears of it now and then.
 async fn touch(app: &App, link: &Link) {
     let now = now_us();
@@ -210,6 +262,7 @@ async fn touch(app: &App, link: &Link) {
         return;
     }
     link.touched_us.store(now, Ordering::Relaxed);
+    ask_to_renew(link);
     if let Err(error) = app.store.touch_device(&link.hello.serial).await {
         tracing::warn!(%error, "the inventory cannot be written");
     }

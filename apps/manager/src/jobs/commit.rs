@@ -82,30 +82,25 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
     }
     warnings.sort();
     warnings.dedup();
-    let details = |version: u64| {
-        vec![
-            "Configuration committed successfully".to_owned(),
-            format!("Committed version {version} in {}", milliseconds(begun)),
-        ]
-    };
-    // Stored with the version, so that after a crash the job tells the truth; the time it took is known
-    // only afterwards.
+    // Stored with the version, so that after a crash the job tells the truth.
+    let mut done = None;
     let record = |version: u64| {
         let mut job = Job::clone(&*app.jobs.job(id)?);
-        job.details = details(version);
-        job.warnings.clone_from(&warnings);
+        let took = format!("Committed version {version} in {}", milliseconds(begun));
+        job.details = vec!["Configuration committed successfully".to_owned(), took];
+        job.warnings = warnings.clone();
         job.finish(Outcome::Ok);
-        Some((id, job.to_json()))
+        Some((id, done.insert(job).to_json()))
     };
-    let signed = (request.caller.name.as_str(), request.comment.as_str());
-    match app.configuration.commit(&snapshot, selected, signed, record).await {
-        Ok(version) => {
-            let details = details(version);
-            log(app, &request, "Succeeded").await;
+    let line = audit_line(&request, "Succeeded");
+    match app.configuration.commit(&snapshot, selected, (&line, &request.comment), record).await {
+        Ok(_) => {
             if let Err(error) = app.configuration.locks.release(&request.caller.name).await {
                 tracing::error!(%error, "the locks of an administrator who committed stay");
             }
-            finish(app, id, Outcome::Ok, details, warnings).await;
+            if let Some(job) = done {
+                app.jobs.put(job);
+            }
         }
         Err(error) => {
             let mut lines = error.lines();
@@ -128,7 +123,10 @@ async fn enforce(app: &App, tree: &Element) -> Result<Vec<String>, Vec<String>> 
 async fn refuse(app: &App, id: u64, request: &CommitRequest, mut details: Vec<String>, warnings: Vec<String>) {
     details.push(if request.validate_only { "Validation failed" } else { "Commit failed" }.to_owned());
     if !request.validate_only {
-        log(app, request, "Failed").await;
+        let line = audit_line(request, "Failed");
+        if let Err(error) = app.store.add_audit(&[line]).await {
+            tracing::error!(%error, "the config log cannot be written");
+        }
     }
     finish(app, id, Outcome::Fail, details, warnings).await;
 }
@@ -202,8 +200,8 @@ async fn finish(app: &App, id: u64, outcome: Outcome, details: Vec<String>, warn
         .await;
 }
 
-async fn log(app: &App, request: &CommitRequest, result: &str) {
-    let line = AuditLine {
+fn audit_line(request: &CommitRequest, result: &str) -> AuditLine {
+    AuditLine {
         admin: request.caller.name.clone(),
         host: request.caller.host.to_string(),
         client: request.caller.door.as_str().into(),
@@ -212,8 +210,5 @@ async fn log(app: &App, request: &CommitRequest, result: &str) {
         result: result.into(),
         after: request.comment.clone(),
         ..AuditLine::default()
-    };
-    if let Err(error) = app.store.add_audit(&[line]).await {
-        tracing::error!(%error, "the config log cannot be written");
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
                     let reason = format!("cancelled by {who}: nothing was sent to this device");
                     End { is_done: true, ..End::failed(reason) }
                 }
-                None => push(&app, &request, version, &serial, place).await,
+                None => push((&app, id), &request, version, &serial, place).await,
             };
             let end = settle_pending(&app, id, &request, version, &serial, end).await;
             app.jobs.update(id, |job| {
@@ -151,7 +151,11 @@ async fn settle_pending(app: &App, id: u64, request: &PushRequest, version: u64,
     if request.validate_only {
         return end;
     }
-    if end.ok || end.is_done {
+    // What stands was taken off the list when that was written down.
+    if end.ok {
+        return end;
+    }
+    if end.is_done {
         if let Err(error) = app.store.forget_pending(serial, id).await {
             tracing::error!(%error, serial, "a push stays pending that is done");
         }
@@ -186,7 +190,7 @@ impl End {
 }
 
 async fn push(
-    app: &App,
+    (app, id): (&App, u64),
     request: &PushRequest,
     version: u64,
     serial: &str,
@@ -229,8 +233,8 @@ async fn push(
         Err(error) => return End { warnings, ..End::failed(error) },
     };
     let push_id = link.number();
-    let pushed =
-        Pushed { serial, push_id, policy_version: policy, template_version: templates, digest: &rendering.digest };
+    let (policy_version, template_version) = (policy, templates);
+    let pushed = Pushed { serial, job: id, push_id, policy_version, template_version, digest: &rendering.digest };
     if let Err(error) = app.store.begin_push(&pushed).await {
         return End { warnings, ..End::failed(format!("the push cannot be recorded: {error}")) };
     }

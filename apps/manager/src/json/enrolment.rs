@@ -44,6 +44,13 @@ pub(super) fn routes() -> Vec<Route> {
             "Let the next device of that serial number enrol, once",
             re_enrol,
         ),
+        Route::new(
+            Method::POST,
+            "/devices/{serial}/renew-certificate",
+            Access::Command("request device renew-certificate"),
+            "Have a connected device make itself a new key",
+            renew,
+        ),
         Route::new(Method::POST, "/devices/{serial}/command", Access::Known, "Ask a firewall", command),
         Route::new(
             Method::POST,
@@ -118,6 +125,12 @@ async fn remove(call: Call) -> Result<Done, Problem> {
 async fn re_enrol(call: Call) -> Result<Done, Problem> {
     order(&call.app, &call.caller, within(&["request", "device", "re-enrol"], leaf("serial", call.name("serial"))))
         .await?;
+    Ok(Done)
+}
+
+async fn renew(call: Call) -> Result<Done, Problem> {
+    let command = within(&["request", "device", "renew-certificate"], leaf("serial", call.name("serial")));
+    order(&call.app, &call.caller, command).await?;
     Ok(Done)
 }
 

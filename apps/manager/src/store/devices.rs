@@ -87,7 +87,7 @@ impl Store {
              ON CONFLICT (serial) DO UPDATE SET certificate_digest = excluded.certificate_digest, \
              certificate_expiry_us = excluded.certificate_expiry_us, hostname = excluded.hostname, \
              software_version = excluded.software_version, enrolled_us = excluded.enrolled_us, \
-             last_seen_us = excluded.last_seen_us, re_enrol = 0")
+             last_seen_us = excluded.last_seen_us, re_enrol = 0, next_certificate_digest = ''")
         .bind(&device.serial)
         .bind(&device.certificate_digest)
         .bind(device.certificate_expiry_us)
@@ -100,6 +100,37 @@ impl Store {
         .await?;
         transaction.commit().await?;
         Ok(Enrolment::Done)
+    }
+
+    /// Notes the certificate that a device is about to get in the place of this one. `false`: this one is not the
+    /// device's.
+    pub(crate) async fn offer_certificate(
+        &self,
+        serial: &str,
+        present_digest: &str,
+        (digest, expiry_us): (&str, i64),
+    ) -> sqlx::Result<bool> {
+        let done = sql("UPDATE devices SET next_certificate_digest = $1, next_certificate_expiry_us = $2 \
+             WHERE serial = $3 AND certificate_digest = $4")
+        .bind(digest)
+        .bind(expiry_us)
+        .bind(serial)
+        .bind(present_digest)
+        .execute(&self.writer)
+        .await?;
+        Ok(done == 1)
+    }
+
+    /// A device uses the certificate that it was given last: the one before ends. `false`: it was not given this one.
+    pub(crate) async fn adopt_certificate(&self, serial: &str, digest: &str) -> sqlx::Result<bool> {
+        let done = sql("UPDATE devices SET certificate_digest = next_certificate_digest, \
+             certificate_expiry_us = next_certificate_expiry_us, next_certificate_digest = '' \
+             WHERE serial = $1 AND next_certificate_digest = $2 AND next_certificate_digest <> ''")
+        .bind(serial)
+        .bind(digest)
+        .execute(&self.writer)
+        .await?;
+        Ok(done == 1)
     }
 
     /// Lets the next device that names this serial have it. `false`: no such device.

@@ -223,7 +223,7 @@ async fn eight_versions(store: &Store) {
         let text = format!("text {number}");
         let configuration = (number == 1).then_some(text.as_str());
         let journal = if number == 3 { JournalAfter::Without(&[end], &[]) } else { JournalAfter::Beyond(end) };
-        let new = NewVersion { author: "admin", comment: "", configuration, journal };
+        let new = NewVersion { author: "admin", comment: "", configuration, journal, audit: &[] };
         assert_eq!(store.commit_version(new, |_| None).await.unwrap(), number);
         assert_eq!(store.journal(9).await.unwrap().len(), 0);
     }

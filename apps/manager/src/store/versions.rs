@@ -80,6 +80,8 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) configuration: Option<&'a str>,
     /// What becomes of the journal.
     pub(crate) journal: JournalAfter<'a>,
+    /// What the config log says about it.
+    pub(crate) audit: &'a [AuditLine],
 }
 
 /// What becomes of the journal when a version or a revert takes edits out of it.
@@ -158,7 +160,8 @@ impl Store {
             .await
     }
 
-    /// Stores a version, drops the edits that are part of it and finishes the job, all or nothing.
+    /// Stores a version, drops the edits that are part of it, finishes the job and says so in the config log, all or
+    /// nothing.
     /// `job` makes the record of the job from the new number.
     pub(crate) async fn commit_version(
         &self,
@@ -198,6 +201,7 @@ impl Store {
         if let Some((id, record)) = job(from_db(number)) {
             jobs::put(&mut transaction, id, &record).await?;
         }
+        audit::insert(&mut transaction, &self.sealer, version.audit).await?;
         transaction.commit().await?;
         Ok(from_db(number))
     }

@@ -114,6 +114,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
 
         ["show", "devices", filter @ ("all" | "connected")] => devices::show(app, caller, filter).await,
         ["request", "device", "re-enrol", ..] => enrolment::allow(app, caller, command).await,
+        ["request", "device", "renew-certificate", ..] => enrolment::renew(app, caller, command).await,
         ["request", "device", "remove", ..] => enrolment::remove(app, caller, command).await,
         ["show", "devicegroups", ..] => groups::device_groups(app, caller, command).await,
         ["show", "templates", ..] => groups::templates(app, caller, command).await,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bartizan_api::fleet::device_message::Body as FromDevice;
 use bartizan_api::fleet::log_record::Line;
-use bartizan_api::fleet::{ApiResponse, Diagnostic, EventLog, PushResult, TrafficLog};
+use bartizan_api::fleet::{ApiResponse, Diagnostic, EventLog, PushResult, TrafficLog, manager_message};
 use tonic::Code;
 
 pub(crate) const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
@@ -111,6 +111,36 @@ async fn a_device_enrols_with_a_key_and_not_without() {
     assert_eq!(enrol(&server, &once, "").await.err().unwrap().code(), Code::Unauthenticated);
     let devices = server.op("<show><devices><all/></devices></show>").await;
     assert_eq!(devices.matches("<connected>no</connected>").count(), 2, "{devices}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_ends_the_one_before_when_it_is_used() {
+    let server = Server::start().await;
+    let mut device = Device::join(&server).await;
+    let serial = device.serial.clone();
+    let ask =
+        format!("<request><device><renew-certificate><serial>{serial}</serial></renew-certificate></device></request>");
+    assert!(server.op(&ask).await.contains("was asked for a new key"));
+    assert!(matches!(device.next().await, Some(Ok(manager_message::Body::RenewCertificate(_)))));
+    // One that got lost on the way does no harm, and neither is the old one worth less before the new one is used.
+    device.renew(&server).await.unwrap();
+    let renewed = device.renew(&server).await.unwrap();
+    let old = device.identity.clone();
+    let again = Device::attach(&server, old.clone(), &serial, "").await.unwrap();
+    again.wait_until_known(&server).await;
+
+    let new = Device::attach(&server, renewed.clone(), &serial, "").await.unwrap();
+    new.wait_until_known(&server).await;
+    let refused = Device::attach(&server, old, &serial, "").await.err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("was replaced or revoked; enrol again"), "{}", refused.message());
+    assert_eq!(again.renew(&server).await.err().unwrap().code(), Code::PermissionDenied);
+    Device::attach(&server, renewed, &serial, "").await.unwrap();
+
+    let away = ask.replace(&serial, "BZT000000000000");
+    assert!(server.op(&away).await.contains("BZT000000000000 not connected"));
+    let log = server.op("<show><devices><all/></devices></show>").await;
+    assert!(log.contains("<certificate-expiry>"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
-//! Who may have a serial of the inventory: `request device re-enrol` and `request device remove`.
+//! Who may have a serial of the inventory, and with which certificate: `request device re-enrol`, `remove` and
+//! `renew-certificate`.
 
 use bartizan_model::tree::Element;
 
@@ -42,6 +43,22 @@ pub(super) async fn remove(app: &App, caller: &Caller, command: &Element) -> Rep
         }
         Ok(false) => unknown(&serial),
         Err(error) => Reply::internal(&error),
+    }
+}
+
+/// `request device renew-certificate serial S`: the device makes itself a new key now, and its certificate ends.
+pub(super) async fn renew(app: &App, caller: &Caller, command: &Element) -> Reply {
+    let Some(serial) = serial(command, "renew-certificate") else {
+        return missing();
+    };
+    match app.fleet.link(&serial).and_then(|link| link.renew_certificate()) {
+        Ok(()) => {
+            super::note(app, caller, "renew-certificate", format!("device {serial}")).await;
+            Reply::text(&format!(
+                "{serial} was asked for a new key; `show devices all` tells when its certificate ends"
+            ))
+        }
+        Err(error) => Reply::error(code::NOT_POSSIBLE, &[format!(" {error}")]),
     }
 }
 

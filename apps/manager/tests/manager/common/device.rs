@@ -13,7 +13,7 @@ use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::manager_message::Body as ToDevice;
 use bartizan_api::fleet::{
     ApiRequest, ApiResponse, ConfirmRequest, DeviceMessage, EnrollRequest, EnrollResponse, Hello, LogRecord, Logs,
-    ManagerMessage, Push, PushResult, TrafficLog,
+    ManagerMessage, Push, PushResult, RenewRequest, TrafficLog,
 };
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -151,6 +151,14 @@ impl Device {
         client.confirm(request).await.map(drop)
     }
 
+    /// A certificate for a new key, which takes the place of the one that it has when it attaches with it.
+    pub(crate) async fn renew(&self, server: &Server) -> Result<Identity, Status> {
+        let (pair, request) = new_key();
+        let mut client = FleetClient::with_origin(channel(server, Some(&self.identity)).await, origin());
+        let renewed = client.renew(RenewRequest { certificate_signing_request: request }).await?.into_inner();
+        Ok(identity(&pair, &renewed.certificate_chain))
+    }
+
     /// Sends logs and waits until they are acknowledged.
     pub(crate) async fn log(&mut self, boot_id: &str, sequence: u64, lines: Vec<TrafficLog>) {
         self.log_lines(boot_id, sequence, lines.into_iter().map(Line::Traffic).collect()).await;
@@ -177,20 +185,29 @@ pub(crate) async fn auth_key(server: &Server) -> String {
 
 /// Enrols with a key pair made for it.
 pub(crate) async fn enrol(server: &Server, key: &str, serial: &str) -> Result<(Identity, EnrollResponse), Status> {
-    let pair = rcgen::KeyPair::generate().unwrap();
-    let request = rcgen::CertificateParams::default().serialize_request(&pair).unwrap();
+    let (pair, request) = new_key();
     let request = EnrollRequest {
         auth_key: key.to_owned(),
-        certificate_signing_request: request.der().to_vec(),
+        certificate_signing_request: request,
         hostname: "new".to_owned(),
         software_version: "0.1.0".to_owned(),
         serial: serial.to_owned(),
     };
     let mut client = EnrollmentClient::with_origin(channel(server, None).await, origin());
     let enrolled = client.enroll(request).await?.into_inner();
-    let chain = enrolled.certificate_chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
-    Ok((Identity { chain, key }, enrolled))
+    Ok((identity(&pair, &enrolled.certificate_chain), enrolled))
+}
+
+/// A key pair, and a request to certify it, DER.
+fn new_key() -> (rcgen::KeyPair, Vec<u8>) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let request = rcgen::CertificateParams::default().serialize_request(&pair).unwrap();
+    (pair, request.der().to_vec())
+}
+
+fn identity(pair: &rcgen::KeyPair, chain: &[Vec<u8>]) -> Identity {
+    let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    Identity { chain, key: PrivateKeyDer::try_from(pair.serialize_der()).unwrap() }
 }
 
 fn origin() -> hyper::Uri {
