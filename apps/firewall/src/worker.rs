@@ -355,6 +355,7 @@ impl Core {
         let Some(mut frame) = slot.frame() else { return };
         // A reassembled datagram; the offload header has no place for this.
         frame.meta.fragment_bytes = meta.fragment_bytes;
+        frame.meta.inner_fragment_bytes = meta.inner_fragment_bytes;
         match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
             Verdict::Transmit(to) => {
                 let meta = frame.meta;

@@ -138,6 +138,7 @@ impl Engine {
         let terms = Terms {
             workers: settings.workers,
             addresses_max: limits.nat_addresses,
+            ports: limits.nat_ports,
             ratio: 1,
             alarm_percent: limits.nat_alarm_percent,
             rest: settings.timeouts.nat_rest,

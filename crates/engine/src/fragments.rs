@@ -56,7 +56,8 @@ impl Engine {
             Verdict::Handoff(to) if self.tunnels.is_inside() => {
                 // The owner has to know the tunnel, too.
                 if let Some((port, bytes)) = self.tunnels.put_back(&whole.bytes) {
-                    self.outbox.hand_over(to, port, bytes, Meta::default(), &mut self.counters);
+                    let meta = Meta { inner_fragment_bytes: whole.fragment_bytes, ..Meta::default() };
+                    self.outbox.hand_over(to, port, bytes, meta, &mut self.counters);
                 }
                 Verdict::Consumed
             }
@@ -79,6 +80,9 @@ impl Engine {
 
     /// Sends a finished frame in IP packets of at most `meta.fragment_bytes`.
     pub(crate) fn send_fragments(&mut self, port: Port, bytes: &mut [u8], meta: Meta) {
+        if self.tunnels.is_inside() {
+            set_kind(bytes);
+        }
         let Ok(Parsed::Ip(packet)) = parse(bytes, meta) else { return };
         if let Checksum::Partial { start, offset } = meta.checksum {
             rewrite::finish_partial(bytes, usize::from(start), usize::from(offset), packet.end);

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use bartizan_packet::answer::{self, Link, Problem, icmp_error};
-use bartizan_packet::frame::{Frame, Segmentation};
+use bartizan_packet::frame::{Checksum, Frame, Segmentation};
 use bartizan_packet::ndp;
 use bartizan_packet::parse::Packet;
+use bartizan_packet::rewrite;
 
 use crate::engine::Engine;
 use crate::ingress::Arrival;
@@ -38,7 +39,7 @@ impl Engine {
             None => 0,
         };
         if session.kind == Kind::Forward && packet.ttl <= 1 {
-            self.report(arrival, frame.bytes, packet, Problem::TimeExceeded);
+            self.report(arrival, frame, packet, Problem::TimeExceeded);
             return drop(DropReason::TtlExpired);
         }
         if mtu_bytes != 0 && packet.wire_packet_bytes(frame.meta) > usize::from(mtu_bytes) {
@@ -51,7 +52,7 @@ impl Engine {
     /// forbids that, or the family does, it is told which size fits.
     fn shrink(&mut self, arrival: &Arrival, frame: &mut Frame<'_>, packet: &Packet, mtu_bytes: u16) -> Staged<()> {
         if packet.dont_fragment {
-            self.report(arrival, frame.bytes, packet, Problem::TooBig { mtu_bytes });
+            self.report(arrival, frame, packet, Problem::TooBig { mtu_bytes });
             return drop(DropReason::TooBig);
         }
         match frame.meta.segmentation {
@@ -65,8 +66,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends an ICMP error about a packet, as it came in, back to its sender.
-    pub(crate) fn report(&mut self, arrival: &Arrival, frame: &[u8], packet: &Packet, problem: Problem) {
+    /// Sends an ICMP error about a packet, as it came in, back to its sender. A checksum that was left to the network
+    /// card is finished: the error quotes what would have been on a wire.
+    pub(crate) fn report(&mut self, arrival: &Arrival, frame: &mut Frame<'_>, packet: &Packet, problem: Problem) {
         let Port::Data(iface) = arrival.port else { return };
         let Some(mac) = self.mac_of(arrival.port) else { return };
         if !answer::may_report(packet) || self.is_untold(iface, problem) {
@@ -79,8 +81,12 @@ impl Engine {
             return;
         }
         self.counters.rejections += 1;
+        if let Checksum::Partial { start, offset } = frame.meta.checksum {
+            rewrite::finish_partial(frame.bytes, start.into(), offset.into(), packet.end);
+            frame.meta.checksum = Checksum::Complete;
+        }
         let link = Link { source: mac, destination: arrival.station };
-        let bytes = icmp_error(link, from, frame, packet, problem);
+        let bytes = icmp_error(link, from, frame.bytes, packet, problem);
         self.send(arrival.port, bytes);
     }
 

@@ -117,6 +117,14 @@ impl Key {
         }
     }
 
+    /// The flow as workers speak of it. Hosts that ping one another with the same identifier have two sessions: a
+    /// reply has destination port 1, so that it is not taken for the other's request.
+    pub(crate) fn steered(&self) -> FlowKey {
+        let flow = self.flow();
+        let reply = u16::from(self.meta & ECHO_REPLY != 0);
+        FlowKey { destination_port: flow.destination_port | reply, ..flow }
+    }
+
     pub(crate) fn tuple(&self) -> Tuple {
         let flow = self.flow();
         Tuple {
@@ -229,6 +237,7 @@ mod tests {
         let mut echo = flow("10.0.0.5", "192.0.2.9", 1);
         echo.destination_port = 0;
         assert_ne!(Key::new(&echo, false), Key::new(&echo, true));
+        assert_ne!(Key::new(&echo, false).steered(), Key::new(&echo, true).steered());
         assert_eq!(reverse(3, 1, &Key::new(&echo, false).tuple()).flow().source_port, 40_000);
     }
 }

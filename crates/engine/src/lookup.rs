@@ -41,11 +41,11 @@ impl Engine {
     }
 
     /// The worker a flow without a session here belongs to, if it is not this one.
-    fn elsewhere(&mut self, key: &Key) -> Option<u16> {
+    pub(crate) fn elsewhere(&mut self, key: &Key) -> Option<u16> {
         if self.settings.workers <= 1 {
             return None;
         }
-        let flow = key.flow();
+        let flow = key.steered();
         if let Some(owner) = self.steering.owner(&flow) {
             return Some(owner);
         }
@@ -81,7 +81,7 @@ impl Engine {
         if home == worker {
             return false;
         }
-        self.outbox.tell(Some(home), message(key.flow(), worker), &mut self.counters);
+        self.outbox.tell(Some(home), message(key.steered(), worker), &mut self.counters);
         true
     }
 }

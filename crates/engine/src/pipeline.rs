@@ -201,7 +201,13 @@ impl Engine {
         if self.table[slot].generation != self.generation {
             match self.rematch(slot) {
                 Rematch::Kept => {}
-                Rematch::Gone => return self.open(arrival, frame, packet, key),
+                // A packet of its server's came here for this session only.
+                Rematch::Gone => {
+                    return match self.elsewhere(key) {
+                        Some(worker) => Ok(Verdict::Handoff(worker)),
+                        None => self.open(arrival, frame, packet, key),
+                    };
+                }
             }
         }
         self.session_packet(slot, direction, arrival, frame, packet, key)

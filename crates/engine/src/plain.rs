@@ -106,7 +106,9 @@ impl Engine {
     ) -> Option<Seen> {
         let own = IpAddr::V4(Ipv4Addr::from_bits(outer.addresses[0] as u32));
         let unsummed = u16_at(bytes, outer.transport() + 6) == 0;
-        let whole = meta.checksum == Checksum::Complete && meta.segmentation == Segmentation::None;
+        let whole = meta.checksum == Checksum::Complete
+            && meta.segmentation == Segmentation::None
+            && meta.inner_fragment_bytes == 0;
         if !outer.v4 || !unsummed || !whole || self.tunnels.own != Some((self.generation, lower, own)) {
             return None;
         }

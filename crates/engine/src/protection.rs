@@ -213,7 +213,7 @@ impl Engine {
         if let Some(flood) = flood
             && self.limit(zone, kind, &flood)? == Outcome::Cookie
             && self.gives_cookies(iface)
-            && matches!(packet.layer4, Layer4::Tcp(tcp) if tcp.flags.syn())
+            && matches!(packet.layer4, Layer4::Tcp(tcp) if tcp.flags.syn() && !tcp.flags.ack())
         {
             // Whose source it is will be known when the cookie comes back.
             return Ok(Outcome::Cookie);

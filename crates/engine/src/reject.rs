@@ -39,13 +39,13 @@ impl Engine {
         &mut self,
         verdict: &RuleVerdict,
         arrival: &Arrival,
-        frame: &Frame<'_>,
+        frame: &mut Frame<'_>,
         packet: &Packet,
     ) {
         let resets_client = matches!(verdict.action, Action::ResetClient | Action::ResetBoth);
         match Reset::answering(packet).filter(|_| resets_client) {
             Some(reset) => self.send_reset(arrival, &reset),
-            None if verdict.icmp_unreachable => self.report(arrival, frame.bytes, packet, Problem::Prohibited),
+            None if verdict.icmp_unreachable => self.report(arrival, frame, packet, Problem::Prohibited),
             None => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use bartizan_model::device::{ServiceTimeouts, SessionTimeouts};
 
+use crate::nat::shared::PORTS;
 pub use crate::nat::shared::SharedPools;
 use crate::verdict::Time;
 
@@ -183,6 +184,9 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Addresses of NAT pools with ports in use, per protocol.
     pub nat_addresses: usize,
+    /// Ports of each address of a NAT pool that are given out, per protocol, from 1024 on; at most 64512. The workers
+    /// share them in blocks of 64.
+    pub nat_ports: u32,
     /// Percent of a pool address's ports in use that raise the alarm (RFC 7659
     /// `natv2PoolThresholdUsageHigh`; the MIB leaves the number to the operator).
     pub nat_alarm_percent: u32,
@@ -221,6 +225,7 @@ impl Default for Limits {
             fragments_per_datagram: 64,
             fragment_bytes: 4 << 20,
             nat_addresses: 4096,
+            nat_ports: PORTS,
             nat_alarm_percent: 80,
             tunnel_sessions: 262_144,
             unmapped_tunnels: 64,

@@ -312,9 +312,11 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
+        // The fragments of a datagram were counted when they came in.
+        let counted = meta.fragment_bytes != 0;
         let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed);
         let meta = inner.meta;
-        if let (Parsed::Ip(packet), false) = (&parsed, matches!(verdict, Verdict::Handoff(_))) {
+        if let (Parsed::Ip(packet), false) = (&parsed, counted || matches!(verdict, Verdict::Handoff(_))) {
             self.tunnels.count(iface, packet.wire(meta), true);
         }
         match (verdict, &parsed) {
@@ -595,7 +597,8 @@ fn inner_meta(meta: Meta, base: usize) -> Meta {
         checksum,
         header_bytes: meta.header_bytes.saturating_sub(base as u16),
         headroom: 0,
-        fragment_bytes: 0,
+        fragment_bytes: meta.inner_fragment_bytes,
+        inner_fragment_bytes: 0,
         ..meta
     }
 }

@@ -178,7 +178,7 @@ pub enum PeerMessage {
     },
     /// Frames of this flow belong to worker `owner`, although their hash says otherwise.
     Steer {
-        /// The flow as it arrives on the wire.
+        /// The flow as it arrives on the wire; that of an echo reply has destination port 1.
         flow: FlowKey,
         /// Who has the session.
         owner: u16,

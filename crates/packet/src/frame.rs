@@ -53,6 +53,8 @@ pub struct Meta {
     /// The longest IP packet among the fragments that a datagram came in or is to leave in; 0 for what is
     /// whole.
     pub fragment_bytes: u16,
+    /// The same of the packet in the tunnel packet that the frame is.
+    pub inner_fragment_bytes: u16,
 }
 
 /// One Ethernet frame, borrowed from the backend's ring, rewritten in place.

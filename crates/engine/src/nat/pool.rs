@@ -87,6 +87,8 @@ pub(crate) struct Terms {
     pub(crate) workers: u16,
     /// Addresses in use at most, per protocol.
     pub(crate) addresses_max: usize,
+    /// Ports of an address, per protocol.
+    pub(crate) ports: u32,
     /// Sessions that may use a port at once.
     pub(crate) ratio: u8,
     /// Percent of an address's ports that raise the alarm.
@@ -230,7 +232,7 @@ impl Pools {
 
     /// The ports of an address. One out of use makes room for a new one, if there is none.
     fn ports(&mut self, address: IpAddr, protocol: u8, random: u64, now: Time) -> Option<&mut Ports> {
-        let Terms { addresses_max, .. } = self.terms;
+        let Terms { addresses_max, ports: count, .. } = self.terms;
         let known = self.mine.contains_key(&(address, protocol));
         if !known {
             if self.mine.len() >= addresses_max {
@@ -242,7 +244,7 @@ impl Pools {
                     return None;
                 }
             }
-            let map = self.shared.ports(address, protocol, addresses_max)?;
+            let map = self.shared.ports(address, protocol, addresses_max, count)?;
             let mut ports = Ports::new(map);
             ports.spread_out(spread(&self.terms), random);
             self.mine.insert((address, protocol), ports);
@@ -417,7 +419,7 @@ impl Ports {
         for block in &mut self.blocks {
             let full = block.more.iter().enumerate().filter(|(_, more)| **more + 1 >= ratio);
             let full = full.fold(0, |bits, (bit, _)| bits | 1 << bit);
-            block.shareable = !(self.map.idle(block.number) | block.alone | full);
+            block.shareable = self.map.all(block.number) & !(self.map.idle(block.number) | block.alone | full);
         }
     }
 
@@ -457,7 +459,7 @@ impl Ports {
             return;
         }
         self.blocks.retain(|block| {
-            let goes = left > keep && map.idle(block.number) == u64::MAX;
+            let goes = left > keep && map.idle(block.number) == map.all(block.number);
             if goes {
                 map.give_back(block.number);
                 left -= 1;
@@ -472,7 +474,7 @@ impl Ports {
 
     /// Whether some port of its blocks is in use, or rests.
     fn in_use(&self) -> bool {
-        self.blocks.iter().any(|block| self.map.idle(block.number) != u64::MAX)
+        self.blocks.iter().any(|block| self.map.idle(block.number) != self.map.all(block.number))
     }
 
     /// Whether there is nothing to remember.

@@ -57,9 +57,10 @@ impl SharedPools {
         self.0.seed
     }
 
-    /// The ports of an address and protocol; an address out of use makes room for a new one. `None` when
-    /// more than `max` are in use.
-    pub(crate) fn ports(&self, address: IpAddr, protocol: u8, max: usize) -> Option<Arc<PortMap>> {
+    /// The ports of an address and protocol, so many if they are not known yet; an address out of use makes room
+    /// for a new one. `None` when more than `max` are in use.
+    pub(crate) fn ports(&self, address: IpAddr, protocol: u8, max: usize, ports: u32) -> Option<Arc<PortMap>> {
+        let count = ports;
         let mut ports = self.0.ports.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = ports.get(&(address, protocol)) {
             return Some(Arc::clone(known));
@@ -70,7 +71,7 @@ impl SharedPools {
                 return None;
             }
         }
-        let map = Arc::new(PortMap::new(address, protocol));
+        let map = Arc::new(PortMap::new(address, protocol, count));
         ports.insert((address, protocol), Arc::clone(&map));
         Some(map)
     }
@@ -104,6 +105,8 @@ impl SharedPools {
 pub(crate) struct PortMap {
     address: IpAddr,
     protocol: u8,
+    /// How many ports are given out: from [`PORT_MIN`] on.
+    ports: u32,
     /// A bit for each block: some worker's.
     claimed: [AtomicU64; WORDS],
     unclaimed: AtomicU32,
@@ -117,17 +120,20 @@ pub(crate) struct PortMap {
 }
 
 impl PortMap {
-    fn new(address: IpAddr, protocol: u8) -> Self {
+    fn new(address: IpAddr, protocol: u8, ports: u32) -> Self {
+        let ports = ports.clamp(1, PORTS);
+        let blocks = ports.div_ceil(u32::from(BLOCK_PORTS));
         let claimed = std::array::from_fn(|word| {
-            let blocks = usize::from(BLOCKS).saturating_sub(word * 64).min(64);
+            let blocks = (blocks as usize).saturating_sub(word * 64).min(64);
             AtomicU64::new(if blocks == 64 { 0 } else { u64::MAX << blocks })
         });
-        let idle = (0..BLOCKS).map(|_| AtomicU64::new(u64::MAX)).collect();
+        let idle = (0..BLOCKS).map(|block| AtomicU64::new(all_of(block, ports))).collect();
         Self {
             address,
             protocol,
+            ports,
             claimed,
-            unclaimed: AtomicU32::new(u32::from(BLOCKS)),
+            unclaimed: AtomicU32::new(blocks),
             idle,
             used: AtomicU32::new(0),
             taken: AtomicU64::new(0),
@@ -170,7 +176,12 @@ impl PortMap {
 
     /// Whether most blocks are nobody's.
     pub(crate) fn is_plentiful(&self) -> bool {
-        self.unclaimed.load(Ordering::Relaxed) > u32::from(BLOCKS / 2)
+        self.unclaimed.load(Ordering::Relaxed) > self.ports / u32::from(BLOCK_PORTS) / 2
+    }
+
+    /// The ports that a block has, a bit each.
+    pub(crate) fn all(&self, block: u16) -> u64 {
+        all_of(block, self.ports)
     }
 
     /// The idle ports of a block, a bit each.
@@ -198,7 +209,7 @@ impl PortMap {
     pub(crate) fn count(&self, ratio: u8, percent: u32) -> Option<PoolAlarm> {
         let used = self.used.fetch_add(1, Ordering::Relaxed) + 1;
         self.taken.fetch_add(1, Ordering::Relaxed);
-        let capacity = PORTS * u32::from(ratio);
+        let capacity = self.ports * u32::from(ratio);
         let high = u64::from(used) * 100 >= u64::from(capacity) * u64::from(percent);
         (high && self.turn(PoolLevel::Normal, PoolLevel::High)).then(|| self.alarm(PoolLevel::High, used, capacity))
     }
@@ -206,7 +217,7 @@ impl PortMap {
     /// One session less; the end of an alarm, if this is the one that ends it.
     pub(crate) fn uncount(&self, ratio: u8, percent: u32) -> Option<PoolAlarm> {
         let used = self.used.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
-        let capacity = PORTS * u32::from(ratio);
+        let capacity = self.ports * u32::from(ratio);
         let low = u64::from(used) * 100 < u64::from(capacity) * u64::from(percent.saturating_sub(ALARM_HYSTERESIS));
         let over = low
             && (self.turn(PoolLevel::High, PoolLevel::Normal) || self.turn(PoolLevel::Exhausted, PoolLevel::Normal));
@@ -217,7 +228,7 @@ impl PortMap {
     pub(crate) fn exhausted(&self, ratio: u8) -> Option<PoolAlarm> {
         let new =
             self.turn(PoolLevel::Normal, PoolLevel::Exhausted) || self.turn(PoolLevel::High, PoolLevel::Exhausted);
-        let (used, capacity) = (self.used.load(Ordering::Relaxed), PORTS * u32::from(ratio));
+        let (used, capacity) = (self.used.load(Ordering::Relaxed), self.ports * u32::from(ratio));
         new.then(|| self.alarm(PoolLevel::Exhausted, used, capacity))
     }
 
@@ -229,6 +240,15 @@ impl PortMap {
         // Nearly always it is at another level; looking is cheaper than trying.
         self.level.load(Ordering::Relaxed) == from as u8
             && self.level.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The ports of a block, a bit each, if an address has so many.
+fn all_of(block: u16, ports: u32) -> u64 {
+    match ports.saturating_sub(u32::from(block) * u32::from(BLOCK_PORTS)) {
+        0 => 0,
+        left if left >= u32::from(BLOCK_PORTS) => u64::MAX,
+        left => (1 << left) - 1,
     }
 }
 
@@ -246,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_block_is_claimed_once_by_however_many() {
-        let map = PortMap::new(IpAddr::from([192, 0, 2, 1]), 6);
+        let map = PortMap::new(IpAddr::from([192, 0, 2, 1]), 6, PORTS);
         let claim = |first: u16| {
             let mut mine = Vec::new();
             while let Some(block) = map.claim(first.wrapping_add(mine.len() as u16 * 7)) {
@@ -267,7 +287,7 @@ mod tests {
 
     #[test]
     fn an_alarm_is_raised_once_and_over_well_below() {
-        let map = PortMap::new(IpAddr::from([192, 0, 2, 1]), 6);
+        let map = PortMap::new(IpAddr::from([192, 0, 2, 1]), 6, PORTS);
         let limit = PORTS * 8 / 10 + 1;
         let raised: Vec<_> = (0..PORTS).filter_map(|_| map.count(1, 80)).collect();
         assert_eq!(raised, [map.alarm(PoolLevel::High, limit, PORTS)]);

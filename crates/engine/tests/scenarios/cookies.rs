@@ -70,6 +70,15 @@ impl Ends {
 }
 
 #[test]
+fn a_connection_that_is_picked_up_at_its_second_segment_is_no_syn_to_answer() {
+    let loose = "<deviceconfig><setting><session><tcp-reject-non-syn>no</tcp-reject-non-syn></session></setting>\
+                 </deviceconfig><network>";
+    let mut lab = Lab::new(&cookies(0, 1000).replacen("<network>", loose, 1));
+    lab.check(&V4.client_sends("SA"), &V4.to_server("SA"));
+    lab.check(&V4.client_sends("A"), &V4.to_server("A"));
+}
+
+#[test]
 fn a_proven_client_gets_its_server_and_the_numbers_of_both_stay_right() {
     for ends in [V4, V6] {
         let mut lab = Lab::new(&cookies(0, 1000));

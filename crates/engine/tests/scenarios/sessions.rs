@@ -133,6 +133,17 @@ fn a_rule_may_answer_with_unreachable() {
 }
 
 #[test]
+fn an_error_quotes_what_would_have_been_on_the_wire_even_if_its_checksum_was_left_to_the_card() {
+    let rules = rule_with("no", "trust", "untrust", "drop", "<icmp-unreachable>yes</icmp-unreachable>");
+    let mut lab = Lab::new(&house("", &rules));
+    let mut quoted = |words: &str| {
+        lab.send(&format!("e1 udp 10.1.0.5:40000 > 198.51.100.9:53 len=20 {words}"));
+        lab.last().1[42..].to_vec()
+    };
+    assert_eq!(quoted("partial"), quoted(""));
+}
+
+#[test]
 fn answers_are_bounded() {
     let limits = Limits { answers_per_second: 3, ..Limits::default() };
     let mut lab =
@@ -319,10 +330,11 @@ fn workers_hand_frames_over_and_steer_what_translation_moved() {
     let now = labs[other].now;
     labs[other].engine.handle_peer(message, now);
     assert_eq!(labs[other].inject(&port, reply.clone(), Default::default()), format!("handoff {home}"));
-    assert_eq!(labs[home].inject(&port, reply, Default::default()), "e1 pong 198.51.100.9 > 10.1.0.5 id=77");
+    assert_eq!(labs[home].inject(&port, reply.clone(), Default::default()), "e1 pong 198.51.100.9 > 10.1.0.5 id=77");
     labs[home].messages.clear();
-    labs[home].pass(7);
-    labs[home].settle();
+    // A commit leaves the session no way: what its server sends is none of this worker's any more.
+    labs[home].commit(&config.replace("0.0.0.0/0", "203.0.114.0/24"));
+    assert_eq!(labs[home].inject(&port, reply, Default::default()), format!("handoff {other}"));
     let gone = labs[home].messages.iter().any(
         |event| matches!(event, Event::Tell { to, message: PeerMessage::Unsteer { .. } } if *to == Some(elsewhere)),
     );

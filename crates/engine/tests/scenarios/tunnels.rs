@@ -6,13 +6,13 @@
 use std::net::IpAddr;
 
 use bartizan_engine::settings::{Limits, Settings};
-use bartizan_engine::verdict::DropReason;
+use bartizan_engine::verdict::{DropReason, Event};
 use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::arp::{Arp, Operation};
 use bartizan_packet::bytes::{put_u16, u16_at};
 use bartizan_packet::ethernet;
 use bartizan_packet::fragment;
-use bartizan_packet::frame::Meta;
+use bartizan_packet::frame::{Frame, Meta};
 use bartizan_packet::geneve::{self, AWS, GOOGLE};
 use bartizan_packet::parse::{Layer4, Packet, Parsed, UDP, parse, parse_as};
 use bartizan_packet::tunnel::{Capsule, Carries, Encapsulation, checksum_is_right};
@@ -487,6 +487,40 @@ fn rules_see_the_zones_of_the_object() {
     assert!(lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 198.51.100.9:2").starts_with("e2 udp"));
     assert_eq!(lab.vxlan("10.1.0.21", (1, 6080), 1, "udp 10.244.1.7:1 > 10.3.0.9:2"), "drop policy-deny");
     assert_eq!(lab.logs()[0], "start 10.244.1.7 > 198.51.100.9 pods>untrust allow pods-out -");
+}
+
+#[test]
+fn a_datagram_inside_of_a_tunnel_leaves_in_fragments_if_it_came_in_some_at_whichever_worker() {
+    let config = cloud(&vpc(false), "", &everything());
+    let settings = |worker| Settings { worker, workers: 2, ..Settings::default() };
+    let mut labs = [0, 1].map(|worker| Lab::with(&config, settings(worker)));
+    let header = aws(ENDPOINT, [1; 4], [0, 1, 2], ethernet::IPV4);
+    let mut handed_on = 0;
+    for port in 5353..5361 {
+        let (_, bytes, meta) = labs[0].packet(&format!("e1 udp 10.1.0.50:{port} > 198.51.100.9:53 len=1300"));
+        let Ok(Parsed::Ip(packet)) = parse(&bytes, meta) else { panic!("not IP") };
+        for piece in fragment::cut(&bytes, &packet, 1000, port) {
+            let frame = outer(BALANCER, (50_001, 6081), &[header.as_slice(), &piece[14..]].concat());
+            let taken = labs.iter_mut().map(|lab| lab.inject("e1", frame.clone(), Meta::default()));
+            assert_eq!(taken.filter(|out| out.starts_with("handoff")).count(), 1, "one of them takes it");
+        }
+        let told = labs.iter_mut().flat_map(|lab| std::mem::take(&mut lab.messages));
+        let handed = told.into_iter().find_map(|event| match event {
+            Event::HandOver { to, bytes, meta, .. } => Some((to, bytes, meta)),
+            _ => None,
+        });
+        let Some((to, mut bytes, meta)) = handed else { continue };
+        handed_on += 1;
+        let owner = &mut labs[usize::from(to)];
+        owner.known_ports.extend([50_001, 6081]);
+        let (id, now) = (owner.port("e1"), owner.now);
+        let received = owner.counters().rx_packets;
+        let _ = owner.engine.handle_frame(id, &mut Frame { bytes: &mut bytes, meta }, now);
+        let twice = "e1 udp 10.1.0.1:50001 > 10.1.0.9:6081";
+        assert_eq!(owner.settle(), [twice, twice]);
+        assert_eq!(owner.counters().rx_packets, received, "its fragments were counted where they came in");
+    }
+    assert!(handed_on > 1, "some belong to another worker than their fragments: {handed_on}");
 }
 
 #[test]

@@ -100,6 +100,11 @@ impl Packet {
         packet
     }
 
+    /// How long its headers are, IP and TCP or UDP.
+    pub(crate) fn header_bytes(&self) -> usize {
+        self.bytes().len() - self.payload.len()
+    }
+
     /// The IP packet as bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let message = self.message();
@@ -482,7 +487,7 @@ pub(crate) fn neighbor_answer(frame: &[u8], mac: impl Fn(IpAddr) -> Mac) -> Opti
 }
 
 /// One's complement sum.
-fn sum(bytes: &[u8]) -> u16 {
+pub(crate) fn sum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = 0;
     for pair in bytes.chunks(2) {
         sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));

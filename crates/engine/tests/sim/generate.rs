@@ -6,6 +6,8 @@ mod nat;
 mod routing;
 #[path = "generate/rules.rs"]
 mod rules;
+#[path = "generate/settings.rs"]
+mod settings;
 
 use std::net::IpAddr;
 
@@ -14,6 +16,7 @@ use self::routing::router;
 pub(crate) use self::rules::{PORTS, SOURCE_PORTS};
 use self::rules::{default_rules, objects, security_rule};
 
+use super::bounds::Bounds;
 use super::frames::Mac;
 use super::host::{self, Host};
 use super::random::Random;
@@ -29,16 +32,21 @@ pub(crate) struct Network {
     pub(crate) tunnel: Option<Tunnel>,
     /// Health checks are answered.
     pub(crate) host: Option<Host>,
+    pub(crate) workers: u16,
+    /// The second interface has its IPv4 address by DHCP.
+    pub(crate) dhcp: bool,
+    pub(crate) bounds: Bounds,
 }
 
 impl Network {
     pub(crate) fn new(random: &mut Random) -> Self {
-        Self {
-            interfaces: 2 + random.below(3),
-            loopback: random.percent(50),
-            tunnel: Tunnel::some(random),
-            host: Host::some(random),
-        }
+        let interfaces = 2 + random.below(3);
+        let (loopback, tunnel, host) = (random.percent(50), Tunnel::some(random), Host::some(random));
+        let workers = if random.percent(30) { 2 + random.below(3) as u16 } else { 1 };
+        // Each worker has tables of its own.
+        let bounds = if workers == 1 { Bounds::some(random) } else { Bounds::usual() };
+        let dhcp = random.percent(30);
+        Self { interfaces, loopback, tunnel, host, workers, dhcp, bounds }
     }
 
     /// The numbers of all interfaces.
@@ -77,6 +85,9 @@ pub(crate) fn link_local(mac: Mac) -> IpAddr {
 
 /// The interface that is a VLAN of the first port.
 pub(crate) const PART: usize = 3;
+
+/// The interface that may have its address by DHCP.
+pub(crate) const DHCP: usize = 2;
 
 /// Interface management profiles; not every interface has one.
 const PROFILES: usize = 4;
@@ -153,8 +164,14 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
             }
             _ => "",
         };
+        let v4 = match at {
+            DHCP if network.dhcp => {
+                "<dhcp-client><enable>yes</enable><create-default-route>no</create-default-route></dhcp-client>".into()
+            }
+            _ => format!("<ip><entry name='10.0.{at}.1/24'/>{second}</ip>"),
+        };
         let layer3 = format!(
-            "{mtu}<ip><entry name='10.0.{at}.1/24'/>{second}</ip><ipv6><enabled>yes</enabled>\
+            "{mtu}{v4}<ipv6><enabled>yes</enabled>\
              <address><entry name='fd00:0:0:{at}::1/64'/></address></ipv6>{adjust}{profile}"
         );
         let name = interface_name(at);
@@ -188,7 +205,7 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     for (at, members) in member_of_zone.iter().enumerate() {
         let mut named = String::new();
         if rules.percent(40) {
-            protections += &protection(rules, at);
+            protections += &protection(rules, at, network.workers > 1);
             named = format!("<zone-protection-profile>p{at}</zone-protection-profile>");
         }
         zones_xml += &format!("<entry name='z{at}'><network><layer3>{members}</layer3>{named}</network></entry>");
@@ -199,12 +216,13 @@ pub(crate) fn config(random: &mut Random, rules: &mut Random, network: &Network)
     });
     let profiles: String = (0..PROFILES).map(|at| management_profile(random, at)).collect();
     format!(
-        "<config><devices><entry name='localhost.localdomain'><network>\
+        "<config><devices><entry name='localhost.localdomain'>{}<network>\
          <profiles><interface-management-profile>{profiles}</interface-management-profile><zone-protection-profile>{protections}</zone-protection-profile></profiles>\
          <interface><ethernet>{interfaces}</ethernet>{loopback}</interface><virtual-router>{routing}</virtual-router>\
          </network><vsys><entry name='vsys1'><zone>{zones_xml}</zone>{}{}\
          <rulebase><nat><rules>{}</rules></nat><security><rules>{}</rules></security>{}</rulebase>\
          </entry></vsys></entry></devices></config>",
+        settings::settings(rules),
         objects(rules, network),
         object.unwrap_or_default(),
         (0..rules.below(5)).map(|at| nat_rule(rules, network, zones, at)).collect::<String>(),
@@ -229,8 +247,8 @@ fn management_profile(random: &mut Random, at: usize) -> String {
     format!("<entry name='m{at}'>{services}{permitted}</entry>")
 }
 
-/// A zone protection profile. Floods have one rate for all, so that no dice are thrown about them.
-fn protection(random: &mut Random, at: usize) -> String {
+/// A zone protection profile. Several workers count new flows each for itself: they have no limits here.
+fn protection(random: &mut Random, at: usize, several: bool) -> String {
     let mut settings = String::new();
     for (check, chance) in [
         ("discard-ip-spoof", 30),
@@ -250,22 +268,23 @@ fn protection(random: &mut Random, at: usize) -> String {
     let mut floods = String::new();
     for kind in ["tcp-syn", "udp", "icmp", "icmpv6", "other-ip"] {
         if kind == "tcp-syn" && random.percent(40) {
-            let (activate, maximal) = (random.below(3), 4 + random.below(20));
+            let (activate, maximal) = if several { (0, 2_000_000) } else { (random.below(3), 4 + random.below(20)) };
             floods += &format!(
                 "<tcp-syn><enable>yes</enable><syn-cookies><activate-rate>{activate}</activate-rate>\
                  <maximal-rate>{maximal}</maximal-rate></syn-cookies></tcp-syn>"
             );
-        } else if random.percent(25) {
-            let rate = 1 + random.below(4);
+        } else if random.percent(25) && !several {
+            let activate = random.below(5);
+            let maximal = activate + random.below(6);
             floods += &format!(
-                "<{kind}><enable>yes</enable><red><activate-rate>{rate}</activate-rate>\
-                 <maximal-rate>{rate}</maximal-rate></red></{kind}>"
+                "<{kind}><enable>yes</enable><red><activate-rate>{activate}</activate-rate>\
+                 <maximal-rate>{maximal}</maximal-rate></red></{kind}>"
             );
         }
     }
     let mut scans = String::new();
     for id in [8001, 8002, 8003] {
-        if random.percent(20) {
+        if random.percent(20) && !several {
             let action = *random.pick(&[
                 "<allow/>",
                 "<alert/>",

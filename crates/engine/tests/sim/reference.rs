@@ -12,6 +12,10 @@ pub(crate) mod decision;
 mod errors;
 #[path = "reference/farm.rs"]
 mod farm;
+#[path = "reference/full.rs"]
+mod full;
+#[path = "reference/home.rs"]
+mod home;
 #[path = "reference/host.rs"]
 mod host;
 #[path = "reference/nat.rs"]
@@ -20,8 +24,12 @@ mod nat;
 mod open;
 #[path = "reference/paths.rs"]
 mod paths;
+#[path = "reference/ports.rs"]
+mod ports;
 #[path = "reference/protection.rs"]
 pub(crate) mod protection;
+#[path = "reference/reassembly.rs"]
+pub(crate) mod reassembly;
 #[path = "reference/rematch.rs"]
 mod rematch;
 #[path = "reference/session.rs"]
@@ -33,24 +41,30 @@ pub(crate) mod tcp;
 #[path = "reference/ways.rs"]
 mod ways;
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 
-use std::net::Ipv4Addr;
-
-use bartizan_model::device::{Action, Check, Distribution, NatRule, TrafficKind, Validated, ZoneProtection};
+use bartizan_engine::verdict::DropReason;
+use bartizan_model::device::{
+    Action, Check, DeviceConfig, Distribution, NatRule, TrafficKind, Validated, ZoneProtection,
+};
 use bartizan_policy::facts::Facts;
 
 use self::cookies::{Given, Made};
 use self::decision::{Now, is_side, realm_of, router_of, side_of, zone_of};
 use self::farm::{Asked, Farm, Turns};
+use self::full::Late;
 use self::nat::Unlearned;
 use self::protection::{Protection, profile, refuses};
+use self::reassembly::Reassembly;
 pub(crate) use self::session::View;
-use self::session::{Kind, Session, idle_timeout};
+use self::session::{Kind, Session, tcp_timeout};
 use self::ways::segment_limit;
+use super::bounds::Bounds;
 use super::frames::{Body, Mac, Packet, RST, SYN, Tuple};
 use super::generate::{Network, interface_name};
 use super::host::{self as local, Host};
+use super::tally::Column;
 use super::tunnels::{Header, LOWER, Tunnel};
 
 /// Virtual time in nanoseconds.
@@ -100,6 +114,8 @@ pub(crate) struct Forward {
     pub(crate) outer_longest: Option<usize>,
     /// What is around the packet when it leaves into a tunnel.
     pub(crate) header: Option<Header>,
+    /// A card is to cut it into segments with so much payload; 0 if not.
+    pub(crate) segment_bytes: u16,
     /// The session is new and its source is to be one of these.
     pub(crate) source: Option<Unlearned>,
     session: usize,
@@ -116,13 +132,15 @@ pub(crate) enum Station {
 
 /// The firewall that is right.
 pub(crate) struct Reference {
-    config: Validated,
+    config: DeviceConfig,
+    /// Own addresses that are gone, by router, and the last generation that had them.
+    lost: Vec<(String, IpAddr, usize)>,
     facts: Facts,
     generation: usize,
     now: Time,
     sessions: Vec<Session>,
     resets: Vec<(String, Tuple)>,
-    protection: Protection,
+    pub(crate) protection: Protection,
     given: Vec<Given>,
     /// The sessions as they were before time went on.
     before: Vec<Session>,
@@ -136,24 +154,38 @@ pub(crate) struct Reference {
     pub(crate) in_fragments: bool,
     /// The longest of the fragments that what is around the packet at hand came in.
     pub(crate) outer_longest: Option<usize>,
-    /// Packets that a protection profile refused.
-    pub(crate) protected: usize,
     /// The longest IP packet that the packet at hand came in.
     longest: usize,
-    /// New sessions with a fixed new source, one of a pool, a new destination, and those to the host.
-    pub(crate) translations: [usize; 4],
+    bounds: Bounds,
+    /// Sessions that were over when time last went on.
+    late: Vec<Late>,
+    /// Addresses of pools that ever had a port in use, with its protocol.
+    port_addresses: BTreeSet<(IpAddr, u8)>,
+    /// New sessions with a source of a pool that was not seen, also if they are over.
+    unseen: usize,
+    /// Fragments that wait for others.
+    pub(crate) reassembly: Reassembly,
+    /// A card is to cut the packet at hand into segments with so much payload; 0 if not.
+    pub(crate) segment_bytes: u16,
+    /// Why the packet at hand has to be dropped, where no other reason will do.
+    pub(crate) named: Option<DropReason>,
+    /// The column of the packet at hand, and what was met.
+    pub(crate) column: Column,
+    pub(crate) met: Vec<(&'static str, Column)>,
+    pub(crate) workers: u16,
+    /// Two workers have flows that look the same.
+    pub(crate) ambiguous: bool,
     /// When the last session was over whose client had its address to itself, and that counted as its server's.
     own_until: Time,
     spread_until: Time,
     turns: Turns,
-    /// New sessions whose server is one of several.
-    pub(crate) spread: usize,
 }
 
 impl Reference {
     pub(crate) fn new(config: Validated, facts: Facts, network: &Network) -> Self {
         Self {
-            config,
+            config: with_leases(&config, &facts),
+            lost: Vec::new(),
             facts,
             generation: 1,
             now: 0,
@@ -168,13 +200,21 @@ impl Reference {
             header: None,
             in_fragments: false,
             outer_longest: None,
-            protected: 0,
             longest: 0,
-            translations: [0; 4],
+            bounds: network.bounds,
+            late: Vec::new(),
+            port_addresses: BTreeSet::new(),
+            unseen: 0,
+            reassembly: Reassembly::new(network.bounds.fragments),
+            segment_bytes: 0,
+            named: None,
+            column: Column::default(),
+            met: Vec::new(),
+            workers: network.workers,
+            ambiguous: false,
             own_until: 0,
             spread_until: 0,
             turns: Turns::default(),
-            spread: 0,
         }
     }
 
@@ -184,9 +224,19 @@ impl Reference {
         std::mem::take(&mut self.resets)
     }
 
+    /// The packet at hand met something.
+    fn note(&mut self, what: &'static str) {
+        self.met.push((what, self.column));
+    }
+
     /// A commit. Sessions are asked again when they are next used or when time goes on.
     pub(crate) fn install(&mut self, config: Validated, facts: Facts, now: Time) {
         self.now = now;
+        let config = with_leases(&config, &facts);
+        let lost = own_addresses(&self.config).map(|(router, address)| (router, address, self.generation));
+        let lost: Vec<_> = self.lost.drain(..).chain(lost).collect();
+        self.lost = lost;
+        self.lost.retain(|(_, address, _)| own_addresses(&config).all(|(_, own)| own != *address));
         self.config = config;
         self.facts = facts;
         self.generation += 1;
@@ -196,7 +246,12 @@ impl Reference {
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = now;
         self.before.clone_from(&self.sessions);
+        self.reassembly.expire(now);
+        self.late.retain(|late| now < late.since + TIMER_TICK);
         for session in self.sessions.iter().filter(|session| session.expires <= now) {
+            self.met.push(("session aged out", session.column));
+            let refused = matches!(session.kind, Kind::Refused { .. });
+            self.late.push(Late { since: session.expires, refused, tunnel: session.keeps_header });
             if session.has_own_address() {
                 self.own_until = self.own_until.max(session.expires);
             }
@@ -213,6 +268,7 @@ impl Reference {
                 self.sessions.remove(at);
             }
         }
+        self.lost.clear();
     }
 
     /// Sessions that live, if none is still to be asked again.
@@ -232,7 +288,7 @@ impl Reference {
 
     /// One packet from an interface, sent by `station`, in IP packets of which none is longer than `longest`.
     pub(crate) fn packet(&mut self, ingress: &str, station: Mac, packet: &Packet, longest: usize) -> Expected {
-        (self.longest, self.opens) = (longest, false);
+        (self.longest, self.opens, self.named) = (longest, false, None);
         if ingress == local::NAME {
             return self.packet_of_host(station, packet);
         }
@@ -241,9 +297,7 @@ impl Reference {
         }
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
-        let refused = profile(&self.config, &zone).is_some_and(|profile| refuses(profile, packet, self.in_fragments));
-        if refused || self.protection.blocks(&zone, packet, self.now) {
-            self.protected += 1;
+        if self.refuses(ingress, packet) || self.protection.blocks(&zone, packet, self.now) {
             return DROP;
         }
         if let Body::Error { quoted, .. } = &packet.body {
@@ -261,17 +315,48 @@ impl Reference {
     }
 
     /// Whether an interface is in a zone that does not refuse fragments.
-    fn lets_fragments_in(&mut self, interface: &str) -> bool {
+    fn lets_fragments_in(&self, interface: &str) -> bool {
         let Some(zone) = zone_of(&self.config, interface) else { return false };
-        let refuses = profile(&self.config, zone).is_some_and(|profile| profile.checks.contains(Check::Fragment));
-        self.protected += usize::from(refuses);
-        !refuses
+        !profile(&self.config, zone).is_some_and(|profile| profile.checks.contains(Check::Fragment))
+    }
+
+    /// Whether the zone of an interface refuses a packet for what its headers say.
+    pub(crate) fn refuses(&self, ingress: &str, packet: &Packet) -> bool {
+        let profile = zone_of(&self.config, ingress).and_then(|zone| profile(&self.config, zone));
+        profile.is_some_and(|profile| refuses(profile, packet, self.in_fragments))
+    }
+
+    /// Follows the connection, if a session is one.
+    fn follow(&mut self, at: usize, from_client: bool, packet: &Packet) -> tcp::Verdict {
+        let session = &mut self.sessions[at];
+        let Some(connection) = &mut session.tcp else { return tcp::Verdict::Pass };
+        let before = connection.clock();
+        let verdict = connection.follow(from_client, packet, !self.config.session.bypass_asymmetric);
+        let clock = connection.clock();
+        if clock != before {
+            session.idle = tcp_timeout(&self.config, clock, &session.service);
+            self.met.push((connection.clock_name(), session.column));
+        }
+        verdict
+    }
+
+    /// A session was used. A closed connection is not kept longer by what still comes.
+    fn used(&mut self, at: usize) {
+        let session = &mut self.sessions[at];
+        if !session.tcp.as_ref().is_some_and(tcp::Connection::keeps_its_end) {
+            session.expires = self.now + session.idle;
+        }
     }
 
     /// A packet of a session was seen; one that came in fragments counts as what they make.
     fn count(&mut self, at: usize, from_client: bool, packet: &Packet) {
         let (packets, bytes) = &mut self.sessions[at].counts[usize::from(!from_client)];
-        (*packets, *bytes) = (*packets + 1, *bytes + packet.bytes().len() as u64);
+        let segments = match self.segment_bytes {
+            0 => 1,
+            payload => packet.payload.len().div_ceil(payload.into()) as u64,
+        };
+        *packets += segments;
+        *bytes += packet.bytes().len() as u64 + (segments - 1) * packet.header_bytes() as u64;
     }
 
     /// Within what addresses behind an interface are unique.
@@ -317,8 +402,19 @@ impl Reference {
         })
     }
 
+    /// Whether an interface has an address to speak from; over IPv6 it always has that of its link.
+    fn speaks(&self, ingress: &str, v4: bool) -> bool {
+        let lower = interface_name(LOWER);
+        let speaker = if is_side(&self.config, ingress) { &lower } else { ingress };
+        let mut interfaces = self.config.interfaces.iter().filter(|interface| interface.name == speaker);
+        !v4 || interfaces.any(|interface| interface.addresses.iter().any(|own| own.addr().is_ipv4()))
+    }
+
     /// Whether the zone of an interface is not told about something.
-    fn is_silent(&self, ingress: &str, suppresses: fn(&ZoneProtection) -> bool) -> bool {
+    fn is_silent(&self, ingress: &str, v4: bool, suppresses: fn(&ZoneProtection) -> bool) -> bool {
+        if !self.speaks(ingress, v4) {
+            return true;
+        }
         zone_of(&self.config, ingress).and_then(|zone| profile(&self.config, zone)).is_some_and(suppresses)
     }
 
@@ -333,7 +429,8 @@ impl Reference {
     ) -> Expected {
         if let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind {
             self.count(at, from_client, packet);
-            let answer = if from_client { refusal(action, icmp_unreachable, packet) } else { Answer::Nothing };
+            let tells = icmp_unreachable && self.speaks(ingress, packet.source.is_ipv4());
+            let answer = if from_client { refusal(action, tells, packet) } else { Answer::Nothing };
             return Expected::Drop(answer);
         }
         if let Some(expected) = self.await_server(at, from_client, packet) {
@@ -342,36 +439,29 @@ impl Reference {
         let passes = self.passes(at);
         let hop = matches!(self.sessions[at].kind, Kind::Forward { .. }) && !passes;
         if packet.ttl <= 1 && hop {
-            let told = !self.is_silent(ingress, |profile| profile.suppress_time_exceeded);
+            let told = !self.is_silent(ingress, packet.source.is_ipv4(), |profile| profile.suppress_time_exceeded);
             return Expected::Drop(if told { Answer::TimeExceeded } else { Answer::Nothing });
         }
         if self.sessions[at].kind != Kind::Echo
             && let Some(mtu) = self.too_big(at, &self.way(at, from_client).1, packet)
         {
-            let told = !self.is_silent(ingress, |profile| profile.suppress_too_big);
+            let told = !self.is_silent(ingress, packet.source.is_ipv4(), |profile| profile.suppress_too_big);
             return Expected::Drop(if told { Answer::TooBig(mtu) } else { Answer::Nothing });
         }
-        let mut idle = idle_timeout(packet.protocol());
-        let mut closed = false;
         let relay = self.sessions[at].relay;
         let seen = relay.map_or_else(|| packet.clone(), |relay| relay.unshifted(from_client, packet));
-        if let Some(connection) = &mut self.sessions[at].tcp {
-            match connection.follow(from_client, &seen) {
-                tcp::Verdict::Pass => {}
-                tcp::Verdict::Drop => return DROP,
-                tcp::Verdict::Reopen => {
-                    self.sessions.remove(at);
-                    return self.open(ingress, realm, station, packet);
-                }
+        match self.follow(at, from_client, &seen) {
+            tcp::Verdict::Pass => {}
+            tcp::Verdict::Drop => return DROP,
+            tcp::Verdict::Reopen => {
+                self.note("closed connection reopened");
+                self.sessions.remove(at);
+                return self.open(ingress, realm, station, packet);
             }
-            idle = connection.timeout_s() * SECOND;
-            closed = connection.keeps_its_end();
         }
         self.count(at, from_client, packet);
+        self.used(at);
         let session = &mut self.sessions[at];
-        if !closed {
-            session.expires = self.now + idle;
-        }
         if session.kind == Kind::Echo {
             self.count(at, false, packet);
             return Expected::EchoReply(echo_reply(packet));
@@ -385,10 +475,14 @@ impl Reference {
         let mut packet = seen.with_tuple(&tuple);
         packet.ttl -= u8::from(hop);
         if matches!(packet.body, Body::Tcp { flags, .. } if flags & SYN != 0) {
+            let before = packet.mss;
             packet.mss = [ingress, &interface]
                 .iter()
                 .filter_map(|name| segment_limit(&self.config, name, packet.source.is_ipv4()))
                 .fold(packet.mss, u16::min);
+            if packet.mss < before {
+                self.note("segment size lowered");
+            }
         }
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
         let longest = self.longest.min(self.room(at, &interface).into());
@@ -400,10 +494,30 @@ impl Reference {
             longest,
             outer_longest: self.turned_longest(at),
             header,
+            segment_bytes: self.segment_bytes,
             source,
             session: at,
         })
     }
+}
+
+/// The configuration with the addresses that interfaces got by DHCP.
+fn with_leases(config: &DeviceConfig, facts: &Facts) -> DeviceConfig {
+    let mut config = config.clone();
+    for interface in &mut config.interfaces {
+        let learned = facts.interfaces.get(&interface.name).filter(|_| interface.dhcp.is_some());
+        interface.addresses.extend(learned.into_iter().flat_map(|learned| learned.addresses.iter().copied()));
+    }
+    config
+}
+
+/// All own addresses, with their routers.
+fn own_addresses(config: &DeviceConfig) -> impl Iterator<Item = (String, IpAddr)> {
+    config.interfaces.iter().flat_map(|interface| {
+        let router = router_of(config, &interface.name);
+        let own = interface.addresses.iter().map(|own| own.addr());
+        router.into_iter().flat_map(move |router| own.clone().map(move |own| (router.to_owned(), own)))
+    })
 }
 
 const DROP: Expected = Expected::Drop(Answer::Nothing);

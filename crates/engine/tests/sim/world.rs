@@ -4,19 +4,22 @@
 mod compare;
 #[path = "world/configured.rs"]
 mod configured;
+#[path = "world/inject.rs"]
+mod inject;
 #[path = "world/judge.rs"]
 mod judge;
 #[path = "world/wire.rs"]
 mod wire;
+#[path = "world/workers.rs"]
+mod workers;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_engine::settings::LocalLink;
-use bartizan_engine::verdict::{DropReason, Port, Time, Verdict};
+use bartizan_engine::settings::{LocalLink, SharedPools};
+use bartizan_engine::verdict::{Port, Time};
 use bartizan_engine::{Engine, Settings};
-use bartizan_packet::frame::{Frame, HEADROOM_BYTES, Meta};
 use bartizan_policy::tables::{Compiled, Ids};
 
 use self::configured::{Loaded, new_config};
@@ -26,7 +29,7 @@ use super::generate::{Network, interface_name, interface_number, own_mac};
 use super::host;
 use super::pieces::{Shape, cut};
 use super::random::Random;
-use super::reference::{Answer, Expected, Reference};
+use super::reference::Reference;
 use super::tally::Tally;
 use super::traffic::{Conversation, Next};
 use super::tunnels::{Header, INGRESS, LOWER, PEER_MAC, STATION};
@@ -51,7 +54,10 @@ struct World {
     ids: Ids,
     tables: Arc<Compiled>,
     config: String,
-    engine: Engine,
+    /// One for each worker.
+    engines: Vec<Engine>,
+    /// Where frames arrive.
+    dice: Random,
     reference: Reference,
     now: u64,
     conversations: Vec<Conversation>,
@@ -73,16 +79,20 @@ pub(crate) fn run(seed: u64, events: usize, without: &BTreeSet<usize>) -> Result
     for event in (0..events).filter(|event| !without.contains(event)) {
         let mut random = Random::new(seed, 1000 + event as u64);
         let result = world.event(&mut random);
-        if let Err(message) = result.and_then(|()| world.compare_sessions()) {
+        world.note_met();
+        if world.reference.ambiguous {
+            // Two workers have flows that look the same: what becomes of their answers nobody can say.
+            world.met("flows of two workers look the same");
+            return Ok(world.tally);
+        }
+        if let Err(message) = result.and_then(|()| world.compare_sessions()).and_then(|()| world.compare_fragments()) {
             return Err(Failure { event, message, log: world.log, config: world.config });
         }
     }
-    match world.finish() {
-        Ok(()) => {
-            let [sources, pools, destinations, health_checks] = world.reference.translations;
-            let (protected, spread) = (world.reference.protected, world.reference.spread);
-            Ok(Tally { sources, pools, destinations, health_checks, spread, protected, ..world.tally })
-        }
+    let ended = world.finish();
+    world.note_met();
+    match ended {
+        Ok(()) => Ok(world.tally),
         Err(message) => Err(Failure { event: events, message, log: world.log, config: world.config }),
     }
 }
@@ -98,6 +108,8 @@ struct Sent {
     outer_longest: Option<usize>,
     /// What was around it.
     header: Option<Header>,
+    /// A card is to cut it into segments with so much payload; 0 if not.
+    segment_bytes: u16,
 }
 
 impl World {
@@ -105,7 +117,7 @@ impl World {
         let network = Network::new(&mut Random::new(seed, 1));
         let mut ids = Ids::default();
         let mut tally = Tally::default();
-        let (config, loaded) = new_config(seed, 0, &network, &mut ids, &mut tally);
+        let (config, loaded) = new_config(seed, 0, &network, &mut ids, &mut tally, None);
         let Loaded { config: validated, facts, tables } = loaded;
         let now = 10 * SECOND;
         let link = network.host.map(|host| LocalLink {
@@ -114,24 +126,32 @@ impl World {
             https_port: host::PORTS[1].1,
             ipv6: host.v6,
         });
-        let mut engine = Engine::new(Settings { sessions_max: 4096, seed, local: link, ..Settings::default() });
-        if link.is_some() {
-            engine.attach(Port::Local, own_mac(host::NAME));
-        }
-        for at in network.all() {
-            let name = interface_name(at);
-            if let (port, 0) = wire(&tables, &name) {
-                engine.attach(port, own_mac(&name));
+        let mut engines = Vec::new();
+        let nat = SharedPools::new(seed);
+        for worker in 0..network.workers {
+            let settings = network.bounds.settings();
+            let workers = network.workers;
+            let mut engine = Engine::new(Settings { worker, workers, seed, local: link, nat: nat.clone(), ..settings });
+            if link.is_some() {
+                engine.attach(Port::Local, own_mac(host::NAME));
             }
+            for at in network.all() {
+                let name = interface_name(at);
+                if let (port, 0) = wire(&tables, &name) {
+                    engine.attach(port, own_mac(&name));
+                }
+            }
+            engine.install(Arc::clone(&tables), Time(now));
+            engines.push(engine);
         }
-        engine.install(Arc::clone(&tables), Time(now));
         let mut world = Self {
             seed,
             network,
             ids,
             tables,
             config,
-            engine,
+            engines,
+            dice: Random::new(seed, 2),
             reference: Reference::new(validated, facts, &network),
             now,
             conversations: Vec::new(),
@@ -169,7 +189,6 @@ impl World {
                 let at = random.below(self.conversations.len());
                 let Some(conversation) = self.conversations.get(at) else { return Ok(()) };
                 let Some((from_client, packet)) = conversation.error(random, &self.network) else { return Ok(()) };
-                self.tally.errors += 1;
                 let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
                 self.choose_header(random, at, &interface);
                 self.inject(random, &interface, station, &packet).map(|_| ())
@@ -221,18 +240,39 @@ impl World {
         }
         let inside = interface_number(interface).is_some_and(|number| number >= INGRESS);
         self.reference.header = self.headers[at].filter(|_| inside);
-        self.tally.inside += usize::from(inside);
+    }
+
+    /// The packet at hand met something.
+    fn met(&mut self, what: &'static str) {
+        self.tally.note(what, self.reference.column);
+    }
+
+    /// What the reference met.
+    fn note_met(&mut self) {
+        for (what, column) in std::mem::take(&mut self.reference.met) {
+            self.tally.note(what, column);
+        }
+        for (what, column) in std::mem::take(&mut self.reference.reassembly.met) {
+            self.tally.note(what, column);
+        }
+    }
+
+    fn configure(&mut self) -> (String, Loaded) {
+        let before = Some(self.config.as_str());
+        new_config(self.seed, self.commits, &self.network, &mut self.ids, &mut self.tally, before)
     }
 
     fn commit(&mut self) {
         self.commits += 1;
         self.tally.commits += 1;
-        let (text, loaded) = new_config(self.seed, self.commits, &self.network, &mut self.ids, &mut self.tally);
+        let (text, loaded) = self.configure();
         let Loaded { config: validated, facts, tables } = loaded;
         // Nothing that came before happens at the same time.
         self.now += 1;
         self.log.push(format!("{:9.3} commit {}", self.now as f64 / 1e9, self.commits));
-        self.engine.install(Arc::clone(&tables), Time(self.now));
+        for engine in &mut self.engines {
+            engine.install(Arc::clone(&tables), Time(self.now));
+        }
         self.reference.install(validated, facts, self.now);
         (self.tables, self.config) = (tables, text);
     }
@@ -240,12 +280,15 @@ impl World {
     fn pass_time(&mut self, nanoseconds: u64) -> Result<(), String> {
         self.now += nanoseconds;
         self.log.push(format!("{:9.3} time goes on", self.now as f64 / 1e9));
-        self.engine.handle_timeout(Time(self.now));
+        for engine in &mut self.engines {
+            engine.handle_timeout(Time(self.now));
+        }
+        self.hear()?;
         self.reference.advance(self.now);
         let sent = self.drain(None)?;
         self.check_resets(sent)?;
-        let idle = self.engine.poll_timeout().is_none_or(|(due, _)| due.0 > self.now);
-        if idle { Ok(()) } else { Err(format!("{:?} is due although it was just handled", self.engine.poll_timeout())) }
+        let due = self.engines.iter().filter_map(Engine::poll_timeout).find(|(due, _)| due.0 <= self.now);
+        due.map_or(Ok(()), |due| Err(format!("{due:?} is due although it was just handled")))
     }
 
     /// The frames around inner ones; the packet around a whole one may come in fragments itself.
@@ -262,6 +305,7 @@ impl World {
             && let Some((shape, fragments)) = cut(random, own, PEER_MAC, whole, self.tally.outer_fragments as u16)
         {
             self.tally.outer_fragments += 1;
+            self.met("packet around another in fragments");
             self.log.push(format!("            around it {} fragments, {shape:?}", fragments.len()));
             self.reference.outer_longest = fragments.iter().map(|fragment| fragment.len() - 14).max();
             return (Some(shape), fragments);
@@ -269,78 +313,11 @@ impl World {
         (None, outer.iter().map(|packet| frame(own, PEER_MAC, packet)).collect())
     }
 
-    /// One packet through both firewalls, whole or in fragments. What left, if it was forwarded.
-    fn inject(
-        &mut self,
-        random: &mut Random,
-        interface: &str,
-        station: Mac,
-        packet: &Packet,
-    ) -> Result<Option<(String, Packet)>, String> {
-        if self.reference.concerns_unseen(packet) || self.reference.counts_late() {
-            return Ok(None);
-        }
-        self.tally.packets += 1;
-        self.log.push(format!("{:9.3} {interface} {packet:?}", self.now as f64 / 1e9));
-        let (port, vlan) = wire(&self.tables, interface);
-        let own = own_mac(interface);
-        let mut frames = vec![frame(own, station, packet)];
-        let cut = cut(random, own, station, packet, self.tally.in_fragments as u16);
-        let shape = cut.as_ref().map(|(shape, _)| *shape);
-        if let Some((shape, fragments)) = cut {
-            self.tally.in_fragments += 1;
-            self.log.push(format!("            in {} fragments, {shape:?}", fragments.len()));
-            frames = fragments;
-        }
-        let longest = frames.iter().map(Vec::len).fold(0, usize::max) - 14;
-        self.reference.in_fragments = frames.len() > 1;
-        let mut shapes = vec![shape];
-        if let (Some(tunnel), Some(header)) = (self.network.tunnel, self.reference.header) {
-            let side = interface_number(interface).expect("a side");
-            let (shape, wrapped) = self.wrap(random, |inner| tunnel.wrap(side, header, inner), &frames);
-            (frames, shapes) = (wrapped, vec![shapes[0], shape]);
-        }
-        if shapes.contains(&Some(Shape::Incomplete)) {
-            return frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes)).map(|()| None);
-        }
-        let last = frames.pop().expect("a frame");
-        frames.into_iter().try_for_each(|bytes| self.swallow((port, vlan), bytes))?;
-        let expected = self.reference.packet(interface, station, packet, longest);
-        // Headers of tunnels go into the room in front, if there is any.
-        let headroom = if random.percent(50) { HEADROOM_BYTES } else { 0 };
-        let mut bytes = vec![0xee; headroom];
-        bytes.extend(last);
-        let meta = Meta { vlan, headroom: headroom as u16, ..Meta::default() };
-        let mut arrived = Frame { bytes: &mut bytes, meta };
-        let verdict = self.engine.handle_frame(port, &mut arrived, Time(self.now));
-        let (vlan, start) = (arrived.meta.vlan, usize::from(arrived.meta.headroom));
-        if let Verdict::Drop(reason) = verdict {
-            self.log.push(format!("            dropped: {}", reason.as_str()));
-        }
-        let bytes = bytes.split_off(start);
-        let context = |text: String| format!("{text}\n  verdict {verdict:?}\n  expected {expected:?}");
-        let first = if let Verdict::Transmit(port) = verdict { Some((port, vlan, bytes)) } else { None };
-        let sent = self.drain(first).map_err(context)?;
-        self.log.extend(sent.iter().map(|sent| format!("            -> {} {:?}", sent.interface, sent.packet)));
-        if verdict == Verdict::Drop(DropReason::NatCollision)
-            && (self.reference.opens || !matches!(expected, Expected::Drop(Answer::Nothing)))
-        {
-            let may = self.reference.collide(&expected);
-            return if may { Ok(None) } else { Err(context("no other session is in the way".into())) };
-        }
-        if verdict == Verdict::Drop(DropReason::NatPoolExhausted) {
-            let may = self.reference.run_dry(&expected);
-            self.tally.dry += usize::from(may);
-            return if may { Ok(None) } else { Err(context("there are addresses left".into())) };
-        }
-        self.judge(interface, station, packet, &expected, sent).map_err(context)
-    }
-
     /// After a long silence nothing is left.
     fn finish(&mut self) -> Result<(), String> {
         self.pass_time(7300 * SECOND)?;
         self.pass_time(SECOND)?;
-        match self.engine.sessions().count() {
+        match self.engines.iter().map(|engine| engine.sessions().count()).sum() {
             0 => Ok(()),
             left => Err(format!("{left} sessions never age out")),
         }

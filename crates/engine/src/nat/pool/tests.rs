@@ -11,7 +11,7 @@ const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const PORTS: usize = 64_512;
 
 fn terms(workers: u16, ratio: u8) -> Terms {
-    Terms { workers, addresses_max: 8, ratio, alarm_percent: 80, rest: 60 * SECOND }
+    Terms { workers, addresses_max: 8, ports: PORTS as u32, ratio, alarm_percent: 80, rest: 60 * SECOND }
 }
 
 fn pools(ratio: u8) -> Pools {
@@ -49,6 +49,23 @@ fn every_port_once_then_none_and_an_alarm_before_and_then() {
     assert!(pools.take(&ask(6, 0, 1), Time(0), |_| Fit::Best).is_some(), "another protocol has its own ports");
     pools.give_back(lease(5555, 17), Time(0));
     assert_eq!(pools.take(&ask(17, 1, 1), Time(0), |_| Fit::Best).unwrap().port, 5555);
+}
+
+#[test]
+fn an_address_gives_out_no_more_ports_than_it_is_allowed() {
+    for count in [1, 3, 64, 65, 200] {
+        let mut pools = Pools::new(SharedPools::default(), Terms { ports: count, ..terms(1, 1) }, 0);
+        let mut all = drain(&mut pools, 17, |_| Fit::Best);
+        all.sort_unstable();
+        let expected: Vec<u16> = (PORT_MIN..PORT_MIN + count as u16).collect();
+        assert_eq!(all, expected);
+        let last = std::iter::from_fn(|| pools.next_alarm()).last().unwrap();
+        assert_eq!((last.level, last.used, last.capacity), (PoolLevel::Exhausted, count, count));
+        all.iter().for_each(|port| pools.give_back(lease(*port, 17), Time(0)));
+        pools.expire(Time(61 * SECOND));
+        pools.share(2);
+        assert_eq!(drain(&mut pools, 17, |_| Fit::Best).len(), 2 * count as usize, "each twice");
+    }
 }
 
 #[test]
@@ -170,8 +187,8 @@ proptest! {
     ) {
         let shared = SharedPools::default();
         // Few ports, so that the workers meet: the others are taken.
-        let map = shared.ports(ADDRESS, 6, 8).unwrap();
-        let udp = shared.ports(ADDRESS, 17, 8).unwrap();
+        let map = shared.ports(ADDRESS, 6, 8, PORTS as u32).unwrap();
+        let udp = shared.ports(ADDRESS, 17, 8, PORTS as u32).unwrap();
         for _ in 0..1000 {
             map.claim((first % 1008) as u16);
             udp.claim((first % 1008) as u16);

@@ -21,7 +21,7 @@ pub(super) fn nat_rule(random: &mut Random, network: &Network, zones: usize, at:
     let interface = 1 + random.below(network.interfaces);
     let from = list(random, 40, |random| zone(random, zones));
     let to = list(random, 30, |random| zone(random, zones));
-    let v6 = random.percent(15);
+    let v6 = random.percent(35);
     let mut source = list(random, 60, |random| family_name(random, network, v6));
     let mut destination = list(random, 80, |random| family_name(random, network, v6));
     let mut service = if random.percent(80) { "any".into() } else { service_name(random) };
@@ -86,8 +86,11 @@ fn servers(random: &mut Random, network: &Network, v6: bool) -> String {
         0 => "farm".into(),
         _ => format!("{}-{}", host(interface, false, first, v6), host(interface, false, 12, v6)),
     };
-    let by = *random.pick(&["round-robin", "round-robin", "source-ip-hash", "ip-hash", "ip-modulo", "least-sessions"]);
-    let by = if random.percent(10) { String::new() } else { format!("<distribution>{by}</distribution>") };
+    let ways = ["source-ip-hash", "ip-hash", "ip-modulo", "least-sessions", "round-robin", "round-robin"];
+    // Several workers take turns and count sessions each for itself.
+    let several = network.workers > 1;
+    let by = *random.pick(if several { &ways[..3] } else { &ways });
+    let by = if random.percent(10) && !several { String::new() } else { format!("<distribution>{by}</distribution>") };
     format!(
         "<dynamic-destination-translation><translated-address>{addresses}</translated-address>{by}\
          </dynamic-destination-translation>"

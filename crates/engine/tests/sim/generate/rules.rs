@@ -1,9 +1,12 @@
 //! Which objects and security rules are configured?
 
 use super::super::random::Random;
+use super::settings::of_service;
 use super::{Network, address, host};
 
 pub(super) const ADDRESSES: usize = 8;
+/// External dynamic lists.
+const LISTS: usize = 2;
 const SERVICES: [&str; 6] = [
     "<tcp><port>80</port></tcp>",
     "<tcp><port>22,1000-2000</port></tcp>",
@@ -24,7 +27,7 @@ pub(super) fn objects(random: &mut Random, network: &Network) -> String {
         let v6 = random.percent(20);
         let ip = address(random, network, v6);
         let value = match random.below(12) {
-            0 => "<fqdn>www.example.com</fqdn>".into(),
+            0 => format!("<fqdn>{}.example.com</fqdn>", random.pick(&["www", "api"])),
             1 => "<ip-wildcard>10.0.0.10/0.0.255.0</ip-wildcard>".into(),
             2..=4 => format!("<ip-netmask>{}</ip-netmask>", prefix(random, network, v6)),
             5 if !v6 => {
@@ -48,11 +51,19 @@ pub(super) fn objects(random: &mut Random, network: &Network) -> String {
         let server = host(1 + random.below(network.interfaces), false, last, v6);
         addresses += &format!("<entry name='f{at}'><ip-netmask>{server}</ip-netmask></entry>");
     }
+    let list = |at| format!("<entry name='l{at}'><type><ip><url>http://lists/{at}</url></ip></type></entry>");
+    let lists: String = (0..LISTS).map(list).collect();
+    let schedule = "<entry name='sc'><schedule-type><recurring><daily><member>08:00-18:00</member></daily></recurring>\
+                    </schedule-type></entry>";
     let filter = *random.pick(&["'red'", "'red' and not 'blue'", "'red' or 'blue'"]);
     let services: String = SERVICES
         .iter()
         .enumerate()
-        .map(|(at, protocol)| format!("<entry name='s{at}'><protocol>{protocol}</protocol></entry>"))
+        .map(|(at, protocol)| {
+            let tcp = protocol.starts_with("<tcp>");
+            let (ports, close) = protocol.split_at(protocol.len() - "</tcp>".len());
+            format!("<entry name='s{at}'><protocol>{ports}{}{close}</protocol></entry>", of_service(random, tcp))
+        })
         .collect();
     format!(
         "<address>{addresses}</address><address-group>\
@@ -60,6 +71,7 @@ pub(super) fn objects(random: &mut Random, network: &Network) -> String {
          <entry name='g1'><static><member>a{}</member></static></entry>\
          <entry name='farm'><static><member>f0</member><member>f1</member><member>f2</member><member>f3</member>\
          </static></entry><entry name='g2'><dynamic><filter>{filter}</filter></dynamic></entry></address-group>\
+         <external-list>{lists}</external-list><schedule>{schedule}</schedule>\
          <service>{services}</service><service-group><entry name='sg'><members><member>s{}</member><member>s2</member>\
          </members></entry></service-group><tag><entry name='red'/><entry name='blue'/></tag>",
         random.below(ADDRESSES),
@@ -102,10 +114,11 @@ pub(super) fn zone(random: &mut Random, zones: usize) -> String {
 /// An object, a group or a literal.
 fn address_name(random: &mut Random, network: &Network) -> String {
     let v6 = random.percent(25);
-    match random.below(10) {
+    match random.below(11) {
         0..=3 => format!("a{}", random.below(ADDRESSES)),
         4 | 5 => format!("g{}", random.below(3)),
         6 | 7 => prefix(random, network, v6),
+        8 => format!("l{}", random.below(LISTS)),
         _ => address(random, network, v6).to_string(),
     }
 }
@@ -151,6 +164,9 @@ pub(super) fn security_rule(random: &mut Random, network: &Network, zones: usize
     }
     if matches!(action, "deny" | "drop" | "reset-client" | "reset-both") && random.percent(30) {
         more += "<icmp-unreachable>yes</icmp-unreachable>";
+    }
+    if random.percent(10) {
+        more += "<schedule>sc</schedule>";
     }
     let service = match random.below(10) {
         0 => member("application-default"),

@@ -109,13 +109,10 @@ impl Reference {
         syn.payload.clear();
         let ingress = self.sessions[at].ingress.clone();
         syn.mss = self.clamped([&ingress, &interface], packet.source.is_ipv4(), proof.mss);
-        let session = &mut self.sessions[at];
-        session.relay = Some(Relay { proof, ahead: None });
-        if let Some(connection) = &mut session.tcp {
-            connection.follow(true, &syn);
-            session.expires = self.now + connection.timeout_s() * SECOND;
-        }
-        let source = session.unlearned.clone();
+        self.sessions[at].relay = Some(Relay { proof, ahead: None });
+        self.follow(at, true, &syn);
+        self.used(at);
+        let source = self.sessions[at].unlearned.clone();
         let header = None;
         Expected::Forward(Forward {
             interface,
@@ -124,6 +121,7 @@ impl Reference {
             longest: 64,
             outer_longest: None,
             header,
+            segment_bytes: 0,
             source,
             session: at,
         })
@@ -140,8 +138,7 @@ impl Reference {
             }
             return Some(DROP);
         }
-        let connection = self.sessions[at].tcp.as_mut()?;
-        if connection.follow(false, packet) != Verdict::Pass {
+        if self.follow(at, false, packet) != Verdict::Pass {
             return Some(DROP);
         }
         self.count(at, false, packet);
@@ -152,16 +149,12 @@ impl Reference {
             let servers = sequence.wrapping_add(1);
             let done = self.made(at, true, ACK, next, servers);
             made.push(self.made(at, false, ACK, proof.cookie.wrapping_add(1), next));
-            self.sessions[at].tcp.as_mut()?.follow(true, &done.2);
+            self.follow(at, true, &done.2);
             made.push(done);
             let ahead = Some(proof.cookie.wrapping_sub(sequence));
             self.sessions[at].relay = Some(Relay { proof, ahead });
         }
-        let session = &mut self.sessions[at];
-        let connection = session.tcp.as_ref()?;
-        if !connection.keeps_its_end() {
-            session.expires = self.now + connection.timeout_s() * SECOND;
-        }
+        self.used(at);
         Some(if made.is_empty() { DROP } else { Expected::Handshake(made) })
     }
 

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use bartizan_model::device::{
     Action, AddressValue, DeviceConfig, Distribution, GroupMembers, InterfaceKind, ManagementProfile, NatRule, NextHop,
-    PortPool, RuleKind, SecurityRule, ServiceProtocol, SourceTranslation, StaticRoute, TrafficKind, TrafficObject,
+    PortPool, RuleKind, SecurityRule, ServiceGroup, ServiceProtocol, ServiceTimeouts, SourceTranslation, StaticRoute,
+    TrafficKind, TrafficObject,
 };
 use bartizan_policy::facts::Facts;
 use ipnet::IpNet;
@@ -35,11 +36,13 @@ pub(crate) enum NewSource {
     OneOf {
         ranges: Vec<(IpAddr, IpAddr)>,
         kept: Option<String>,
+        of_interface: bool,
     },
     /// One of these addresses that no other client has, with the same port; or one of the fallback's.
     Own {
         ranges: Vec<(IpAddr, IpAddr)>,
         fallback: Option<Vec<(IpAddr, IpAddr)>>,
+        of_interface: bool,
         rule: String,
     },
 }
@@ -62,6 +65,8 @@ pub(crate) struct Ruling {
     pub(crate) nat: Option<String>,
     /// How the destination was chosen among several.
     pub(crate) spread: Option<Distribution>,
+    /// The idle times of the service.
+    pub(crate) service: ServiceTimeouts,
 }
 
 /// What is configured, and what is known besides.
@@ -93,9 +98,9 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
         Way::None => return None,
     };
     let to = zone_of(config, exit)?;
-    for rule in &config.security_rules {
-        if security_matches(config, rule, from, to, flow) {
-            let (rule, action, icmp_unreachable) = (rule.name.clone(), rule.action, rule.icmp_unreachable);
+    for written in &config.security_rules {
+        if security_matches(now, written, from, to, flow) {
+            let (rule, action, icmp_unreachable) = (written.name.clone(), written.action, written.icmp_unreachable);
             return Some(Ruling {
                 rule,
                 action,
@@ -107,6 +112,7 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
                 destination,
                 nat,
                 spread,
+                service: service_timeouts(config, &written.service, flow),
             });
         }
     }
@@ -127,6 +133,7 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
         destination,
         nat,
         spread,
+        service: ServiceTimeouts::default(),
     })
 }
 
@@ -291,8 +298,9 @@ fn follow<'a>(
     }
 }
 
-fn security_matches(config: &DeviceConfig, rule: &SecurityRule, from: &str, to: &str, flow: &Tuple) -> bool {
-    if rule.disabled || (rule.action == Action::Allow && !rule.unevaluated.is_empty()) {
+fn security_matches(now: Now<'_>, rule: &SecurityRule, from: &str, to: &str, flow: &Tuple) -> bool {
+    let on = rule.schedule.as_ref().is_none_or(|schedule| now.facts.schedules_on.contains(schedule));
+    if rule.disabled || !on || (rule.action == Action::Allow && !rule.unevaluated.is_empty()) {
         return false;
     }
     let zones = match rule.kind {
@@ -301,7 +309,7 @@ fn security_matches(config: &DeviceConfig, rule: &SecurityRule, from: &str, to: 
         RuleKind::Intrazone => holds_zone(&rule.from, from) && from == to,
     };
     let side = |names: &[String], negated: bool, ip: IpAddr| {
-        let found = holds_address(config, names, ip);
+        let found = holds_address(now, names, ip);
         match rule.action {
             Action::Allow if found.unknown || found.pending => !negated && found.holds,
             // What will never be known does not narrow what is refused; what is not known yet refuses nothing.
@@ -312,7 +320,7 @@ fn security_matches(config: &DeviceConfig, rule: &SecurityRule, from: &str, to: 
     zones
         && side(&rule.source, rule.negate_source, flow.source)
         && side(&rule.destination, rule.negate_destination, flow.destination)
-        && holds_service(config, &rule.service, flow)
+        && holds_service(now.config, &rule.service, flow)
 }
 
 fn holds_zone(names: &[String], zone: &str) -> bool {
@@ -342,46 +350,57 @@ impl Found {
     }
 }
 
-fn holds_address(config: &DeviceConfig, names: &[String], ip: IpAddr) -> Found {
+fn holds_address(now: Now<'_>, names: &[String], ip: IpAddr) -> Found {
     if names.is_empty() || names.iter().any(|name| name == "any") {
         return Found::known(true);
     }
     let mut found = Found::default();
     for name in names {
-        let member = holds_name(config, name, ip);
+        let member = holds_name(now, name, ip);
         found = found.or(member);
     }
     found
 }
 
-fn holds_name(config: &DeviceConfig, name: &str, ip: IpAddr) -> Found {
+fn holds_name(now: Now<'_>, name: &str, ip: IpAddr) -> Found {
+    let config = now.config;
     if let Some(object) = config.addresses.iter().find(|object| object.name == name) {
-        return holds_value(&object.value, ip);
+        return holds_value(now, &object.value, ip);
     }
     if let Some(group) = config.address_groups.iter().find(|group| group.name == name) {
         return match &group.members {
             GroupMembers::Static(names) if names.is_empty() => Found::default(),
-            GroupMembers::Static(names) => holds_address(config, names, ip),
+            GroupMembers::Static(names) => holds_address(now, names, ip),
             GroupMembers::Dynamic(filter) => {
                 let filter = super::tags::parse(filter);
-                let mut found = Found::default();
+                let mut registered = now.facts.tags.iter().filter(|(host, _)| **host == ip);
+                let tagged = registered.any(|(_, tags)| filter(&tags.iter().cloned().collect::<Vec<_>>()));
+                let mut found = Found::known(tagged);
                 for object in config.addresses.iter().filter(|object| filter(&object.tags)) {
-                    let member = holds_value(&object.value, ip);
+                    let member = holds_value(now, &object.value, ip);
                     found = found.or(member);
                 }
                 found
             }
         };
     }
+    if config.external_lists.iter().any(|list| list.name == name) {
+        let members = now.facts.lists.get(name);
+        let holds = members.is_some_and(|members| members.iter().any(|network| network.contains(&ip)));
+        return Found { pending: members.is_none(), ..Found::known(holds) };
+    }
     let (first, last) = range_of(config, name).unwrap_or_else(|| panic!("`{name}` stands for nothing"));
     Found::known(inside((first, last), ip))
 }
 
-fn holds_value(value: &AddressValue, ip: IpAddr) -> Found {
+fn holds_value(now: Now<'_>, value: &AddressValue, ip: IpAddr) -> Found {
     match value {
         AddressValue::Prefix(network) => Found::known(network.contains(&ip)),
         AddressValue::Range(first, last) => Found::known(inside((*first, *last), ip)),
-        AddressValue::Fqdn(_) => Found { pending: true, ..Found::default() },
+        AddressValue::Fqdn(name) => match now.facts.names.get(name) {
+            Some(known) if !known.is_empty() => Found::known(known.contains(&ip)),
+            _ => Found { pending: true, ..Found::default() },
+        },
         AddressValue::Wildcard(_) => Found { unknown: true, ..Found::default() },
     }
 }
@@ -412,6 +431,18 @@ fn range_of(config: &DeviceConfig, name: &str) -> Option<(IpAddr, IpAddr)> {
 fn holds_service(config: &DeviceConfig, names: &[String], flow: &Tuple) -> bool {
     let any = |name: &String| name == "any" || name == "application-default";
     names.is_empty() || names.iter().any(any) || names.iter().any(|name| one_service(config, name, flow))
+}
+
+/// The idle times of the first service in a list that has some and that a flow is of.
+fn service_timeouts(config: &DeviceConfig, names: &[String], flow: &Tuple) -> ServiceTimeouts {
+    let own = |name: &String| {
+        let group = config.service_groups.iter().find(|group| group.name == *name);
+        let inside = |group: &ServiceGroup| service_timeouts(config, &group.members, flow);
+        let named = config.services.iter().find(|service| service.name == *name);
+        named.map(|service| service.timeouts).or(group.map(inside)).unwrap_or_default()
+    };
+    let of_flow = names.iter().filter(|name| one_service(config, name, flow));
+    of_flow.map(own).find(|timeouts| *timeouts != ServiceTimeouts::default()).unwrap_or_default()
 }
 
 fn one_service(config: &DeviceConfig, name: &str, flow: &Tuple) -> bool {
@@ -451,8 +482,8 @@ fn translate(now: Now<'_>, from: &str, to: Option<&str>, exit: Option<&str>, flo
         let forward = holds_zone(&rule.from, from)
             && to_holds(&rule.to)
             && exits
-            && holds_address(config, &rule.source, flow.source).holds
-            && holds_address(config, &rule.destination, flow.destination).holds
+            && holds_address(now, &rule.source, flow.source).holds
+            && holds_address(now, &rule.destination, flow.destination).holds
             && holds_service(config, &service, flow);
         if forward && let Some(translated) = translated(now, rule, flow) {
             return translated;
@@ -462,7 +493,7 @@ fn translate(now: Now<'_>, from: &str, to: Option<&str>, exit: Option<&str>, flo
             && let Some(outside) = range_of(config, address)
             && to_holds(&rule.to)
             && inside(outside, flow.destination)
-            && holds_address(config, &rule.destination, flow.source).holds
+            && holds_address(now, &rule.destination, flow.source).holds
         {
             let inner = only_range(config, &rule.source, outside.0.is_ipv4());
             let destination = Some((shift(flow.destination, outside, inner), None));
@@ -479,11 +510,14 @@ fn translated(now: Now<'_>, rule: &NatRule, flow: &Tuple) -> Option<Translation>
     let source = match &rule.source_translation {
         None => NewSource::Same,
         Some(SourceTranslation::DynamicIpAndPort { pool, persistent }) => {
-            NewSource::OneOf { ranges: pool_of(config, pool, v4)?, kept: persistent.then(|| rule.name.clone()) }
+            let kept = persistent.then(|| rule.name.clone());
+            NewSource::OneOf { ranges: pool_of(config, pool, v4)?, kept, of_interface: is_of_interface(pool) }
         }
         Some(SourceTranslation::DynamicIp { addresses, fallback }) => {
+            let of_interface = fallback.as_ref().is_some_and(is_of_interface);
             let fallback = fallback.as_ref().and_then(|pool| pool_of(config, pool, v4));
-            NewSource::Own { ranges: ranges_of(config, addresses, v4)?, fallback, rule: rule.name.clone() }
+            let ranges = ranges_of(config, addresses, v4)?;
+            NewSource::Own { ranges, fallback, of_interface, rule: rule.name.clone() }
         }
         Some(SourceTranslation::Static { address, .. }) => {
             let outside = range_of(config, address).filter(|(first, _)| first.is_ipv4() == v4)?;
@@ -515,14 +549,21 @@ fn translated(now: Now<'_>, rule: &NatRule, flow: &Tuple) -> Option<Translation>
     Some(Translation { source, destination, nat: Some(rule.name.clone()), spread })
 }
 
+/// Whether a pool is whatever address an interface has.
+fn is_of_interface(pool: &PortPool) -> bool {
+    matches!(pool, PortPool::Interface { .. })
+}
+
 /// The addresses of a pool of ports.
 fn pool_of(config: &DeviceConfig, pool: &PortPool, v4: bool) -> Option<Vec<(IpAddr, IpAddr)>> {
     match pool {
         PortPool::Interface { interface, address } => {
             let holder = config.interfaces.iter().find(|known| known.name == *interface)?;
             let mut own = holder.addresses.iter().map(|own| own.addr());
-            let chosen = own.find(|own| own.is_ipv4() == v4 && address.is_none_or(|only| only.addr() == *own))?;
-            Some(vec![(chosen, chosen)])
+            let chosen = own.find(|own| own.is_ipv4() == v4 && address.is_none_or(|only| only.addr() == *own));
+            // Until there is a lease, there is nothing to choose from.
+            let awaited = v4 && holder.dhcp.is_some();
+            chosen.map(|chosen| vec![(chosen, chosen)]).or(awaited.then(Vec::new))
         }
         PortPool::Addresses(names) => ranges_of(config, names, v4),
     }
@@ -551,7 +592,8 @@ fn members_of(config: &DeviceConfig, name: &str) -> Vec<IpAddr> {
     (0..size((first, last))).map(|offset| plus(first, offset)).collect()
 }
 
-fn plus(ip: IpAddr, offset: u128) -> IpAddr {
+/// The address so far behind another.
+pub(crate) fn plus(ip: IpAddr, offset: u128) -> IpAddr {
     match ip {
         IpAddr::V4(ip) => std::net::Ipv4Addr::from_bits(ip.to_bits() + offset as u32).into(),
         IpAddr::V6(ip) => std::net::Ipv6Addr::from_bits(ip.to_bits() + offset).into(),

@@ -33,6 +33,7 @@ impl Reference {
             return DROP;
         }
         self.count(at, from_client, packet);
+        self.note("ICMP error about a session");
         let session = &self.sessions[at];
         // Who hides behind the sender's translation stays hidden; any other reporter keeps its address.
         let source = if answering.source == tuple.source { packet.source } else { tuple.source };
@@ -61,6 +62,7 @@ impl Reference {
             longest,
             outer_longest: self.turned_longest(at),
             header,
+            segment_bytes: 0,
             source: None,
             session: at,
         })

@@ -17,11 +17,23 @@ pub(crate) struct Unlearned {
     pub(super) keeper: Option<String>,
     /// The address is the client's alone, and the port stays.
     pub(super) own: bool,
+    /// Addresses that are not the client's alone are an interface's.
+    pub(super) of_interface: bool,
 }
 
 impl Unlearned {
     pub(super) fn port(ranges: Vec<(IpAddr, IpAddr)>, keeper: Option<String>) -> Self {
-        Self { ranges, fallback: None, keeper, own: false }
+        Self { ranges, fallback: None, keeper, own: false, of_interface: false }
+    }
+
+    /// Whether the client has the address to itself.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Whether the client keeps it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keeper.is_some()
     }
 
     /// Whether it may be this address.
@@ -83,20 +95,36 @@ impl Reference {
         } else if port < 1024 {
             return Err(format!("source port {port} is below 1024"));
         }
+        let column = self.sessions[forward.session].column;
+        if may.own && !own {
+            self.met.push(("address of the fallback", column));
+        }
+        if kept.is_some() {
+            self.met.push(("source that the client keeps", column));
+        }
         (tuple.source, tuple.source_port) = (source, port);
         let keeps = own || (!may.own && has_identity(tuple.protocol) && !self.is_murky(forward.session, may));
         let keeper = may.keeper.clone().filter(|_| keeps).map(|rule| (rule, own));
         let server = Side { realm: self.sessions[forward.session].server.realm.clone(), tuple: tuple.reversed() };
         let session = &mut self.sessions[forward.session];
         (session.server, session.unlearned, session.keeper) = (server.clone(), None, keeper);
+        session.pooled = true;
+        self.unseen -= 1;
+        session.of_interface = may.of_interface && !own;
         let met = |other: &Session| other.client == server || other.is_server(&server.realm, &server.tuple);
         let refused = |other: &Session| matches!(other.kind, Kind::Refused { .. });
+        let home = self.home(&self.sessions[forward.session].client.tuple);
+        let elsewhere = |other: &Session| met(other) && !other.pooled && self.home(&other.client.tuple) != home;
+        if self.sessions.iter().any(elsewhere) {
+            self.ambiguous = true;
+            return Ok(());
+        }
         // What is only remembered as refused makes way.
         self.sessions.retain(|other| !(met(other) && refused(other)));
         if self.sessions.iter().filter(|other| met(other)).count() > 1 {
             return Err(format!("{tuple:?} is in use by another session"));
         }
-        Ok(())
+        self.check_port(forward.session)
     }
 
     /// Whether a packet answers, or an error is about, a session whose source was never seen, because its first
@@ -186,9 +214,18 @@ impl Reference {
     /// The engine found no address for a new session; whether that may be.
     pub(crate) fn run_dry(&mut self, expected: &Expected) -> bool {
         let Some((at, may)) = self.opened(expected) else { return false };
-        let dry = may.own && may.fallback.is_none() && self.kept(at, &may).is_none() && self.may_be_dry(at, &may);
+        let kept = self.kept(at, &may).is_some() && !self.is_murky(at, &may);
+        let dry = match (may.own, &may.fallback) {
+            (true, None) => self.may_be_dry(at, &may).then_some("pool of addresses ran dry"),
+            (true, Some(ranges)) => self.ports_run_dry(at, ranges).filter(|_| self.may_be_dry(at, &may)),
+            (false, _) => self.ports_run_dry(at, &may.ranges),
+        };
+        let dry = dry.filter(|_| !kept);
+        if let Some(how) = dry {
+            self.note(how);
+        }
         self.sessions.remove(at);
-        dry
+        dry.is_some()
     }
 
     /// The engine found no free source for a new session; whether that may be. Only what cannot have

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bartizan_engine::verdict::DropReason;
 use bartizan_model::device::{Action, Check, Distribution, TrafficKind, TrafficObject};
 
 use super::super::frames::{ACK, Body, FIN, Mac, Packet, RST, SYN, Tuple};
@@ -11,9 +12,9 @@ use super::host::is_link_local;
 use super::nat::Unlearned;
 use super::paths::Among;
 use super::protection::{Admission, profile};
-use super::session::{Kind, Session, Side, discard_timeout, idle_timeout};
-use super::tcp::Connection;
-use super::{DROP, Expected, Reference, SECOND, refusal};
+use super::session::{Kind, Session, Side, discard_timeout, idle_timeout, tcp_timeout};
+use super::tcp::{Clock, Connection};
+use super::{DROP, Expected, Reference, refusal};
 
 impl Reference {
     pub(super) fn open(&mut self, ingress: &str, realm: &str, station: Mac, packet: &Packet) -> Expected {
@@ -21,8 +22,11 @@ impl Reference {
         let mut proof = None;
         match &packet.body {
             Body::Tcp { flags, .. } if flags & (SYN | ACK | RST | FIN) != SYN => {
-                proof = self.redeem(ingress, realm, packet);
-                if proof.is_none() {
+                let kind = flags & (SYN | ACK | RST | FIN);
+                let senseless = kind & SYN != 0 && kind & (FIN | RST) != 0 || kind == FIN || kind == 0;
+                proof = self.redeem(ingress, realm, packet).filter(|_| !senseless);
+                let picked_up = !senseless && kind & RST == 0 && !self.config.session.reject_non_syn;
+                if proof.is_none() && !picked_up {
                     return DROP;
                 }
             }
@@ -59,10 +63,16 @@ impl Reference {
             counts: [(0, 0); 2],
             nat: ruling.nat.clone(),
             spread: false,
-            expires: self.now + discard_timeout(tuple.protocol),
+            expires: self.now + discard_timeout(&self.config, tuple.protocol),
+            idle: discard_timeout(&self.config, tuple.protocol),
+            service: ruling.service,
             tcp: None,
             generation: self.generation,
             unlearned: None,
+            pooled: false,
+            of_interface: false,
+            keeps_header: false,
+            column: self.column,
             relay: None,
             keeper: None,
             one_way: true,
@@ -74,13 +84,27 @@ impl Reference {
             return self.cookie(ingress, exit, packet);
         }
         if ruling.action != Action::Allow {
-            let answer = refusal(ruling.action, ruling.icmp_unreachable, packet);
+            let tells = ruling.icmp_unreachable && self.speaks(ingress, packet.source.is_ipv4());
+            let answer = refusal(ruling.action, tells, packet);
+            self.named = Some(DropReason::Policy);
+            if self.forgets_refused() {
+                self.note("refused flow not remembered");
+                return Expected::Drop(answer);
+            }
+            self.note("refused flow remembered");
             self.sessions.push(session);
             self.count(self.sessions.len() - 1, true, packet);
             return Expected::Drop(answer);
         }
+        if proof.is_some() && matches!(ruling.way, Way::Own(_)) {
+            return DROP;
+        }
+        if let Some(reason) = self.no_room() {
+            self.named = Some(reason);
+            return DROP;
+        }
+        session.keeps_header = self.header.is_some();
         match &ruling.way {
-            Way::Own(_) if proof.is_some() => return DROP,
             Way::Own(interface) => {
                 if ruling.source != NewSource::Same || ruling.destination.is_some() {
                     return DROP;
@@ -101,12 +125,15 @@ impl Reference {
                 session.kind = Kind::Forward { exit: exit.clone(), next_hop: *next_hop };
                 (session.one_way, session.spread) = (false, ruling.spread.is_some());
                 match ruling.source {
-                    NewSource::OneOf { ranges, kept } => session.unlearned = Some(Unlearned::port(ranges, kept)),
-                    NewSource::Own { ranges, fallback, rule } => {
-                        session.unlearned = Some(Unlearned { ranges, fallback, keeper: Some(rule), own: true });
+                    NewSource::OneOf { ranges, kept, of_interface } => {
+                        session.unlearned = Some(Unlearned { of_interface, ..Unlearned::port(ranges, kept) });
+                    }
+                    NewSource::Own { ranges, fallback, of_interface, rule } => {
+                        let keeper = Some(rule);
+                        session.unlearned = Some(Unlearned { ranges, fallback, keeper, of_interface, own: true });
                     }
                     NewSource::Same | NewSource::Fixed(_) => {
-                        if session.server == session.client || self.is_taken(&session.server) {
+                        if session.server == session.client || self.is_taken(&tuple, &session.server) {
                             return DROP;
                         }
                     }
@@ -117,21 +144,43 @@ impl Reference {
         let to_host = matches!(session.kind, Kind::Host { .. });
         let of_pool = session.unlearned.is_some() && !to_host;
         let fixed = session.server.tuple.destination != tuple.source;
-        let new_destination = ruling.destination.is_some();
-        self.spread += usize::from(session.spread);
-        for (count, is) in self.translations.iter_mut().zip([fixed && !to_host, of_pool, new_destination, to_host]) {
-            *count += usize::from(is);
+        let own_address = session.unlearned.as_ref().is_some_and(|may| may.is_own());
+        let persistent = session.unlearned.as_ref().is_some_and(|may| may.is_kept()) && !own_address;
+        for (what, is) in [
+            ("session opened", true),
+            ("source translated one to one", fixed && !to_host),
+            ("source of a pool", of_pool),
+            ("source of a persistent pool", persistent),
+            ("address of one's own", own_address),
+            ("destination translated", ruling.destination.is_some()),
+            ("destination port translated", matches!(ruling.destination, Some((_, Some(_))))),
+            ("health check", to_host),
+            ("ping of the firewall", session.kind == Kind::Echo),
+        ] {
+            if is {
+                self.note(what);
+            }
         }
-        session.expires = self.now + idle_timeout(tuple.protocol);
+        match ruling.spread {
+            Some(Distribution::RoundRobin) => self.note("spread by round-robin"),
+            Some(Distribution::LeastSessions) => self.note("spread by least-sessions"),
+            Some(Distribution::IpModulo) => self.note("spread by ip-modulo"),
+            Some(Distribution::IpHash) => self.note("spread by ip-hash"),
+            Some(Distribution::SourceIpHash) => self.note("spread by source-ip-hash"),
+            None => {}
+        }
+        self.unseen += usize::from(session.unlearned.is_some());
+        session.idle = idle_timeout(&self.config, tuple.protocol, &session.service);
         if let Body::Tcp { .. } = packet.body {
-            let connection = Connection::default();
-            session.expires = self.now + connection.timeout_s() * SECOND;
-            session.tcp = Some(connection);
+            session.idle = tcp_timeout(&self.config, Clock::Asked, &session.service);
+            session.tcp = Some(Connection::default());
         }
+        session.expires = self.now + session.idle;
         self.sessions.push(session);
         let at = self.sessions.len() - 1;
         self.opens = true;
         if let Some(proof) = proof {
+            self.note("cookie brought back");
             self.count(at, true, packet);
             return self.ask(at, proof, packet);
         }
@@ -143,9 +192,7 @@ impl Reference {
         let gives = self.gives_cookies(ingress);
         let Some(zone) = zone_of(&self.config, ingress) else { return Admission::Pass };
         let Some(profile) = profile(&self.config, zone) else { return Admission::Pass };
-        let admitted = self.protection.admits(zone, profile, packet, self.now, (gives, proven));
-        self.protected += usize::from(admitted == Admission::Drop);
-        admitted
+        self.protection.admits(zone, profile, packet, self.now, (gives, proven))
     }
 
     /// Whether answers go back by the tunnel behind an interface, whatever the routes say.
@@ -155,7 +202,7 @@ impl Reference {
     }
 
     /// Whether the zone of an interface wants its sources to have another way back.
-    fn is_spoofed(&mut self, ingress: &str, source: IpAddr, back: &Way) -> bool {
+    fn is_spoofed(&self, ingress: &str, source: IpAddr, back: &Way) -> bool {
         let Some(zone) = zone_of(&self.config, ingress) else { return false };
         let Some(profile) = profile(&self.config, zone) else { return false };
         if self.goes_back(ingress) {
@@ -166,16 +213,20 @@ impl Reference {
         let mut networks = networks.flat_map(|interface| &interface.addresses);
         let broadcast = networks.any(|network| source.is_ipv4() && network.broadcast() == source);
         let other_zone = exit.and_then(|exit| zone_of(&self.config, exit)) != Some(zone);
-        let spoofed = (profile.checks.contains(Check::SpoofedSource) && other_zone)
-            || (profile.checks.contains(Check::StrictAddress) && (exit != Some(ingress) || broadcast));
-        self.protected += usize::from(spoofed);
-        spoofed
+        (profile.checks.contains(Check::SpoofedSource) && other_zone)
+            || (profile.checks.contains(Check::StrictAddress) && (exit != Some(ingress) || broadcast))
     }
 
     /// Whether the answers of a new session would be taken for another's. A flow that is only remembered
     /// as refused makes way.
-    fn is_taken(&mut self, server: &Side) -> bool {
-        match self.find(&server.realm, &server.tuple) {
+    fn is_taken(&mut self, client: &Tuple, server: &Side) -> bool {
+        let found = self.find(&server.realm, &server.tuple);
+        if let Some(at) = found
+            && self.home(&self.sessions[at].client.tuple) != self.home(client)
+        {
+            self.ambiguous = true;
+        }
+        match found {
             Some(at) if matches!(self.sessions[at].kind, Kind::Refused { .. }) => {
                 self.sessions.remove(at);
                 false

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bartizan_model::device::{Check, DeviceConfig, ScanAction, ScanKind, ZoneProtection};
 
-use super::super::frames::{Body, Packet};
+use super::super::frames::{ACK, Body, Packet, SYN};
 use super::{SECOND, Time};
 
 /// A zone's name, whose targets are counted, and which of its hosts if it is about ports.
@@ -29,6 +29,10 @@ pub(crate) struct Protection {
     targets: BTreeMap<Scanner, (Time, BTreeSet<(IpAddr, u16)>)>,
     /// By zone, source and destination, and until when.
     blocks: Vec<(String, IpAddr, Option<IpAddr>, Time)>,
+    /// The engine dropped the packet at hand for a flood: that counts where the dice decide.
+    pub(crate) flooded: bool,
+    /// How likely it was that they drop it.
+    pub(crate) chance: Option<f64>,
 }
 
 /// The profile of a zone.
@@ -40,9 +44,14 @@ pub(crate) fn profile<'a>(config: &'a DeviceConfig, zone: &str) -> Option<&'a Zo
 /// Whether what a packet says of itself is refused.
 pub(crate) fn refuses(profile: &ZoneProtection, packet: &Packet, fragments: bool) -> bool {
     let icmp = matches!(packet.body, Body::Echo { .. } | Body::Error { .. });
+    let syn = |kind: u8| {
+        matches!(packet.body, Body::Tcp { flags, .. } if flags & (SYN | ACK) == kind) && !packet.payload.is_empty()
+    };
     let ip_bytes = packet.bytes().len() - if packet.source.is_ipv4() { 20 } else { 40 };
     [
         (Check::Fragment, fragments),
+        (Check::SynWithData, syn(SYN)),
+        (Check::SynAckWithData, syn(SYN | ACK)),
         (Check::IcmpFragment, fragments && icmp),
         (Check::IcmpLarge, icmp && ip_bytes > 1024),
         (Check::IcmpError, matches!(packet.body, Body::Error { .. })),
@@ -71,9 +80,10 @@ impl Protection {
         now: Time,
         (gives, proven): (bool, bool),
     ) -> Admission {
+        let opening = matches!(packet.body, Body::Tcp { flags, .. } if flags & (SYN | ACK) == SYN);
         let flood = if proven { Admission::Pass } else { self.flood(zone, profile, packet, now) };
         match flood {
-            Admission::Cookie if gives => Admission::Cookie,
+            Admission::Cookie if gives && opening => Admission::Cookie,
             Admission::Pass | Admission::Cookie if self.is_no_scan(zone, profile, packet, now) => Admission::Pass,
             _ => Admission::Drop,
         }
@@ -94,14 +104,17 @@ impl Protection {
         let of = |wanted: u64| arrivals.iter().filter(|time| **time / SECOND == wanted).count() as u64;
         // The part of the second before that is not a second ago.
         let rate = of(second) + of(second - 1) * (SECOND - now % SECOND) / SECOND;
-        // Generated with one rate for both, so that no dice are thrown.
-        assert!(flood.syn_cookies || flood.activate == flood.maximal);
-        if rate > u64::from(flood.maximal) {
+        let (activate, maximal) = (u64::from(flood.activate), u64::from(flood.maximal));
+        if rate > maximal {
             Admission::Drop
-        } else if flood.syn_cookies && (flood.activate == 0 || rate > u64::from(flood.activate)) {
+        } else if activate > 0 && rate <= activate {
+            Admission::Pass
+        } else if flood.syn_cookies {
             Admission::Cookie
         } else {
-            Admission::Pass
+            // From none at the first rate to all at the second.
+            self.chance = Some((rate - activate) as f64 / maximal.saturating_sub(activate).max(1) as f64);
+            if self.flooded { Admission::Drop } else { Admission::Pass }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Does a session survive a commit?
 
+use std::net::IpAddr;
+
 use bartizan_model::device::Action;
 
 use super::super::frames::Tuple;
@@ -11,12 +13,45 @@ use super::paths::Among;
 use super::session::{Kind, Session, discard_timeout};
 
 impl Reference {
+    /// How an own address that is gone ends a session.
+    fn lost_address(&mut self, at: usize) -> Option<&'static str> {
+        let session = &self.sessions[at];
+        if matches!(session.kind, Kind::Refused { .. }) {
+            return None;
+        }
+        let opened_to = (&session.client.realm, session.client.tuple.destination);
+        let gone = |(router, address, generation): &(String, IpAddr, usize)| {
+            (router, *address) == opened_to && *generation >= session.generation
+        };
+        if self.lost.iter().any(gone) {
+            return Some("session ended with the address it was opened to");
+        }
+        let seen = session.of_interface.then_some(session.server.tuple.destination);
+        let unseen = session.unlearned.as_ref().filter(|may| may.of_interface);
+        let source = match unseen {
+            // Whether it is the interface's nobody saw.
+            Some(may) if may.own => {
+                self.ambiguous = true;
+                return None;
+            }
+            unseen => seen.or(unseen.and_then(|may| may.ranges.first()).map(|range| range.0))?,
+        };
+        let mut own = self.config.interfaces.iter().flat_map(|interface| &interface.addresses);
+        let lost = own.all(|own| own.addr() != source);
+        lost.then_some("session ended with the address it was translated to")
+    }
+
     /// Asks the rules again about a session older than the configuration; `false` when it is over.
     pub(super) fn rematch(&mut self, at: usize) -> bool {
         let session = &self.sessions[at];
         if session.generation == self.generation {
             return true;
         }
+        if let Some(how) = self.lost_address(at) {
+            self.met.push((how, self.sessions[at].column));
+            return false;
+        }
+        let session = &self.sessions[at];
         if realm_of(&self.config, &session.ingress).as_ref() != Some(&session.client.realm) {
             return false;
         }
@@ -26,13 +61,16 @@ impl Reference {
         let generation = self.generation;
         if ruling.action != Action::Allow {
             let now = self.now;
+            self.met.push(("session refused by a commit", self.sessions[at].column));
             self.resets.extend(resets(&self.sessions[at], ruling.action));
+            let timeout = discard_timeout(&self.config, self.sessions[at].client.tuple.protocol);
             let session = &mut self.sessions[at];
             if !matches!(session.kind, Kind::Refused { .. }) {
-                session.expires = now + discard_timeout(session.client.tuple.protocol);
+                (session.expires, session.idle) = (now + timeout, timeout);
             }
             session.kind = Kind::Refused { action: ruling.action, icmp_unreachable: ruling.icmp_unreachable };
             (session.rule, session.generation, session.spread) = (ruling.rule, generation, false);
+            session.service = ruling.service;
             session.zones = [ruling.from, ruling.to];
             return true;
         }
@@ -57,8 +95,10 @@ impl Reference {
             _ => return false,
         };
         let session = &mut self.sessions[at];
+        self.met.push(("session kept by a commit", session.column));
         (session.kind, session.rule, session.generation) = (kind, ruling.rule, generation);
         session.zones = [ruling.from, ruling.to];
+        session.service = ruling.service;
         true
     }
 }

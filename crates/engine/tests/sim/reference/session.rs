@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use bartizan_model::device::Action;
+use bartizan_model::device::{Action, DeviceConfig, ServiceTimeouts};
 
 use super::super::frames::{Mac, Tuple};
+use super::super::tally::Column;
 use super::super::tunnels::Header;
 use super::cookies::Relay;
 use super::nat::Unlearned;
-use super::tcp::Connection;
+use super::tcp::{Clock, Connection};
 use super::{SECOND, Time};
 
 /// One direction of a session: its realm and what its packets say.
@@ -55,10 +56,21 @@ pub(super) struct Session {
     /// It counts as one of its server's.
     pub(super) spread: bool,
     pub(super) expires: Time,
+    /// How long it may be silent: what was configured when it came to where it is.
+    pub(super) idle: Time,
+    /// The idle times of its service by its rule.
+    pub(super) service: ServiceTimeouts,
     pub(super) tcp: Option<Connection>,
     pub(super) generation: usize,
     /// The source is one of these; which one was not seen yet.
     pub(super) unlearned: Option<Unlearned>,
+    /// Its source is of a pool, and was seen.
+    pub(super) pooled: bool,
+    /// Its source was an interface's.
+    pub(super) of_interface: bool,
+    /// The headers of its tunnel are remembered.
+    pub(super) keeps_header: bool,
+    pub(super) column: Column,
     pub(super) relay: Option<Relay>,
     /// The rule by which the client keeps the source, and whether other clients have others.
     pub(super) keeper: Option<(String, bool)>,
@@ -94,14 +106,38 @@ pub(super) fn has_identity(protocol: u8) -> bool {
     matches!(protocol, 1 | 6 | 17 | 58)
 }
 
-pub(super) fn discard_timeout(protocol: u8) -> Time {
-    if protocol == 6 { 90 * SECOND } else { 60 * SECOND }
+/// How long a refused flow is remembered.
+pub(super) fn discard_timeout(config: &DeviceConfig, protocol: u8) -> Time {
+    let seconds = &config.session.timeouts;
+    let (configured, default) = match protocol {
+        6 => (seconds.discard_tcp, 90),
+        17 => (seconds.discard_udp, 60),
+        _ => (seconds.discard_other, 60),
+    };
+    Time::from(configured.unwrap_or(default)) * SECOND
 }
 
-/// Idle time of what is not TCP.
-pub(super) fn idle_timeout(protocol: u8) -> Time {
-    match protocol {
-        1 | 58 => 6 * SECOND,
-        _ => 30 * SECOND,
-    }
+/// How long what is not TCP may be silent.
+pub(super) fn idle_timeout(config: &DeviceConfig, protocol: u8, service: &ServiceTimeouts) -> Time {
+    let seconds = &config.session.timeouts;
+    let (configured, default, own) = match protocol {
+        1 | 58 => (seconds.icmp, 6, 0),
+        17 => (seconds.udp, 30, service.idle),
+        _ => (seconds.other, 30, service.idle),
+    };
+    Time::from(if own > 0 { own } else { configured.unwrap_or(default) }) * SECOND
+}
+
+/// How long a connection may be silent.
+pub(super) fn tcp_timeout(config: &DeviceConfig, clock: Clock, service: &ServiceTimeouts) -> Time {
+    let seconds = &config.session.timeouts;
+    let (configured, default, own) = match clock {
+        Clock::Asked => (seconds.tcp_init, 5, 0),
+        Clock::Agreed => (seconds.tcp_handshake, 10, 0),
+        Clock::Open => (seconds.tcp, 3600, service.idle),
+        Clock::HalfClosed => (seconds.tcp_half_closed, 120, service.half_closed),
+        Clock::Closed => (seconds.tcp_time_wait, 15, service.time_wait),
+        Clock::Doubtful => (seconds.tcp_unverified_rst, 30, 0),
+    };
+    Time::from(if own > 0 { own } else { configured.unwrap_or(default) }) * SECOND
 }

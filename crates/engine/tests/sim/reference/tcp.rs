@@ -28,6 +28,19 @@ pub(crate) struct Connection {
     /// What the server would acknowledge if it agreed to a SYN in the open connection.
     asked_again: Option<u32>,
     just_closed: bool,
+    /// It was picked up in its midst.
+    unseen: bool,
+}
+
+/// Which of its idle times holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Asked,
+    Agreed,
+    Open,
+    HalfClosed,
+    Closed,
+    Doubtful,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,23 +68,38 @@ pub(crate) enum Verdict {
 }
 
 impl Connection {
-    pub(crate) fn follow(&mut self, from_client: bool, packet: &Packet) -> Verdict {
+    /// Follows a segment, whose numbers have to fit if they are `checked`.
+    pub(crate) fn follow(&mut self, from_client: bool, packet: &Packet, checked: bool) -> Verdict {
         let Body::Tcp { flags, sequence, acknowledgment, .. } = packet.body else { return Verdict::Drop };
         let was_closed = self.stage == Stage::Closed;
-        let verdict = self.segment(from_client, flags, sequence, acknowledgment, packet.payload.len() as u32);
+        let bytes = packet.payload.len() as u32;
+        let verdict = self.segment(from_client, flags, (sequence, acknowledgment), bytes, checked);
         self.just_closed = !was_closed && self.stage == Stage::Closed;
         verdict
     }
 
-    /// How long it may be silent.
-    pub(crate) fn timeout_s(&self) -> u64 {
+    /// Which idle time holds.
+    pub(crate) fn clock(&self) -> Clock {
         match self.stage {
-            Stage::Closed => 15,
-            Stage::Asked => 5,
-            Stage::Agreed => 10,
-            _ if self.doubtful_reset => 30,
-            Stage::Open => 3600,
-            Stage::HalfClosed => 120,
+            Stage::Closed => Clock::Closed,
+            Stage::Asked => Clock::Asked,
+            Stage::Agreed => Clock::Agreed,
+            _ if self.doubtful_reset => Clock::Doubtful,
+            Stage::Open => Clock::Open,
+            Stage::HalfClosed => Clock::HalfClosed,
+        }
+    }
+
+    /// What that is called.
+    pub(crate) fn clock_name(&self) -> &'static str {
+        match self.clock() {
+            Clock::Asked => "connection asked for",
+            Clock::Agreed => "connection agreed to",
+            Clock::Open if self.unseen => "connection picked up",
+            Clock::Open => "connection open",
+            Clock::HalfClosed => "connection half closed",
+            Clock::Closed => "connection closed",
+            Clock::Doubtful => "connection with a doubtful reset",
         }
     }
 
@@ -80,18 +108,30 @@ impl Connection {
         self.stage == Stage::Closed && !self.just_closed
     }
 
-    fn segment(&mut self, from_client: bool, flags: u8, sequence: u32, acknowledgment: u32, bytes: u32) -> Verdict {
+    fn segment(
+        &mut self,
+        from_client: bool,
+        flags: u8,
+        (sequence, acknowledgment): (u32, u32),
+        bytes: u32,
+        checked: bool,
+    ) -> Verdict {
         let kind = flags & (SYN | FIN | RST | ACK);
         let senseless = kind & SYN != 0 && kind & (FIN | RST) != 0 || kind == FIN || kind == 0;
         if senseless {
             return Verdict::Drop;
         }
         let (me, other) = if from_client { (0, 1) } else { (1, 0) };
+        let checked = checked && !self.unseen;
         if kind & RST != 0 {
-            return self.reset(me, other, kind, sequence, acknowledgment);
+            return self.reset((me, other), kind, (sequence, acknowledgment), checked);
+        }
+        if from_client && self.stage == Stage::Asked && self.next == [None; 2] && kind & (SYN | ACK) != SYN {
+            (self.stage, self.unseen) = (Stage::Open, true);
         }
         match (kind & (SYN | ACK), from_client) {
             (SYN, true) if self.stage == Stage::Closed => return Verdict::Reopen,
+            _ if self.unseen => {}
             (SYN, false) => return Verdict::Drop,
             (both, true) if both == SYN | ACK => return Verdict::Drop,
             _ => {}
@@ -120,6 +160,13 @@ impl Connection {
                 Stage::Asked | Stage::Agreed => {
                     (self.next[me], self.acknowledged[me], self.edge[me]) = (None, None, None);
                 }
+                // Of a connection whose beginning was not seen nobody knows what an old one is.
+                _ if self.unseen => {
+                    (self.next[me], self.edge[me]) = (None, None);
+                    if kind & ACK != 0 {
+                        self.acknowledged[me] = None;
+                    }
+                }
                 // Later a SYN is an old one on its way, or the client starts over; what the server makes of
                 // it decides.
                 _ if from_client => {
@@ -135,7 +182,7 @@ impl Connection {
         }
         let length = bytes + u32::from(kind & SYN != 0) + u32::from(kind & FIN != 0);
         let end = sequence.wrapping_add(length);
-        let strange = self.is_strange(me, other, sequence, end, (kind & ACK != 0).then_some(acknowledgment));
+        let strange = checked && self.is_strange(me, other, sequence, end, (kind & ACK != 0).then_some(acknowledgment));
         if kind & SYN == 0 && self.stage != Stage::Closed && strange {
             return Verdict::Drop;
         }
@@ -170,7 +217,13 @@ impl Connection {
 
     /// A reset ends the connection when its number is exactly the one to be expected; one that is only near
     /// makes the firewall doubtful; any other is forged.
-    fn reset(&mut self, me: usize, other: usize, kind: u8, sequence: u32, acknowledgment: u32) -> Verdict {
+    fn reset(
+        &mut self,
+        (me, other): (usize, usize),
+        kind: u8,
+        (sequence, acknowledgment): (u32, u32),
+        checked: bool,
+    ) -> Verdict {
         let told = self.acknowledged[other] == Some(sequence);
         if self.stage == Stage::Asked && me == 0 && told && self.next[0] != Some(sequence) {
             return Verdict::Pass;
@@ -190,7 +243,7 @@ impl Connection {
         }
         let expected = self.acknowledged[other].or(self.next[me]).unwrap_or(0);
         // The receiver asks again about one that is in its window.
-        if let (Some(_), Some(edge), false) = (self.acknowledged[other], self.edge[me], self.unsure) {
+        if let (Some(_), Some(edge), false, true) = (self.acknowledged[other], self.edge[me], self.unsure, checked) {
             if after(expected, sequence) || after(sequence, edge) {
                 return Verdict::Drop;
             }

@@ -1,6 +1,6 @@
 //! How do the packets of a session leave, and what fits there?
 
-use bartizan_model::device::Validated;
+use bartizan_model::device::DeviceConfig;
 
 use super::super::frames::{Packet, Tuple};
 use super::super::host as local;
@@ -82,7 +82,7 @@ impl Reference {
 }
 
 /// The largest segment that an interface lets a handshake agree on.
-pub(super) fn segment_limit(config: &Validated, interface: &str, v4: bool) -> Option<u16> {
+pub(super) fn segment_limit(config: &DeviceConfig, interface: &str, v4: bool) -> Option<u16> {
     let interface = config.interfaces.iter().find(|known| known.name == interface)?;
     let adjust = interface.tcp_mss?;
     Some(interface.mtu_bytes.unwrap_or(1500) - if v4 { adjust.v4_bytes } else { adjust.v6_bytes })

@@ -1,5 +1,6 @@
 //! Do both session tables hold the same?
 
+use bartizan_engine::Engine;
 use bartizan_engine::verdict::{FlowKey, SessionState};
 
 use super::super::frames::Tuple;
@@ -11,8 +12,9 @@ impl World {
     pub(super) fn compare_sessions(&self) -> Result<(), String> {
         let Some(mut expected) = self.reference.sessions() else { return Ok(()) };
         let mut found: Vec<View> = self
-            .engine
-            .sessions()
+            .engines
+            .iter()
+            .flat_map(Engine::sessions)
             .filter(|session| session.expires.0 > self.now)
             .map(|session| View {
                 client: tuple(&session.client, false),

@@ -17,13 +17,19 @@ impl World {
     ) -> Result<Option<(String, Packet)>, String> {
         match expected {
             Expected::Drop(answer) => {
-                self.tally.too_big += usize::from(matches!(answer, Answer::TooBig(_)));
+                self.met(match answer {
+                    Answer::Nothing => "dropped in silence",
+                    Answer::Reset => "told by a reset",
+                    Answer::Unreachable => "told that it is unreachable",
+                    Answer::TimeExceeded => "told that its time is exceeded",
+                    Answer::TooBig(_) => "told that it is too big",
+                });
                 self.check_answer(interface, station, packet, *answer, &mut sent)?;
                 self.check_resets(sent)?;
                 Ok(None)
             }
             Expected::EchoReply(reply) => {
-                self.tally.answered += 1;
+                self.met("echo answered");
                 let out = take(&mut sent).ok_or("no echo reply")?;
                 self.check_resets(sent)?;
                 let right = out.interface == interface
@@ -33,7 +39,7 @@ impl World {
                 if right { Ok(None) } else { Err("another echo reply".into()) }
             }
             Expected::Cookie(answer) => {
-                self.tally.cookies += 1;
+                self.met("SYN answered with a cookie");
                 let at =
                     sent.iter().position(|sent| sent.interface == interface && sent.packet.tuple() == answer.tuple());
                 let out = sent.remove(at.ok_or("no cookie")?);
@@ -52,7 +58,7 @@ impl World {
                 Ok(None)
             }
             Expected::Handshake(made) => {
-                self.tally.relayed += 1;
+                self.met("server of a cookie answered");
                 let mut last = None;
                 for (interface, to, packet) in made {
                     let station = match to {
@@ -77,7 +83,7 @@ impl World {
                 if lost && sent.is_empty() {
                     return Ok(None);
                 }
-                self.tally.forwarded += 1;
+                self.met("forwarded");
                 let out = take(&mut sent).ok_or("not forwarded")?;
                 self.check_resets(sent)?;
                 self.reference.learn(forward, &out.packet)?;
@@ -90,19 +96,28 @@ impl World {
                     };
                     right = right.with_tuple(&tuple);
                 }
-                self.tally.entered += usize::from(out.header.is_some());
-                self.tally.out_fragments += usize::from(out.longest < out.packet.bytes().len());
+                if out.header.is_some() {
+                    self.met("left into the tunnel");
+                }
+                if out.longest < out.packet.bytes().len() && out.segment_bytes == 0 {
+                    self.met("left in fragments");
+                }
                 if out.longest > forward.longest {
                     return Err(format!("left in packets of {} bytes", out.longest));
                 }
                 if let Some(most) = forward.outer_longest {
                     let whole = out.packet.bytes().len() + self.network.tunnel.map_or(0, Tunnel::overhead);
-                    self.tally.outer_out_fragments += usize::from(out.outer_longest.is_some());
+                    if out.outer_longest.is_some() {
+                        self.met("what is around it left in fragments");
+                    }
                     if out.outer_longest.unwrap_or(whole) > most {
                         return Err(format!("what is around it left in packets longer than {most} bytes"));
                     }
                 } else if out.outer_longest.is_some() {
                     return Err("what is around it left in fragments".into());
+                }
+                if out.segment_bytes != forward.segment_bytes {
+                    return Err(format!("left to be cut into segments of {} bytes", out.segment_bytes));
                 }
                 if out.packet != right {
                     return Err("forwarded, but as another packet".into());

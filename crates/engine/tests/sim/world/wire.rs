@@ -2,14 +2,17 @@
 
 use std::net::IpAddr;
 
-use bartizan_engine::verdict::{DropReason, Port, Time, Verdict};
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_engine::Engine;
+use bartizan_engine::verdict::{DropReason, Port, Verdict};
+use bartizan_packet::frame::{Meta, Segmentation};
 use bartizan_policy::tables::{Compiled, IfaceId};
 
 use super::super::frames::{Joined, Mac, Packet, join, neighbor_answer};
 use super::super::generate::{interface_name, interface_number, own_mac};
 use super::super::host;
+use super::super::offload::finish;
 use super::super::tunnels::{Header, INGRESS, LOWER};
+use super::workers::Raw;
 use super::{Sent, World};
 
 /// Number of an interface, and what was around a packet that left by it.
@@ -20,32 +23,21 @@ type Place = (usize, Option<Header>);
 struct Left {
     place: Place,
     pieces: Option<usize>,
+    /// A card is to cut it into segments with so much payload; 0 if not.
+    segment_bytes: u16,
 }
 
 impl World {
-    /// A fragment that does not complete its datagram.
-    pub(super) fn swallow(&mut self, (port, vlan): (Port, u16), mut bytes: Vec<u8>) -> Result<(), String> {
-        let mut frame = Frame { bytes: &mut bytes, meta: Meta { vlan, ..Meta::default() } };
-        let verdict = self.engine.handle_frame(port, &mut frame, Time(self.now));
-        let sent = self.drain(None)?.len();
-        let ended = matches!(verdict, Verdict::Consumed | Verdict::Drop(_));
-        if ended && sent == 0 {
-            Ok(())
-        } else {
-            Err(format!("a fragment alone came to {verdict:?}, {sent} frames left"))
-        }
-    }
-
     /// All frames the engine has for the world, questions to neighbours answered.
-    pub(super) fn drain(&mut self, first: Option<(Port, u16, Vec<u8>)>) -> Result<Vec<Sent>, String> {
+    pub(super) fn drain(&mut self, first: Option<Raw>) -> Result<Vec<Sent>, String> {
         let mut frames: Vec<_> = first.into_iter().collect();
-        while let Some(transmit) = self.engine.poll_transmit() {
+        while let Some(transmit) = self.engines.iter_mut().find_map(Engine::poll_transmit) {
             let vlan = transmit.meta.vlan;
             match neighbor_answer(&transmit.bytes, mac) {
                 Some((address, _)) if self.is_deserted(transmit.port, vlan, address) => {}
-                Some((address, mut answer)) => {
-                    let frame = &mut Frame { bytes: &mut answer, meta: Meta { vlan, ..Meta::default() } };
-                    let verdict = self.engine.handle_frame(transmit.port, frame, Time(self.now));
+                Some((address, bytes)) => {
+                    let meta = Meta { vlan, ..Meta::default() };
+                    let (verdict, _) = self.deliver(Raw { port: transmit.port, meta, bytes })?;
                     self.log.push(format!("            {address} answers: {verdict:?}"));
                     // An interface that lost its zone or router has nothing to say to its neighbours any more.
                     let silent = matches!(verdict, Verdict::Drop(DropReason::NoZone | DropReason::NoRouter));
@@ -55,17 +47,26 @@ impl World {
                         return Err(format!("the answer of a neighbour came to {verdict:?}"));
                     }
                 }
-                None => frames.push((transmit.port, vlan, transmit.bytes)),
+                None => frames.push(Raw { port: transmit.port, meta: transmit.meta, bytes: transmit.bytes }),
             }
         }
-        while self.engine.poll_event().is_some() {}
-        let frames = join(frames.into_iter().map(|(port, vlan, bytes)| ((port, vlan), bytes)).collect())?;
+        self.hear()?;
+        let finished = frames.into_iter().map(|Raw { port, meta, mut bytes }| {
+            finish(&mut bytes, &meta);
+            let segment_bytes = if meta.segmentation == Segmentation::None { 0 } else { meta.segment_bytes };
+            ((port, meta.vlan, segment_bytes), bytes)
+        });
+        let frames = join(finished.collect())?;
         let inner: Result<Vec<_>, String> = frames.into_iter().map(|(by, joined)| self.unwrap(by, joined)).collect();
         join(inner?)?.into_iter().map(|(left, joined)| self.read(left, &joined)).collect()
     }
 
     /// The number of the interface a frame left by, and what was around it.
-    fn unwrap(&self, (port, vlan): (Port, u16), (bytes, longest): Joined) -> Result<(Left, Vec<u8>), String> {
+    fn unwrap(
+        &self,
+        (port, vlan, segment_bytes): (Port, u16, u16),
+        (bytes, longest): Joined,
+    ) -> Result<(Left, Vec<u8>), String> {
         let name = match port {
             Port::Local => host::NAME,
             Port::Data(_) => {
@@ -83,15 +84,17 @@ impl World {
         };
         let pieces = (longest < bytes.len() - 14).then_some(longest);
         Ok(match unwrapped {
-            Some(inside) => (Left { place: (inside.side, Some(inside.header)), pieces }, inside.frame),
-            None => (Left { place: (number, None), pieces }, bytes),
+            Some(inside) => (Left { place: (inside.side, Some(inside.header)), pieces, segment_bytes }, inside.frame),
+            None => (Left { place: (number, None), pieces, segment_bytes }, bytes),
         })
     }
 
     fn is_deserted(&mut self, port: Port, vlan: u16, address: IpAddr) -> bool {
         let interface = behind(&self.tables, port, vlan).and_then(|id| self.tables.interface(id));
-        let claimed = interface
-            .is_some_and(|interface| interface.proxy.iter().any(|(first, last)| *first <= address && address <= *last));
+        let claimed = interface.is_some_and(|interface| {
+            interface.proxy.iter().any(|(first, last)| *first <= address && address <= *last)
+                || interface.addresses.iter().any(|own| own.addr() == address)
+        });
         if claimed {
             self.deserted.insert(address);
         }
@@ -106,8 +109,13 @@ impl World {
         };
         let interface = interface_name(number);
         let packet = Packet::read(&bytes[14..])?;
+        let longest = match left.segment_bytes {
+            0 => longest,
+            payload => longest.min(packet.header_bytes() + usize::from(payload)),
+        };
+        let segment_bytes = left.segment_bytes;
         let destination = bytes[..6].try_into().map_err(|_| "no frame")?;
-        Ok(Sent { interface, destination, packet, longest, outer_longest, header })
+        Ok(Sent { interface, destination, packet, longest, outer_longest, header, segment_bytes })
     }
 
     /// The name of an interface as frames that leave by it show it.
