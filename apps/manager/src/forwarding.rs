@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::lock;
 use crate::logs::query::Query;
+use crate::secrets::Secrets;
 use crate::xmlapi::log::rows;
 use plan::{Lane, Plan, Target};
 
@@ -66,10 +67,10 @@ enum Sender {
 }
 
 impl Sender {
-    fn new(lane: &Lane) -> Self {
+    fn new(lane: &Lane, secrets: &Secrets) -> Self {
         match &lane.target {
             Target::Syslog(server, _) => Self::Syslog(syslog::Sender::new(server)),
-            Target::Http(endpoint) => Self::Http(http::Sender::new(endpoint)),
+            Target::Http(endpoint) => Self::Http(http::Sender::new(endpoint, secrets)),
         }
     }
 
@@ -141,7 +142,7 @@ pub(crate) async fn run(app: Arc<App>) {
 }
 
 async fn drive(app: Arc<App>, lane: Lane, mut stop: watch::Receiver<bool>) {
-    let mut sender = Sender::new(&lane);
+    let mut sender = Sender::new(&lane, &app.secrets);
     let mut backoff = BACKOFF.0;
     while !*stop.borrow() {
         let mut pause = IDLE;

@@ -23,6 +23,7 @@ use super::Sent;
 use super::connect::connect;
 use super::format::Template;
 use crate::logs::query::Log;
+use crate::secrets::Secrets;
 use crate::times;
 
 /// A connection, or an answer, must be there by then.
@@ -85,8 +86,15 @@ enum Answer {
 }
 
 impl Sender {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
-        Self { endpoint: endpoint.clone(), connection: None }
+    pub(super) fn new(endpoint: &Endpoint, secrets: &Secrets) -> Self {
+        let mut endpoint = endpoint.clone();
+        // The configuration has it sealed, unless it stood there before passwords were.
+        if let Some((_, password)) = &mut endpoint.login
+            && let Some(opened) = secrets.open(password)
+        {
+            *password = opened;
+        }
+        Self { endpoint, connection: None }
     }
 
     /// The next request goes over a new connection.
