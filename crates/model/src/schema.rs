@@ -26,6 +26,11 @@ pub const VIOLATIONS_MAX: usize = 100;
 /// Characters of a value that are repeated in a message.
 const SHOWN_MAX: usize = 64;
 
+/// What a sealed value begins with, as an encrypted one of PAN-OS does.
+pub const SEALED: &str = "-AQ==";
+/// Bytes that sealing adds: the nonce and the tag of AES-256-GCM.
+const SEALED_EXTRA: usize = 12 + 16;
+
 /// A value that the schema does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -171,8 +176,9 @@ impl Walk {
         match rule {
             Rule::Any | Rule::Node => {}
             Rule::Text(bounds) => {
-                let length = text.chars().count();
-                if let Some(limit) = bounds.broken_by(length as f64) {
+                if let Some(length) = length_of(text)
+                    && let Some(limit) = bounds.broken_by(length as f64)
+                {
                     self.tell(format!("can be {limit} characters, but current length: {length}"));
                 }
             }
@@ -215,6 +221,15 @@ fn name_of(step: &str) -> &str {
         None if step.starts_with("member[") => "member",
         None => step,
     }
+}
+
+/// Characters of a text, bytes of what was sealed; nothing for what PAN-OS encrypted, which has a digest in front.
+fn length_of(text: &str) -> Option<usize> {
+    let Some(sealed) = text.strip_prefix(SEALED) else {
+        return Some(text.chars().count());
+    };
+    let digits = sealed.trim_end_matches('=');
+    Some((digits.len() * 3 / 4).saturating_sub(SEALED_EXTRA)).filter(|_| !digits.contains('='))
 }
 
 #[cfg(test)]

@@ -131,16 +131,18 @@ pub(crate) struct EditFailure {
 }
 
 impl Edit {
-    /// With the private keys that it brings sealed, so that they are in clear neither on disk nor in the tree.
+    /// With the secrets that it brings sealed, so that they are in clear neither on disk nor in the tree.
     ///
     /// # Errors
-    /// When a key cannot be sealed.
+    /// When one cannot be sealed.
     pub(crate) fn sealed(mut self, secrets: &Secrets) -> anyhow::Result<Self> {
-        if let Self::Set { element: text, .. }
-        | Self::Replace { element: text, .. }
-        | Self::Load { configuration: text, .. } = &mut self
-            && let Some(sealed) = secrets.seal_within(text)?
-        {
+        let (text, parent) = match &mut self {
+            Self::Set { xpath, element } => (element, &**xpath),
+            Self::Replace { xpath, element } => (element, xpath.rsplit_once('/').map_or("", |(parent, _)| parent)),
+            Self::Load { configuration, .. } => (configuration, ""),
+            _ => return Ok(self),
+        };
+        if let Some(sealed) = secrets.seal_within(text, parent)? {
             *text = sealed;
         }
         Ok(self)

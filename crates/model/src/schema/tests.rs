@@ -39,6 +39,23 @@ fn values_out_of_bounds_are_told_with_their_place_all_at_once() {
 }
 
 #[test]
+fn a_sealed_text_is_as_long_as_what_was_sealed() {
+    let profile = |secret: &str| {
+        tree(&format!(
+            "<shared><server-profile><radius><entry name=\"r\"><server><entry name=\"s\"><secret>{secret}</secret>\
+             </entry></server></entry></radius></server-profile></shared>"
+        ))
+    };
+    let sealed = |bytes: usize| format!("-AQ=={}", "A".repeat((bytes + 28).div_ceil(3) * 4));
+    assert!(check(None, &profile(&sealed(62))).is_empty());
+    assert_eq!(
+        lines(None, &profile(&sealed(65))),
+        [" server -> s -> secret can be at most 64 characters, but current length: 65"]
+    );
+    assert!(check(None, &profile(&format!("-AQ==digest=={}", "A".repeat(300)))).is_empty());
+}
+
+#[test]
 fn what_the_table_does_not_know_is_not_looked_at() {
     let tree = tree("<shared><address><entry name=\"a\"><future>x</future></entry></address><more/></shared><other/>");
     assert!(check(None, &tree).is_empty());

@@ -66,7 +66,7 @@ pub(crate) async fn keep(app: &App, caller: &Caller, name: &str, text: &str) -> 
     if let Some(why) = refused(name) {
         return Err(Refusal::new(code::INVALID_OBJECT, [why]));
     }
-    let sealed = app.secrets.seal_within(text).map_err(|error| Refusal::internal(&error))?;
+    let sealed = app.secrets.seal_within(text, "").map_err(|error| Refusal::internal(&error))?;
     if !app.store.save_snapshot(name, &caller.name, sealed.as_deref().unwrap_or(text)).await? {
         let line = format!("{SNAPSHOTS_MAX} configurations are saved, more are not kept");
         return Err(Refusal::new(code::NOT_POSSIBLE, [line, "delete one with `delete config saved NAME`".to_owned()]));
