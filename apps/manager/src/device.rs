@@ -79,7 +79,7 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Password of the first administrator, as for the manager.
     pub admin_password: Option<String>,
-    /// Traffic log rows that are kept.
+    /// Traffic log records that are kept.
     pub traffic_logs_max: u64,
 }
 
@@ -185,6 +185,7 @@ async fn open(
     let listen = settings.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let mut general = crate::Settings::new(&settings.data_dir, listen);
     general.traffic_logs_max = settings.traffic_logs_max;
+    general.log_storage = u64::MAX;
     let (app, log_writer, made) = App::open(general, store, first, Some(device), stopping).await?;
     accounts::show_password(made)?;
     Ok((Arc::new(app), log_writer))

@@ -12,6 +12,7 @@ mod diff;
 mod edits;
 mod enrolment;
 mod events;
+mod export;
 mod jobs;
 mod logs;
 mod metrics;
@@ -80,6 +81,7 @@ fn routes() -> Vec<Route> {
         orders::routes(),
         enrolment::routes(),
         logs::routes(),
+        export::routes(),
     ]
     .concat()
 }

@@ -20,6 +20,7 @@ pub(crate) mod schedule_runs;
 pub(crate) mod seal;
 mod session;
 pub(crate) mod side_versions;
+pub(crate) mod slices;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;
 mod together;

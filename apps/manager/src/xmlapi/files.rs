@@ -4,6 +4,7 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 use rustls_pki_types::PrivateKeyDer;
 
+use super::log::query;
 use super::op::{certificates as named, snapshots};
 use super::reply::{Reply, code};
 use super::{refuse_change, refuse_reading};
@@ -11,6 +12,7 @@ use crate::accounts::{Caller, Right, Role};
 use crate::app::App;
 use crate::certificates::{self, key, text};
 use crate::http::parameters::Parameters;
+use crate::logs::export::{Export, Format, RECORDS_AT_ONCE_MAX};
 use crate::refusal::Refusal;
 use crate::variables;
 
@@ -36,12 +38,52 @@ pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) 
                 Err(refusal) => refusal.into(),
             }
         }
+        Some("log") => logs(app, caller, parameters).await,
         Some(category) => Reply::error(
             code::INVALID_COMMAND,
-            &[format!("export of `{category}` is not supported; `configuration`, `certificate` and `variables` are")],
+            &[format!(
+                "export of `{category}` is not supported; `configuration`, `certificate`, `variables` and `log` are"
+            )],
         ),
         None => Reply::bad_request("Missing value for parameter \"category\"."),
     }
+}
+
+/// A log that the caller may read, an extension: `log-type`, `query`, `format` and `nlogs`.
+async fn logs(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    if let Some(refusal) = refuse_reading(caller, Right::Log) {
+        return refusal;
+    }
+    let illegal =
+        |name: &str, value: &str| Reply::bad_request(&format!("Illegal value for parameter \"{name}\" [{value}]."));
+    let name = parameters.get("format").unwrap_or("csv");
+    let Some(format) = Format::named(name) else { return illegal("format", name) };
+    let records = match parameters.get("nlogs") {
+        None | Some("") => Ok(RECORDS_AT_ONCE_MAX),
+        Some(text) => text.parse().map(|records: u64| records.min(RECORDS_AT_ONCE_MAX)).map_err(|_| text),
+    };
+    let records = match records {
+        Ok(records) => records,
+        Err(text) => return illegal("nlogs", text),
+    };
+    let query = match query(app, caller, parameters).await {
+        Ok(query) => query,
+        Err(reply) => return reply,
+    };
+    let mut file = Vec::new();
+    let mut export = Export::new(query, format, records);
+    loop {
+        match export.next(app).await {
+            Ok(Some(part)) => file.extend_from_slice(&part),
+            Ok(None) => break,
+            Err(error) => {
+                tracing::error!("a log cannot be exported: {error:#}");
+                return Reply::error(code::INTERNAL, &["the log cannot be read"]);
+            }
+        }
+    }
+    let log = parameters.get("log-type").unwrap_or_default();
+    Reply::file(&format!("{log}.{name}"), String::from_utf8_lossy(&file).into_owned())
 }
 
 /// A configuration is saved under the name of its file, to be loaded later; a certificate goes into the candidate.

@@ -99,7 +99,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "chassis-ready"] => Reply::text("yes"),
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
-        ["show", "logging-status"] => system::logging(app),
+        ["show", "logging-status"] => system::logging(app).await,
         ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
         ["show", "log-forwarding"] => forwarding::show(app),
         ["show", "config-report", ..] => migration::report(app, caller, command).await,
