@@ -108,7 +108,7 @@ impl Engine {
             }
             (Hold::Host, Some(rule)) => self.settings.nat.bindings().unbind_host(host(key, rule)),
             // A translation that a client keeps comes from a rule.
-            (Hold::Client | Hold::Host, None) => {}
+            (Hold::Client | Hold::Host, None) | (Hold::Address, _) => {}
         }
     }
 
@@ -129,7 +129,9 @@ impl Engine {
                 return drop(DropReason::NatPoolExhausted);
             };
             tuple.source = address;
-            return Ok(Translation { tuple, lease: None });
+            // The session ends with the interface's address.
+            let lease = Lease { address, protocol, port: 0, hold: Hold::Address, own: true };
+            return Ok(Translation { tuple, lease: pool.of_interface.then_some(lease) });
         }
         let address = |try_| pool_address(&pool.ranges, start, try_);
         let terms = |hold| Want { protocol, realm, hold, own: pool.of_interface };

@@ -54,6 +54,8 @@ pub(crate) enum Hold {
     Client,
     /// The client's, and the address is all it is about.
     Host,
+    /// Nobody's: an address without a port, which others have, too.
+    Address,
 }
 
 /// How well a port suits.

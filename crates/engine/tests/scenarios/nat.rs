@@ -190,11 +190,13 @@ fn a_new_lease_is_the_new_source_and_ends_the_sessions_of_the_old_one_only() {
     assert_eq!(lab.logs().len(), 1);
     lab.learn(&config, &leased("192.0.2.1/24"));
     lab.check("e1 udp 10.1.0.5:4001 > 198.51.100.9:53", "e2 udp 192.0.2.1:* > 198.51.100.9:53");
+    lab.check("e1 proto 10.1.0.5 > 198.51.100.9", "e2 proto 47 192.0.2.1 > 198.51.100.9");
     lab.check("e1 udp 10.1.0.5:4002 > 10.3.0.9:53", "e3 udp 10.1.0.5:4002 > 10.3.0.9:53");
     lab.learn(&config, &leased("192.0.2.77/24"));
     lab.pass(1);
-    assert_eq!(lab.logs(), ["end 10.1.0.5 > 198.51.100.9 trust>untrust allow all nat-address-gone"]);
-    assert_eq!(lab.counters().nat_address_gone, 1);
+    let end = "end 10.1.0.5 > 198.51.100.9 trust>untrust allow all nat-address-gone";
+    assert_eq!(lab.logs(), [end, end]);
+    assert_eq!(lab.counters().nat_address_gone, 2, "also what has no ports");
     assert_eq!(lab.session().client.source_port, 4002, "what was not translated goes on");
     lab.check("e1 udp 10.1.0.5:4001 > 198.51.100.9:53", "e2 udp 192.0.2.77:* > 198.51.100.9:53");
     // The same address again is no change.

@@ -17,6 +17,8 @@ pub(crate) struct Packet {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) ttl: u8,
+    /// Its class: differentiated services, and whether it met congestion.
+    pub(crate) class: u8,
     /// Routers may cut it; never so in IPv6.
     pub(crate) fragmentable: bool,
     pub(crate) body: Body,
@@ -111,7 +113,7 @@ impl Packet {
         let mut bytes = Vec::new();
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                bytes.extend([0x45, 0]);
+                bytes.extend([0x45, self.class]);
                 bytes.extend((20 + message.len() as u16).to_be_bytes());
                 let flags = if self.fragmentable { 0 } else { 0x40 };
                 bytes.extend([0, 7, flags, 0, self.ttl, self.protocol(), 0, 0]);
@@ -121,7 +123,7 @@ impl Packet {
                 bytes[10..12].copy_from_slice(&header.to_be_bytes());
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                bytes.extend([0x60, 0, 0, 0]);
+                bytes.extend([0x60 | self.class >> 4, self.class << 4, 0, 0]);
                 bytes.extend((message.len() as u16).to_be_bytes());
                 bytes.extend([self.protocol(), self.ttl]);
                 bytes.extend(source.octets());
@@ -244,8 +246,9 @@ impl Packet {
             }
             version => return Err(format!("IP version {version}")),
         }
+        let class = if source.is_ipv4() { bytes[1] } else { bytes[0] << 4 | bytes[1] >> 4 };
         let packet = Self::read_message(source, destination, protocol, ttl, message, quoted == Some(true))?;
-        Ok(Self { fragmentable, ..packet })
+        Ok(Self { fragmentable, class, ..packet })
     }
 
     fn read_message(
@@ -300,7 +303,7 @@ impl Packet {
             other => (Body::Other(other), 0),
         };
         let payload = message.get(header..).ok_or("shorter than its header")?.to_vec();
-        Ok(Self { source, destination, ttl, fragmentable: false, body, mss, payload })
+        Ok(Self { source, destination, ttl, class: 0, fragmentable: false, body, mss, payload })
     }
 }
 

@@ -122,6 +122,7 @@ impl Conversation {
             _ => payload(random.below(20)),
         };
         let fragmentable = !v6 && random.percent(50);
+        let class = *random.pick(&[0, 0, 0xb8, 0x28]);
         let ttl = if random.percent(2) { 1 } else { 64 };
         let opens = matches!(body, Body::Tcp { flags, .. } if flags & SYN != 0);
         let mss = if opens { *random.pick(&[0, 536, 1300, 1460]) } else { 0 };
@@ -132,7 +133,7 @@ impl Conversation {
         Self {
             ingress,
             station,
-            first: Packet { source, destination, ttl, fragmentable, body, mss, payload },
+            first: Packet { source, destination, ttl, class, fragmentable, body, mss, payload },
             seen: None,
             answered: None,
             passed: [false; STEPS.len()],
@@ -300,7 +301,9 @@ impl Conversation {
         };
         let body = Body::Error { kind, code, word, quoted: Box::new(quoted) };
         let fragmentable = !v6 && random.percent(50);
-        Some((from_client, Packet { source, destination, ttl: 64, fragmentable, body, mss: 0, payload: Vec::new() }))
+        let class = *random.pick(&[0, 0xc0]);
+        let payload = Vec::new();
+        Some((from_client, Packet { source, destination, ttl: 64, class, fragmentable, body, mss: 0, payload }))
     }
 }
 

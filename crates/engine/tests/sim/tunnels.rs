@@ -268,5 +268,5 @@ fn balancer() -> IpAddr {
 fn udp([source, destination]: [IpAddr; 2], ports: [u16; 2], payload: [&[u8]; 2]) -> Packet {
     let body = Body::Udp { source: ports[0], destination: ports[1], summed: source.is_ipv6() };
     let payload = payload.concat();
-    Packet { source, destination, ttl: 33, fragmentable: false, body, mss: 0, payload }
+    Packet { source, destination, ttl: 33, class: 0, fragmentable: false, body, mss: 0, payload }
 }

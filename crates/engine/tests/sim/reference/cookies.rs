@@ -78,7 +78,7 @@ impl Reference {
         let Body::Tcp { source, destination, sequence, .. } = answer.body else { return DROP };
         let acknowledgment = sequence.wrapping_add(1);
         answer.body = Body::Tcp { source, destination, flags: SYN | ACK, sequence: 0, acknowledgment };
-        (answer.ttl, answer.fragmentable) = (64, false);
+        (answer.ttl, answer.class, answer.fragmentable) = (64, 0, false);
         let room = if packet.mss > 0 { 24 } else { 20 } + packet.payload.len();
         answer.payload.clear();
         let mss =
@@ -105,7 +105,7 @@ impl Reference {
         let mut syn = packet.with_tuple(&tuple);
         let Body::Tcp { source, destination, .. } = syn.body else { return DROP };
         syn.body = Body::Tcp { source, destination, flags: SYN, sequence: proof.client, acknowledgment: 0 };
-        (syn.ttl, syn.fragmentable) = (64, false);
+        (syn.ttl, syn.class, syn.fragmentable) = (64, 0, false);
         syn.payload.clear();
         let ingress = self.sessions[at].ingress.clone();
         syn.mss = self.clamped([&ingress, &interface], packet.source.is_ipv4(), proof.mss);
@@ -171,7 +171,8 @@ impl Reference {
         let (source, destination) = (tuple.source_port, tuple.destination_port);
         let body = Body::Tcp { source, destination, flags, sequence, acknowledgment };
         let (source, destination) = (tuple.source, tuple.destination);
-        let packet = Packet { source, destination, ttl: 64, fragmentable: false, body, mss: 0, payload: Vec::new() };
+        let packet =
+            Packet { source, destination, ttl: 64, class: 0, fragmentable: false, body, mss: 0, payload: Vec::new() };
         (interface, station, packet)
     }
 

@@ -46,6 +46,7 @@ impl Reference {
         let Body::Error { kind, code, word, .. } = packet.body else { return DROP };
         let packet = Packet {
             fragmentable: packet.fragmentable,
+            class: packet.class,
             source,
             destination: tuple.destination,
             ttl: packet.ttl - u8::from(hop),

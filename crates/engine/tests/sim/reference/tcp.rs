@@ -196,7 +196,10 @@ impl Connection {
         later(&mut self.next[me], end);
         if kind & ACK != 0 {
             later(&mut self.acknowledged[me], acknowledgment);
-            later(&mut self.edge[other], acknowledgment.wrapping_add(WINDOW));
+            let edge = acknowledgment.wrapping_add(WINDOW);
+            if self.edge[other].is_none_or(|known| after(edge, known)) {
+                self.edge[other] = Some(edge);
+            }
         }
         if kind & FIN != 0 && self.stage != Stage::Closed {
             self.finished[me] = true;

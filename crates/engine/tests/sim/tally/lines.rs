@@ -87,6 +87,7 @@ pub(super) const LINES: &[(&str, Columns)] = &[
     ("echo answered", NOT_AZURE),
     ("flows of two workers look the same", RARE),
     ("forwarded", ALL),
+    ("forwarded with its class", ALL),
     ("handed to another worker", ALL),
     ("health check", V4_NOT_AZURE),
     ("ICMP error about a session", ALL),

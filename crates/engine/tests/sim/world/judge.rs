@@ -119,6 +119,9 @@ impl World {
                 if out.segment_bytes != forward.segment_bytes {
                     return Err(format!("left to be cut into segments of {} bytes", out.segment_bytes));
                 }
+                if out.packet.class != 0 {
+                    self.met("forwarded with its class");
+                }
                 if out.packet != right {
                     return Err("forwarded, but as another packet".into());
                 }
