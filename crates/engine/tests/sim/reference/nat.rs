@@ -114,7 +114,9 @@ impl Reference {
         let met = |other: &Session| other.client == server || other.is_server(&server.realm, &server.tuple);
         let refused = |other: &Session| matches!(other.kind, Kind::Refused { .. });
         let home = self.home(&self.sessions[forward.session].client.tuple);
-        let elsewhere = |other: &Session| met(other) && !other.pooled && self.home(&other.client.tuple) != home;
+        // Workers share out ports: only what has one of a pool is told apart from another worker's.
+        let apart = |other: &Session| other.pooled && has_identity(tuple.protocol) && other.client != server;
+        let elsewhere = |other: &Session| met(other) && !apart(other) && self.home(&other.client.tuple) != home;
         if self.sessions.iter().any(elsewhere) {
             self.ambiguous = true;
             return Ok(());

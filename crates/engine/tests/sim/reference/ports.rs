@@ -30,7 +30,15 @@ impl Reference {
             return Err(format!("port {port} is none of the first {}", self.bounds.nat_ports));
         }
         let mine = &self.sessions[at];
-        let same_client = |other: &Session| other.keeper.is_some() && other.keeper == mine.keeper;
+        // Whether the client keeps it is not known while some session's source was not seen.
+        let from = |session: &Session| {
+            let tuple = session.client.tuple;
+            (session.nat.clone(), session.client.realm.clone(), tuple.source, tuple.source_port, tuple.protocol)
+        };
+        let same_client = |other: &Session| {
+            let kept = other.keeper.is_some() && other.keeper == mine.keeper;
+            kept || (other.client != mine.client && from(other) == from(mine))
+        };
         let sharers = self.sessions.iter().filter(|other| other.port() == mine.port() && !same_client(other));
         let most = usize::from(self.config.nat.oversubscription);
         let sharers = sharers.count() + usize::from(mine.keeper.is_some());
