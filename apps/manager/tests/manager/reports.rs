@@ -13,7 +13,7 @@ async fn filled() -> Server {
     let line = |number: u64| TrafficLog {
         source: format!("10.0.0.{}", number % 2 + 1),
         rule: format!("rule-{}", number % 3),
-        action: if number % 4 == 0 { "deny".into() } else { "allow".into() },
+        action: if number.is_multiple_of(4) { "deny".into() } else { "allow".into() },
         bytes_sent: 100 * number,
         bytes_received: 0,
         ..record(number)
