@@ -74,6 +74,7 @@ async fn deliver(app: &App, came: &BTreeSet<String>) -> Result<(), EnqueueError>
             admins: serde_json::from_str(&first.of_admins).unwrap_or_default(),
             // Whoever pushed it was asked then.
             caller: None,
+            remarks: Vec::new(),
         };
         let name = pushes.iter().map(|push| push.serial.as_str()).collect::<Vec<_>>().join(", ");
         let scope =

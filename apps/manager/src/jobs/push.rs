@@ -55,6 +55,8 @@ pub(crate) struct PushRequest {
     pub(crate) admins: BTreeSet<String>,
     /// Who asks for it at this moment.
     pub(crate) caller: Option<Caller>,
+    /// What of the request has no effect, for whoever reads its job.
+    pub(crate) remarks: Vec<&'static str>,
 }
 
 /// Does it.
@@ -125,7 +127,8 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     {
         tracing::error!(%error, approval, "an approval stays that was used");
     }
-    app.jobs.finish(id, outcome, |job| job.details = vec![summary]).await;
+    let remarks = request.remarks.iter().map(|remark| (*remark).to_owned());
+    app.jobs.finish(id, outcome, |job| job.details = std::iter::once(summary).chain(remarks).collect()).await;
     // Who came while the job was under way was not told of what it left.
     for device in devices.iter().filter(|device| device.outcome != Outcome::Ok) {
         if app.fleet.link(&device.serial).is_ok_and(|link| link.since_us > started) {

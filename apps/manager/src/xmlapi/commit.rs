@@ -91,6 +91,7 @@ pub(crate) async fn commit_all(app: &App, caller: &Caller, command: &Element) ->
     };
     request.validate_only = yes(what, "validate-only");
     request.caller = Some(caller.clone());
+    request.remarks = UNDONE.iter().filter(|(name, _)| yes(what, name)).map(|(_, remark)| *remark).collect();
     request.admins = match admins(what, &snapshot) {
         Ok(admins) => admins,
         Err(refusal) => return refusal,
@@ -99,6 +100,20 @@ pub(crate) async fn commit_all(app: &App, caller: &Caller, command: &Element) ->
     let kind = if request.validate_only { JobKind::ValidateAll } else { JobKind::CommitAll };
     enqueue(app, caller, kind, &description, Some(scope), Work::Push(request), "CommitAll").await
 }
+
+/// Elements of a push that change nothing when they say yes, and what its job says then.
+const UNDONE: [(&str, &str); 2] = [
+    (
+        "force-template-values",
+        "Warning: `force-template-values` has no effect: what a firewall overrides itself stays; delete it there \
+         (`target`), and commit",
+    ),
+    (
+        "merge-with-candidate-cfg",
+        "Warning: `merge-with-candidate-cfg` has no effect: what a firewall's own candidate holds stays there, and is \
+         not committed by a push",
+    ),
+];
 
 /// What is pushed, and what would be after a commit.
 struct Topologies {

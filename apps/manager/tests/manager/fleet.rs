@@ -344,6 +344,10 @@ async fn a_push_that_fails_says_why_and_leaves_the_device_out_of_sync() {
         let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", &command)]).await;
         assert!(refused.contains("code=\"12\"") && refused.contains(reason), "{command}: {refused}");
     }
+    let forced = "<commit-all><template><name>net</name><force-template-values>yes</force-template-values>\
+                  <merge-with-candidate-cfg>no</merge-with-candidate-cfg></template></commit-all>";
+    let job = server.commit_all(forced).await;
+    assert!(job.contains("`force-template-values` has no effect") && !job.contains("merge-with"), "{job}");
     let odd = "<commit-all><template><name>net</name><nonsense/></template></commit-all>";
     let refused = server.body(&[("type", "commit"), ("action", "all"), ("cmd", odd)]).await;
     assert!(refused.contains("<line> commit-all -&gt; template -&gt; nonsense unexpected here</line><line> commit-all -&gt; template  is unexpected</line><line> commit-all  is unexpected</line>"), "{refused}");
