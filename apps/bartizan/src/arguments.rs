@@ -191,6 +191,10 @@ pub(crate) struct Manager {
     #[arg(long, value_name = "ADDR:PORT", required = true, value_parser = listen)]
     pub(crate) listen: Option<SocketAddr>,
 
+    /// Space on the disk for logs, in GiB; the configuration says which share of it a log has.
+    #[arg(long, value_name = "GIB", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) log_storage: u64,
+
     /// Let everybody who reaches the port read `/metrics`, without a key.
     #[arg(long)]
     pub(crate) metrics_open: bool,

@@ -60,6 +60,7 @@ pub(crate) fn manager(arguments: Box<Manager>) -> Result<(), Failure> {
     let mut settings = bartizan_manager::Settings::new(data_dir, listen);
     settings.database = arguments.database;
     settings.metrics_open = arguments.metrics_open;
+    settings.log_storage = arguments.log_storage * bartizan_manager::GIB;
     Ok(runtime.block_on(bartizan_manager::run(settings))?)
 }
 

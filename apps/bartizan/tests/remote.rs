@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -153,9 +154,47 @@ fn an_operator_edits_checks_commits_and_goes_back() {
     house.ends("push nowhere", 3);
     let log = house.done("logs config -n 200");
     assert!(log.contains("commit") && log.contains("Succeeded"), "{log}");
+    let file = house.run(&["logs", "config", "--export", "csv", "-q", "(cmd eq commit)"]);
+    let rows: Vec<&str> = file.out.lines().collect();
+    assert!(rows[0].starts_with("logid,receive_time,") && rows.len() > 2, "{}{}", file.out, file.err);
+    assert!(rows[1..].iter().all(|row| row.contains(",commit,")), "{}", file.out);
+    house.ends("logs nothing --export json", 1);
     assert!(house.ends("logs traffic -q nonsense", 3).err.contains("cannot be read at character"));
     house.done("logout");
     assert!(house.ends("get shared", 2).err.contains("which manager?"));
+}
+
+#[test]
+fn a_log_is_followed_as_it_is_written() {
+    let house = House::start();
+    house.done("set shared address before ip-netmask 10.0.0.1");
+    let mut following = Command::new(BINARY)
+        .args(["logs", "config", "-f", "-n", "1", "-o", "json", "-q", "(cmd eq set)"])
+        .env("BARTIZAN_LOGIN", house.path("login.json"))
+        .env_remove("BARTIZAN_KEY")
+        .env_remove("BARTIZAN_SERVER")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("before"), "{first}");
+    // The stream begins after the first line was told; whoever writes on is heard.
+    let (sender, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(lines.next()));
+    let until = Instant::now() + PATIENCE;
+    let next = loop {
+        house.done("set shared address after ip-netmask 10.0.0.2");
+        house.done("delete shared address after");
+        match heard.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => break line.unwrap().unwrap(),
+            Err(_) => assert!(Instant::now() < until, "nothing is heard"),
+        }
+    };
+    following.kill().unwrap();
+    following.wait().unwrap();
+    assert!(next.contains("after") && next.contains("\"cmd\":\"set\""), "{next}");
 }
 
 fn write(folder: &Path, name: &str, text: &str) {

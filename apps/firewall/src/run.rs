@@ -35,6 +35,8 @@ use crate::{autoconf, boot_id, dhcp, hex, pathmon, responder, snippet};
 
 /// How long the last logs may take to reach the manager.
 const LAST_LOGS_LIMIT: Duration = Duration::from_secs(3);
+/// Tags that come or go are in the log within this time.
+const TAGS_INTERVAL: Duration = Duration::from_millis(250);
 /// Log lines that are taken from the workers at once.
 const LINES_AT_ONCE: usize = 512;
 /// Threads beside the workers; they wait most of the time.
@@ -371,7 +373,25 @@ fn link_to_manager(
     Some((tokio::spawn(link.run()), stop))
 }
 
-/// Turns what the workers say into records, until they have ended.
+/// What the workers said, as records.
+fn read_lines(firewall: &Firewall, batch: &mut Vec<Line>) -> Vec<log_record::Line> {
+    let Some(running) = firewall.running() else {
+        batch.clear();
+        return Vec::new();
+    };
+    let clock = firewall.clock();
+    let now = clock.now();
+    let ids = running.compiled.ids();
+    let time = |at| clock.wall(at).as_microsecond();
+    let read = |line| match line {
+        Line::Session(line) => log_record::Line::Traffic(record(&line, ids, &clock, now)),
+        Line::Alarm(alarm) => log_record::Line::Event(events::alarm(&alarm, ids, time(alarm.time))),
+        Line::Pool(alarm) => log_record::Line::Event(events::pool(&alarm, time(now))),
+    };
+    batch.drain(..).map(read).collect()
+}
+
+/// Turns what the workers say, and what became of tags, into records, until the workers have ended.
 async fn write_logs(
     mut lines: mpsc::Receiver<Line>,
     firewall: Arc<Firewall>,
@@ -379,25 +399,22 @@ async fn write_logs(
     queues: Vec<Arc<LogQueue>>,
 ) {
     let mut batch = Vec::new();
-    while lines.recv_many(&mut batch, LINES_AT_ONCE).await > 0 {
-        let Some(running) = firewall.running() else {
-            batch.clear();
+    let mut has_ended = false;
+    while !has_ended {
+        tokio::select! {
+            count = lines.recv_many(&mut batch, LINES_AT_ONCE) => has_ended = count == 0,
+            () = tokio::time::sleep(TAGS_INTERVAL) => {}
+        }
+        let mut records = read_lines(&firewall, &mut batch);
+        if let Some(gatherers) = firewall.gatherers() {
+            records.extend(gatherers.tags.take_events().into_iter().map(log_record::Line::Event));
+        }
+        if records.is_empty() {
             continue;
-        };
-        let clock = firewall.clock();
-        let now = clock.now();
-        let ids = running.compiled.ids();
-        let time = |at| clock.wall(at).as_microsecond();
-        let records: Vec<_> = batch
-            .drain(..)
-            .map(|line| match line {
-                Line::Session(line) => log_record::Line::Traffic(record(&line, ids, &clock, now)),
-                Line::Alarm(alarm) => log_record::Line::Event(events::alarm(&alarm, ids, time(alarm.time))),
-                Line::Pool(alarm) => log_record::Line::Event(events::pool(&alarm, time(now))),
-            })
-            .collect();
+        }
         for record in &records {
             match record {
+                log_record::Line::Event(event) if event.log == events::IPTAG => {}
                 log_record::Line::Event(event) if events::is_good_news(event) => info!("{}", event.description),
                 log_record::Line::Event(event) => warn!("{}", event.description),
                 log_record::Line::Traffic(_) => {}

@@ -13,12 +13,13 @@ use crate::forwarding::Forwarding;
 use crate::jobs::Jobs;
 use crate::jobs::check::Checker;
 use crate::logs::query::Queries;
-use crate::logs::{Logs, Writer};
+use crate::logs::{Logs, Room, Writer};
 use crate::pki::Pki;
 use crate::secrets::Secrets;
 use crate::store::{AUTHORITY, Store};
 use crate::sync::Renderings;
 use crate::tls::Listener;
+use crate::xmlapi::report::Reports;
 use crate::{Settings, random};
 
 /// The parts of a running manager.
@@ -49,6 +50,8 @@ pub(crate) struct App {
     pub(crate) forwarding: Forwarding,
     /// Log queries under way.
     pub(crate) queries: Queries,
+    /// Reports over the logs.
+    pub(crate) reports: Reports,
     /// What devices would get, as far as it was asked already.
     pub(crate) renderings: Renderings,
     /// The firewall behind it, where this is a firewall's own API.
@@ -85,7 +88,8 @@ impl App {
         let configuration = Arc::new(Configuration::open(store.clone(), secrets.clone(), first).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
         let jobs = Jobs::open(store.clone()).await?;
-        let (logs, writer) = Logs::new(store.clone(), settings.traffic_logs_max);
+        let room = Room { rows_max: settings.traffic_logs_max, storage: settings.log_storage };
+        let (logs, writer) = Logs::new(store.clone(), configuration.clone(), room);
         let app = Self {
             settings,
             store,
@@ -100,6 +104,7 @@ impl App {
             logs,
             forwarding: Forwarding::default(),
             queries: Queries::default(),
+            reports: Reports::default(),
             renderings: Renderings::default(),
             device,
             serial,
@@ -107,6 +112,11 @@ impl App {
             stop,
         };
         Ok((app, writer, made))
+    }
+
+    /// What it is set up to keep of the logs.
+    pub(crate) fn room(&self) -> Room {
+        Room { rows_max: self.settings.traffic_logs_max, storage: self.settings.log_storage }
     }
 
     /// The own serial number: of a managed firewall what its manager gave it.

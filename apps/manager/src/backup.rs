@@ -127,7 +127,8 @@ async fn fill(tables: &mut Tables, known: &[tables::Table], source: &mut Source)
             }
             Line::Table { table, columns } => {
                 amount.tables += 1;
-                let found = known.iter().find(|known| known.name == table);
+                let made = tables.make_slice(&table).await?;
+                let found = made.iter().chain(known).find(|known| known.name == table);
                 let found = found.with_context(|| format!("there is no table `{table}` for what the backup holds"))?;
                 current = Some(found.with_columns(&columns)?);
             }

@@ -6,6 +6,7 @@
 //! the running configuration with the journal played over it.
 
 pub(crate) mod edit;
+pub(crate) mod part;
 pub(crate) mod partial;
 mod staged;
 
@@ -23,9 +24,10 @@ use crate::accounts::{Caller, Role, has_superuser};
 use crate::lock;
 use crate::locks::{LockKind, Locks};
 use crate::secrets::Secrets;
-use crate::store::Store;
 use crate::store::audit::AuditLine;
+use crate::store::side_versions::is_side;
 use crate::store::versions::{Entries, JournalAfter, Kept, NewVersion};
+use crate::store::{Store, to_db};
 use crate::xmlapi::reply::code;
 use edit::{Applied, Edit, EditFailure};
 use partial::{Conflict, Selection, Split};
@@ -72,6 +74,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Number of the last edit.
+    pub(crate) fn journal_end(&self) -> i64 {
+        self.journal_end
+    }
+
     /// A word that is another one after every change.
     pub(crate) fn revision(&self) -> String {
         format!("{}-{}-{}", self.version, self.reverts, self.journal_end)
@@ -159,7 +166,7 @@ impl Configuration {
                     audit: &[],
                 };
                 let number = store.commit_version(version, |_| None).await?;
-                Kept { number, text: first.to_owned(), steps: 0, edits: Vec::new() }
+                Kept::whole(number, first.to_owned())
             }
         };
         let (version, steps) = (kept.number, kept.steps);
@@ -479,9 +486,11 @@ impl Configuration {
         if let Some((_, tree)) = lock(&self.old).iter().find(|(version, _)| *version == number) {
             return Ok(Some(tree.clone()));
         }
-        let Some(kept) = self.store.version(number).await? else {
-            return Ok(None);
+        let kept = match is_side(to_db(number)) {
+            true => self.store.side_version(to_db(number)).await?.map(|side| Kept::whole(number, side.text)),
+            false => self.store.version(number).await?,
         };
+        let Some(kept) = kept else { return Ok(None) };
         let tree = tokio::task::spawn_blocking(move || tree_of(&kept)).await??;
         let mut old = lock(&self.old);
         old.push_front((number, tree.clone()));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bartizan_api::fleet::{ApiRequest, ApiResponse, LogRecord};
 use bartizan_model::diagnostic::Diagnostic;
+use bartizan_model::edit::overriding as overriding_element;
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml;
 use tokio::net::TcpListener;
@@ -20,6 +21,8 @@ use tokio::task::JoinHandle;
 
 use crate::accounts::{Caller, Door, Role};
 use crate::app::App;
+use crate::configuration::ApplyError;
+use crate::configuration::edit::Edit;
 use crate::http::parameters::Parameters;
 use crate::store::Store;
 use crate::store::traffic::LogBatch;
@@ -76,7 +79,7 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Password of the first administrator, as for the manager.
     pub admin_password: Option<String>,
-    /// Traffic log rows that are kept.
+    /// Traffic log records that are kept.
     pub traffic_logs_max: u64,
 }
 
@@ -182,6 +185,7 @@ async fn open(
     let listen = settings.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let mut general = crate::Settings::new(&settings.data_dir, listen);
     general.traffic_logs_max = settings.traffic_logs_max;
+    general.log_storage = u64::MAX;
     let (app, log_writer, made) = App::open(general, store, first, Some(device), stopping).await?;
     accounts::show_password(made)?;
     Ok((Arc::new(app), log_writer))
@@ -203,6 +207,29 @@ async fn catch_up(app: &App) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Edits of a firewall's own configuration; what overrides something that was pushed is compared with that. A manager's
+/// are as they were.
+///
+/// # Errors
+/// When there is nothing of that kind to override.
+pub(crate) async fn overriding(app: &App, mut edits: Vec<Edit>) -> Result<Vec<Edit>, ApplyError> {
+    let Some(device) = &app.device else { return Ok(edits) };
+    if !edits.iter().any(|edit| matches!(edit, Edit::Override { .. })) {
+        return Ok(edits);
+    }
+    let pushed = device.parts().await.pushed.unwrap_or_else(|| "<config/>".to_owned());
+    let pushed = xml::parse(&pushed).map_err(|error| ApplyError::Store(anyhow::anyhow!("{error}")))?;
+    let candidate = app.configuration.snapshot().candidate.clone();
+    for (index, edit) in edits.iter_mut().enumerate() {
+        if let Edit::Override { xpath, element, is_checked } = edit {
+            *element = overriding_element(&candidate, Some(&pushed), xpath, element)
+                .map_err(|error| ApplyError::Edit { index, failure: error.into() })?;
+            *is_checked = true;
+        }
+    }
+    Ok(edits)
 }
 
 /// The configuration of a firewall that nobody has touched.

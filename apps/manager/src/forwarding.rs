@@ -4,7 +4,9 @@
 //! record that its server got, on disk, and goes on from there: a server that was away gets what came meanwhile, as
 //! far as the table still has it. What made room before it was sent is counted.
 
+mod connect;
 mod format;
+mod http;
 pub(crate) mod plan;
 mod syslog;
 #[cfg(test)]
@@ -20,10 +22,10 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::lock;
-use crate::logs::query::{Log, Query};
-use crate::xmlapi::log::{config_entry, system_entry, threat_entry, traffic_entry};
-use plan::{Lane, Plan};
-use syslog::Sender;
+use crate::logs::query::Query;
+use crate::secrets::Secrets;
+use crate::xmlapi::log::rows;
+use plan::{Lane, Plan, Target};
 
 /// How long a lane waits for new records.
 const IDLE: Duration = Duration::from_millis(500);
@@ -41,8 +43,56 @@ pub(crate) struct Progress {
     pub(crate) sent: u64,
     /// Records that made room before they were sent.
     pub(crate) lost: i64,
+    /// Records that the server will never take, since the start.
+    pub(crate) refused: u64,
     /// Why the server does not get any; empty when it does.
     pub(crate) error: String,
+}
+
+/// What became of records that were to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// The first so many are done with.
+    done: usize,
+    /// So many of these were refused for good.
+    refused: u64,
+    /// Why the others were not sent.
+    error: Option<anyhow::Error>,
+}
+
+/// The way to the server of a lane.
+enum Sender {
+    Syslog(syslog::Sender),
+    Http(http::Sender),
+}
+
+impl Sender {
+    fn new(lane: &Lane, secrets: &Secrets) -> Self {
+        match &lane.target {
+            Target::Syslog(server, _) => Self::Syslog(syslog::Sender::new(server)),
+            Target::Http(endpoint) => Self::Http(http::Sender::new(endpoint, secrets)),
+        }
+    }
+
+    fn forget(&mut self) {
+        match self {
+            Self::Syslog(sender) => sender.forget(),
+            Self::Http(sender) => sender.forget(),
+        }
+    }
+
+    async fn send(&mut self, lane: &Lane, entries: &[&Element]) -> Sent {
+        match self {
+            Self::Http(sender) => sender.send(entries).await,
+            Self::Syslog(sender) => {
+                let messages: Vec<_> = entries.iter().map(|entry| lane.message(entry)).collect();
+                match sender.send(&messages).await {
+                    Ok(()) => Sent { done: messages.len(), ..Sent::default() },
+                    Err(error) => Sent { error: Some(error), ..Sent::default() },
+                }
+            }
+        }
+    }
 }
 
 /// All lanes, for those who ask.
@@ -92,7 +142,7 @@ pub(crate) async fn run(app: Arc<App>) {
 }
 
 async fn drive(app: Arc<App>, lane: Lane, mut stop: watch::Receiver<bool>) {
-    let mut sender = Sender::new(&lane.server);
+    let mut sender = Sender::new(&lane, &app.secrets);
     let mut backoff = BACKOFF.0;
     while !*stop.borrow() {
         let mut pause = IDLE;
@@ -128,7 +178,8 @@ async fn drive(app: Arc<App>, lane: Lane, mut stop: watch::Receiver<bool>) {
 async fn forward(app: &App, lane: &Lane, sender: &mut Sender) -> anyhow::Result<bool> {
     let (oldest, newest) = app.store.log_bounds(lane.log).await?;
     let (mut position, mut lost) = match app.store.lane(&lane.name).await? {
-        Some(kept) => kept,
+        // A log that was restored without its records begins anew.
+        Some((position, lost)) => (position.min(newest), lost),
         // A new lane gets what comes from now on.
         None => {
             app.store.keep_lane(&lane.name, newest, 0).await?;
@@ -141,31 +192,33 @@ async fn forward(app: &App, lane: &Lane, sender: &mut Sender) -> anyhow::Result<
     }
     let rows = if newest > position { read(app, lane, position, newest).await? } else { Vec::new() };
     let more = rows.len() == BATCH as usize;
-    let reached = if more { rows.last().map_or(position, |(id, _)| *id) } else { newest.max(position) };
-    let messages: Vec<_> =
-        rows.iter().filter(|(_, entry)| lane.wants(entry)).map(|(_, entry)| lane.message(entry)).collect();
-    sender.send(&messages).await?;
+    let mut reached = if more { rows.last().map_or(position, |(id, _)| *id) } else { newest.max(position) };
+    let (ids, wanted): (Vec<i64>, Vec<&Element>) =
+        rows.iter().filter(|(_, entry)| lane.wants(entry)).map(|(id, entry)| (*id, entry)).unzip();
+    let sent = if wanted.is_empty() { Sent::default() } else { sender.send(lane, &wanted).await };
+    if let Some(first) = ids.get(sent.done) {
+        reached = first - 1;
+    }
     if reached != position || lost > 0 {
         app.store.keep_lane(&lane.name, reached, lost).await?;
     }
     let mut lanes = lock(&app.forwarding.lanes);
     let progress = lanes.entry(lane.name.clone()).or_default();
+    progress.sent += u64::try_from(sent.done).unwrap_or(u64::MAX).saturating_sub(sent.refused);
+    progress.refused += sent.refused;
+    (progress.position, progress.lost) = (reached, lost);
+    if let Some(error) = sent.error {
+        return Err(error);
+    }
     if !std::mem::take(&mut progress.error).is_empty() {
         tracing::info!(lane = lane.name, "logs are forwarded again");
     }
-    progress.sent += u64::try_from(messages.len()).unwrap_or(u64::MAX);
-    (progress.position, progress.lost) = (reached, lost);
     Ok(more)
 }
 
 /// Records after a position that the lane's filter lets through, with their numbers.
 async fn read(app: &App, lane: &Lane, position: i64, newest: i64) -> anyhow::Result<Vec<(i64, Element)>> {
     let query = Query::after(lane.log, lane.filter.clone(), position, newest, BATCH);
-    let statement = query.statement();
-    Ok(match lane.log {
-        Log::Traffic => app.store.traffic(statement).await?.iter().map(|row| (row.id, traffic_entry(row))).collect(),
-        Log::Config => app.store.audit(statement).await?.iter().map(|row| (row.id, config_entry(app, row))).collect(),
-        Log::System => app.store.events(statement).await?.iter().map(|row| (row.id, system_entry(row))).collect(),
-        Log::Threat => app.store.events(statement).await?.iter().map(|row| (row.id, threat_entry(row))).collect(),
-    })
+    let number = |entry: &Element| entry.attribute("logid").and_then(|id| id.parse().ok()).unwrap_or(newest);
+    Ok(rows(app, &query).await?.into_iter().map(|entry| (number(&entry), entry)).collect())
 }

@@ -59,8 +59,8 @@ pub(crate) enum CancelError {
     /// It is done.
     #[error("job {0} is finished already")]
     Finished(u64),
-    /// It is being done, and is of a kind that ends whole or not at all.
-    #[error("job {0} is running and cannot be stopped")]
+    /// It is past the point up to which it could be stopped: what it commits is being put in force.
+    #[error("job {0} is being put in force and cannot be stopped any more")]
     Running(u64),
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Jobs {
     jobs: Mutex<BTreeMap<u64, Arc<Job>>>,
     commits: Queue<Work>,
     pushes: Queue<Work>,
-    /// Running pushes that are to send nothing more, and who said so.
+    /// Running pushes that are to send nothing more, commits that are to commit nothing, and who said so.
     stopped: Mutex<HashMap<u64, String>>,
     /// Counts the changes of jobs, for those who wait.
     changed: watch::Sender<u64>,
@@ -151,16 +151,23 @@ impl Jobs {
             self.finish(id, Outcome::Fail, |job| job.details = vec![detail.clone()]).await;
             return Ok(format!("job {id} {detail}"));
         }
-        if !job.kind.is_push() {
-            return Err(CancelError::Running(id));
+        {
+            let mut stopped = lock(&self.stopped);
+            // Under the lock, so that it is either stopped or goes on.
+            if !self.job(id).is_some_and(|job| job.is_stoppable()) {
+                return Err(CancelError::Running(id));
+            }
+            stopped.insert(id, by.to_owned());
         }
-        lock(&self.stopped).insert(id, by.to_owned());
         // It may have come to its end in between.
         if self.job(id).is_none_or(|job| job.finished_us.is_some()) {
             lock(&self.stopped).remove(&id);
             return Err(CancelError::Finished(id));
         }
-        Ok(format!("job {id} is stopped: devices that were not sent anything yet keep what they have"))
+        Ok(match job.kind.is_push() {
+            true => format!("job {id} is stopped: devices that were not sent anything yet keep what they have"),
+            false => format!("job {id} is stopped: it commits nothing"),
+        })
     }
 
     /// What a finished push left undone is not made up for any more.
@@ -177,7 +184,22 @@ impl Jobs {
         }
     }
 
-    /// Who stopped a running push, if anybody did.
+    /// A commit is checked and goes on to what cannot be stopped.
+    ///
+    /// # Errors
+    /// Who stopped it.
+    pub(crate) fn pass(&self, id: u64) -> Result<(), String> {
+        let stopped = lock(&self.stopped);
+        match stopped.get(&id) {
+            Some(who) => Err(who.clone()),
+            None => {
+                self.update(id, |job| job.is_final = true);
+                Ok(())
+            }
+        }
+    }
+
+    /// Who stopped a running job, if anybody did.
     pub(crate) fn stopped_by(&self, id: u64) -> Option<String> {
         lock(&self.stopped).get(&id).cloned()
     }
@@ -291,5 +313,33 @@ async fn run(app: &Arc<App>, id: u64, work: Work) {
     match work {
         Work::Commit(request) => commit::run(app, id, request).await,
         Work::Push(request) => push::run(app, id, request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn running(kind: JobKind) -> (tempfile::TempDir, Jobs, u64) {
+        let place = tempfile::tempdir().unwrap();
+        let jobs = Jobs::open(Store::open(place.path(), None).await.unwrap()).await.unwrap();
+        let id = jobs.add(Job::new(kind, "alice", "", None), None).await.unwrap().unwrap();
+        jobs.update(id, |job| job.started_us = Some(store::now_us()));
+        (place, jobs, id)
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_stopped_until_it_is_put_in_force_and_not_after() {
+        let (_place, jobs, id) = running(JobKind::Commit).await;
+        assert!(jobs.job(id).unwrap().is_stoppable());
+        assert_eq!(jobs.cancel(id, "bob").await, Ok(format!("job {id} is stopped: it commits nothing")));
+        assert_eq!(jobs.pass(id), Err("bob".to_owned()));
+
+        let (_place, jobs, id) = running(JobKind::Commit).await;
+        assert_eq!(jobs.pass(id), Ok(()));
+        assert!(!jobs.job(id).unwrap().is_stoppable());
+        assert_eq!(jobs.cancel(id, "bob").await, Err(CancelError::Running(id)));
+        jobs.finish(id, Outcome::Ok, |_| ()).await;
+        assert_eq!(jobs.cancel(id, "bob").await, Err(CancelError::Finished(id)));
     }
 }

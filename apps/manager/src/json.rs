@@ -4,6 +4,7 @@
 //! request of the XML API that needs the same rights, so both APIs have one table of rights
 //! (`xmlapi/endpoints.rs`), and does its work by the same functions.
 
+mod approvals;
 mod candidate;
 mod config;
 mod devices;
@@ -11,6 +12,7 @@ mod diff;
 mod edits;
 mod enrolment;
 mod events;
+mod export;
 mod jobs;
 mod logs;
 mod metrics;
@@ -18,7 +20,9 @@ mod openapi;
 mod orders;
 mod places;
 mod problem;
+mod push_scope;
 mod route;
+mod rules;
 mod session;
 mod source;
 mod system;
@@ -69,11 +73,15 @@ fn routes() -> Vec<Route> {
         jobs::routes(),
         devices::routes(),
         places::routes(),
+        push_scope::routes(),
+        approvals::routes(),
+        rules::routes(),
         system::routes(),
         edits::routes(),
         orders::routes(),
         enrolment::routes(),
         logs::routes(),
+        export::routes(),
     ]
     .concat()
 }

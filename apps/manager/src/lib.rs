@@ -5,6 +5,7 @@
 
 mod accounts;
 mod app;
+mod approvals;
 pub mod backup;
 mod certificates;
 mod configuration;
@@ -24,13 +25,16 @@ pub mod outside;
 mod pki;
 mod random;
 mod refusal;
+mod rules;
 mod schedules;
 mod secrets;
+mod selective;
 mod store;
 mod sync;
 mod times;
 mod tls;
 mod topology;
+mod variables;
 mod xmlapi;
 
 pub use json::{Access, endpoints as json_endpoints};
@@ -58,6 +62,9 @@ pub const PASSWORD_VARIABLE: &str = "BARTIZAN_ADMIN_PASSWORD";
 /// How long a manager that lost its database waits before it tries to have it again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Bytes of a GiB.
+pub const GIB: u64 = 1 << 30;
+
 /// How long a manager that leads waits for its listen address.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -73,8 +80,10 @@ pub struct Settings {
     /// Password of the first administrator, `admin`, at the first start. When absent, [`PASSWORD_VARIABLE`]
     /// is read, and when that is absent too, a password is made and printed once.
     pub admin_password: Option<String>,
-    /// Traffic log rows that are kept.
+    /// Traffic log records that are kept.
     pub traffic_logs_max: u64,
+    /// Bytes on the disk for logs; the configuration says which share the traffic log has.
+    pub log_storage: u64,
     /// How long a device has to put a pushed configuration in force.
     pub push_timeout: Duration,
     /// How long a device that took a push back has to come back and say so, beyond the window that it had.
@@ -146,7 +155,8 @@ impl Settings {
             database: None,
             listen,
             admin_password: None,
-            traffic_logs_max: 1_000_000,
+            traffic_logs_max: 200_000_000,
+            log_storage: 20 * GIB,
             push_timeout: Duration::from_secs(60),
             confirm_grace: Duration::from_secs(30),
             command_timeout: Duration::from_secs(20),

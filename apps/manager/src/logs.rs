@@ -1,29 +1,41 @@
 //! How do the firewalls' logs reach the disk, and who finds them again?
 //!
 //! Batches of all devices go through one bounded queue to one writer, which stores what has gathered in
-//! one transaction; only then is it acknowledged. The tables are bounded: the oldest rows make room, counted.
+//! one transaction; only then is it acknowledged. The tables are bounded: the oldest records make room, counted.
 
+pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod query;
+pub(crate) mod report;
+pub(crate) mod retention;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::Store;
+use crate::configuration::Configuration;
+use crate::store::slices::{Open, SLICE_ROWS};
 use crate::store::traffic::{LogBatch, LogsStored};
+use crate::store::{Store, now_us};
+use retention::Bounds;
 
 /// Batches that wait for the writer; devices wait beyond that, and spool.
 const QUEUE_MAX: usize = 64;
 /// Batches in one transaction.
 const BATCHES_AT_ONCE: usize = 32;
+/// Records that are no traffic before it is looked whether there are too many.
+const EVENTS_BETWEEN: u64 = 10_000;
+/// How often what is too old goes, when no records come.
+const UPKEEP: Duration = Duration::from_secs(60);
 
 type Waiting = (LogBatch, oneshot::Sender<()>);
 
 /// The way in.
 pub(crate) struct Logs {
     queue: mpsc::Sender<Waiting>,
-    counters: std::sync::Arc<Counters>,
+    counters: Arc<Counters>,
 }
 
 /// What happened to records since the start.
@@ -43,16 +55,43 @@ pub(crate) struct NotStored;
 pub(crate) struct Writer {
     queue: mpsc::Receiver<Waiting>,
     store: Store,
-    rows_max: u64,
-    counters: std::sync::Arc<Counters>,
+    configuration: Arc<Configuration>,
+    room: Room,
+    /// The slice that was written to last.
+    open: Option<Open>,
+    /// Records that are no traffic since room was made.
+    events: u64,
+    counters: Arc<Counters>,
+}
+
+/// What a manager is set up to keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Records of the traffic log.
+    pub(crate) rows_max: u64,
+    /// Bytes of all logs.
+    pub(crate) storage: u64,
+}
+
+impl Room {
+    /// What the running configuration makes of it.
+    pub(crate) fn bounds(self, configuration: &Configuration) -> Bounds {
+        Bounds::read(&configuration.snapshot().running, self.rows_max, self.storage, now_us())
+    }
+
+    /// Records of one slice: a part of what is kept, so that much stays when one goes.
+    fn slice_rows(self) -> u64 {
+        (self.rows_max / 4).clamp(1, SLICE_ROWS)
+    }
 }
 
 impl Logs {
     /// The way in and the writer, to be run.
-    pub(crate) fn new(store: Store, rows_max: u64) -> (Self, Writer) {
+    pub(crate) fn new(store: Store, configuration: Arc<Configuration>, room: Room) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let counters = std::sync::Arc::<Counters>::default();
-        (Self { queue: sender, counters: counters.clone() }, Writer { queue, store, rows_max, counters })
+        let counters = Arc::<Counters>::default();
+        let writer = Writer { queue, store, configuration, room, open: None, events: 0, counters: counters.clone() };
+        (Self { queue: sender, counters }, writer)
     }
 
     /// Stores a batch; returns when it is on disk.
@@ -68,6 +107,8 @@ impl Logs {
             stored: self.counters.stored.load(Ordering::Relaxed),
             repeated: self.counters.repeated.load(Ordering::Relaxed),
             deleted: self.counters.deleted.load(Ordering::Relaxed),
+            events: 0,
+            has_turned: false,
         }
     }
 }
@@ -76,17 +117,64 @@ impl Writer {
     /// Writes until nobody can send any more.
     pub(crate) async fn run(mut self) {
         let mut gathered = Vec::with_capacity(BATCHES_AT_ONCE);
-        while self.queue.recv_many(&mut gathered, BATCHES_AT_ONCE).await > 0 {
-            let (batches, waiting): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
-            match self.store.add_logs(&batches, self.rows_max).await {
-                Ok(done) => {
-                    self.count(done);
-                    for waiting in waiting {
-                        let _ = waiting.send(());
-                    }
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        loop {
+            tokio::select! {
+                count = self.queue.recv_many(&mut gathered, BATCHES_AT_ONCE) => match count {
+                    0 => return,
+                    _ => self.write(&mut gathered).await,
+                },
+                _ = upkeep.tick() => {
+                    self.make_room().await;
+                    self.index().await;
                 }
-                Err(error) => tracing::error!(%error, batches = batches.len(), "logs cannot be stored"),
             }
+        }
+    }
+
+    async fn write(&mut self, gathered: &mut Vec<Waiting>) {
+        let (batches, waiting): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
+        match self.store.add_logs(&mut self.open, &batches, self.room.slice_rows()).await {
+            Ok(done) => {
+                self.count(done);
+                self.events += done.events;
+                if done.has_turned || self.events >= EVENTS_BETWEEN {
+                    self.make_room().await;
+                }
+                for waiting in waiting {
+                    let _ = waiting.send(());
+                }
+                if done.has_turned {
+                    self.index().await;
+                }
+            }
+            Err(error) => tracing::error!(%error, batches = batches.len(), "logs cannot be stored"),
+        }
+    }
+
+    async fn make_room(&mut self) {
+        self.events = 0;
+        let bounds = self.room.bounds(&self.configuration);
+        let mut deleted = match self.store.drop_slices(&bounds).await {
+            Ok(deleted) => deleted,
+            Err(error) => return tracing::error!(%error, "old logs cannot be dropped"),
+        };
+        match self.store.bound_events().await {
+            Ok(much) => deleted += much,
+            Err(error) => tracing::error!(%error, "too many logs cannot be deleted"),
+        }
+        for (log, since) in bounds.events_since_us {
+            match self.store.expire_events(log, since).await {
+                Ok(expired) => deleted += expired,
+                Err(error) => tracing::error!(%error, log, "old logs cannot be deleted"),
+            }
+        }
+        self.counters.deleted.fetch_add(deleted, Ordering::Relaxed);
+    }
+
+    async fn index(&self) {
+        if let Err(error) = self.store.index_slices().await {
+            tracing::error!(%error, "logs cannot be indexed");
         }
     }
 

@@ -4,6 +4,7 @@
 //! was answered as done is on disk; reads have connections of their own and never wait for a writer.
 
 pub(crate) mod accounts;
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod auth_keys;
 pub(crate) mod db;
@@ -18,6 +19,8 @@ pub(crate) mod pushes;
 pub(crate) mod schedule_runs;
 pub(crate) mod seal;
 mod session;
+pub(crate) mod side_versions;
+pub(crate) mod slices;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;
 mod together;

@@ -7,11 +7,12 @@ pub(crate) mod commit;
 mod config;
 pub(crate) mod element;
 pub mod endpoints;
-mod files;
+pub(crate) mod files;
 pub(crate) mod log;
 pub(crate) mod multi;
 pub(crate) mod op;
 pub(crate) mod reply;
+pub(crate) mod report;
 pub(crate) mod system;
 pub(crate) mod target;
 pub(crate) mod user_id;
@@ -86,10 +87,7 @@ pub(crate) async fn answer_caller(app: &Arc<App>, caller: &Caller, parameters: &
         "export" => files::export(app, caller, parameters).await,
         "user-id" => user_id::answer(app, caller, parameters).await,
         "import" => files::import(app, caller, parameters).await,
-        "report" => Reply::error(
-            reply::code::INVALID_COMMAND,
-            &[format!("Illegal value for parameter \"type\" [{kind}]."), format!("type=`{kind}` is not supported yet")],
-        ),
+        "report" => report::answer(app, caller, parameters).await,
         _ => Reply::bad_request(&format!("Illegal value for parameter \"type\" [{kind}].")),
     }
 }

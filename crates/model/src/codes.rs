@@ -81,6 +81,8 @@ codes! {
     NOT_IMPORTED = "not-imported";
     /// One router for two load balancers.
     ONE_ROUTER_TWO_LOAD_BALANCERS = "one-router-two-load-balancers";
+    /// A device group has an object of its own in the place of one that is not to be overridden.
+    OVERRIDE_DISABLED = "override-disabled";
     /// A static route leaves by an interface of another router.
     ROUTE_INTERFACE_FOREIGN = "route-interface-foreign";
     /// A route without next hop and without interface.
@@ -150,6 +152,7 @@ mod tests {
         include_str!("device/traffic_object.rs"),
         include_str!("device/zone.rs"),
         include_str!("render.rs"),
+        include_str!("render/groups.rs"),
         include_str!("render/variables.rs"),
         include_str!("schema.rs"),
         include_str!("xml.rs"),

@@ -1,9 +1,10 @@
 //! What does a write of the XML API do to the tree?
 //!
-//! `set`, `edit`, `delete`, `rename`, `clone` and `move` with the semantics of PAN-OS. Everything is
+//! `set`, `edit`, `override`, `delete`, `rename`, `clone` and `move` with the semantics of PAN-OS. Everything is
 //! checked before anything is changed, so that a refused edit leaves the tree as it was. Unchanged parts
 //! stay shared with every other copy of the tree.
 
+mod inherit;
 mod merge;
 mod multi;
 mod place;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 use crate::tree::{Attribute, Child, Element};
 use crate::xml::{self, Fragment};
 use crate::xpath::{Match, Path, XPath};
+pub(crate) use inherit::{OVERRIDE, is_fixed};
+pub use inherit::{override_inherited, overriding};
 pub use multi::{Selected, multi_clone, multi_move};
 use place::Place;
 pub use references::{names_for, users};
@@ -148,10 +151,12 @@ pub fn edit(root: &mut Arc<Element>, xpath: &str, element: &str) -> Result<Outco
     merge::check_replacement(root, &place, &new)?;
     place.create(root);
     let target = place.element_mut(root)?;
-    if clean.attribute("uuid").is_none()
-        && let Some(uuid) = target.attributes.iter().find(|(name, _)| &**name == "uuid")
-    {
-        clean.attributes.push(uuid.clone());
+    for kept in ["uuid", OVERRIDE] {
+        if clean.attribute(kept).is_none()
+            && let Some(attribute) = target.attributes.iter().find(|(name, _)| &**name == kept)
+        {
+            clean.attributes.push(attribute.clone());
+        }
     }
     merge::fill(&mut clean, &new, &place.tags);
     let changed = place.created || *target != clean;

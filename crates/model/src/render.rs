@@ -27,6 +27,7 @@ pub use layers::with_local;
 pub use standing::{Splice, classes};
 pub use validate::{Class, Whole, validate_manager};
 pub(crate) use variables::Variables;
+pub use variables::{is_variable, variable_fits};
 
 /// The effective configuration of one device, all policy and network settings.
 ///

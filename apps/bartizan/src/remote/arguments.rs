@@ -263,7 +263,7 @@ pub(crate) struct Logs {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// `traffic`, `threat`, `system` or `config`.
+    /// `traffic`, `threat`, `system`, `iptag` or `config`.
     #[arg(value_name = "LOG", default_value = "traffic")]
     pub(crate) log: String,
 
@@ -278,6 +278,19 @@ pub(crate) struct Logs {
     /// Go on with lines as they come.
     #[arg(short, long)]
     pub(crate) follow: bool,
+
+    /// All lines that fit, the oldest first, as a file: CSV, or a line of JSON for each.
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["follow", "output", "lines"])]
+    pub(crate) export: Option<FileForm>,
+}
+
+/// How a log is written into a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileForm {
+    /// Comma-separated values.
+    Csv,
+    /// Lines of JSON.
+    Json,
 }
 
 /// Arguments of `bartizan devices`.

@@ -166,6 +166,21 @@ impl Client {
         Ok(())
     }
 
+    /// Writes what is at a path, as it comes.
+    pub(super) async fn download(&self, path: &str, out: &mut impl std::io::Write) -> Result<(), Failure> {
+        let response = self.send(Method::GET, path, None).await?;
+        if !response.status().is_success() {
+            return self.read(response).await.map(drop);
+        }
+        let mut body = response.into_body();
+        let ended = |error: std::io::Error| Failure::new(1, format!("error: the file cannot be written: {error}"));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.broken(&error))?;
+            out.write_all(frame.data_ref().map_or(&[], |data| data)).map_err(ended)?;
+        }
+        out.flush().map_err(ended)
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::builder().method(method).uri(format!("{}/api/v1{path}", self.base));
         if let Some(key) = &self.key {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::arguments::{Devices, Form, Logs};
+use super::arguments::{Devices, FileForm, Form, Logs};
 use super::client::{Client, with_query};
 use super::output::{list, print, table, word, write};
 use crate::Failure;
@@ -32,6 +32,7 @@ const SHOWN: &[(&str, &[&str])] = &[
         &["time_generated", "serial", "severity", "subtype", "src", "dst", "from", "threatid", "action", "misc"],
     ),
     ("system", &["time_generated", "serial", "severity", "eventid", "object", "opaque"]),
+    ("iptag", &["time_generated", "serial", "ip", "tag_name", "event_id", "timeout"]),
     ("config", &["time_generated", "admin", "host", "cmd", "result", "path"]),
 ];
 
@@ -39,6 +40,13 @@ const SHOWN: &[(&str, &[&str])] = &[
 pub(super) async fn logs(arguments: &Logs) -> Result<(), Failure> {
     let client = Client::new(&arguments.common.server)?;
     let path = format!("/logs/{}", arguments.log);
+    if let Some(form) = arguments.export {
+        let format = if form == FileForm::Csv { "csv" } else { "json" };
+        let all = u64::MAX.to_string();
+        let path =
+            with_query(&format!("{path}/export"), &[("query", &arguments.query), ("format", format), ("limit", &all)]);
+        return client.download(&path, &mut std::io::stdout().lock()).await;
+    }
     let count = arguments.lines.to_string();
     let mut page = client.get(&path, &[("query", &arguments.query), ("limit", &count)]).await?;
     if let Some(lines) = page["lines"].as_array_mut() {

@@ -142,6 +142,30 @@ fn own_and_pushed_configuration_give_the_same_in_either_order_and_keep_apart() {
 }
 
 #[test]
+fn a_firewall_overrides_what_was_pushed_until_that_is_deleted() {
+    let house = House::start();
+    let device = house.device();
+    let pushed = house.effective();
+    let overriding = |xpath: &str, element: &str| {
+        device.try_call(&[("type", "config"), ("action", "override"), ("xpath", xpath), ("element", element)]).unwrap()
+    };
+    let answer = overriding(LOCALHOST, "<nothing/>");
+    assert!(
+        answer.contains("Object cannot be overridden") && answer.contains("`nothing` is not inherited"),
+        "{answer}"
+    );
+    let own = "<deviceconfig><system><hostname>of-firewall</hostname></system></deviceconfig>";
+    let answer = overriding(LOCALHOST, own);
+    assert!(answer.contains("command succeeded"), "{answer}");
+    device.commit().unwrap();
+    let tree = house.effective();
+    assert!(tree.contains("of-firewall") && !tree.contains("Europe/Berlin") && tree.contains("untrust"), "{tree}");
+    device.delete(&format!("{LOCALHOST}/deviceconfig")).unwrap();
+    device.commit().unwrap();
+    assert_eq!(house.effective(), pushed);
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_with_every_reason_and_changes_nothing() {
     let house = House::start();
     let device = house.device();

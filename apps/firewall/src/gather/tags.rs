@@ -3,13 +3,14 @@
 //! They come as PAN-OS `uid-message`s, from the manager or by the control socket, and are matched by dynamic
 //! address groups. What is persistent is kept on disk within [`KEEP_INTERVAL`] and outlives a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bartizan_api::fleet::EventLog;
 use bartizan_model::tree::{Child, Element};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use tracing::{error, warn};
 
 use super::{learn, lock};
 use crate::firewall::Firewall;
+use crate::logs::events::IPTAG;
 
 /// Addresses with tags.
 pub const ADDRESSES_MAX: usize = 100_000;
@@ -31,6 +33,9 @@ const TIMEOUT_S_MAX: i64 = 2_592_000;
 const LEARN_INTERVAL: Duration = Duration::from_millis(50);
 /// Changes are on disk after this time.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lines of the IP-tag log that wait to be fetched; the oldest make room.
+const EVENTS_MAX: usize = 100_000;
 
 /// When a tag goes by itself, in seconds since the Unix epoch; `None` for never.
 type Expiry = Option<i64>;
@@ -49,7 +54,11 @@ pub struct Tags {
     path: PathBuf,
     known: Mutex<BTreeMap<IpAddr, Entry>>,
     changed: Notify,
+    events: Mutex<VecDeque<EventLog>>,
 }
+
+/// What became of a tag: its address, itself, whether it came, and its timeout in seconds.
+type Change = (IpAddr, String, bool, i64);
 
 /// A line of `show object registered-ip all`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,7 +80,7 @@ impl Tags {
             Ok(Err(error)) => lost(path, &error),
             Err(error) => lost(path, &error),
         };
-        Self { path: path.to_owned(), known: Mutex::new(known), changed: Notify::new() }
+        Self { path: path.to_owned(), known: Mutex::new(known), changed: Notify::new(), events: Mutex::default() }
     }
 
     /// What is registered, in the order of addresses.
@@ -93,13 +102,14 @@ impl Tags {
         // Some clients put the payload inside the type.
         let payload = message.descend(&["payload"]).or_else(|| message.descend(&["type", "payload"]));
         let mut problems = Vec::new();
+        let mut changes = Vec::new();
         let mut known = lock(&self.known);
         for part in payload.into_iter().flat_map(|payload| payload.elements()) {
             let mut entries = Vec::new();
             for entry in part.elements() {
                 let done = match &*part.name {
-                    "register" => register(&mut known, entry, now),
-                    "unregister" => unregister(&mut known, entry),
+                    "register" => register(&mut known, entry, now, &mut changes),
+                    "unregister" => unregister(&mut known, entry, &mut changes),
                     other => Err(format!("`{other}` is not supported: only addresses can be registered")),
                 };
                 if let Err(message) = done {
@@ -116,6 +126,7 @@ impl Tags {
             }
         }
         drop(known);
+        self.tell(changes, now);
         self.changed.notify_one();
         let failed = !problems.is_empty();
         let response = node("uid-response", vec![Element::leaf("version", "2.0"), node("payload", problems)]);
@@ -124,18 +135,52 @@ impl Tags {
 
     /// Forgets everything.
     pub fn clear(&self) -> usize {
-        let gone = std::mem::take(&mut *lock(&self.known)).len();
+        let known = std::mem::take(&mut *lock(&self.known));
+        let gone = |(address, entry): (&IpAddr, &Entry)| {
+            entry.tags.keys().map(|tag| (*address, tag.clone(), false, 0)).collect::<Vec<_>>()
+        };
+        self.tell(known.iter().flat_map(gone).collect(), Timestamp::now());
         self.changed.notify_one();
-        gone
+        known.len()
+    }
+
+    /// The lines of the IP-tag log since it was asked last.
+    pub fn take_events(&self) -> Vec<EventLog> {
+        std::mem::take(&mut *lock(&self.events)).into()
+    }
+
+    fn tell(&self, changes: Vec<Change>, now: Timestamp) {
+        let line = |(address, tag, came, timeout): Change| EventLog {
+            time_generated_us: now.as_microsecond(),
+            log: IPTAG.to_owned(),
+            severity: "informational".to_owned(),
+            event: if came { "register" } else { "unregister" }.to_owned(),
+            object: tag,
+            description: timeout.to_string(),
+            source: address.to_string(),
+            ..EventLog::default()
+        };
+        let mut events = lock(&self.events);
+        events.extend(changes.into_iter().map(line));
+        let too_many = events.len().saturating_sub(EVENTS_MAX);
+        events.drain(..too_many);
     }
 
     /// Lets go what has expired; the time of the next.
     fn expire(&self, now: Timestamp) -> Option<i64> {
+        let mut gone = Vec::new();
         let mut known = lock(&self.known);
-        known.retain(|_, entry| {
-            entry.tags.retain(|_, expiry| expiry.is_none_or(|at| at > now.as_second()));
+        known.retain(|address, entry| {
+            entry.tags.retain(|tag, expiry| {
+                let stays = expiry.is_none_or(|at| at > now.as_second());
+                if !stays {
+                    gone.push((*address, tag.clone(), false, 0));
+                }
+                stays
+            });
             !entry.tags.is_empty()
         });
+        self.tell(gone, now);
         known.values().flat_map(|entry| entry.tags.values().flatten()).min().copied()
     }
 
@@ -186,7 +231,12 @@ fn tags(entry: &Element) -> Result<Vec<(String, Option<i64>)>, String> {
     Ok(tags)
 }
 
-fn register(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element, now: Timestamp) -> Result<(), String> {
+fn register(
+    known: &mut BTreeMap<IpAddr, Entry>,
+    entry: &Element,
+    now: Timestamp,
+    changes: &mut Vec<Change>,
+) -> Result<(), String> {
     let (ip, tags) = (address(entry)?, tags(entry)?);
     if tags.is_empty() {
         return Err("there is no tag to register".to_owned());
@@ -196,6 +246,7 @@ fn register(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element, now: Timestamp
     }
     let mut new = known.get(&ip).cloned().unwrap_or_default();
     let mut again = None;
+    let mut came = Vec::new();
     for (tag, timeout) in tags {
         let expiry = timeout.map(|seconds| now.as_second() + seconds);
         // A tag that is there with no end in sight stays so; a timeout begins anew.
@@ -203,6 +254,7 @@ fn register(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element, now: Timestamp
             again = Some(tag);
             continue;
         }
+        came.push((ip, tag.clone(), true, timeout.unwrap_or(0)));
         new.tags.insert(tag, expiry);
     }
     if new.tags.len() > TAGS_MAX {
@@ -210,13 +262,16 @@ fn register(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element, now: Timestamp
     }
     new.persistent = entry.attribute("persistent") != Some("0");
     known.insert(ip, new);
+    changes.extend(came);
     again.map_or(Ok(()), |tag| Err(format!("tag {tag} already exists, ignore")))
 }
 
-fn unregister(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element) -> Result<(), String> {
+fn unregister(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element, changes: &mut Vec<Change>) -> Result<(), String> {
     let (ip, tags) = (address(entry)?, tags(entry)?);
     if tags.is_empty() {
-        return known.remove(&ip).map(|_| ()).ok_or_else(|| format!("ip {ip} does not exist, ignore unreg"));
+        let gone = known.remove(&ip).ok_or_else(|| format!("ip {ip} does not exist, ignore unreg"))?;
+        changes.extend(gone.tags.into_keys().map(|tag| (ip, tag, false, 0)));
+        return Ok(());
     }
     let mut missing = None;
     let mut empty = false;
@@ -225,8 +280,9 @@ fn unregister(known: &mut BTreeMap<IpAddr, Entry>, entry: &Element) -> Result<()
             missing = Some(tag);
             continue;
         };
-        if tags.remove(&tag).is_none() {
-            missing = Some(tag);
+        match tags.remove(&tag) {
+            Some(_) => changes.push((ip, tag, false, 0)),
+            None => missing = Some(tag),
         }
         empty = tags.is_empty();
     }
@@ -312,6 +368,20 @@ mod tests {
         let gone = "<unregister><entry ip='10.0.0.1'><tag><member>test</member></tag></entry><entry ip='2001:db8::1'/></unregister>";
         tags.update(&message(gone), at(61)).unwrap();
         assert_eq!(told(&tags), "");
+        let line = |line: EventLog| format!("{} {} {} {}", line.event, line.source, line.object, line.description);
+        let events: Vec<_> = tags.take_events().into_iter().map(line).collect();
+        assert_eq!(
+            events,
+            [
+                "register 10.0.0.1 web 60",
+                "register 10.0.0.1 test 0",
+                "register 2001:db8::1 web 0",
+                "unregister 10.0.0.1 web 0",
+                "unregister 10.0.0.1 test 0",
+                "unregister 2001:db8::1 web 0",
+            ]
+        );
+        assert!(tags.take_events().is_empty());
     }
 
     #[test]

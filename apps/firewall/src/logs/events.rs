@@ -7,6 +7,9 @@ use bartizan_engine::verdict::{Alarm, PoolAlarm, PoolLevel, Threat};
 use bartizan_model::device::FloodKind;
 use bartizan_policy::tables::Ids;
 
+/// The log of tags that come to addresses and go.
+pub const IPTAG: &str = "iptag";
+
 /// The line of the threat log about a flood or a scan, at a time in microseconds since the Unix epoch.
 pub fn alarm(alarm: &Alarm, ids: &Ids, time_generated_us: i64) -> EventLog {
     let zone = ids.zones.name(alarm.zone.index()).to_owned();

@@ -15,61 +15,103 @@ const DEVICES: u64 = 4;
 const BATCH: u64 = 1000;
 /// Records in all; `BARTIZAN_BENCH_LOGS` asks for more.
 const RECORDS: u64 = 2_000_000;
-const QUERIES: u64 = 20;
+/// Times that each query is asked.
+const ASKED: u64 = 20;
+/// Records that come while queries are asked.
+const MEANWHILE: u64 = 1_000_000;
+/// Queries by name: few records fit the first three, none the last.
+const QUERIES: [(&str, &str); 4] = [
+    ("source-and-port", "( addr.src in SOURCE ) and ( port.dst eq PORT )"),
+    ("rule-and-either", "( rule eq RULE ) and ( addr in DESTINATION )"),
+    ("port-and-action", "( port.dst eq PORT ) and ( action eq allow )"),
+    ("rule-and-zone", "( rule eq nothing ) and ( zone.src eq trust )"),
+];
 /// Microseconds from one record to the next.
 const STEP_US: i64 = 20;
 const START_US: i64 = 1_790_000_000_000_000;
 
 pub(crate) async fn run() {
     let records = std::env::var("BARTIZAN_BENCH_LOGS").ok().and_then(|text| text.parse().ok()).unwrap_or(RECORDS);
-    let server = Server::start_with(|settings| settings.traffic_logs_max = 2 * records).await;
+    let server = Server::start_with(|settings| {
+        settings.traffic_logs_max = 2 * records;
+        settings.log_storage = u64::MAX;
+    })
+    .await;
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
         devices.push(Device::join(&server).await);
     }
     let begun = Instant::now();
+    devices = write(devices, 0, records).await;
+    rate("log-records-stored", records, begun.elapsed());
+    let mut client = Client::connect(&server).await;
+    for (name, query) in QUERIES {
+        let mut times = Vec::new();
+        for number in 0..ASKED {
+            times.push(ask(&mut client, query, number, records).await);
+        }
+        percentiles(&format!("log-query-{name}-of-{records}"), times, 1000.0, 200.0);
+    }
+    // The same while records come.
+    let begun = Instant::now();
+    let writing = tokio::spawn(write(devices, records, MEANWHILE));
+    let mut times = Vec::new();
+    while !writing.is_finished() {
+        let (_, query) = QUERIES[times.len() % QUERIES.len()];
+        times.push(ask(&mut client, query, times.len() as u64, records).await);
+    }
+    drop(writing.await.unwrap());
+    rate("log-records-stored-while-asked", MEANWHILE, begun.elapsed());
+    percentiles(&format!("log-query-while-written-of-{records}"), times, 1000.0, 200.0);
+}
+
+/// Writes so many records from one on, by all devices at once.
+async fn write(devices: Vec<Device>, first: u64, count: u64) -> Vec<Device> {
     let mut tasks = Vec::new();
     for (at, mut device) in (0..DEVICES).zip(devices) {
         tasks.push(tokio::spawn(async move {
-            for batch in (at..records / BATCH).step_by(DEVICES as usize) {
+            for batch in (first / BATCH + at..(first + count) / BATCH).step_by(DEVICES as usize) {
                 let lines = (batch * BATCH..(batch + 1) * BATCH).map(record).collect();
                 device.log("boot", (batch / DEVICES + 1) * BATCH, lines).await;
             }
+            device
         }));
     }
+    let mut devices = Vec::new();
     for task in tasks {
-        task.await.unwrap();
+        devices.push(task.await.unwrap());
     }
-    let rate = (records as f64 / begun.elapsed().as_secs_f64()).round();
+    devices
+}
+
+fn rate(name: &str, records: u64, took: Duration) {
+    let rate = (records as f64 / took.as_secs_f64()).round();
     println!(
         "{}",
         json!({
-            "name": "log-records-stored", "unit": "1/s", "value": rate, "runs": records,
+            "name": name, "unit": "1/s", "value": rate, "runs": records,
             "floor": 50_000.0, "aim": 100_000.0, "meets_floor": rate >= 50_000.0,
         })
     );
-    let mut client = Client::connect(&server).await;
-    let mut times = Vec::new();
-    for number in 0..QUERIES {
-        times.push(ask(&mut client, number, records).await);
-    }
-    percentiles(&format!("log-query-of-{records}"), times, 1000.0, 200.0);
 }
 
-/// A tenth of the time there is, one client and one port.
-async fn ask(client: &mut Client, number: u64, records: u64) -> Duration {
+/// A tenth of the time there is, and two conditions.
+async fn ask(client: &mut Client, query: &str, number: u64, records: u64) -> Duration {
     let seconds = |part: u64| (START_US + (records * part / 100) as i64 * STEP_US) / 1_000_000;
     let time = |seconds: i64| {
         let time = jiff::Timestamp::from_second(seconds).unwrap();
         time.strftime("%Y/%m/%d %H:%M:%S").to_string()
     };
     let part = number * 4 % 90;
+    let conditions = query
+        .replace("SOURCE", &format!("10.0.{}.0/24", number * 7 % 250))
+        .replace("DESTINATION", &format!("192.0.2.{}", number * 11 % 250))
+        .replace("PORT", &(1000 + number * 13 % 500).to_string())
+        .replace("RULE", &format!("rule-{}", number * 17 % 100));
     let query = format!(
-        "( time_generated geq '{}' ) and ( time_generated leq '{}' ) and ( addr.src in 10.0.{}.0/24 ) and ( port.dst eq {} )",
+        "( time_generated geq '{}' ) and ( time_generated leq '{}' ) and {conditions}",
         time(seconds(part)),
         time(seconds(part + 10)),
-        number * 7 % 250,
-        1000 + number * 13 % 500,
     );
     let begun = Instant::now();
     let asked = client.ask(&[("type", "log"), ("log-type", "traffic"), ("nlogs", "100"), ("query", &query)]).await;

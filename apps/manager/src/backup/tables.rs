@@ -15,7 +15,7 @@ use sqlx::{Column as _, ConnectOptions as _, Connection as _, FromRow, Row, Type
 
 use super::file::{Cell, Line};
 use crate::store::db::{On, Statement, Value, sql};
-use crate::store::{DatabaseUrl, postgres, sqlite};
+use crate::store::{DatabaseUrl, postgres, slices, sqlite};
 
 /// What a manager that makes or reads a backup is called at a server.
 const NAME: &str = "bartizan-backup";
@@ -170,15 +170,29 @@ impl Tables {
         Ok(true)
     }
 
-    /// Begins the transaction that fills the tables, and empties them.
+    /// Begins the transaction that fills the tables, and empties them. Slices of the traffic log go.
     pub(super) async fn begin(&mut self, known: &[Table]) -> anyhow::Result<()> {
         sql("BEGIN").execute(&mut self.connection).await?;
         for table in known {
-            let mut delete = sql("DELETE FROM \"");
-            delete.push(&table.name).push("\"");
-            delete.execute(&mut self.connection).await?;
+            let way = if slices::number_of(&table.name).is_some() { "DROP TABLE \"" } else { "DELETE FROM \"" };
+            let mut empty = sql(way);
+            empty.push(&table.name).push("\"");
+            empty.execute(&mut self.connection).await?;
         }
         Ok(())
+    }
+
+    /// Makes the slice of the traffic log that has a table of that name, if there is none yet; its tables.
+    pub(super) async fn make_slice(&mut self, name: &str) -> anyhow::Result<Vec<Table>> {
+        let Some(number) = slices::number_of(name) else { return Ok(Vec::new()) };
+        let postgres = matches!(self.connection, Connection::Postgres(_));
+        for text in slices::tables(number, postgres).into_iter().chain(slices::indexes(number)) {
+            let mut make = sql("");
+            make.push(&text);
+            make.execute(&mut self.connection).await?;
+        }
+        let tables = self.list().await?.into_iter();
+        Ok(tables.filter(|table| slices::number_of(&table.name) == Some(number)).collect())
     }
 
     /// Adds rows.

@@ -37,6 +37,16 @@ pub(crate) enum Edit {
         /// What.
         element: String,
     },
+    /// Put an element of its own in the place of an inherited one.
+    Override {
+        /// Where.
+        xpath: String,
+        /// What.
+        element: String,
+        /// That it is inherited was found out elsewhere, in what was pushed to a firewall.
+        #[serde(default)]
+        is_checked: bool,
+    },
     /// Remove.
     Delete {
         /// What.
@@ -84,6 +94,13 @@ pub(crate) enum Edit {
         selected: Vec<Entries>,
         /// Tell every reason against it.
         all_errors: bool,
+    },
+    /// Nothing but a note why a rule is what it is; it goes with the edits.
+    AuditComment {
+        /// Which rule.
+        xpath: String,
+        /// Why.
+        comment: String,
     },
     /// Nothing, unless the node is another one than somebody read: then all is refused.
     Expect {
@@ -138,7 +155,9 @@ impl Edit {
     pub(crate) fn sealed(mut self, secrets: &Secrets) -> anyhow::Result<Self> {
         let (text, parent) = match &mut self {
             Self::Set { xpath, element } => (element, &**xpath),
-            Self::Replace { xpath, element } => (element, xpath.rsplit_once('/').map_or("", |(parent, _)| parent)),
+            Self::Replace { xpath, element } | Self::Override { xpath, element, .. } => {
+                (element, xpath.rsplit_once('/').map_or("", |(parent, _)| parent))
+            }
             Self::Load { configuration, .. } => (configuration, ""),
             _ => return Ok(self),
         };
@@ -176,6 +195,13 @@ impl Edit {
         match action {
             "set" => Ok(Self::Set { xpath, element: text("element")? }),
             "edit" => Ok(Self::Replace { xpath, element: text("element")? }),
+            // The request names what holds the element.
+            "override" => {
+                let element = text("element")?;
+                let step = xml::parse(&element).map(|root| format!("/{}", root.step())).unwrap_or_default();
+                let xpath = format!("{}{step}", xpath.trim_end_matches('/'));
+                Ok(Self::Override { xpath, element, is_checked: false })
+            }
             "delete" => Ok(Self::Delete { xpath }),
             "rename" => Ok(Self::Rename { xpath, newname: text("newname")? }),
             "clone" => Ok(Self::Clone { xpath, from: text("from")?, newname: text("newname")? }),
@@ -204,7 +230,10 @@ impl Edit {
     pub(crate) fn apply(&self, root: &mut Arc<Element>) -> Result<Applied, EditFailure> {
         let outcome = match self {
             Self::Set { xpath, element } => edit::set(root, xpath, element),
-            Self::Replace { xpath, element } => edit::edit(root, xpath, element),
+            Self::Replace { xpath, element } | Self::Override { xpath, element, is_checked: true } => {
+                edit::edit(root, xpath, element)
+            }
+            Self::Override { xpath, element, .. } => edit::override_inherited(root, xpath, element),
             Self::Delete { xpath } => edit::delete(root, xpath),
             Self::Rename { xpath, newname } => edit::rename(root, xpath, newname),
             Self::Clone { xpath, from, newname } => edit::clone(root, xpath, from, newname),
@@ -218,6 +247,10 @@ impl Edit {
                 edit::multi_clone(root, xpath, &of_model(selected), *all_errors)
             }
             Self::Expect { xpath, digest } => return expect(root, xpath, digest),
+            Self::AuditComment { xpath, .. } => {
+                rule_at(root, xpath)?;
+                return Ok(Applied::Changed);
+            }
             Self::Load { configuration, .. } => {
                 *root = Arc::new(xml::parse(configuration).map_err(|diagnostic| EditFailure {
                     code: code::INVALID_OBJECT,
@@ -238,6 +271,7 @@ impl Edit {
         match self {
             Self::Set { .. } => "set",
             Self::Replace { .. } => "edit",
+            Self::Override { .. } => "override",
             Self::Delete { .. } => "delete",
             Self::Rename { .. } => "rename",
             Self::Clone { .. } => "clone",
@@ -245,6 +279,7 @@ impl Edit {
             Self::MultiMove { .. } => "multi-move",
             Self::MultiClone { .. } => "multi-clone",
             Self::Expect { .. } => "expect",
+            Self::AuditComment { .. } => "comment",
             Self::Load { .. } => "load",
         }
     }
@@ -254,12 +289,14 @@ impl Edit {
         match self {
             Self::Set { xpath, .. }
             | Self::Replace { xpath, .. }
+            | Self::Override { xpath, .. }
             | Self::Delete { xpath }
             | Self::Rename { xpath, .. }
             | Self::Clone { xpath, .. }
             | Self::Move { xpath, .. }
             | Self::MultiMove { xpath, .. }
             | Self::MultiClone { xpath, .. }
+            | Self::AuditComment { xpath, .. }
             | Self::Expect { xpath, .. } => xpath,
             Self::Load { .. } => "/config",
         }
@@ -279,10 +316,12 @@ impl Edit {
     /// What is there now, for the config log.
     pub(crate) fn preview_before(&self, root: &Element) -> String {
         match self {
-            Self::Replace { xpath, .. } | Self::Delete { xpath } => match select(root, xpath).as_deref() {
-                Ok([only]) => preview(only),
-                Ok(_) | Err(_) => String::new(),
-            },
+            Self::Replace { xpath, .. } | Self::Override { xpath, .. } | Self::Delete { xpath } => {
+                match select(root, xpath).as_deref() {
+                    Ok([only]) => preview(only),
+                    Ok(_) | Err(_) => String::new(),
+                }
+            }
             _ => String::new(),
         }
     }
@@ -290,7 +329,9 @@ impl Edit {
     /// Its line in the config log.
     pub(crate) fn audit_line(&self, caller: &Caller, before: String, result: &str) -> AuditLine {
         let after = match self {
-            Self::Set { element, .. } | Self::Replace { element, .. } => mask(self.xpath(), element.clone()),
+            Self::Set { element, .. } | Self::Replace { element, .. } | Self::Override { element, .. } => {
+                mask(self.xpath(), element.clone())
+            }
             Self::Rename { newname, .. } | Self::Clone { newname, .. } => newname.clone(),
             Self::Move { r#where: place, dst, .. } => format!("{place} {dst}").trim_end().to_owned(),
             Self::MultiMove { selected, .. } | Self::MultiClone { selected, .. } => selected
@@ -299,6 +340,7 @@ impl Edit {
                 .collect::<Vec<_>>()
                 .join("; "),
             Self::Load { source, .. } => source.clone(),
+            Self::AuditComment { comment, .. } => comment.clone(),
             Self::Delete { .. } | Self::Expect { .. } => String::new(),
         };
         AuditLine {
@@ -313,6 +355,26 @@ impl Edit {
             ..AuditLine::default()
         }
     }
+}
+
+/// The canonical XPath of a rule.
+///
+/// # Errors
+/// When there is none, or it is none.
+pub(crate) fn rule_at(root: &Element, xpath: &str) -> Result<String, EditFailure> {
+    let found = edit::get(root, xpath)?;
+    let [rule] = found.as_slice() else {
+        let lines = vec!["No such node".to_owned(), format!("{xpath} does not name one rule")];
+        return Err(EditFailure { code: code::NOT_PRESENT, lines });
+    };
+    let is_rule = rule.element().attribute("name").is_some()
+        && rule.xpath.contains("rulebase/")
+        && rule.xpath.rsplit_once("/entry[").is_some_and(|(list, _)| list.ends_with("/rules"));
+    if !is_rule {
+        let line = format!("{} is no rule; only rules have audit comments", rule.xpath);
+        return Err(EditFailure { code: code::INVALID_OBJECT, lines: vec![line] });
+    }
+    Ok(rule.xpath.clone())
 }
 
 /// Whether a node is still the one that somebody read.

@@ -5,7 +5,7 @@
 //! somebody's work would change without being asked. Where only the order of entries differs, moves are
 //! added to the rest; anything else is a conflict, which names both edits and changes nothing.
 
-mod place;
+pub(crate) mod place;
 #[cfg(test)]
 mod tests;
 

@@ -21,7 +21,7 @@ enum Piece {
 
 /// A compiled template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template {
+pub(crate) struct Template {
     pieces: Vec<Piece>,
     /// Characters that get another one before them.
     escaped: String,
@@ -61,18 +61,32 @@ impl Template {
 
     /// A record; a field that it does not have is empty. Line ends become blanks: a message is one line.
     pub(super) fn fill(&self, entry: &Element) -> String {
+        self.fill_with(entry, |value| {
+            let mut line = String::with_capacity(value.len());
+            for c in value.chars() {
+                if self.escaped.contains(c) {
+                    line.push(self.escape);
+                }
+                line.push(if c.is_control() { ' ' } else { c });
+            }
+            line
+        })
+    }
+
+    /// Whether it is written as JSON.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.pieces.first(), Some(Piece::Text(text)) if text.trim_start().starts_with(['{', '[']))
+    }
+
+    /// The same with every value written by `write`.
+    pub(super) fn fill_with(&self, entry: &Element, write: impl Fn(&str) -> String) -> String {
         let mut line = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => line.push_str(text),
                 Piece::Field(name) => {
                     let value = entry.child(name).map(|field| field.text()).unwrap_or_default();
-                    for c in value.chars() {
-                        if self.escaped.contains(c) {
-                            line.push(self.escape);
-                        }
-                        line.push(if c.is_control() { ' ' } else { c });
-                    }
+                    line.push_str(&write(&value));
                 }
             }
         }
@@ -90,6 +104,8 @@ fn comma_separated(log: Log) -> String {
             $elapsed,$category,,,,,,,$pkts_sent,$pkts_received,$session_end_reason,,,,,$vsys_name,,$action_source",
         Log::Threat => "1,$receive_time,$serial,THREAT,$subtype,2816,$time_generated,$src,$dst,,,$rule,,,,$vsys,$from,,,,,\
             $receive_time,,1,,,,,,,$action,\"$misc\",$threatid,,$severity",
+        Log::IpTag => "1,$receive_time,$serial,IPTAG,$subtype,2816,$time_generated,$vsys,$ip,$tag_name,$event_id,$repeatcnt,\
+            $timeout,,$datasource_type",
         Log::System => "1,$receive_time,$serial,SYSTEM,$subtype,2816,$time_generated,$vsys,$eventid,$object,,,,$severity,\
             \"$opaque\"",
         Log::Config => "1,$receive_time,$serial,CONFIG,0,2816,$time_generated,$host,,$cmd,$admin,$client,$result,$path",
@@ -118,6 +134,9 @@ fn cef(log: Log) -> String {
             "rt=$receive_time deviceExternalId=$serial src=$src dst=$dst cs4Label=Source Zone cs4=$from act=$action \
              msg=$misc",
         ),
+        Log::IpTag => {
+            ("$event_id", "IPTAG", "3", "rt=$receive_time deviceExternalId=$serial src=$ip cs1Label=Tag cs1=$tag_name")
+        }
         Log::System => {
             ("$eventid", "SYSTEM", "3", "rt=$receive_time deviceExternalId=$serial fname=$object msg=$opaque")
         }
@@ -147,6 +166,9 @@ fn leef(log: Log) -> String {
             "cat=THREAT^devTime=$receive_time^SerialNumber=$serial^src=$src^dst=$dst^SourceZone=$from^action=$action^\
              sev=$severity^msg=$misc",
         ),
+        Log::IpTag => {
+            ("$event_id", "cat=IPTAG^devTime=$receive_time^SerialNumber=$serial^src=$ip^Tag=$tag_name^timeout=$timeout")
+        }
         Log::System => (
             "$eventid",
             "cat=SYSTEM^devTime=$receive_time^SerialNumber=$serial^sev=$severity^Object=$object^msg=$opaque",

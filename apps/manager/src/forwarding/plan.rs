@@ -1,6 +1,6 @@
 //! Which records go to which servers, by the configuration?
 //!
-//! System and config log: the match lists of the manager's own log settings. Traffic and threat log: the log forwarding
+//! System, config and IP-tag log: the match lists of the manager's own log settings. Traffic and threat log: the log forwarding
 //! profile that the rule (for threats the zone) names, as the firewall's device group sees it.
 
 use std::collections::{BTreeSet, HashMap};
@@ -10,8 +10,10 @@ use bartizan_model::codes;
 use bartizan_model::diagnostic::{Diagnostic, Origin, closest};
 use bartizan_model::manager;
 use bartizan_model::tree::{Element, quote};
+use hyper::Method;
 
 use super::format::{self, Template};
+use super::http::{self, Endpoint, Parts, Shape};
 use super::syslog::{Server, Transport};
 use crate::certificates::{self, text};
 use crate::logs::filter::{self, Fields, Filter};
@@ -21,7 +23,7 @@ use crate::topology::Topology;
 /// A filter that lets everything through.
 const ALL_LOGS: &str = "All Logs";
 /// Ways out that are kept but not gone.
-const OTHER_WAYS: [&str; 5] = ["send-http", "send-email", "send-snmptrap", "actions", "quarantine"];
+const OTHER_WAYS: [&str; 4] = ["send-email", "send-snmptrap", "actions", "quarantine"];
 const LOCAL: &str = "localhost.localdomain";
 
 /// Whose records a lane takes.
@@ -40,11 +42,19 @@ pub(crate) struct Lane {
     pub(crate) name: String,
     pub(super) log: Log,
     pub(super) filter: Filter,
-    pub(super) server: Server,
+    pub(super) target: Target,
     source: Source,
-    template: Template,
     /// What the manager is called in headers.
     host: String,
+}
+
+/// Where a lane leads.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A syslog server, and what a record looks like to it.
+    Syslog(Server, Template),
+    /// An HTTP server.
+    Http(Endpoint),
 }
 
 /// All lanes of a configuration.
@@ -62,11 +72,23 @@ impl Lane {
         names.get(&text(entry, "serial")).is_some_and(|names| names.contains(&text(entry, field)))
     }
 
-    /// A record as its server gets it.
+    /// A record as a syslog server gets it.
     pub(super) fn message(&self, entry: &Element) -> String {
-        let priority = format::priority(self.server.facility, entry);
-        let header = if self.server.ietf { format::ietf } else { format::bsd };
-        header(priority, &self.host, &self.template.fill(entry))
+        let Target::Syslog(server, template) = &self.target else { return String::new() };
+        let priority = format::priority(server.facility, entry);
+        let header = if server.ietf { format::ietf } else { format::bsd };
+        header(priority, &self.host, &template.fill(entry))
+    }
+
+    /// The server that no authority vouches for, when it is to be believed by one.
+    fn unvouched(&self) -> Option<&str> {
+        match &self.target {
+            Target::Syslog(server, _) if server.transport == Transport::Tls && server.authorities.is_empty() => {
+                Some(&server.host)
+            }
+            Target::Http(endpoint) if endpoint.authorities.as_ref().is_some_and(Vec::is_empty) => Some(&endpoint.host),
+            _ => None,
+        }
     }
 }
 
@@ -93,11 +115,9 @@ impl Plan {
 pub(crate) fn check(candidate: &Element) -> Vec<Diagnostic> {
     let (mut lanes, mut wrong) = (Vec::new(), Vec::new());
     each(candidate, &mut lanes, &mut wrong);
-    let authorities =
-        lanes.iter().filter(|lane| lane.server.transport == Transport::Tls && lane.server.authorities.is_empty());
-    let servers: BTreeSet<&str> = authorities.map(|lane| lane.server.host.as_str()).collect();
+    let servers: BTreeSet<&str> = lanes.iter().filter_map(Lane::unvouched).collect();
     wrong.extend(servers.into_iter().map(|server| {
-        let message = format!("no certificate authority vouches for the syslog server `{server}`, so it gets nothing");
+        let message = format!("no certificate authority vouches for the server `{server}`, so it gets nothing");
         Diagnostic::warning(codes::INVALID_CERTIFICATE, Origin::xpath(certificates::HOME), message)
             .with_help("import the certificate of its authority")
     }));
@@ -124,7 +144,8 @@ fn each(root: &Element, lanes: &mut Vec<Lane>, wrong: &mut Vec<Diagnostic>) {
         for (name, entry) in list.element.entries() {
             let here = format!("{}/entry[@name={}]", list.here, quote(name));
             for way in OTHER_WAYS.into_iter().filter(|way| entry.child(way).is_some_and(|way| !is_no(way))) {
-                let message = format!("`{way}` of the match list entry `{name}` is not done; `send-syslog` is");
+                let message =
+                    format!("`{way}` of the match list entry `{name}` is not done; `send-syslog` and `send-http` are");
                 wrong.push(Diagnostic::warning(codes::NOT_ENFORCED, Origin::xpath(format!("{here}/{way}")), message));
             }
             let Some((log, fields)) = log_of(&list, entry) else {
@@ -152,19 +173,33 @@ fn each(root: &Element, lanes: &mut Vec<Lane>, wrong: &mut Vec<Diagnostic>) {
             };
             let source = list.sources[usize::from(log == Log::Threat)].clone();
             for profile in entry.child("send-syslog").into_iter().flat_map(|list| list.members()) {
-                let Some(found) = syslog_profile(root, &profile) else {
-                    wrong.push(no_profile(root, &format!("{here}/send-syslog"), &profile));
+                let Some(found) = server_profile(root, "syslog", &profile) else {
+                    wrong.push(no_profile(root, &format!("{here}/send-syslog"), "syslog", &profile));
                     continue;
                 };
                 for (server, of) in servers(found, &authorities) {
-                    let template = template(found, log);
                     lanes.push(Lane {
                         name: format!("{here} → {profile}/{server} ({log:?})"),
                         log,
                         filter: filter.clone(),
-                        server: of,
+                        target: Target::Syslog(of, template(found, log)),
                         source: source.clone(),
-                        template,
+                        host: host.clone(),
+                    });
+                }
+            }
+            for profile in entry.child("send-http").into_iter().flat_map(|list| list.members()) {
+                let Some(found) = server_profile(root, "http", &profile) else {
+                    wrong.push(no_profile(root, &format!("{here}/send-http"), "http", &profile));
+                    continue;
+                };
+                for (server, of) in endpoints(found, log, &host, &authorities) {
+                    lanes.push(Lane {
+                        name: format!("{here} → http {profile}/{server} ({log:?})"),
+                        log,
+                        filter: filter.clone(),
+                        target: Target::Http(of),
+                        source: source.clone(),
                         host: host.clone(),
                     });
                 }
@@ -191,7 +226,7 @@ fn log_of(list: &MatchList<'_>, entry: &Element) -> Option<(Log, Fields)> {
 
 fn lists(root: &Element) -> Vec<MatchList<'_>> {
     let mut lists = Vec::new();
-    for (kind, log) in [("system", Log::System), ("config", Log::Config)] {
+    for (kind, log) in [("system", Log::System), ("config", Log::Config), ("iptag", Log::IpTag)] {
         if let Some(element) = root.descend(&["panorama", "log-settings", kind, "match-list"]) {
             let here = format!("/config/panorama/log-settings/{kind}/match-list");
             lists.push(MatchList { element, here, log: Some(log), sources: [Source::All, Source::All] });
@@ -329,32 +364,28 @@ fn unknown_profiles(root: &Element) -> Vec<Diagnostic> {
     wrong
 }
 
-fn syslog_profile<'a>(root: &'a Element, name: &str) -> Option<&'a Element> {
-    let lists = ["panorama", "shared"].into_iter().filter_map(|place| root.descend(&[place, "log-settings", "syslog"]));
+fn server_profile<'a>(root: &'a Element, kind: &str, name: &str) -> Option<&'a Element> {
+    let lists = ["panorama", "shared"].into_iter().filter_map(|place| root.descend(&[place, "log-settings", kind]));
     lists.filter_map(|list| list.entry_named(name)).next().map(|profile| &**profile)
 }
 
-fn no_profile(root: &Element, here: &str, name: &str) -> Diagnostic {
-    let lists = ["panorama", "shared"].into_iter().filter_map(|place| root.descend(&[place, "log-settings", "syslog"]));
+fn no_profile(root: &Element, here: &str, kind: &str, name: &str) -> Diagnostic {
+    let lists = ["panorama", "shared"].into_iter().filter_map(|place| root.descend(&[place, "log-settings", kind]));
     let known: Vec<&str> = lists.flat_map(Element::entries).map(|(name, _)| name).collect();
     let at = Origin::xpath(format!("{here}/member[text()={}]", quote(name)));
-    let message = format!("the syslog server profile `{name}` does not exist");
+    let message = format!("the {kind} server profile `{name}` does not exist");
     let diagnostic = Diagnostic::error(codes::UNKNOWN_PROFILE, at, message);
     match closest(name, known.iter().copied()) {
         Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
-        None => diagnostic.with_help("it stands in `/config/panorama/log-settings/syslog` or in `/config/shared`"),
+        None => {
+            diagnostic.with_help(format!("it stands in `/config/panorama/log-settings/{kind}` or in `/config/shared`"))
+        }
     }
 }
 
 fn template(profile: &Element, log: Log) -> Template {
-    let kind = match log {
-        Log::Traffic => "traffic",
-        Log::Threat => "threat",
-        Log::System => "system",
-        Log::Config => "config",
-    };
     let format = profile.child("format");
-    let written = format.map(|format| text(format, kind)).unwrap_or_default();
+    let written = format.map(|format| text(format, log.name())).unwrap_or_default();
     let escaping = format.and_then(|format| format.child("escaping"));
     let of = |tag: &str| escaping.map(|escaping| text(escaping, tag)).unwrap_or_default();
     Template::new(&written, log, (&of("escape-character"), &of("escaped-characters")))
@@ -387,6 +418,56 @@ fn servers(profile: &Element, authorities: &[rustls_pki_types::CertificateDer<'s
                 authorities: if transport == Transport::Tls { authorities.to_vec() } else { Vec::new() },
             };
             (name.to_owned(), server)
+        })
+        .collect()
+}
+
+/// The servers of an HTTP profile by name. An extension, `otlp`, makes them OpenTelemetry's.
+fn endpoints(
+    profile: &Element,
+    log: Log,
+    host: &str,
+    authorities: &[rustls_pki_types::CertificateDer<'static>],
+) -> Vec<(String, Endpoint)> {
+    let format = profile.descend(&["format", log.name()]);
+    let written = |name: &str| format.map(|format| text(format, name)).unwrap_or_default();
+    let template = |written: &str, escaped: &str| Template::new(written, log, ("\\", escaped));
+    let pairs = |list: &str| {
+        let list = format.and_then(|format| format.child(list));
+        let entries = list.into_iter().flat_map(|list| list.entries());
+        let entries = entries.map(|(name, entry)| (name.to_owned(), text(entry, "value")));
+        let said = entries.filter(|(_, value)| !value.trim().is_empty());
+        said.map(|(name, value)| (name, template(&value, ""))).collect()
+    };
+    let path = written("url-format");
+    let shape = if text(profile, "otlp") == "yes" {
+        Shape::Otlp { path: http::otlp_path(&path), log, host: host.to_owned() }
+    } else {
+        let payload = written("payload");
+        Shape::Template(Box::new(Parts {
+            path: template(if path.is_empty() { "/" } else { &path }, ""),
+            headers: pairs("headers"),
+            parameters: pairs("params"),
+            // What stands in JSON has its quotes escaped.
+            payload: (!payload.trim().is_empty())
+                .then(|| template(&payload, if payload.trim_start().starts_with(['{', '[']) { "\"\\" } else { "" })),
+        }))
+    };
+    let entries = profile.child("server").into_iter().flat_map(|servers| servers.entries());
+    entries
+        .filter(|(_, entry)| !text(entry, "address").is_empty())
+        .map(|(name, entry)| {
+            let is_tls = text(entry, "protocol") != "HTTP";
+            let login = Some((text(entry, "username"), text(entry, "password"))).filter(|(name, _)| !name.is_empty());
+            let endpoint = Endpoint {
+                host: text(entry, "address"),
+                port: text(entry, "port").parse().unwrap_or(if is_tls { 443 } else { 80 }),
+                authorities: is_tls.then(|| authorities.to_vec()),
+                method: text(entry, "http-method").parse().unwrap_or(Method::POST),
+                login,
+                shape: shape.clone(),
+            };
+            (name.to_owned(), endpoint)
         })
         .collect()
 }

@@ -1,15 +1,13 @@
 //! How does a message get to a syslog server: by UDP (RFC 5426), TCP (RFC 6587) or TLS (RFC 5425)?
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio_rustls::TlsConnector;
+use anyhow::Context as _;
+use rustls_pki_types::CertificateDer;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UdpSocket;
+
+use super::connect::{self, Stream};
 
 /// A connection, a handshake or a batch must be done by then.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +39,7 @@ pub(crate) struct Server {
 
 enum Way {
     Datagrams(UdpSocket),
-    Stream(Box<dyn AsyncWrite + Send + Unpin>),
+    Stream(Box<dyn Stream>),
 }
 
 /// The way to one server.
@@ -90,20 +88,8 @@ async fn connect(server: &Server) -> anyhow::Result<Way> {
         socket.connect(address).await?;
         return Ok(Way::Datagrams(socket));
     }
-    let stream = TcpStream::connect(target).await?;
-    stream.set_nodelay(true)?;
-    if server.transport == Transport::Tcp {
-        return Ok(Way::Stream(Box::new(stream)));
-    }
-    ensure!(!server.authorities.is_empty(), "no certificate authority in the configuration could vouch for it");
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(server.authorities.iter().cloned());
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(server.host.clone())?;
-    Ok(Way::Stream(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)))
+    let authorities = (server.transport == Transport::Tls).then_some(&*server.authorities);
+    Ok(Way::Stream(connect::connect(&server.host, server.port, authorities).await?))
 }
 
 async fn send(way: &mut Way, messages: &[String], counted: bool) -> std::io::Result<()> {

@@ -27,7 +27,7 @@ fn a_template_is_filled_with_the_fields_that_are_there() {
     assert!(cef.starts_with("CEF:0|Bartizan|Bartizan|") && cef.contains(r"cs1=a\|b\=c "), "{cef}");
     let leef = Template::new("LEEF", Log::Traffic, ("", "")).fill(&record);
     assert!(leef.starts_with("LEEF:2.0|") && leef.contains(r"^RuleName=a\|b=c^"), "{leef}");
-    for log in [Log::Traffic, Log::Threat, Log::System, Log::Config] {
+    for log in [Log::Traffic, Log::Threat, Log::System, Log::IpTag, Log::Config] {
         assert!(!Template::new("", log, ("", "")).fill(&record).contains('$'), "{log:?}: every field has a name");
     }
 }
@@ -107,5 +107,5 @@ fn a_commit_tells_what_is_not_forwarded() {
     let told = diagnostics(&configuration(&profile("", "").replace("traffic", "wildfire"), "", ""));
     assert!(told.contains("logs of the type `wildfire` are not kept here"), "{told}");
     let told = diagnostics(&configuration(&profile("", ""), "", ""));
-    assert!(told.contains("no certificate authority vouches for the syslog server `192.0.2.2`"), "{told}");
+    assert!(told.contains("no certificate authority vouches for the server `192.0.2.2`"), "{told}");
 }

@@ -12,6 +12,7 @@ use bartizan_model::schema;
 use bartizan_model::tree::Element;
 use bartizan_policy::check::Check;
 
+use crate::logs::retention;
 use crate::{accounts, certificates, coverage, forwarding, lock, schedules};
 
 /// Checks configurations one after the other.
@@ -34,6 +35,7 @@ impl Checker {
         let mut diagnostics = diagnose_any(running, candidate);
         diagnostics.extend(forwarding::plan::check(candidate));
         diagnostics.extend(coverage::check(candidate));
+        diagnostics.extend(retention::check(candidate));
         diagnostics.extend(schedules::check(candidate));
         let mut last = lock(&self.last);
         if let Some(checked) = last.take().and_then(|checked| checked.follow(candidate)) {

@@ -2,6 +2,7 @@
 //!
 //! It is checked as a whole (`check.rs`). All diagnostics are reported at once; an error refuses the commit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,11 +12,15 @@ use bartizan_model::tree::Element;
 use super::{Job, Outcome, check};
 use crate::accounts::Caller;
 use crate::app::App;
-use crate::configuration::PartialError;
-use crate::configuration::partial::Selection;
+use crate::approvals;
+use crate::configuration::edit::Edit;
+use crate::configuration::partial::{Selection, Split};
+use crate::configuration::{PartialError, Snapshot};
 use crate::device::local_text;
 use crate::forwarding;
+use crate::rules;
 use crate::store::audit::AuditLine;
+use crate::store::versions::JournalLine;
 
 /// Lines of diagnostics a job keeps.
 const LINES_MAX: usize = 1000;
@@ -61,6 +66,11 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         Ok(checked) => checked,
         Err(error) => (vec![format!("the check of the configuration failed: {error:#}")], Vec::new()),
     };
+    let mut errors = errors;
+    match commented(app, &snapshot, selected.as_ref().map(|(_, split)| split)).await {
+        Ok(commented) => errors.extend(rules::without_comment(&snapshot.running, &tree, &commented)),
+        Err(error) => errors.push(format!("the audit comments cannot be read: {error}")),
+    }
     let milliseconds = |begun: Instant| format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
     if !errors.is_empty() {
         let mut details = vec!["Validation Error:".to_owned()];
@@ -71,11 +81,23 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
         }
         return refuse(app, id, &request, details, warnings).await;
     }
+    if let Err(who) = app.jobs.pass(id) {
+        return refuse(app, id, &request, vec![format!("cancelled by {who}: nothing was committed")], warnings).await;
+    }
     if request.validate_only {
         let details =
             vec!["Configuration is valid".to_owned(), format!("Checked {count} edit(s) in {}", milliseconds(begun))];
         return finish(app, id, Outcome::Ok, details, warnings).await;
     }
+    let split = selected.as_ref().map(|(_, split)| split);
+    let approval = match approvals::for_commit(app, &request.caller, &request.comment, &snapshot, split).await {
+        Ok(Ok(approval)) => approval,
+        Ok(Err(lines)) => return refuse(app, id, &request, lines, warnings).await,
+        Err(error) => {
+            let line = format!("whether the commit needs an approval cannot be told: {error:#}");
+            return refuse(app, id, &request, vec![line], warnings).await;
+        }
+    };
     match enforce(app, &tree).await {
         Ok(more) => warnings.extend(more),
         Err(errors) => return refuse(app, id, &request, errors, warnings).await,
@@ -95,6 +117,11 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
     let line = audit_line(&request, "Succeeded");
     match app.configuration.commit(&snapshot, selected, (&line, &request.comment), record).await {
         Ok(_) => {
+            if let Some(approval) = approval
+                && let Err(error) = app.store.use_approval(approval).await
+            {
+                tracing::error!(%error, approval, "an approval stays that was used");
+            }
             if let Err(error) = app.configuration.locks.release(&request.caller.name).await {
                 tracing::error!(%error, "the locks of an administrator who committed stay");
             }
@@ -108,6 +135,17 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: CommitRequest) {
             refuse(app, id, &request, lines, warnings).await;
         }
     }
+}
+
+/// The rules that the edits to be committed have an audit comment for.
+async fn commented(app: &App, snapshot: &Snapshot, split: Option<&Split>) -> sqlx::Result<BTreeSet<String>> {
+    let lines = app.store.audit_comments_until(snapshot.journal_end()).await?;
+    let taken = lines.into_iter().filter(|line| split.is_none_or(|split| split.taken.contains(&line.id)));
+    let rule = |line: JournalLine| match serde_json::from_str(&line.edit) {
+        Ok(Edit::AuditComment { xpath, .. }) => Some(xpath),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(taken.filter_map(rule).collect())
 }
 
 /// Where this is a firewall's own: puts its configuration in force, which is when it is known to be possible. The

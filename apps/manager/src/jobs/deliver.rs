@@ -71,6 +71,9 @@ async fn deliver(app: &App, came: &BTreeSet<String>) -> Result<(), EnqueueError>
             templates: first.templates != 0,
             validate_only: false,
             goes_on_with: Some((from_db(job), from_db(version))),
+            admins: serde_json::from_str(&first.of_admins).unwrap_or_default(),
+            // Whoever pushed it was asked then.
+            caller: None,
         };
         let name = pushes.iter().map(|push| push.serial.as_str()).collect::<Vec<_>>().join(", ");
         let scope =

@@ -16,10 +16,13 @@ use tokio::task::JoinSet;
 
 use super::commit::lines;
 use super::{DeviceResult, Outcome};
+use crate::accounts::Caller;
 use crate::app::App;
+use crate::approvals;
 use crate::fleet::verdict::Verdict;
 use crate::fleet::{Link, LinkError};
 use crate::forwarding;
+use crate::selective::Selective;
 use crate::store::devices::Device;
 use crate::store::pending::PendingPush;
 use crate::store::pushes::Pushed;
@@ -48,6 +51,10 @@ pub(crate) struct PushRequest {
     /// The job whose push it brings to an end, and the version of that. Devices that were pushed something newer since
     /// are left alone.
     pub(crate) goes_on_with: Option<(u64, u64)>,
+    /// Only the edits of these; of everybody when empty.
+    pub(crate) admins: BTreeSet<String>,
+    /// Who asks for it at this moment.
+    pub(crate) caller: Option<Caller>,
 }
 
 /// Does it.
@@ -55,6 +62,14 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     let snapshot = app.configuration.snapshot();
     let topology = Topology::read(&snapshot.running);
     let version = request.goes_on_with.map_or(snapshot.version, |(_, version)| version);
+    let approval = match approvals::for_push(app, &request, version).await {
+        Ok(Ok(approval)) => approval,
+        Ok(Err(lines)) => return app.jobs.finish(id, Outcome::Fail, |job| job.details = lines).await,
+        Err(error) => {
+            let line = format!("whether the push needs an approval cannot be told: {error:#}");
+            return app.jobs.finish(id, Outcome::Fail, |job| job.details = vec![line]).await;
+        }
+    };
     let request = match begin(app, id, request, version).await {
         Ok(request) => Arc::new(request),
         Err(error) => {
@@ -66,10 +81,12 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     app.jobs.update(id, |job| {
         job.devices = request.devices.iter().map(|serial| waiting(app, &topology, serial, started)).collect();
     });
+    let selective = Arc::new(Selective::new(request.admins.clone(), version));
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut pushes = JoinSet::new();
     for serial in request.devices.clone() {
         let (app, request, places) = (app.clone(), request.clone(), places.clone());
+        let selective = selective.clone();
         pushes.spawn(async move {
             // Nobody closes the semaphore.
             let place = places.acquire_owned().await.ok();
@@ -78,7 +95,7 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
                     let reason = format!("cancelled by {who}: nothing was sent to this device");
                     End { is_done: true, ..End::failed(reason) }
                 }
-                None => push((&app, id), &request, version, &serial, place).await,
+                None => push((&app, id), &request, (version, &selective), &serial, place).await,
             };
             let end = settle_pending(&app, id, &request, version, &serial, end).await;
             app.jobs.update(id, |job| {
@@ -96,11 +113,18 @@ pub(super) async fn run(app: &Arc<App>, id: u64, request: PushRequest) {
     let devices = app.jobs.job(id).map(|job| job.devices.clone()).unwrap_or_default();
     let failed = devices.iter().filter(|device| device.outcome != Outcome::Ok).count();
     let outcome = if failed == 0 { Outcome::Ok } else { Outcome::Fail };
+    let who = request.admins.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let summary = match (failed, devices.len()) {
         (_, 0) => "no device belongs to what was pushed".to_owned(),
-        (0, count) => format!("Version {version} on {count} device(s)"),
+        (0, count) if who.is_empty() => format!("Version {version} on {count} device(s)"),
+        (0, count) => format!("The edits of {who} up to version {version} on {count} device(s)"),
         (failed, count) => format!("{failed} of {count} device(s) failed"),
     };
+    if let Some(approval) = approval.filter(|_| outcome == Outcome::Ok)
+        && let Err(error) = app.store.use_approval(approval).await
+    {
+        tracing::error!(%error, approval, "an approval stays that was used");
+    }
     app.jobs.finish(id, outcome, |job| job.details = vec![summary]).await;
     // Who came while the job was under way was not told of what it left.
     for device in devices.iter().filter(|device| device.outcome != Outcome::Ok) {
@@ -141,6 +165,10 @@ async fn begin(app: &App, id: u64, mut request: PushRequest, version: u64) -> sq
         templates: request.templates.into(),
         admin,
         time_us: 0,
+        of_admins: match request.admins.is_empty() {
+            true => String::new(),
+            false => serde_json::to_string(&request.admins).unwrap_or_default(),
+        },
     };
     app.store.note_pending(&request.devices.iter().collect::<Vec<_>>(), &push).await?;
     Ok(request)
@@ -192,7 +220,7 @@ impl End {
 async fn push(
     (app, id): (&App, u64),
     request: &PushRequest,
-    version: u64,
+    (version, selective): (u64, &Selective),
     serial: &str,
     place: Option<OwnedSemaphorePermit>,
 ) -> End {
@@ -206,7 +234,10 @@ async fn push(
     {
         return End::failed(error);
     }
-    let (policy, templates) = versions(request, version, &device);
+    let (policy, templates) = match versions(app, request, (version, selective), &device).await {
+        Ok(versions) => versions,
+        Err(lines) => return End::refused(lines, Vec::new()),
+    };
     let plan = match plan(app, policy, templates).await {
         Ok(plan) => plan,
         Err(error) => return End::refused(vec![format!("{error:#}")], Vec::new()),
@@ -277,14 +308,27 @@ async fn send(
     }
 }
 
-/// The first push is of everything, whatever was asked.
-fn versions(request: &PushRequest, running: u64, device: &Device) -> (u64, u64) {
-    match (device.policy_version(), device.template_version()) {
-        (Some(policy), Some(templates)) => {
-            (if request.policy { running } else { policy }, if request.templates { running } else { templates })
+/// What the device is to have. The first push is of everything, whatever was asked.
+async fn versions(
+    app: &App,
+    request: &PushRequest,
+    (running, selective): (u64, &Selective),
+    device: &Device,
+) -> Result<(u64, u64), Vec<String>> {
+    let (Some(policy), Some(templates)) = (device.policy_version(), device.template_version()) else {
+        if request.admins.is_empty() {
+            return Ok((running, running));
         }
-        _ => (running, running),
+        let line = "Selective push is blocked since the device was never pushed, please perform a full push";
+        return Err(vec![line.to_owned()]);
+    };
+    let mut parts = [policy, templates];
+    for (part, is_pushed) in parts.iter_mut().zip([request.policy, request.templates]) {
+        if is_pushed {
+            *part = if request.admins.is_empty() { running } else { selective.onto(app, *part).await? };
+        }
     }
+    Ok(parts.into())
 }
 
 /// Records what the device says.

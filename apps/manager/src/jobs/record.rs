@@ -96,6 +96,9 @@ pub(crate) struct Job {
     pub(crate) scope: Option<PushScope>,
     /// A push's devices.
     pub(crate) devices: Vec<DeviceResult>,
+    /// A commit is checked, and being put in force.
+    #[serde(default)]
+    pub(crate) is_final: bool,
 }
 
 impl JobKind {
@@ -149,6 +152,7 @@ impl Job {
             warnings: Vec::new(),
             scope,
             devices: Vec::new(),
+            is_final: false,
         }
     }
 
@@ -207,9 +211,10 @@ impl Job {
         job
     }
 
-    /// One that waits can be cancelled, and of a push the part that was not sent yet.
+    /// One that waits can be cancelled, a commit until it is checked, and of a push the part that was not sent yet.
     pub(crate) fn is_stoppable(&self) -> bool {
-        self.finished_us.is_none() && (self.started_us.is_none() || self.kind.is_push())
+        let is_open = self.kind.is_push() || (self.kind.is_commit() && !self.is_final);
+        self.finished_us.is_none() && (self.started_us.is_none() || is_open)
     }
 
     /// 100 only when it is done.

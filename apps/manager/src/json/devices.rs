@@ -12,6 +12,7 @@ use crate::accounts::Caller;
 use crate::app::App;
 use crate::inventory::{Known, within_reach};
 use crate::store::from_db;
+use crate::store::side_versions::{is_side, version_of};
 use crate::times;
 use crate::topology::Topology;
 
@@ -106,6 +107,8 @@ struct Part {
     in_sync: bool,
     /// The version that it was pushed last.
     version: Option<u64>,
+    /// Whether it has that without the edits of some administrators.
+    selective: bool,
 }
 
 /// What a device says of itself.
@@ -129,7 +132,11 @@ impl DeviceState {
         let time = |time: i64| (time != 0).then(|| times::rfc3339(time));
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
         let part = |placed: bool, in_sync, version: Option<i64>| {
-            placed.then(|| Part { in_sync, version: version.map(from_db) })
+            placed.then(|| Part {
+                in_sync,
+                version: version.map(|number| from_db(version_of(number))),
+                selective: version.is_some_and(is_side),
+            })
         };
         let health = known.attached.as_ref().and_then(|attached| attached.health);
         Self {

@@ -53,11 +53,11 @@ struct Asked {
     xpath: Option<String>,
     /// Instead: the words of the command line.
     path: Option<String>,
-    /// `set`: the elements that the node gets, as XML. `edit`: the node, as XML.
+    /// `set`: the elements that the node gets, as XML. `edit`, `override`: the node, as XML.
     element: Option<String>,
     /// `set`: the elements that the node gets.
     nodes: Option<Vec<Node>>,
-    /// `edit`: the node.
+    /// `edit`, `override`: the node.
     node: Option<Node>,
     /// `set`: the text of a leaf.
     text: Option<String>,
@@ -84,6 +84,8 @@ enum Action {
     Set,
     /// Replace, or make.
     Edit,
+    /// Put a node of its own in the place of an inherited one: in a stack, a device group. `delete` brings that back.
+    Override,
     /// Remove.
     Delete,
     /// Give an entry another name; references follow.
@@ -240,13 +242,16 @@ impl Asked {
                 };
                 Edit::Set { xpath, element }
             }
-            Action::Edit => {
+            Action::Edit | Action::Override => {
                 let element = match (self.element, self.node) {
                     (Some(element), None) => element,
                     (None, Some(node)) => xml::write(&node.to_element()),
                     _ => return Err(("node", "give the node, as `node` or as `element`")),
                 };
-                Edit::Replace { xpath, element }
+                match self.action {
+                    Action::Edit => Edit::Replace { xpath, element },
+                    _ => Edit::Override { xpath, element, is_checked: false },
+                }
             }
             Action::Delete => Edit::Delete { xpath },
             Action::Rename => Edit::Rename { xpath, newname: name? },

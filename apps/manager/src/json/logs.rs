@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::route::{Access, Call, Json, Nothing, Route};
 use crate::http::parameters::Parameters;
 use crate::logs::filter::Kind;
-use crate::logs::query::{Log, Query, ROWS_MAX};
+use crate::logs::query::{Log, Query, ROWS_MAX, SKIP_MAX};
 use crate::store::now_us;
 use crate::times;
 use crate::xmlapi::log::{query, rows};
@@ -131,7 +131,7 @@ impl LogLine {
 }
 
 /// What is asked of the log that the path names.
-async fn asked<Q>(call: &Call<Q>, text: Option<&str>, forward: bool) -> Result<Query, Problem> {
+pub(super) async fn asked<Q>(call: &Call<Q>, text: Option<&str>, forward: bool) -> Result<Query, Problem> {
     let name = call.name("log");
     if Log::named(name).is_none() {
         return Err(Problem::not_found(format!("there is no log `{name}`")));
@@ -151,6 +151,9 @@ async fn page(call: Call<PageQuery>) -> Result<Json<Page>, Problem> {
     if let Some(cursor) = &call.query.cursor {
         let parts = cursor.split_once('.').and_then(|(newest, skip)| Some((newest.parse().ok()?, skip.parse().ok()?)));
         (query.newest, query.skip) = parts.ok_or_else(|| Problem::parameter("cursor", "it is no `next` of a page"))?;
+        if query.skip > SKIP_MAX {
+            return Err(Problem::parameter("cursor", "that is too far from the first page: ask for another time"));
+        }
     }
     let lines: Vec<LogLine> = rows(&call.app, &query).await?.iter().map(LogLine::of).collect();
     let is_full = u32::try_from(lines.len()).is_ok_and(|count| count == query.rows && count > 0);
@@ -169,9 +172,7 @@ struct TailQuery {
 async fn tail(call: Call<TailQuery>) -> Result<Events<LogLine>, Problem> {
     let mut query = asked(&call, call.query.query.as_deref(), true).await?;
     // Whoever follows a log begins behind its newest line, whether it fits or not.
-    let newest = Query { filter: crate::logs::filter::Filter::All, rows: 1, skip: 0, backward: true, ..query.clone() };
-    let newest = rows(&call.app, &Query { after: Some(i64::MIN), ..newest }).await?;
-    query.after = Some(newest.first().map_or(0, |entry| LogLine::of(entry).id));
+    query.after = Some(call.app.store.log_bounds(query.log).await?.1);
     query.newest = i64::MAX;
     query.rows = TAIL_ROWS;
     let (sender, lines) = mpsc::channel(TAIL_QUEUE);
@@ -245,7 +246,11 @@ async fn counts(call: Call<CountsQuery>) -> Result<Json<Counts>, Problem> {
     }
     let spans = call.query.spans.unwrap_or(SPANS).clamp(1, SPANS_MAX);
     let span_us = ((until - from + spans - 1) / spans).max(1);
-    let found = call.app.store.log_counts(query.counts(from, until, span_us)).await?;
+    let store = &call.app.store;
+    let found = match query.log.table() {
+        Some(table) => store.log_counts(query.counts(table, from, until, span_us)).await?,
+        None => store.traffic_counts(&query, from, until, span_us).await?,
+    };
     let spans = found.into_iter().map(|(start, lines)| Span { start: times::rfc3339(start), lines });
     Ok(Json(Counts { span_s: span_us as f64 / 1e6, spans: spans.collect() }))
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::http::Method;
 use bartizan_model::diagnostic::Severity;
 use bartizan_model::tree::Element;
-use bartizan_model::xml;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -259,6 +258,9 @@ struct PushBody {
     /// Only to these devices.
     #[serde(default)]
     devices: Vec<String>,
+    /// Only the edits of these administrators; of everybody when absent.
+    #[serde(default)]
+    admins: Vec<String>,
     /// With device groups: the templates of their devices too; yes when absent.
     #[serde(default = "yes")]
     include_templates: bool,
@@ -291,6 +293,9 @@ async fn push(call: Call<WaitQuery, PushBody>) -> Result<Accepted<Ordered>, Prob
     };
     if !body.devices.is_empty() {
         what = what.with(members("device", &body.devices));
+    }
+    if !body.admins.is_empty() {
+        what = what.with(members("admin", &body.admins));
     }
     if body.validate_only {
         what = what.leaf("validate-only", "yes");
@@ -327,6 +332,32 @@ async fn revert(call: Call<Nothing, RevertBody>) -> Result<Accepted<Ordered>, Pr
 struct LoadBody {
     /// `version:N`, `saved:NAME` or `running`.
     source: String,
+    /// Only a part of it; all when absent.
+    part: Option<LoadPart>,
+}
+
+/// A node that is loaded.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LoadPart {
+    /// XPath of the node that is loaded.
+    from_xpath: String,
+    /// XPath of the node of the candidate that it becomes part of.
+    to_xpath: String,
+    /// How.
+    mode: LoadMode,
+}
+
+/// How two nodes come together.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum LoadMode {
+    /// What is loaded wins, what it does not say stays.
+    Merge,
+    /// What is there goes.
+    Replace,
+    /// What is there stays and wins; what is not there comes behind it.
+    Append,
 }
 
 async fn load(call: Call<Nothing, LoadBody>) -> Result<Done, Problem> {
@@ -338,7 +369,19 @@ async fn load(call: Call<Nothing, LoadBody>) -> Result<Done, Problem> {
             return Err(Problem::parameter("source", "`version:N`, `saved:NAME` or `running` can be loaded"));
         }
     };
-    order(&call.app, &call.caller, within(&["load", "config"], config)).await?;
+    let command = match &call.body.part {
+        None => within(&["load", "config"], config),
+        Some(part) => {
+            let mode = match part.mode {
+                LoadMode::Merge => "merge",
+                LoadMode::Replace => "replace",
+                LoadMode::Append => "append",
+            };
+            let partial = element("partial").with(config).leaf("from-xpath", &part.from_xpath);
+            within(&["load", "config"], partial.leaf("to-xpath", &part.to_xpath).leaf("mode", mode))
+        }
+    };
+    order(&call.app, &call.caller, command).await?;
     Ok(Done)
 }
 
@@ -348,15 +391,18 @@ async fn load(call: Call<Nothing, LoadBody>) -> Result<Done, Problem> {
 struct SaveBody {
     /// A configuration as XML; the candidate when absent.
     configuration: Option<String>,
+    /// Of the candidate only these edits, over what is running.
+    only: Option<Chosen>,
 }
 
 async fn save(call: Call<Nothing, SaveBody>) -> Result<Done, Problem> {
     let name = call.name("name");
-    match &call.body.configuration {
-        Some(text) => snapshots::keep_text(&call.app, &call.caller, name, text).await?,
-        None => {
-            let text = xml::write(&call.app.configuration.snapshot().candidate);
-            snapshots::keep(&call.app, &call.caller, name, &text).await?;
+    match (&call.body.configuration, &call.body.only) {
+        (Some(_), Some(_)) => return Err(Problem::parameter("only", "give a configuration or some edits, not both")),
+        (Some(text), None) => snapshots::keep_text(&call.app, &call.caller, name, text).await?,
+        (None, only) => {
+            let selection = only.as_ref().map(Chosen::read).transpose()?.flatten();
+            snapshots::keep_candidate(&call.app, &call.caller, name, selection.as_ref()).await?;
         }
     }
     Ok(Done)

@@ -3,16 +3,17 @@
 use axum::http::Method;
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::jobs::JobResult;
 use super::problem::Problem;
-use super::route::{Access, Call, Json, Route};
+use super::route::{Access, Call, Json, Nothing, Route};
 use crate::accounts::Right;
 use crate::schedules;
 use crate::store::from_db;
 use crate::times;
 use crate::topology::Topology;
+use crate::xmlapi::files::{bring_variables, variable_table};
 
 /// Times of the past that are shown of one schedule.
 const RUNS_MAX: usize = 100;
@@ -27,6 +28,20 @@ pub(super) fn routes() -> Vec<Route> {
             groups,
         ),
         Route::new(Method::GET, "/templates", Access::Command("show templates"), "Templates and stacks", templates),
+        Route::new(
+            Method::GET,
+            "/template-stacks/{name}/variables",
+            Access::Config("get"),
+            "The values that the devices of a stack have for its variables, as a table",
+            variables,
+        ),
+        Route::new(
+            Method::PUT,
+            "/template-stacks/{name}/variables",
+            Access::Config("set"),
+            "Give the devices of a stack the values of a table",
+            set_variables,
+        ),
         Route::new(
             Method::GET,
             "/schedules",
@@ -92,6 +107,32 @@ async fn templates(call: Call) -> Result<Json<Templates>, Problem> {
         devices: stack.devices,
     };
     Ok(Json(Templates { templates: topology.templates, stacks: topology.stacks.into_iter().map(stack).collect() }))
+}
+
+/// The table of a stack's variables.
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+struct VariableTable {
+    /// Comma-separated values: `serial`, `hostname` and `$name:type` at the heads, a line for each device,
+    /// `#inherited#` for a value that is not its own.
+    csv: String,
+}
+
+async fn variables(call: Call) -> Result<Json<VariableTable>, Problem> {
+    let candidate = call.caller.view(&call.app.configuration.snapshot().candidate);
+    Ok(Json(VariableTable { csv: variable_table(&call.app, &candidate, call.name("name"))? }))
+}
+
+/// What a table did.
+#[derive(JsonSchema, Serialize)]
+struct VariablesSet {
+    /// Values that are others now.
+    changed: usize,
+}
+
+async fn set_variables(call: Call<Nothing, VariableTable>) -> Result<Json<VariablesSet>, Problem> {
+    let changed = bring_variables(&call.app, &call.caller, call.name("name"), &call.body.csv).await?;
+    Ok(Json(VariablesSet { changed }))
 }
 
 /// Scheduled pushes.

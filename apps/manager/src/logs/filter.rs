@@ -85,12 +85,13 @@ pub(crate) const CONFIG: Fields = &[
     ("admin", Kind::Text("admin")),
     ("client", Kind::Text("client")),
     ("cmd", Kind::Text("cmd")),
+    ("comment", Kind::Text("(CASE cmd WHEN 'audit-comment' THEN after ELSE '' END)")),
     ("full-path", Kind::Text("path")),
     ("host", Kind::Text("host")),
     ("path", Kind::Text("path")),
     ("receive_time", Kind::Time("time_us")),
     ("result", Kind::Text("result")),
-    ("subtype", Kind::Text("'general'")),
+    ("subtype", Kind::Text("(CASE cmd WHEN 'audit-comment' THEN cmd ELSE 'general' END)")),
     ("time_generated", Kind::Time("time_us")),
 ];
 
@@ -121,6 +122,16 @@ pub(crate) const THREAT: Fields = &[
     ("subtype", Kind::Text("subtype")),
     ("time_generated", Kind::Time("generated_us")),
     ("zone.src", Kind::Text("from_zone")),
+];
+
+/// Fields of the IP-tag log.
+pub(crate) const IPTAG: Fields = &[
+    ("event_id", Kind::Text("event")),
+    ("ip", Kind::Address("source_key")),
+    ("receive_time", Kind::Time("received_us")),
+    ("serial", Kind::Text("serial")),
+    ("tag_name", Kind::Text("object")),
+    ("time_generated", Kind::Time("generated_us")),
 ];
 
 /// A query that was understood.
@@ -182,6 +193,37 @@ pub(crate) fn parse(query: &str, fields: Fields) -> Result<Filter, String> {
 }
 
 impl Filter {
+    /// The conditions that all have to hold.
+    pub(crate) fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::All => Vec::new(),
+            Self::And(parts) => parts.iter().flat_map(Self::parts).collect(),
+            part => vec![part],
+        }
+    }
+
+    /// Calls `each` with every column that it looks at, or several of them in an expression.
+    pub(crate) fn columns(&self, each: &mut impl FnMut(&'static str)) {
+        match self {
+            Self::All => {}
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.columns(each)),
+            Self::Not(part) => part.columns(each),
+            Self::Compare(kind, ..) => match *kind {
+                Kind::Text(column)
+                | Kind::Number(column)
+                | Kind::Time(column)
+                | Kind::Address(column)
+                | Kind::Protocol(column) => each(column),
+                Kind::EitherAddress(first, second)
+                | Kind::EitherText(first, second)
+                | Kind::EitherNumber(first, second) => {
+                    each(first);
+                    each(second);
+                }
+            },
+        }
+    }
+
     /// Writes the SQL condition.
     pub(crate) fn push_to(&self, sql: &mut Statement) {
         match self {

@@ -15,6 +15,8 @@ use crate::store::now_us;
 const QUERIES_MAX: usize = 256;
 /// Rows of one answer, as PAN-OS bounds them.
 pub(crate) const ROWS_MAX: u32 = 5000;
+/// Rows that can be left out before the first.
+pub(crate) const SKIP_MAX: u32 = 1_000_000;
 
 /// Which log is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +29,28 @@ pub(crate) enum Log {
     System,
     /// Floods and scans.
     Threat,
+    /// Tags of addresses.
+    IpTag,
 }
 
 impl Log {
     /// All of them, by name.
-    pub(crate) const ALL: &'static [(&'static str, Self)] =
-        &[("traffic", Self::Traffic), ("threat", Self::Threat), ("system", Self::System), ("config", Self::Config)];
+    pub(crate) const ALL: &'static [(&'static str, Self)] = &[
+        ("traffic", Self::Traffic),
+        ("threat", Self::Threat),
+        ("system", Self::System),
+        ("iptag", Self::IpTag),
+        ("config", Self::Config),
+    ];
 
     /// The log of that name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, log)| *log)
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, log)| *log == self).map_or("", |(name, _)| name)
     }
 
     /// What can be asked of it.
@@ -46,16 +60,23 @@ impl Log {
             Self::Config => filter::CONFIG,
             Self::System => filter::SYSTEM,
             Self::Threat => filter::THREAT,
+            Self::IpTag => filter::IPTAG,
         }
     }
 
-    /// The rest of a statement behind its columns: the table and the beginning of the condition.
-    fn from(self) -> &'static str {
+    /// Whether it is kept among the events of firewalls.
+    pub(crate) fn is_of_events(self) -> bool {
+        matches!(self, Self::System | Self::Threat | Self::IpTag)
+    }
+
+    /// The table and the condition that tells its lines apart; none for the traffic log, which has many.
+    pub(crate) fn table(self) -> Option<&'static str> {
         match self {
-            Self::Traffic => " FROM traffic_logs WHERE id <= ",
-            Self::Config => " FROM audit WHERE id <= ",
-            Self::System => " FROM event_logs WHERE log = 'system' AND id <= ",
-            Self::Threat => " FROM event_logs WHERE log = 'threat' AND id <= ",
+            Self::Traffic => None,
+            Self::Config => Some("audit WHERE TRUE"),
+            Self::System => Some("event_logs WHERE log = 'system'"),
+            Self::Threat => Some("event_logs WHERE log = 'threat'"),
+            Self::IpTag => Some("event_logs WHERE log = 'iptag'"),
         }
     }
 
@@ -146,10 +167,18 @@ impl Query {
         }
     }
 
-    /// The statement that reads its rows.
-    pub(crate) fn statement(&self) -> Statement {
-        let mut statement = sql("SELECT *");
-        self.push_condition(&mut statement);
+    /// A statement that reads columns of its rows out of the log's table, in no order and all of them.
+    pub(crate) fn select(&self, columns: &str, table: &str) -> Statement {
+        let mut statement = sql("SELECT ");
+        statement.push(columns).push(" FROM ");
+        self.push_condition(&mut statement, table);
+        statement
+    }
+
+    /// The statement that reads its rows out of the log's table.
+    pub(crate) fn statement(&self, table: &str) -> Statement {
+        let mut statement = sql("SELECT * FROM ");
+        self.push_condition(&mut statement, table);
         // Lines of the config log are made in the order of their numbers.
         let time = match (self.log, self.after) {
             (Log::Config, _) | (_, Some(_)) => "id",
@@ -162,23 +191,23 @@ impl Query {
     }
 
     /// The statement that counts its rows by time: `(start, rows)` for each span of so many microseconds that has any.
-    pub(crate) fn counts(&self, from_us: i64, until_us: i64, span_us: i64) -> Statement {
+    pub(crate) fn counts(&self, table: &str, from_us: i64, until_us: i64, span_us: i64) -> Statement {
         let time = self.log.time();
         let mut statement = sql("SELECT ");
         let span = |statement: &mut Statement| {
             statement.push(time).push(" - ").push(time).push(" % ").push_bind(span_us);
         };
         span(&mut statement);
-        statement.push(" AS start, count(*) AS lines");
-        self.push_condition(&mut statement);
+        statement.push(" AS start, count(*) AS lines FROM ");
+        self.push_condition(&mut statement, table);
         statement.push(" AND ").push(time).push(" >= ").push_bind(from_us);
         statement.push(" AND ").push(time).push(" < ").push_bind(until_us);
         statement.push(" GROUP BY start ORDER BY start");
         statement
     }
 
-    fn push_condition(&self, statement: &mut Statement) {
-        statement.push(self.log.from()).push_bind(self.newest).push(" AND ");
+    fn push_condition(&self, statement: &mut Statement, table: &str) {
+        statement.push(table).push(" AND id <= ").push_bind(self.newest).push(" AND ");
         if let Some(after) = self.after {
             statement.push("id > ").push_bind(after).push(" AND ");
         }

@@ -33,7 +33,12 @@ pub(crate) struct AuditLine {
     pub(crate) before: String,
     /// What is there now, cut to a preview.
     pub(crate) after: String,
+    /// The version with which an audit comment was committed; 0 for every other line.
+    pub(crate) config_version: i64,
 }
+
+/// `cmd` of the audit comments that were committed.
+pub(crate) const AUDIT_COMMENT: &str = "audit-comment";
 
 impl Store {
     /// Writes lines down (their numbers and times are given here).
@@ -67,8 +72,10 @@ pub(super) async fn insert(transaction: &mut Transaction, sealer: &Sealer, lines
             ..line.clone()
         };
         seal = sealer.seal(&seal, &line);
-        sql("INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after, seal) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+        sql(
+            "INSERT INTO audit (time_us, admin, host, client, cmd, path, result, before, after, seal, config_version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
         .bind(now)
         .bind(&line.admin)
         .bind(&line.host)
@@ -79,6 +86,7 @@ pub(super) async fn insert(transaction: &mut Transaction, sealer: &Sealer, lines
         .bind(&line.before)
         .bind(&line.after)
         .bind(&seal)
+        .bind(line.config_version)
         .execute(&mut *transaction)
         .await?;
     }

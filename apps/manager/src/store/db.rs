@@ -116,6 +116,12 @@ macro_rules! run {
 }
 
 impl Statement {
+    /// A statement that was put together before, with the values of its placeholders. No value that came from outside
+    /// may stand in `text`.
+    pub(crate) fn of(text: String, values: Vec<Value>) -> Self {
+        Self { text: text.into(), values }
+    }
+
     /// Gives the next placeholder its value.
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());

@@ -1,4 +1,4 @@
-//! System and threat log of the firewalls: stored in the order of arrival, and only so many.
+//! System, threat and IP-tag log of the firewalls: stored in the order of arrival, and only so many.
 
 use bartizan_api::fleet::EventLog;
 
@@ -6,8 +6,8 @@ use super::db::{Statement, Transaction, sql};
 use super::traffic::address_key;
 use super::{Store, now_us};
 
-/// Lines of both logs together; the oldest make room.
-const ROWS_MAX: i64 = 200_000;
+/// Logs that are kept together, so that many tags do not take the place of threats; the oldest lines make room.
+const TOGETHER: [(&str, i64); 2] = [("log = 'iptag'", 200_000), ("log <> 'iptag'", 200_000)];
 
 /// A stored line.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -39,12 +39,29 @@ impl Store {
     }
 }
 
-/// Deletes what is too much; how many lines that were.
-pub(super) async fn bound(transaction: &mut Transaction) -> sqlx::Result<u64> {
-    sql("DELETE FROM event_logs WHERE id <= (SELECT max(id) FROM event_logs) - $1")
-        .bind(ROWS_MAX)
-        .execute(transaction)
-        .await
+impl Store {
+    /// Deletes what is too much; how many lines that were.
+    pub(crate) async fn bound_events(&self) -> sqlx::Result<u64> {
+        let mut deleted = 0;
+        for (which, rows) in TOGETHER {
+            let mut statement = sql("DELETE FROM event_logs WHERE ");
+            statement.push(which).push(" AND id <= (SELECT id FROM event_logs WHERE ").push(which);
+            statement.push(" ORDER BY id DESC LIMIT 1 OFFSET ").push_bind(rows).push(")");
+            deleted += statement.execute(&self.writer).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes lines of a log that came before; how many that were.
+    pub(crate) async fn expire_events(&self, log: &str, before_us: i64) -> sqlx::Result<u64> {
+        let statement = sql("DELETE FROM event_logs WHERE log = $1 AND received_us < $2").bind(log).bind(before_us);
+        statement.execute(&self.writer).await
+    }
+
+    /// Starts of spans of time, and how many lines each has.
+    pub(crate) async fn log_counts(&self, query: Statement) -> sqlx::Result<Vec<(i64, i64)>> {
+        query.fetch_all(&self.reader).await
+    }
 }
 
 pub(super) async fn insert(transaction: &mut Transaction, serial: &str, line: &EventLog) -> sqlx::Result<()> {

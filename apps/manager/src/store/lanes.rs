@@ -11,9 +11,11 @@ impl Store {
     /// Numbers of the oldest and the newest record of a log; without any the newest is 0 and the oldest 1.
     pub(crate) async fn log_bounds(&self, log: Log) -> sqlx::Result<(i64, i64)> {
         let table = match log {
-            Log::Traffic => "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM traffic_logs",
+            Log::Traffic => "SELECT coalesce(min(first_id), 1), coalesce(max(last_id), 0) FROM sliced_logs",
             Log::Config => "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM audit",
-            Log::System | Log::Threat => "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM event_logs",
+            Log::System | Log::Threat | Log::IpTag => {
+                "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM event_logs"
+            }
         };
         sql(table).fetch_optional(&self.reader).await.map(|bounds| bounds.unwrap_or((1, 0)))
     }

@@ -26,7 +26,12 @@ pub(crate) struct PendingPush {
     pub(crate) admin: String,
     /// When.
     pub(crate) time_us: i64,
+    /// Of whom the edits are, as JSON; of everybody when empty.
+    pub(crate) of_admins: String,
 }
+
+/// What is asked for.
+const COLUMNS: &str = "SELECT serial, job, version, policy, templates, admin, time_us, of_admins FROM pending_pushes";
 
 impl Store {
     /// Notes a push to devices, in the place of older ones.
@@ -34,19 +39,21 @@ impl Store {
         let mut transaction = self.writer.begin().await?;
         let now = now_us();
         for serials in serials.chunks(ROWS_AT_ONCE) {
-            let mut statement =
-                sql("INSERT INTO pending_pushes (serial, job, version, policy, templates, admin, time_us) VALUES ");
+            let mut statement = sql(
+                "INSERT INTO pending_pushes (serial, job, version, policy, templates, admin, time_us, of_admins) VALUES ",
+            );
             for (index, serial) in serials.iter().enumerate() {
                 statement.push(if index == 0 { "(" } else { ", (" }).push_bind(*serial);
                 for number in [push.job, push.version, push.policy, push.templates] {
                     statement.push(", ").push_bind(number);
                 }
-                statement.push(", ").push_bind(&push.admin).push(", ").push_bind(now).push(")");
+                statement.push(", ").push_bind(&push.admin).push(", ").push_bind(now);
+                statement.push(", ").push_bind(&push.of_admins).push(")");
             }
             statement.push(
                 " ON CONFLICT (serial) DO UPDATE SET job = excluded.job, version = excluded.version, \
                  policy = excluded.policy, templates = excluded.templates, admin = excluded.admin, \
-                 time_us = excluded.time_us",
+                 time_us = excluded.time_us, of_admins = excluded.of_admins",
             );
             statement.execute(&mut transaction).await?;
         }
@@ -55,17 +62,16 @@ impl Store {
 
     /// All that is pending, by serial.
     pub(crate) async fn pending_pushes(&self) -> sqlx::Result<Vec<PendingPush>> {
-        sql("SELECT serial, job, version, policy, templates, admin, time_us FROM pending_pushes ORDER BY serial")
-            .fetch_all(&self.writer)
-            .await
+        let mut statement = sql(COLUMNS);
+        statement.push(" ORDER BY serial");
+        statement.fetch_all(&self.writer).await
     }
 
     /// What is pending for one device.
     pub(crate) async fn pending_push(&self, serial: &str) -> sqlx::Result<Option<PendingPush>> {
-        sql("SELECT serial, job, version, policy, templates, admin, time_us FROM pending_pushes WHERE serial = $1")
-            .bind(serial)
-            .fetch_optional(&self.writer)
-            .await
+        let mut statement = sql(COLUMNS);
+        statement.push(" WHERE serial = ").push_bind(serial);
+        statement.fetch_optional(&self.writer).await
     }
 
     /// A device needs a job's push no more.

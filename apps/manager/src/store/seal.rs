@@ -54,6 +54,10 @@ impl Sealer {
             context.update(&u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(field.as_bytes());
         }
+        // Lines without one are sealed as before there were any.
+        if line.config_version != 0 {
+            context.update(&line.config_version.to_be_bytes());
+        }
         hex(context.sign().as_ref())
     }
 }

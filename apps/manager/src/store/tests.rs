@@ -12,6 +12,8 @@ use super::db::sql;
 use super::traffic::{LogBatch, LogsStored};
 use super::versions::{Entries, JournalAfter, Kept, NewVersion};
 use super::{AUTHORITY, DatabaseUrl, Member, Store};
+use crate::logs::filter::Filter;
+use crate::logs::query::{Log, Query};
 
 /// Who holds the leader's lock, as the server shows it.
 const LEADER: &str =
@@ -22,7 +24,7 @@ fn member<'a>(url: &'a DatabaseUrl, name: &'a str) -> Member<'a> {
 }
 
 /// A store of each kind. The server ends with the value.
-async fn both() -> (Store, Store, (tempfile::TempDir, Postgres)) {
+pub(super) async fn both() -> (Store, Store, (tempfile::TempDir, Postgres)) {
     let place = tempfile::tempdir().unwrap();
     let server = Postgres::start(Durability::None).unwrap();
     let url = DatabaseUrl::parse(&server.database().unwrap()).unwrap();
@@ -143,12 +145,20 @@ async fn records_are_stored_in_their_order_and_once_each() {
         records: (first..=last).map(record).collect(),
     };
     for store in [&sqlite, &postgres] {
-        let stored = store.add_logs(&[batch(1, 40), batch(31, 57)], 1000).await.unwrap();
-        assert_eq!(stored, LogsStored { stored: 57, repeated: 10, deleted: 0 });
-        let rows = store.traffic(sql("SELECT * FROM traffic_logs ORDER BY id")).await.unwrap();
+        let mut open = None;
+        let stored = store.add_logs(&mut open, &[batch(1, 40)], 1000).await.unwrap();
+        assert_eq!(stored, LogsStored { stored: 40, ..LogsStored::default() });
+        // A slice that turns within a batch, known or read again.
+        for open in [&mut open, &mut None] {
+            let stored = store.add_logs(open, &[batch(1, 40), batch(31, 57)], 50).await.unwrap();
+            assert_eq!(stored.stored + stored.repeated, 67, "{stored:?}");
+        }
+        let query = Query::after(Log::Traffic, Filter::All, 0, i64::MAX, 100);
+        let rows = store.traffic(&query).await.unwrap();
         let rules: Vec<String> = rows.iter().map(|row| row.rule.clone()).collect();
         assert_eq!(rules, (1..=57).map(|number| format!("rule-{number}")).collect::<Vec<_>>());
-        assert!(rows.iter().all(|row| row.source_port == 7 && row.destination.is_empty()), "{rows:?}");
+        assert!(rows.iter().all(|row| row.source_port == 7 && row.destination.0.is_empty()), "{rows:?}");
+        assert_eq!(store.slices().await.unwrap().len(), 2);
     }
 }
 

@@ -1,18 +1,16 @@
-//! Logs of the firewalls: stored once each, in batches, and only so many.
+//! Logs of the firewalls: stored once each, in batches.
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use bartizan_api::fleet::LogRecord;
 use bartizan_api::fleet::log_record::Line;
-use bartizan_api::fleet::{LogRecord, TrafficLog};
 
-use super::db::{Statement, Transaction, Value, sql};
+use super::db::{Transaction, sql};
+use super::slices::Open;
 use super::{Store, events, from_db, now_us, to_db};
 
 /// Processes of one firewall whose log position is remembered.
 const BOOTS_PER_DEVICE: i64 = 8;
-
-/// Records in one statement.
-const ROWS_AT_ONCE: usize = 16;
 
 /// Records of one firewall process, in order.
 #[derive(Debug)]
@@ -36,6 +34,10 @@ pub(crate) struct LogsStored {
     pub(crate) repeated: u64,
     /// Oldest records deleted to make room.
     pub(crate) deleted: u64,
+    /// Records of them that are no traffic.
+    pub(crate) events: u64,
+    /// A slice of the traffic log has become full.
+    pub(crate) has_turned: bool,
 }
 
 /// A stored record.
@@ -46,10 +48,14 @@ pub(crate) struct TrafficRow {
     pub(crate) received_us: i64,
     pub(crate) generated_us: i64,
     pub(crate) subtype: String,
-    pub(crate) source: String,
-    pub(crate) destination: String,
-    pub(crate) nat_source: String,
-    pub(crate) nat_destination: String,
+    #[sqlx(rename = "source_key", try_from = "Vec<u8>")]
+    pub(crate) source: Address,
+    #[sqlx(rename = "destination_key", try_from = "Vec<u8>")]
+    pub(crate) destination: Address,
+    #[sqlx(rename = "nat_source_key", try_from = "Vec<u8>")]
+    pub(crate) nat_source: Address,
+    #[sqlx(rename = "nat_destination_key", try_from = "Vec<u8>")]
+    pub(crate) nat_destination: Address,
     pub(crate) rule: String,
     pub(crate) nat_rule: String,
     pub(crate) application: String,
@@ -73,10 +79,30 @@ pub(crate) struct TrafficRow {
     pub(crate) session_end_reason: String,
 }
 
+/// An address as it is written; empty when there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address(pub(crate) String);
+
+impl From<Vec<u8>> for Address {
+    fn from(key: Vec<u8>) -> Self {
+        Self(address_text(&key))
+    }
+}
+
 impl Store {
-    /// Stores batches in one transaction and keeps the traffic log within `rows_max`.
-    pub(crate) async fn add_logs(&self, batches: &[LogBatch], rows_max: u64) -> sqlx::Result<LogsStored> {
+    /// Stores batches in one transaction. `open` is the slice that was written to last, if that is known.
+    pub(crate) async fn add_logs(
+        &self,
+        open: &mut Option<Open>,
+        batches: &[LogBatch],
+        slice_rows: u64,
+    ) -> sqlx::Result<LogsStored> {
         let mut transaction = self.writer.begin().await?;
+        // What is not committed must not be known.
+        let mut slice = match open.take() {
+            Some(slice) => slice,
+            None => Open::load(&mut transaction).await?,
+        };
         let mut done = LogsStored::default();
         for batch in batches {
             let fresh = advance(&mut transaction, batch).await?;
@@ -85,36 +111,21 @@ impl Store {
             for record in &batch.records[batch.records.len() - fresh..] {
                 match &record.line {
                     Some(Line::Traffic(line)) => traffic.push(line),
-                    Some(Line::Event(line)) => events::insert(&mut transaction, &batch.serial, line).await?,
+                    Some(Line::Event(line)) => {
+                        events::insert(&mut transaction, &batch.serial, line).await?;
+                        done.events += 1;
+                    }
                     // A newer firewall's log, which this manager does not have.
                     None => {}
                 }
                 done.stored += 1;
             }
-            insert(&mut transaction, &batch.serial, &traffic).await?;
+            done.has_turned |= slice.add(&mut transaction, &batch.serial, &traffic, slice_rows).await?;
         }
-        done.deleted = sql("DELETE FROM traffic_logs WHERE id <= (SELECT max(id) FROM traffic_logs) - $1")
-            .bind(to_db(rows_max))
-            .execute(&mut transaction)
-            .await?
-            + events::bound(&mut transaction).await?;
+        slice.keep(&mut transaction).await?;
         transaction.commit().await?;
+        *open = Some(slice);
         Ok(done)
-    }
-
-    /// Records that fulfil a condition compiled by the log filter.
-    pub(crate) async fn traffic(&self, query: Statement) -> sqlx::Result<Vec<TrafficRow>> {
-        query.fetch_all(&self.reader).await
-    }
-
-    /// Starts of spans of time, and how many lines each has.
-    pub(crate) async fn log_counts(&self, query: Statement) -> sqlx::Result<Vec<(i64, i64)>> {
-        query.fetch_all(&self.reader).await
-    }
-
-    /// The newest record's number: a query that starts now does not see later ones.
-    pub(crate) async fn newest_traffic(&self) -> sqlx::Result<i64> {
-        sql("SELECT coalesce(max(id), 0) FROM traffic_logs").fetch_value(&self.reader).await
     }
 }
 
@@ -124,6 +135,14 @@ pub(crate) fn address_key(text: &str) -> [u8; 16] {
         Ok(IpAddr::V4(address)) => address.to_ipv6_mapped().octets(),
         Ok(IpAddr::V6(address)) => address.octets(),
         Err(_) => Ipv6Addr::UNSPECIFIED.octets(),
+    }
+}
+
+/// The address of a key: the way back from [`address_key`].
+pub(super) fn address_text(key: &[u8]) -> String {
+    match <[u8; 16]>::try_from(key).map(Ipv6Addr::from) {
+        Ok(address) => address.to_ipv4_mapped().map_or_else(|| address.to_string(), |address| address.to_string()),
+        Err(_) => String::new(),
     }
 }
 
@@ -156,67 +175,4 @@ async fn advance(transaction: &mut Transaction, batch: &LogBatch) -> sqlx::Resul
         .await?;
     }
     Ok(ahead.min(batch.records.len()))
-}
-
-/// Writes records in the order they came, many by one statement: a server's answer is waited for once.
-async fn insert(transaction: &mut Transaction, serial: &str, records: &[&TrafficLog]) -> sqlx::Result<()> {
-    let (full, rest) = records.as_chunks::<ROWS_AT_ONCE>();
-    // Two lengths only, so that the database need not prepare a statement for every length there is.
-    let chunks = full.iter().map(<[_; _]>::as_slice).chain(rest.chunks(1));
-    for chunk in chunks {
-        let mut statement = sql(
-            "INSERT INTO traffic_logs (serial, received_us, generated_us, subtype, source, destination, nat_source, \
-             nat_destination, source_key, destination_key, nat_source_key, nat_destination_key, rule, nat_rule, \
-             application, from_zone, to_zone, inbound_interface, outbound_interface, session_id, source_port, \
-             destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, bytes_received, \
-             packets_sent, packets_received, start_us, elapsed_s, session_end_reason) VALUES ",
-        );
-        for (index, record) in chunk.iter().enumerate() {
-            statement.push(if index == 0 { "(" } else { "), (" });
-            for (index, value) in row(serial, record).into_iter().enumerate() {
-                statement.push(if index == 0 { "" } else { "," }).push_bind(value);
-            }
-        }
-        statement.push(")");
-        statement.execute(&mut *transaction).await?;
-    }
-    Ok(())
-}
-
-fn row(serial: &str, record: &TrafficLog) -> [Value; 33] {
-    [
-        serial.into(),
-        now_us().into(),
-        record.time_generated_us.into(),
-        (&record.subtype).into(),
-        (&record.source).into(),
-        (&record.destination).into(),
-        (&record.nat_source).into(),
-        (&record.nat_destination).into(),
-        address_key(&record.source).into(),
-        address_key(&record.destination).into(),
-        address_key(&record.nat_source).into(),
-        address_key(&record.nat_destination).into(),
-        (&record.rule).into(),
-        (&record.nat_rule).into(),
-        (&record.application).into(),
-        (&record.from_zone).into(),
-        (&record.to_zone).into(),
-        (&record.inbound_interface).into(),
-        (&record.outbound_interface).into(),
-        to_db(record.session_id).into(),
-        record.source_port.into(),
-        record.destination_port.into(),
-        record.nat_source_port.into(),
-        record.nat_destination_port.into(),
-        record.protocol.into(),
-        (&record.action).into(),
-        to_db(record.bytes_sent).into(),
-        to_db(record.bytes_received).into(),
-        to_db(record.packets_sent).into(),
-        to_db(record.packets_received).into(),
-        record.start_us.into(),
-        record.elapsed_s.into(),
-        (&record.session_end_reason).into(),
-    ]
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::audit::{self, AuditLine};
 use super::db::{Statement, Transaction, sql};
 use super::{Store, from_db, hex, hex_digest, jobs, now_us, to_db};
+use crate::configuration::edit::Edit;
 
 /// Versions that are kept, besides those that devices were pushed last; the oldest make room.
 pub(crate) const VERSIONS_MAX: i64 = 1000;
@@ -40,6 +41,13 @@ pub(crate) struct Kept {
     pub(crate) steps: u64,
     /// Their edits, in order, as JSON.
     pub(crate) edits: Vec<String>,
+}
+
+impl Kept {
+    /// One that is kept as its text.
+    pub(crate) fn whole(number: u64, text: String) -> Self {
+        Self { number, text, steps: 0, edits: Vec::new() }
+    }
 }
 
 /// One edit of the candidate.
@@ -197,6 +205,8 @@ impl Store {
             .execute(&mut transaction)
             .await?;
         shorten_journal(&mut transaction, version.journal).await?;
+        let comments = audit_comments(&mut transaction, number).await?;
+        audit::insert(&mut transaction, &self.sealer, &comments).await?;
         forget_versions(&mut transaction, number - VERSIONS_MAX).await?;
         if let Some((id, record)) = job(from_db(number)) {
             jobs::put(&mut transaction, id, &record).await?;
@@ -257,6 +267,15 @@ impl Store {
             .await
     }
 
+    /// The audit comments among the edits up to this one, in order.
+    pub(crate) async fn audit_comments_until(&self, end: i64) -> sqlx::Result<Vec<JournalLine>> {
+        sql("SELECT id, time_us, author, edit FROM journal WHERE id <= $1 \
+             AND edit LIKE '{\"action\":\"audit-comment\",%' ORDER BY id")
+        .bind(end)
+        .fetch_all(&self.writer)
+        .await
+    }
+
     /// The first edits since the newest version, in order.
     pub(crate) async fn journal(&self, count_max: usize) -> sqlx::Result<Vec<JournalLine>> {
         sql("SELECT id, time_us, author, edit FROM journal ORDER BY id LIMIT $1")
@@ -264,6 +283,29 @@ impl Store {
             .fetch_all(&self.writer)
             .await
     }
+}
+
+/// The lines of the config log that tell of the audit comments of a version.
+async fn audit_comments(transaction: &mut Transaction, version: i64) -> sqlx::Result<Vec<AuditLine>> {
+    // As an edit that is one is written down.
+    let rows: Vec<(String, String)> = sql("SELECT author, edit FROM version_edits WHERE version = $1 \
+         AND edit LIKE '{\"action\":\"audit-comment\",%' ORDER BY id")
+    .bind(version)
+    .fetch_all(transaction)
+    .await?;
+    let line = |(admin, edit): (String, String)| match serde_json::from_str(&edit) {
+        Ok(Edit::AuditComment { xpath, comment }) => Some(AuditLine {
+            admin,
+            cmd: audit::AUDIT_COMMENT.to_owned(),
+            path: xpath,
+            result: "Succeeded".to_owned(),
+            after: comment,
+            config_version: version,
+            ..AuditLine::default()
+        }),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(rows.into_iter().filter_map(line).collect())
 }
 
 /// Numbers in one statement.

@@ -9,6 +9,7 @@ use bartizan_model::xml;
 use super::reply::{Reply, code};
 use crate::accounts::{Caller, Right};
 use crate::app::App;
+use crate::configuration::Snapshot;
 use crate::configuration::partial::Selection;
 use crate::http::parameters::Parameters;
 use crate::jobs::commit::CommitRequest;
@@ -89,6 +90,11 @@ pub(crate) async fn commit_all(app: &App, caller: &Caller, command: &Element) ->
         Err(refusal) => return refusal,
     };
     request.validate_only = yes(what, "validate-only");
+    request.caller = Some(caller.clone());
+    request.admins = match admins(what, &snapshot) {
+        Ok(admins) => admins,
+        Err(refusal) => return refusal,
+    };
     let description = what.child("description").map(|description| description.text()).unwrap_or_default();
     let kind = if request.validate_only { JobKind::ValidateAll } else { JobKind::CommitAll };
     enqueue(app, caller, kind, &description, Some(scope), Work::Push(request), "CommitAll").await
@@ -182,7 +188,7 @@ fn templates(what: &Element, topologies: &Topologies) -> Result<(PushScope, Push
     Ok((scope, PushRequest { devices, templates: true, ..PushRequest::default() }))
 }
 
-/// Serials as members, as entries or as text.
+/// Serials, or other names, as members, as entries or as text.
 fn serials(list: Option<&Element>) -> Vec<String> {
     let Some(list) = list else {
         return Vec::new();
@@ -206,12 +212,23 @@ fn check_children(what: &Element, known: &[&str]) -> Result<(), Reply> {
         if !known.contains(&name) {
             return Err(unexpected(&["commit-all", &what.name, name], "unexpected here"));
         }
-        if name == "admin" && child.members().any(|member| !member.is_empty()) {
-            let line = " selective push by administrator is not supported yet: nothing was pushed";
-            return Err(Reply::error(code::NOT_POSSIBLE, &[line, "push everything that is committed instead"]));
-        }
     }
     Ok(())
+}
+
+/// Whose edits are pushed; of everybody when nobody is named.
+fn admins(what: &Element, snapshot: &Snapshot) -> Result<BTreeSet<String>, Reply> {
+    let named = what.child("admin").map(|list| serials(Some(list))).unwrap_or_default();
+    let users = |root: &Element| -> Vec<String> {
+        let users = root.descend(&["mgt-config", "users"]);
+        users.into_iter().flat_map(|users| users.entries().map(|(name, _)| name.to_owned())).collect()
+    };
+    let known: Vec<String> = [users(&snapshot.running), users(&snapshot.candidate)].concat();
+    if let Some(stranger) = named.iter().find(|name| !known.contains(name)) {
+        let why = format!("there is no administrator `{stranger}`{}", did_you_mean(stranger, &known));
+        return Err(invalid_reference(&["commit-all", &what.name, "admin"], stranger, why));
+    }
+    Ok(named.into_iter().collect())
 }
 
 /// A name that the running configuration does not have; `known` gives the names that a configuration has.

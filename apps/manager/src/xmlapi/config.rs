@@ -13,6 +13,7 @@ use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::configuration::ApplyError;
 use crate::configuration::edit::{Applied, Edit, EditFailure, select};
+use crate::device;
 use crate::http::parameters::Parameters;
 
 pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
@@ -25,7 +26,7 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     match action {
         "get" => get(app, caller, parameters),
         "show" => show(app, caller, parameters),
-        "set" | "edit" | "delete" | "rename" | "clone" | "move" | "multi-move" | "multi-clone" => {
+        "set" | "edit" | "override" | "delete" | "rename" | "clone" | "move" | "multi-move" | "multi-clone" => {
             match Edit::from_request(action, |name| parameters.get(name)) {
                 Ok(edit) => change(app, caller, edit).await,
                 Err(missing) => Reply::bad_request(&missing),
@@ -33,10 +34,6 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
         }
         "multi-config" => multi::answer(app, caller, parameters).await,
         "complete" => complete(app, caller, parameters),
-        "override" => {
-            let line = format!("action `{action}` is not supported by this version of the manager");
-            Reply::error(code::INVALID_COMMAND, &[line])
-        }
         _ => Reply::bad_request(&format!("Illegal value for parameter \"action\" [{action}].")),
     }
 }
@@ -101,7 +98,11 @@ fn no_such_node() -> Reply {
 }
 
 async fn change(app: &App, caller: &Caller, edit: Edit) -> Reply {
-    match app.configuration.apply(caller, vec![edit]).await {
+    let edits = match device::overriding(app, vec![edit]).await {
+        Ok(edits) => edits,
+        Err(error) => return error.into(),
+    };
+    match app.configuration.apply(caller, edits).await {
         Ok(applied) if applied.contains(&Applied::Absent) => Reply::message(code::NOT_PRESENT, "Object doesn't exist"),
         Ok(_) => Reply::done(),
         Err(error) => error.into(),

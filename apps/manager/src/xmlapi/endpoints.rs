@@ -20,6 +20,7 @@ pub const CONFIG_ACTIONS: &[(&str, Need)] = &[
     ("complete", Need::Reading),
     ("set", Need::Editing),
     ("edit", Need::Editing),
+    ("override", Need::Editing),
     ("delete", Need::Editing),
     ("rename", Need::Editing),
     ("clone", Need::Editing),
@@ -51,6 +52,9 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show logging-status", Need::Reading),
     ("show log-forwarding", Need::Reading),
     ("show config-locks", Need::Reading),
+    ("show approvals", Need::Reading),
+    ("request approval approve", Need::Change),
+    ("request approval refuse", Need::Change),
     ("show config-report", Need::Reading),
     ("request import-firewall", Need::Editing),
     ("show config-log-integrity", Need::Reading),
@@ -86,6 +90,7 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("delete config saved", Need::Editing),
     ("load config", Need::Editing),
     ("revert config", Need::Editing),
+    ("set audit-comment", Need::Editing),
     ("validate", Need::Editing),
 ];
 
@@ -97,6 +102,7 @@ pub const WITHIN_A_PART: &[&str] = &[
     "complete",
     "set",
     "edit",
+    "override",
     "delete",
     "rename",
     "clone",
@@ -130,6 +136,7 @@ pub const WITHIN_A_PART: &[&str] = &[
     "request api-key expire",
     "request config-lock",
     "revert config",
+    "set audit-comment",
     "validate",
 ];
 

@@ -1,8 +1,10 @@
 //! `type=export` and `type=import`: which files go out, and which come in?
 
+use bartizan_model::tree::Element;
 use bartizan_model::xml;
 use rustls_pki_types::PrivateKeyDer;
 
+use super::log::query;
 use super::op::{certificates as named, snapshots};
 use super::reply::{Reply, code};
 use super::{refuse_change, refuse_reading};
@@ -10,6 +12,9 @@ use crate::accounts::{Caller, Right, Role};
 use crate::app::App;
 use crate::certificates::{self, key, text};
 use crate::http::parameters::Parameters;
+use crate::logs::export::{Export, Format, RECORDS_AT_ONCE_MAX};
+use crate::refusal::Refusal;
+use crate::variables;
 
 /// A configuration, or a certificate.
 pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
@@ -23,12 +28,62 @@ pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) 
         }
         Some("certificate") => certificate(app, caller, parameters)
             .unwrap_or_else(|line| Reply::error(code::INVALID_OBJECT, &[line, "nothing was exported".to_owned()])),
+        Some("variables") if app.device.is_none() => {
+            if let Some(refusal) = refuse_reading(caller, Right::Config) {
+                return refusal;
+            }
+            let stack = parameters.get("template-stack").unwrap_or_default();
+            match variable_table(app, &caller.view(&app.configuration.snapshot().candidate), stack) {
+                Ok(table) => Reply::file(&format!("{stack}-variables.csv"), table),
+                Err(refusal) => refusal.into(),
+            }
+        }
+        Some("log") => logs(app, caller, parameters).await,
         Some(category) => Reply::error(
             code::INVALID_COMMAND,
-            &[format!("export of `{category}` is not supported; `configuration` and `certificate` are")],
+            &[format!(
+                "export of `{category}` is not supported; `configuration`, `certificate`, `variables` and `log` are"
+            )],
         ),
         None => Reply::bad_request("Missing value for parameter \"category\"."),
     }
+}
+
+/// A log that the caller may read, an extension: `log-type`, `query`, `format` and `nlogs`.
+async fn logs(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
+    if let Some(refusal) = refuse_reading(caller, Right::Log) {
+        return refusal;
+    }
+    let illegal =
+        |name: &str, value: &str| Reply::bad_request(&format!("Illegal value for parameter \"{name}\" [{value}]."));
+    let name = parameters.get("format").unwrap_or("csv");
+    let Some(format) = Format::named(name) else { return illegal("format", name) };
+    let records = match parameters.get("nlogs") {
+        None | Some("") => Ok(RECORDS_AT_ONCE_MAX),
+        Some(text) => text.parse().map(|records: u64| records.min(RECORDS_AT_ONCE_MAX)).map_err(|_| text),
+    };
+    let records = match records {
+        Ok(records) => records,
+        Err(text) => return illegal("nlogs", text),
+    };
+    let query = match query(app, caller, parameters).await {
+        Ok(query) => query,
+        Err(reply) => return reply,
+    };
+    let mut file = Vec::new();
+    let mut export = Export::new(query, format, records);
+    loop {
+        match export.next(app).await {
+            Ok(Some(part)) => file.extend_from_slice(&part),
+            Ok(None) => break,
+            Err(error) => {
+                tracing::error!("a log cannot be exported: {error:#}");
+                return Reply::error(code::INTERNAL, &["the log cannot be read"]);
+            }
+        }
+    }
+    let log = parameters.get("log-type").unwrap_or_default();
+    Reply::file(&format!("{log}.{name}"), String::from_utf8_lossy(&file).into_owned())
 }
 
 /// A configuration is saved under the name of its file, to be loaded later; a certificate goes into the candidate.
@@ -47,26 +102,51 @@ pub(super) async fn import(app: &App, caller: &Caller, parameters: &Parameters) 
                 Err(line) => Reply::error(code::INVALID_OBJECT, &[line, "nothing was imported".to_owned()]),
             }
         }
-        (Some("configuration" | "certificate" | "keypair" | "private-key"), None) => {
+        (Some("variables"), Some(file)) if app.device.is_none() => {
+            if let Some(refusal) = refuse_change(caller, Right::Config) {
+                return refusal;
+            }
+            let stack = parameters.get("template-stack").unwrap_or_default();
+            match bring_variables(app, caller, stack, &file.text).await {
+                Ok(0) => Reply::line("The devices have these values already."),
+                Ok(count) => Reply::line(&format!("{count} values of {stack} changed.")),
+                Err(refusal) => refusal.into(),
+            }
+        }
+        (Some("configuration" | "certificate" | "keypair" | "private-key" | "variables"), None) => {
             Reply::bad_request("Missing value for parameter \"file\".")
         }
         (Some(category), _) => Reply::error(
             code::INVALID_COMMAND,
             &[format!(
-                "import of `{category}` is not supported; `configuration`, `certificate`, `keypair` and `private-key` are"
+                "import of `{category}` is not supported; `configuration`, `certificate`, `keypair`, `private-key` and \
+                 `variables` are"
             )],
         ),
         (None, _) => Reply::bad_request("Missing value for parameter \"category\"."),
     }
 }
 
+/// The values of a stack's variables, device by device.
+pub(crate) fn variable_table(app: &App, root: &Element, stack: &str) -> Result<String, Refusal> {
+    let hostname = |serial: &str| app.fleet.link(serial).map(|link| link.hello.hostname.clone()).unwrap_or_default();
+    variables::table(root, stack, hostname)
+        .ok_or_else(|| Refusal::new(code::NOT_PRESENT, [variables::unknown_stack(root, stack)]))
+}
+
+/// Gives the devices of a stack the values of a table; how many changed.
+pub(crate) async fn bring_variables(app: &App, caller: &Caller, stack: &str, text: &str) -> Result<usize, Refusal> {
+    let candidate = caller.view(&app.configuration.snapshot().candidate);
+    let edits = variables::edits(&candidate, stack, text).map_err(|lines| Refusal::new(code::INVALID_OBJECT, lines))?;
+    let count = edits.len();
+    if count > 0 {
+        app.configuration.apply(caller, edits).await?;
+    }
+    Ok(count)
+}
+
 /// The name and the entry that a file becomes.
-fn brought(
-    app: &App,
-    category: &str,
-    file: &str,
-    parameters: &Parameters,
-) -> Result<(String, bartizan_model::tree::Element), String> {
+fn brought(app: &App, category: &str, file: &str, parameters: &Parameters) -> Result<(String, Element), String> {
     let name = parameters.get("certificate-name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| "Missing value for parameter \"certificate-name\".".to_owned())?;
     only_pem(parameters)?;

@@ -9,8 +9,8 @@ use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::logs::filter::{self, protocol_name};
-use crate::logs::query::{Log, Query, ROWS_MAX};
-use crate::store::audit::AuditLine;
+use crate::logs::query::{Log, Query, ROWS_MAX, SKIP_MAX};
+use crate::store::audit::{AUDIT_COMMENT, AuditLine};
 use crate::store::events::EventRow;
 use crate::store::traffic::TrafficRow;
 use crate::times;
@@ -43,7 +43,8 @@ pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -
         return Err(Reply::bad_request("Missing value for parameter \"log-type\"."));
     };
     let Some(log) = Log::named(name) else {
-        let line = format!("log-type `{name}` is not kept here; `traffic`, `threat`, `system` and `config` are");
+        let names: Vec<_> = Log::ALL.iter().map(|(name, _)| *name).collect();
+        let line = format!("log-type `{name}` is not kept here; `{}` are", names.join("`, `"));
         return Err(Reply::error(code::INVALID_OBJECT, &[line]));
     };
     // What the manager tells of itself has no firewall by which it could be told apart.
@@ -56,10 +57,15 @@ pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -
         .map_err(|error| Reply::error(code::INVALID_OBJECT, &[error]))?;
     let newest = match log {
         Log::Traffic => app.store.newest_traffic().await,
-        Log::System | Log::Threat => app.store.newest_event().await,
+        Log::System | Log::Threat | Log::IpTag => app.store.newest_event().await,
         Log::Config => Ok(i64::MAX),
     };
     let newest = newest.map_err(|error| Reply::internal(&error))?;
+    let skip = number(parameters, "skip", 0)?;
+    if skip > SKIP_MAX {
+        let line = format!("`skip` is {skip}, at most {SKIP_MAX} can be left out: ask for another time instead");
+        return Err(Reply::error(code::INVALID_OBJECT, &[line]));
+    }
     Ok(Query {
         id: 0,
         admin: caller.name.clone(),
@@ -67,7 +73,7 @@ pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -
         serials: caller.role.reach(Right::Log).map(|reach| reach.devices),
         filter,
         rows: number(parameters, "nlogs", ROWS)?.min(ROWS_MAX),
-        skip: number(parameters, "skip", 0)?,
+        skip,
         backward: match parameters.get("dir") {
             None | Some("" | "backward") => true,
             Some("forward") => false,
@@ -112,13 +118,19 @@ async fn collect(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
 
 /// The lines that a query finds, each with its number as `logid`.
 pub(crate) async fn rows(app: &App, query: &Query) -> sqlx::Result<Vec<Element>> {
-    let statement = query.statement();
-    Ok(match query.log {
-        Log::Traffic => app.store.traffic(statement).await?.iter().map(traffic_entry).collect(),
-        Log::Config => app.store.audit(statement).await?.iter().map(|row| config_entry(app, row)).collect(),
-        Log::System => app.store.events(statement).await?.iter().map(system_entry).collect(),
-        Log::Threat => app.store.events(statement).await?.iter().map(threat_entry).collect(),
-    })
+    let Some(table) = query.log.table() else {
+        return Ok(app.store.traffic(query).await?.iter().map(traffic_entry).collect());
+    };
+    let statement = query.statement(table);
+    if query.log == Log::Config {
+        return Ok(app.store.audit(statement).await?.iter().map(|row| config_entry(app, row)).collect());
+    }
+    let entry = match query.log {
+        Log::Threat => threat_entry,
+        Log::IpTag => tag_entry,
+        _ => system_entry,
+    };
+    Ok(app.store.events(statement).await?.iter().map(entry).collect())
 }
 
 fn finish(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
@@ -138,10 +150,10 @@ fn find(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Query, Re
     query.ok_or_else(|| Reply::error(code::NOT_PRESENT, &[format!("query job {id} not found")]))
 }
 
-pub(crate) fn traffic_entry(row: &TrafficRow) -> Element {
+fn traffic_entry(row: &TrafficRow) -> Element {
     // What is not translated is empty.
     let translated = |nat: &str, original: &str| !nat.is_empty() && nat != original;
-    let nat = translated(&row.nat_source, &row.source) || translated(&row.nat_destination, &row.destination);
+    let nat = translated(&row.nat_source.0, &row.source.0) || translated(&row.nat_destination.0, &row.destination.0);
     let mut line = element("entry").attr("logid", &row.id.to_string());
     let fields = [
         ("receive_time", times::date_time(row.received_us)),
@@ -149,10 +161,10 @@ pub(crate) fn traffic_entry(row: &TrafficRow) -> Element {
         ("type", "TRAFFIC".to_owned()),
         ("subtype", row.subtype.clone()),
         ("time_generated", times::date_time(row.generated_us)),
-        ("src", row.source.clone()),
-        ("dst", row.destination.clone()),
-        ("natsrc", row.nat_source.clone()),
-        ("natdst", row.nat_destination.clone()),
+        ("src", row.source.0.clone()),
+        ("dst", row.destination.0.clone()),
+        ("natsrc", row.nat_source.0.clone()),
+        ("natdst", row.nat_destination.0.clone()),
         ("rule", row.rule.clone()),
         ("nat_rule", row.nat_rule.clone()),
         ("srcuser", String::new()),
@@ -205,11 +217,11 @@ fn event_entry(row: &EventRow, kind: &str) -> Element {
         .leaf("vsys", "vsys1")
 }
 
-pub(crate) fn system_entry(row: &EventRow) -> Element {
+fn system_entry(row: &EventRow) -> Element {
     event_entry(row, "SYSTEM").leaf("eventid", &row.event).leaf("object", &row.object).leaf("opaque", &row.description)
 }
 
-pub(crate) fn threat_entry(row: &EventRow) -> Element {
+fn threat_entry(row: &EventRow) -> Element {
     event_entry(row, "THREAT")
         .leaf("src", &row.source)
         .leaf("dst", &row.destination)
@@ -219,14 +231,27 @@ pub(crate) fn threat_entry(row: &EventRow) -> Element {
         .leaf("misc", &row.description)
 }
 
-pub(crate) fn config_entry(app: &App, row: &AuditLine) -> Element {
+fn tag_entry(row: &EventRow) -> Element {
+    event_entry(row, "IPTAG")
+        .leaf("ip", &row.source)
+        .leaf("tag_name", &row.object)
+        .leaf("event_id", &row.event)
+        .leaf("repeatcnt", "1")
+        .leaf("timeout", &row.description)
+        .leaf("datasource_type", "xml-api")
+}
+
+fn config_entry(app: &App, row: &AuditLine) -> Element {
     let time = times::date_time(row.time_us);
+    let is_comment = row.cmd == AUDIT_COMMENT;
     element("entry")
         .attr("logid", &row.id.to_string())
         .leaf("receive_time", &time)
         .leaf("serial", &app.serial())
         .leaf("type", "CONFIG")
-        .leaf("subtype", "general")
+        .leaf("subtype", if is_comment { AUDIT_COMMENT } else { "general" })
+        .leaf("config_ver", &row.config_version.to_string())
+        .leaf("comment", if is_comment { &row.after } else { "" })
         .leaf("time_generated", &time)
         .leaf("host", &row.host)
         .leaf("cmd", &row.cmd)

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::configuration::edit::Edit;
 use crate::configuration::partial::Selection;
 use crate::configuration::{ApplyError, PartialError};
+use crate::device;
 use crate::http::parameters::Parameters;
 
 /// Edits in one request.
@@ -28,7 +29,11 @@ pub(super) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     {
         return refusal;
     }
-    match app.configuration.apply(caller, edits).await {
+    let applied = match device::overriding(app, edits).await {
+        Ok(edits) => app.configuration.apply(caller, edits).await,
+        Err(error) => Err(error),
+    };
+    match applied {
         Ok(_) => {
             let done = |id: &String| success(code::DONE).attr("id", id).leaf("msg", "command succeeded");
             Reply::xml(&success(code::DONE).with_all(ids.iter().map(done)))

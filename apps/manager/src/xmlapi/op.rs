@@ -4,6 +4,7 @@
 //! commands.
 
 mod api_keys;
+mod approvals;
 pub(crate) mod authkey;
 mod candidate;
 pub(super) mod certificates;
@@ -16,6 +17,8 @@ mod groups;
 mod jobs;
 mod locks;
 mod migration;
+mod push_scope;
+pub(crate) mod rules;
 mod schedules;
 pub(crate) mod snapshots;
 
@@ -96,7 +99,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "chassis-ready"] => Reply::text("yes"),
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
-        ["show", "logging-status"] => system::logging(app),
+        ["show", "logging-status"] => system::logging(app).await,
         ["show", "config-log-integrity", ..] => config_log::integrity(app, command).await,
         ["show", "log-forwarding"] => forwarding::show(app),
         ["show", "config-report", ..] => migration::report(app, caller, command).await,
@@ -132,6 +135,14 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
             part @ ("merged" | "pushed-template" | "pushed-shared-policy" | "effective-running"),
             ..,
         ] if app.device.is_some() => device::parts(app, caller, part).await,
+        ["show", "config", "push-scope", ..] if app.device.is_none() => push_scope::show(app, caller, command).await,
+        ["show", "approvals", ..] => approvals::show(app).await,
+        ["request", "approval", "approve", ..] => approvals::decide(app, caller, command, true).await,
+        ["request", "approval", "refuse", ..] => approvals::decide(app, caller, command, false).await,
+        ["set", "audit-comment", ..] => rules::comment(app, caller, command).await,
+        ["show", "config", "list", "audit-comments", ..] => rules::pending(app, caller, command).await,
+        ["show", "config", "rule-history", ..] => rules::show(app, caller, command).await,
+        ["show", "config", "list", "change-summary", ..] => push_scope::summary(app, caller, command).await,
         ["show", "config", "saved", ..] => snapshots::show(app, caller, command).await,
         ["show", "config", ..] => candidate::show(app, caller, command, &words[2..]).await,
         ["load", "config", ..] => candidate::load(app, caller, command).await,

@@ -8,6 +8,7 @@ use super::reply::Reply;
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::store::now_us;
+use crate::store::slices::Slice;
 use crate::times;
 
 /// The version whose schema clients are to use; they choose by it. Bartizan's own version is in
@@ -96,13 +97,29 @@ pub(super) fn admins(caller: &Caller) -> Reply {
     Reply::result(element("result").with(element("admins").with(entry)))
 }
 
-/// `show logging-status`, our extension: what became of the firewalls' logs since the start.
-pub(super) fn logging(app: &App) -> Reply {
+/// `show logging-status`, our extension: what became of the firewalls' logs since the start, and what is kept.
+pub(super) async fn logging(app: &App) -> Reply {
     let counters = app.logs.counters();
+    let slices = match app.store.slices().await {
+        Ok(slices) => slices,
+        Err(error) => return Reply::internal(&error),
+    };
+    let bounds = app.room().bounds(&app.configuration);
+    let rows: i64 = slices.iter().map(Slice::rows).sum();
+    let bytes: i64 = slices.iter().map(|slice| slice.bytes).sum();
+    let oldest = slices.first().filter(|slice| slice.rows() > 0).map(|slice| times::date_time(slice.begun_us));
+    let traffic = element("traffic")
+        .leaf("records", &rows.to_string())
+        .leaf("records-at-most", &bounds.rows_max.to_string())
+        .leaf("slices", &slices.len().to_string())
+        .leaf("indexed-slices", &slices.iter().filter(|slice| slice.indexed != 0).count().to_string())
+        .leaf("bytes-of-full-slices", &bytes.to_string())
+        .leaf("bytes-at-most", &bounds.bytes_max.to_string())
+        .leaf("since", &oldest.unwrap_or_default());
     let status: Element = element("logging-status")
         .leaf("stored", &counters.stored.to_string())
         .leaf("repeated", &counters.repeated.to_string())
         .leaf("deleted-by-retention", &counters.deleted.to_string())
-        .leaf("kept-at-most", &app.settings.traffic_logs_max.to_string());
+        .with(traffic);
     Reply::result(element("result").with(status))
 }

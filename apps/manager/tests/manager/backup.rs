@@ -7,13 +7,20 @@ use bartizan_lab::postgres::{Durability, Postgres};
 use bartizan_manager::DatabaseUrl;
 use bartizan_manager::backup::{Amount, backup, restore};
 
+use crate::common::device::Device;
 use crate::common::{PASSWORD, Server, between};
+use crate::fleet::record;
 
 const ADDRESSES: &str = "/config/shared/address";
 
 /// A manager with something in most tables.
 async fn filled() -> Server {
-    let server = Server::start().await;
+    let server = Server::start_with(|settings| settings.traffic_logs_max = 12).await;
+    let mut device = Device::join(&server).await;
+    device.log("boot", 14, (1..=14).map(record).collect()).await;
+    while !server.op("<show><logging-status/></show>").await.contains("<indexed-slices>3<") {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     server.set(ADDRESSES, "<entry name='running'><ip-netmask>10.0.0.1</ip-netmask></entry>").await;
     assert!(server.commit().await.contains("<result>OK</result>"));
     server.set(ADDRESSES, "<entry name='candidate ✓'><fqdn>a.example</fqdn></entry>").await;
@@ -23,6 +30,16 @@ async fn filled() -> Server {
         .op("<request><authkey><add><name>east</name><lifetime>60</lifetime><count>5</count></add></authkey></request>")
         .await;
     server
+}
+
+/// The traffic log, which is in slices that not all begin with the first.
+async fn traffic(server: &Server) -> String {
+    let asked = server.body(&[("type", "log"), ("log-type", "traffic"), ("query", "(port.dst eq 443)")]).await;
+    let job = between(&asked, "<job>", "</job>");
+    let found = server.body(&[("type", "log"), ("action", "get"), ("job-id", job)]).await;
+    let logs = between(&found, "<logs ", "</logs>").to_owned();
+    assert!(logs.contains("count=\"11\""), "{found}");
+    logs
 }
 
 /// What a manager says of itself, but its uptime.
@@ -38,6 +55,7 @@ async fn told(server: &Server) -> Vec<String> {
     ] {
         told.push(server.op(command).await);
     }
+    told.push(traffic(server).await);
     told.push(between(&server.op("<show><system><info/></system></show>").await, "<serial>", "</serial>").to_owned());
     told
 }

@@ -451,9 +451,16 @@ async fn alarms_of_firewalls_are_in_the_system_and_the_threat_log() {
         action: "block-ip".to_owned(),
         ..of("threat")
     };
-    let lines = vec![Line::Event(pool), Line::Traffic(record(1)), Line::Event(scan)];
-    device.log_lines("boot-1", 3, lines.clone()).await;
-    device.log_lines("boot-1", 3, lines).await;
+    let tag = EventLog {
+        event: "register".to_owned(),
+        object: "web".to_owned(),
+        description: "60".to_owned(),
+        source: "2001:db8::5".to_owned(),
+        ..of("iptag")
+    };
+    let lines = vec![Line::Event(pool), Line::Traffic(record(1)), Line::Event(scan), Line::Event(tag)];
+    device.log_lines("boot-1", 4, lines.clone()).await;
+    device.log_lines("boot-1", 4, lines).await;
     for (kind, query, part) in [
         ("system", "(severity eq high) and (eventid eq nat-pool-exhausted)", "<object>203.0.113.1</object>"),
         ("system", "(opaque contains 'no port')", "<type>SYSTEM</type><subtype>nat</subtype>"),
@@ -464,12 +471,17 @@ async fn alarms_of_firewalls_are_in_the_system_and_the_threat_log() {
         ),
         ("threat", "(name-of-threatid contains Scan) and (action eq block-ip)", "<severity>medium</severity>"),
         ("traffic", "", "<sessionid>1</sessionid>"),
+        (
+            "iptag",
+            "(ip in 2001:db8::/32) and (event_id eq register)",
+            "<tag_name>web</tag_name><event_id>register</event_id><repeatcnt>1</repeatcnt><timeout>60</timeout>",
+        ),
     ] {
         let found = log(&server, kind, query).await;
         assert!(found.contains("<logs count=\"1\"") && found.contains(part), "{kind} {query}: {found}");
     }
     let bad = server.body(&[("type", "log"), ("log-type", "hipmatch")]).await;
-    assert!(bad.contains("`traffic`, `threat`, `system` and `config` are"), "{bad}");
+    assert!(bad.contains("not kept here; `traffic`, `threat`, `system`, `iptag`, `config` are"), "{bad}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -508,13 +520,14 @@ async fn logs_are_stored_once_found_again_and_bounded() {
         assert_eq!(between(&found, "<flag-nat>", "</flag-nat>"), flag, "session {session}");
     }
 
-    // A restarted firewall counts from one again; only so many rows are kept.
+    // A restarted firewall counts from one again; only so many records are kept, and slices of twelve go whole.
     device.log("boot-2", 100, (1..=100).map(record).collect()).await;
     let all = traffic(&server, "").await;
-    assert!(all.contains("<logs count=\"50\"") && !all.contains("<src>10.0.0.50</src>"), "{all}");
+    assert!(all.contains("<logs count=\"46\"") && !all.contains("<src>10.0.0.54</src>"), "{all}");
     let status = server.op("<show><logging-status/></show>").await;
     assert!(
-        status.contains("<stored>106</stored><repeated>2</repeated><deleted-by-retention>56</deleted-by-retention>"),
+        status.contains("<stored>106</stored><repeated>2</repeated><deleted-by-retention>60</deleted-by-retention>")
+            && status.contains("<records>46</records><records-at-most>50</records-at-most><slices>4</slices>"),
         "{status}"
     );
 }

@@ -32,12 +32,12 @@ async fn match_config_log(server: &Server, name: &str, filter: &str, profile: &s
     server.set(&format!("{CONFIG_LOG}/entry[@name='{name}']"), &element).await;
 }
 
-async fn commit(server: &Server) {
+pub(crate) async fn commit(server: &Server) {
     let job = server.commit().await;
     assert!(job.contains("<result>OK</result>"), "{job}");
 }
 
-async fn address(server: &Server, name: &str) {
+pub(crate) async fn address(server: &Server, name: &str) {
     server.set("/config/shared/address", &format!("<entry name='{name}'><fqdn>a.example</fqdn></entry>")).await;
 }
 
@@ -61,11 +61,11 @@ async fn message(stream: &mut (impl AsyncRead + Unpin), counted: bool) -> String
 }
 
 /// Waits until the lanes have begun: what was before is not theirs.
-async fn lanes(server: &Server, count: usize) -> String {
+pub(crate) async fn lanes(server: &Server, count: usize) -> String {
     shown(server, |shown| shown.matches("<state>").count() == count).await
 }
 
-async fn shown(server: &Server, until: impl Fn(&str) -> bool) -> String {
+pub(crate) async fn shown(server: &Server, until: impl Fn(&str) -> bool) -> String {
     timeout(PATIENCE, async {
         loop {
             let shown = server.op("<show><log-forwarding/></show>").await;

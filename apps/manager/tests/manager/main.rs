@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod approvals;
 mod backup;
 mod certificates;
 mod common;
@@ -10,15 +11,22 @@ mod directory;
 mod envelopes;
 mod fleet;
 mod forwarding;
+mod forwarding_http;
 mod json;
 mod load;
 mod migration;
+mod overrides;
+mod parts;
 mod postgres;
 mod python_clients;
 mod queue;
+mod reports;
 mod roles;
+mod rules;
 mod schedules;
 mod schema;
+mod selective;
 mod together;
+mod variables;
 mod verdicts;
 mod versions;

@@ -72,6 +72,28 @@ async fn of_a_running_push_only_what_was_not_sent_is_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_cancelled_commits_nothing_and_another_one_everything() {
+    let server = Server::start().await;
+    for number in 0..20 {
+        let name = format!("a{number}");
+        server.set("/config/shared/address", &format!("<entry name='{name}'><fqdn>x.example</fqdn></entry>")).await;
+        let body = server.body(&[("type", "commit"), ("cmd", "<commit/>")]).await;
+        let job = between(&body, "<job>", "</job>").to_owned();
+        let answer = clear(&server, &job).await;
+        let done = server.wait(&job).await;
+        let running = server.body(&[("type", "config"), ("action", "show"), ("xpath", "/config/shared/address")]).await;
+        let is_cancelled = answer.contains("status=\"success\"");
+        assert!(
+            is_cancelled || answer.contains("finished already") || answer.contains("cannot be stopped any more"),
+            "{answer}"
+        );
+        assert_eq!(done.contains("<result>FAIL</result>"), is_cancelled, "{answer} {done}");
+        assert_eq!(running.contains(&format!("\"{name}\"")), !is_cancelled, "{answer} {running}");
+        assert_eq!(done.contains("cancelled by admin"), is_cancelled, "{done}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_queue_is_bounded_and_a_cancelled_job_makes_room() {
     let server = Server::start().await;
     let mut device = Device::join(&server).await;

@@ -5,7 +5,7 @@ use crate::common::{Server, between};
 const ADDRESSES: &str = "/config/shared/address";
 
 /// A second superuser.
-async fn bob(server: &Server) -> String {
+pub(crate) async fn bob(server: &Server) -> String {
     let hash = server.op("<request><password-hash><password>builder</password></password-hash></request>").await;
     let hash = between(&hash, "<phash>", "</phash>");
     let user =

@@ -6,6 +6,7 @@
 use super::variables::is_variable;
 use super::{Variables, origin};
 use crate::diagnostic::{Diagnostic, Origin};
+use crate::edit::OVERRIDE;
 use crate::manager;
 use crate::tree::Element;
 use crate::xpath::XPath;
@@ -154,6 +155,7 @@ fn overrides(root: &Element, chain: &[(String, String)], owner: Option<&str>, wr
         return Vec::new();
     }
     let is_object = !below.starts_with("/config");
+    let alone = alone(root, &chain[at].1, below);
     let farther = chain[at + 1..].iter();
     farther
         .filter_map(|(owner, base)| {
@@ -161,15 +163,23 @@ fn overrides(root: &Element, chain: &[(String, String)], owner: Option<&str>, wr
             if let Some(element) = one(root, &xpath) {
                 return Some(Overridden { owner: owner.clone(), xpath, text: Some(element.text()) });
             }
-            // An object hides the whole of another one of its name.
-            let entry = below
-                .find("/entry[")
-                .map(|start| below[start + 1..].find('/').map_or(below.len(), |end| start + 1 + end))?;
-            let xpath = format!("{base}{}", &below[..entry]);
-            let other = one(root, &xpath).filter(|_| is_object);
-            other.map(|_| Overridden { owner: owner.clone(), xpath, text: None })
+            // An object hides the whole of another one of its name, and so does what was written by `override`.
+            let entry = || {
+                let start = below.find("/entry[").filter(|_| is_object)?;
+                Some(&below[..below[start + 1..].find('/').map_or(below.len(), |end| start + 1 + end)])
+            };
+            let xpath = format!("{base}{}", alone.or_else(entry)?);
+            one(root, &xpath).map(|_| Overridden { owner: owner.clone(), xpath, text: None })
         })
         .collect()
+}
+
+/// The part of `below` that leads to an element to which farther layers add nothing.
+fn alone<'b>(root: &Element, base: &str, below: &'b str) -> Option<&'b str> {
+    // A slash in a name is no end of a step, and what is before it can then not be read.
+    let ends = below.match_indices('/').map(|(at, _)| at).skip(1).chain([below.len()]);
+    ends.map(|end| &below[..end])
+        .find(|part| one(root, &format!("{base}{part}")).is_some_and(|element| element.attribute(OVERRIDE).is_some()))
 }
 
 /// The only element at an XPath.

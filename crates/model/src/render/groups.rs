@@ -3,11 +3,13 @@
 //! Pre rules from Shared down to the group, post rules from the group up to Shared; an object of a nearer
 //! group hides one of the same name farther away.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::missing_parent;
-use crate::diagnostic::Diagnostic;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Origin};
+use crate::edit::is_fixed;
 use crate::manager;
 use crate::tree::{Child, Element};
 
@@ -111,6 +113,65 @@ fn names_above(nearer: &[Scope<'_>], container: &str) -> BTreeSet<String> {
     let space = NAME_SPACES.into_iter().find(|space| space.contains(&container)).unwrap_or(&own);
     let containers = nearer.iter().flat_map(|scope| space.iter().filter_map(|tag| scope.element.child(tag)));
     containers.flat_map(|container| container.entries().map(|(name, _)| name.to_owned())).collect()
+}
+
+/// Objects of device groups in the place of one farther away that is not to be overridden.
+pub(super) fn fixed_and_overridden(root: &Element) -> Vec<Diagnostic> {
+    let mut fixed: HashMap<(String, String), Vec<String>> = HashMap::new();
+    let groups: Vec<(&str, &Element)> = manager::container(root, "device-group")
+        .into_iter()
+        .flat_map(|groups| groups.entries().map(|(name, element)| (name, &**element)))
+        .collect();
+    let shared = root.child("shared").map(|element| ("shared", &**element));
+    for (scope, element) in groups.iter().copied().chain(shared) {
+        for_objects(element, &mut |container, name, object| {
+            if is_fixed(object) {
+                fixed.entry((container.to_owned(), name.to_owned())).or_default().push(scope.to_owned());
+            }
+        });
+    }
+    let mut found = Vec::new();
+    if fixed.is_empty() {
+        return found;
+    }
+    for (group, element) in groups {
+        let above = manager::ancestors(root, group);
+        for_objects(element, &mut |container, name, _| {
+            let scopes = fixed.get(&(container.to_owned(), name.to_owned()));
+            let Some(scope) = scopes.into_iter().flatten().find(|scope| *scope == "shared" || above.contains(scope))
+            else {
+                return;
+            };
+            let base = manager::entry_xpath("device-group", group);
+            let xpath = format!("{base}/{container}/{}", Element::entry(name).step());
+            let place = if scope == "shared" { scope.clone() } else { format!("device-group `{scope}`") };
+            let message = format!(
+                "`{name}` of device-group `{group}` would take the place of the one in {place}, which has `disable-override`"
+            );
+            let help = "delete this one, or give it another name";
+            found.push(
+                Diagnostic::error(codes::OVERRIDE_DISABLED, Origin::xpath(xpath), message).with_help(help.to_owned()),
+            );
+        });
+    }
+    found
+}
+
+/// Visits the objects of a device group or Shared: container, name and object.
+fn for_objects(scope: &Element, visit: &mut dyn FnMut(&str, &str, &Element)) {
+    fn descend(path: &str, container: &Element, visit: &mut dyn FnMut(&str, &str, &Element)) {
+        for child in container.elements() {
+            match (&*child.name, child.attribute("name")) {
+                ("entry", Some(name)) => visit(path, name, child),
+                (tag, _) => descend(&format!("{path}/{tag}"), child, visit),
+            }
+        }
+    }
+    for tag in OBJECTS {
+        if let Some(container) = scope.child(tag) {
+            descend(tag, container, visit);
+        }
+    }
 }
 
 /// Adds entries that no nearer scope hides; other nodes (`profiles/virus`) are containers of the same kind.

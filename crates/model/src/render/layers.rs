@@ -1,7 +1,7 @@
 //! How do the templates of a stack become one configuration?
 //!
 //! The stack's own settings lie on top, then its templates in their order; the first layer that has a
-//! node wins. Entries of one name are merged node by node; a list of members is one node. On a firewall its own
+//! node wins. Entries of one name are merged node by node, unless one overrides the others; a list of members is one node. On a firewall its own
 //! configuration lies above all of that, by the same rules ([`with_local`]).
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::missing_template;
 use crate::choices;
 use crate::diagnostic::Diagnostic;
+use crate::edit::OVERRIDE;
 use crate::manager::{self, LOCALHOST};
 use crate::tree::{Child, Element};
 
@@ -108,7 +109,9 @@ fn lay_below(above: &mut Element, layer: &Element, mark: &Mark, path: &mut Vec<S
         }
         match position(above, child) {
             Some(index) if !is_member => {
-                if let Some(Child::Element(existing)) = above.children.get_mut(index) {
+                if let Some(Child::Element(existing)) = above.children.get_mut(index)
+                    && existing.attribute(OVERRIDE).is_none()
+                {
                     lay_below(Arc::make_mut(existing), child, mark, &mut tags_of(&tags));
                 }
             }

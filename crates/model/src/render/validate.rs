@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::standing::{self, Segment, Splice, Standing};
-use super::{Rendered, Variables, origin};
+use super::{Rendered, Variables, groups, origin};
 use crate::codes;
 use crate::device::{self, Scope, Validated};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -70,6 +70,7 @@ impl Whole {
         let devices = manager::devices(root);
         validate_unused_groups(&mut validation, &devices, &mut whole.unused);
         validate_unused_networks(&mut validation, &devices);
+        validation.found.extend(groups::fixed_and_overridden(root));
         whole.rest = validation.found;
         whole
     }

@@ -105,7 +105,7 @@ impl Variables {
         let mut diagnostics = Vec::new();
         for (name, Variable { kind, value, origin }) in &self.known {
             let Some(value) = value else { continue };
-            if !fits(kind, value) {
+            if !variable_fits(kind, value) {
                 let message = format!("`{value}` of variable `{name}` does not fit its type `{kind}`");
                 diagnostics.push(Diagnostic::error(codes::VARIABLE_TYPE, origin.clone(), message));
             }
@@ -165,8 +165,8 @@ impl Variables {
     }
 }
 
-/// `$` and a name.
-pub(super) fn is_variable(text: &str) -> bool {
+/// Whether a text is `$` and a name.
+pub fn is_variable(text: &str) -> bool {
     text.strip_prefix('$').is_some_and(|name| {
         !name.is_empty() && name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'))
     })
@@ -188,7 +188,7 @@ fn child_origin(parent: &Origin, child: &Element) -> Origin {
 }
 
 /// Whether a value can stand where a variable of this type does.
-fn fits(kind: &str, value: &str) -> bool {
+pub fn variable_fits(kind: &str, value: &str) -> bool {
     let number = |max: u32| value.parse::<u32>().is_ok_and(|number| number <= max);
     match kind {
         "ip-netmask" => AddressValue::parse(value).is_some_and(|value| matches!(value, AddressValue::Prefix(_))),

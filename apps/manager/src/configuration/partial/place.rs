@@ -8,7 +8,7 @@ use crate::configuration::edit::Edit;
 
 /// A part that a partial commit can name. A name of `None` stands for all of that kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Shared,
     DeviceGroup(Option<String>),
     Template(Option<String>),
@@ -31,7 +31,7 @@ fn of_kind(kind: &str, name: Option<&str>) -> Option<Place> {
 }
 
 /// The parts that an edit touches, at least one.
-pub(super) fn places(edit: &Edit) -> Vec<Place> {
+pub(crate) fn places(edit: &Edit) -> Vec<Place> {
     let everything = vec![Place::Everything];
     if matches!(edit, Edit::Load { .. }) {
         return everything;
@@ -61,7 +61,7 @@ fn xpaths(edit: &Edit) -> Vec<&str> {
 fn element_of(edit: &Edit) -> Option<Element> {
     match edit {
         Edit::Set { element, .. } => xml::parse(&format!("<fragment>{element}</fragment>")).ok(),
-        Edit::Replace { element, .. } => {
+        Edit::Replace { element, .. } | Edit::Override { element, .. } => {
             let root = xml::parse(element).ok()?;
             // Its children stand where those of a fragment do.
             Some(root)

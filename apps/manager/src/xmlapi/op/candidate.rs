@@ -58,7 +58,8 @@ pub(super) async fn show(app: &App, caller: &Caller, command: &Element, words: &
             let rest = words.join(" ");
             let line = format!(
                 "`show config {rest}` is not a command of this manager; there are `running`, `candidate`, `diff`, \
-                 `list changes`, `list admins`, `versions`, `version N` and `audit base-version N`"
+                 `list changes`, `list change-summary`, `list admins`, `list audit-comments`, \
+                 `push-scope`, `rule-history`, `versions`, `version N` and `audit base-version N`"
             );
             Reply::error(code::INVALID_COMMAND, &["invalid client cli".to_owned(), line])
         }
@@ -70,6 +71,9 @@ pub(super) async fn load(app: &App, caller: &Caller, command: &Element) -> Reply
     let Some(config) = command.child("config") else {
         return Reply::error(code::INVALID_COMMAND, &["invalid client cli"]);
     };
+    if let Some(partial) = config.child("partial") {
+        return snapshots::load_part(app, caller, partial).await;
+    }
     match super::argument(config.child("from").map(|from| &**from)).as_deref() {
         Some(snapshots::RUNNING) => {
             return match app.configuration.revert(caller, None).await {
@@ -220,11 +224,5 @@ async fn version(app: &App, caller: &Caller, command: &Element) -> Reply {
 }
 
 async fn read_version(app: &App, number: &str) -> Result<Arc<Element>, Reply> {
-    let missing = || Reply::error(code::NOT_PRESENT, &[format!("version `{number}` not found")]);
-    let parsed = number.parse().map_err(|_| missing())?;
-    match app.configuration.version(parsed).await {
-        Ok(Some(tree)) => Ok(tree),
-        Ok(None) => Err(missing()),
-        Err(error) => Err(Reply::internal(&error)),
-    }
+    snapshots::read_version(app, number).await.map_err(Reply::from)
 }

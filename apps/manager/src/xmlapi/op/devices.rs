@@ -9,6 +9,7 @@ use super::super::reply::Reply;
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::inventory::{Known, within_reach};
+use crate::store::side_versions::version_of;
 use crate::times;
 use crate::topology::Topology;
 
@@ -34,7 +35,7 @@ impl Known {
         let attached = self.attached.as_ref();
         let (since, uptime) = attached.map_or((0, 0), |attached| (attached.since_us, attached.uptime_s));
         let address = self.address();
-        let version = self.device.policy_version.map(|version| version.to_string()).unwrap_or_default();
+        let version = self.device.policy_version.map(|number| version_of(number).to_string()).unwrap_or_default();
         let vsys = entry("vsys1")
             .leaf("display-name", "vsys1")
             .leaf("shared-policy-status", self.policy_status())

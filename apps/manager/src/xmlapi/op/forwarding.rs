@@ -14,6 +14,7 @@ pub(super) fn show(app: &App) -> Reply {
             .leaf("last-record", &progress.position.to_string())
             .leaf("sent-since-start", &progress.sent.to_string())
             .leaf("lost", &progress.lost.to_string())
+            .leaf("refused-since-start", &progress.refused.to_string())
             .leaf("error", &progress.error)
     });
     Reply::result(element("result").with(element("log-forwarding").with_all(entries)))

@@ -7,6 +7,7 @@ use super::super::element::{Build as _, element, entry};
 use super::super::reply::{Reply, code};
 use crate::accounts::Caller;
 use crate::app::App;
+use crate::approvals::are_pushes_watched;
 use crate::jobs::Outcome;
 use crate::schedules::{self, Schedule, run};
 use crate::store::from_db;
@@ -38,6 +39,10 @@ pub(super) async fn run_now(app: &App, caller: &Caller, command: &Element) -> Re
     let name = super::argument(command.descend(&["scheduled-config-push", "run", "name"])).unwrap_or_default();
     let schedules = schedules::all(&app.configuration.snapshot().running);
     let Some(schedule) = schedules.iter().find(|schedule| schedule.name == name) else { return not_found(&name) };
+    if are_pushes_watched(app) {
+        let line = "with four eyes on pushes nobody runs a schedule by hand; push what it would push instead";
+        return Reply::error(code::NOT_POSSIBLE, &[line]);
+    }
     match run::push(app, schedule, Timestamp::now()).await {
         Ok(Some(id)) => {
             tracing::info!(schedule = name, by = caller.name, "a scheduled push is run now");

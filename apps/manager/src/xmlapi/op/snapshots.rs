@@ -1,9 +1,9 @@
-//! `save config to NAME`, `load config from NAME`, `delete config saved NAME`, `show config saved`, and files that
+//! `save config to NAME`, `load config from NAME`, parts of either, `delete config saved NAME`, `show config saved`, and files that
 //! are imported and exported.
 
 use std::sync::Arc;
 
-use bartizan_model::tree::Element;
+use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml;
 
 use super::super::config::config_result;
@@ -13,6 +13,8 @@ use super::argument;
 use crate::accounts::Caller;
 use crate::app::App;
 use crate::configuration::edit::Edit;
+use crate::configuration::part::{self, Mode};
+use crate::configuration::partial::Selection;
 use crate::refusal::Refusal;
 use crate::store::snapshots::SNAPSHOTS_MAX;
 use crate::times;
@@ -29,16 +31,84 @@ pub(super) async fn save(app: &App, caller: &Caller, command: &Element) -> Reply
     let Some(config) = command.child("config") else {
         return Reply::error(code::INVALID_COMMAND, &["invalid client cli"]);
     };
-    if config.child("partial").is_some() {
-        let line = "a part of the candidate is not saved alone; nothing was saved";
-        return Reply::error(code::NOT_POSSIBLE, &[line, "`save config to NAME` saves all of it"]);
-    }
-    let name = argument(config.child("to").map(|to| &**to)).unwrap_or_else(|| UNNAMED.to_owned());
-    let text = xml::write(&app.configuration.snapshot().candidate);
-    match keep(app, caller, &name, &text).await {
+    let partial = config.child("partial");
+    let to = config.child("to").or_else(|| partial.and_then(|partial| partial.child("to")));
+    let name = argument(to.map(|to| &**to)).unwrap_or_else(|| UNNAMED.to_owned());
+    let mut partial = partial.map(|partial| Element::clone(partial)).unwrap_or_else(|| element("partial"));
+    partial.children.retain(|child| !matches!(child, Child::Element(child) if &*child.name == "to"));
+    let selection = match Selection::read(&partial) {
+        Ok(selection) => selection,
+        Err(lines) => return Reply::error(code::INVALID_OBJECT, &lines),
+    };
+    match keep_candidate(app, caller, &name, selection.as_ref()).await {
         Ok(()) => Reply::line(&format!("Config saved to {name}")),
         Err(refusal) => refusal.into(),
     }
+}
+
+/// Keeps the candidate under a name, or what is running with the edits that are selected.
+pub(crate) async fn keep_candidate(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    selection: Option<&Selection>,
+) -> Result<(), Refusal> {
+    let snapshot = app.configuration.snapshot();
+    let tree = match selection {
+        None => snapshot.candidate.clone(),
+        Some(selection) => app.configuration.split(&snapshot, selection).await?.chosen,
+    };
+    keep(app, caller, name, &xml::write(&tree)).await
+}
+
+/// `load config partial from NAME from-xpath X to-xpath Y mode merge|replace|append`; `version N` instead of `from`.
+pub(super) async fn load_part(app: &App, caller: &Caller, partial: &Element) -> Reply {
+    let named = |tag: &str| argument(partial.child(tag).map(|child| &**child));
+    let (name, source) = match (named("from"), named("version")) {
+        (Some(name), None) => (name.clone(), read(app, &name).await),
+        (None, Some(number)) => (format!("version {number}"), read_version(app, &number).await),
+        _ => {
+            let line = "load config partial needs `from NAME` or `version N`; `show config saved` lists the names";
+            return Reply::error(code::INVALID_COMMAND, &[line]);
+        }
+    };
+    let (Some(from), Some(to)) = (named("from-xpath"), named("to-xpath")) else {
+        let line = "load config partial needs `from-xpath` and `to-xpath`: what is loaded, and into what";
+        return Reply::error(code::INVALID_COMMAND, &[line]);
+    };
+    let word = named("mode").unwrap_or_default();
+    let Some(mode) = Mode::parse(&word) else {
+        let line = format!("`{word}` is no mode; there are `merge`, `replace` and `append`");
+        return Reply::error(code::INVALID_COMMAND, &[line]);
+    };
+    let loaded = match source {
+        Ok(source) => load_part_of(app, caller, (&name, &source), (&from, &to), mode).await,
+        Err(refusal) => Err(refusal),
+    };
+    match loaded {
+        Ok(()) => Reply::line(&format!("Config loaded from {name}: {from} into {to}")),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+/// A node of a configuration comes into the candidate; `name` says which configuration that is.
+pub(crate) async fn load_part_of(
+    app: &App,
+    caller: &Caller,
+    (name, source): (&str, &Element),
+    (from, to): (&str, &str),
+    mode: Mode,
+) -> Result<(), Refusal> {
+    let edit = part::edit(&app.configuration.snapshot().candidate, source, (from, to), mode)?;
+    app.configuration.apply(caller, vec![edit]).await?;
+    super::note(app, caller, "load", format!("{to}: {from} of {name}")).await;
+    Ok(())
+}
+
+/// A version by its number.
+pub(super) async fn read_version(app: &App, number: &str) -> Result<Arc<Element>, Refusal> {
+    let missing = || Refusal::new(code::NOT_PRESENT, [format!("version `{number}` not found")]);
+    app.configuration.version(number.parse().map_err(|_| missing())?).await?.ok_or_else(missing)
 }
 
 /// `type=import&category=configuration`: a file of that name.

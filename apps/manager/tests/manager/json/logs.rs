@@ -65,6 +65,36 @@ async fn a_log_is_read_in_pages_and_counted_over_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_leaves_as_a_file_whatever_its_size() {
+    let server = Server::start_with(|settings| settings.traffic_logs_max = 6000).await;
+    let mut device = Device::join(&server).await;
+    let lines = (0..2500).map(|n| line(n, if n % 2 == 0 { "192.0.2.1" } else { "198.51.100.1" })).collect();
+    device.log("boot", 2500, lines).await;
+    let key = [("x-pan-key", server.key.as_str())];
+    let get = async |parameters: &[(&str, &str)]| {
+        server.request("GET", &url("/logs/traffic/export", parameters), &key, Vec::new()).await
+    };
+    let file = get(&[("query", "( addr.dst in 192.0.2.0/24 )")]).await;
+    assert_eq!((file.status, file.content_type.as_str()), (200, "text/csv; charset=utf-8"));
+    let rows: Vec<&str> = file.body.split("\r\n").collect();
+    assert!(rows[0].starts_with("logid,receive_time,serial,type,subtype,time_generated,src,dst,"), "{}", rows[0]);
+    assert_eq!(rows.len(), 1 + 1250 + 1);
+    assert!(rows[1].starts_with("1,") && rows[1250].starts_with("2499,") && rows[1].contains(",192.0.2.1,"));
+    let file = get(&[("format", "json"), ("limit", "1001")]).await;
+    let lines: Vec<Value> = file.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1000]["logid"], &lines[1000]["app"]), (1001, &json!("1001"), &json!("")));
+    assert_eq!(get(&[("format", "pdf")]).await.status, 400);
+    assert_eq!(get(&[("query", "( nothing )")]).await.status, 422);
+
+    let asking =
+        [("type", "export"), ("category", "log"), ("log-type", "traffic"), ("query", "(addr.dst in 192.0.2.1)")];
+    let file = server.api(&asking).await;
+    assert_eq!(file.body.split("\r\n").count(), 1 + 1250 + 1);
+    let refused = server.body(&[("type", "export"), ("category", "log"), ("log-type", "url")]).await;
+    assert!(refused.contains("log-type `url` is not kept here"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lines_come_as_they_are_made_and_no_older_ones() {
     let server = Server::start().await;
     let mut device = Device::join(&server).await;

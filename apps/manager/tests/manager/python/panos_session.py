@@ -72,6 +72,8 @@ for number in range(3):
         )
     ).create()
 rules.children[2].move("top")
+rules.children[0].opstate.audit_comment.update("for the shop")
+check(rules.children[0].opstate.audit_comment.current() == "for the shop", "audit comment")
 group.add(PostRulebase()).add(
     SecurityRule("last", fromzone=["any"], tozone=["any"], source=["any"], destination=["any"],
                  application=["any"], service=["any"], action="deny")
@@ -144,6 +146,9 @@ check(PanoramaDeviceGroupHierarchy(panorama).fetch()["branch-berlin"] == "branch
 # Commit.
 check(panorama.pending_changes(), "pending changes")
 committed(panorama.commit(cmd=PanoramaCommit(description="by pan-os-python"), sync=True))
+history = rules.children[0].opstate.audit_comment.history()
+check([(line.admin, line.comment) for line in history] == [("admin", "for the shop")], history)
+check(history[0].config_version > 1, history[0].config_version)
 check(not panorama.pending_changes(), "no pending changes")
 check(panorama.commit(sync=True) is None, "nothing to commit")
 

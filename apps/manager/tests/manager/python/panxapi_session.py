@@ -1,5 +1,5 @@
-"""What people do with pan-python's panxapi.py, against a manager: every kind of request but
-reports and overrides, from the command line.
+"""What people do with pan-python's panxapi.py, against a manager: every kind of request, from the command
+line.
 
     panxapi_session.py PORT PASSWORD
 """
@@ -96,6 +96,16 @@ pushed = subprocess.run(
 )
 check(pushed.stdout + pushed.stderr, "branch")
 
+# A group overrides what it inherits, and nothing else.
+BRANCH = "/config/devices/entry[@name='localhost.localdomain']/device-group/entry[@name='branch']/address"
+api("--override", "<entry name='web'><fqdn>branch.example</fqdn></entry>", BRANCH)
+check(api("-gx", BRANCH), "branch.example")
+check(
+    api("--override", "<entry name='lost'><fqdn>x.example</fqdn></entry>", BRANCH, fails=True),
+    "Object cannot be overridden",
+)
+api("-d", BRANCH + "/entry[@name='web']")
+
 # Operational commands, from XML and from words.
 check(api("-xo", "<show><system><info/></system></show>"), "<sw-version>11.2.3</sw-version>", "Panorama")
 check(api("-Xxo", "show jobs all"), "<type>Commit</type>")
@@ -108,6 +118,12 @@ check(api("-x", "--log", "config", "--nlogs", "5"), "<cmd>set</cmd>", "<admin>ad
 check(api("-x", "--log", "config", "--filter", "( cmd eq commit )"), "by panxapi")
 assert "<cmd>set</cmd>" not in api("-x", "--log", "config", "--filter", "( cmd eq commit )")
 check(api("-x", "--log", "traffic", "--filter", "( addr.src in nowhere )", fails=True), "nowhere")
+
+# A report is a job too, with its time in it.
+report = api("-x", "--report", "dynamic", "--name", "top-applications-summary", "--ad-hoc", "period=last-hour&topn=5")
+check(report, 'name="Top applications"', 'reportname="top-applications-summary"')
+epochs = re.findall(r'(?:start|end)-epoch="(\d+)"', report)
+assert int(epochs[1]) - int(epochs[0]) == 3599, report
 
 # Tags have somewhere to go only when a firewall is connected.
 tags = "<uid-message><type>update</type><payload><register><entry ip='10.0.0.1'><tag><member>x</member></tag></entry></register></payload></uid-message>"
