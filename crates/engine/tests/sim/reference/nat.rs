@@ -121,12 +121,14 @@ impl Reference {
             self.ambiguous = true;
             return Ok(());
         }
+        let client = self.sessions[forward.session].client.clone();
         // What is only remembered as refused makes way.
         self.sessions.retain(|other| !(met(other) && refused(other)));
         if self.sessions.iter().filter(|other| met(other)).count() > 1 {
             return Err(format!("{tuple:?} is in use by another session"));
         }
-        self.check_port(forward.session)
+        let at = self.sessions.iter().position(|other| other.client == client && !refused(other));
+        at.map_or(Ok(()), |at| self.check_port(at))
     }
 
     /// Whether a packet answers, or an error is about, a session whose source was never seen, because its first
