@@ -18,6 +18,7 @@ use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 use bartizan_policy::tunnels::Unmapped;
 
 use crate::engine::Engine;
+use crate::session::{Direction, Kind};
 use crate::table::Slot;
 use crate::verdict::{DropReason, Port, Time, TunnelTraffic, UnmappedTunnel, Verdict};
 
@@ -30,11 +31,23 @@ impl ReturnRef {
     pub(crate) const NONE: Self = Self(u32::MAX);
 }
 
-/// How a session's packets get into the tunnel its client is behind.
+/// How a session's packets get into the tunnel one of its ends is behind.
 #[derive(Clone, Debug)]
 struct Return {
     lower: IfaceId,
     prefix: Prefix,
+    learned: Option<Learned>,
+}
+
+/// A tunnel that a session did not know of when its packets first left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Learned {
+    /// The side of its traffic object by which packets go into it.
+    pub(crate) side: IfaceId,
+    /// So many packets that left before are still on their way back.
+    pub(crate) returning: u32,
+    /// When something last came out of it.
+    pub(crate) heard: Time,
 }
 
 /// The tunnel packet in hand.
@@ -44,6 +57,8 @@ struct Current {
     /// The side of its traffic object.
     iface: IfaceId,
     capsule: Capsule,
+    /// What is in it is for the pod it came from.
+    hairpin: bool,
 }
 
 /// Everything a worker knows of tunnels.
@@ -90,6 +105,17 @@ impl Tunnels {
         self.current.is_some()
     }
 
+    /// Whether it is for the pod whose tunnel that is.
+    #[inline]
+    pub(crate) fn is_hairpin(&self) -> bool {
+        self.current.is_some_and(|current| current.hairpin)
+    }
+
+    /// Who sent the packet that was last opened: the pod, where a load balancer's tunnel is around its own.
+    pub(crate) fn sender(&self, capsule: &Capsule) -> IpAddr {
+        capsule.sender(&self.head)
+    }
+
     /// The port the packet in hand really came by.
     pub(crate) fn lower(&self) -> Option<IfaceId> {
         self.current.map(|current| current.lower)
@@ -102,7 +128,32 @@ impl Tunnels {
 
     /// Remembers the headers of the packet in hand.
     pub(crate) fn keep(&mut self) -> ReturnRef {
-        let Some(entry) = self.answer(true) else { return ReturnRef::NONE };
+        let entry = self.answer(!self.is_hairpin());
+        entry.map_or(ReturnRef::NONE, |entry| self.add(entry))
+    }
+
+    /// Remembers them for a session that did not know of the tunnel; `None` if there is no room.
+    pub(crate) fn learn(&mut self, learned: Learned) -> Option<ReturnRef> {
+        let entry = self.answer(!self.is_hairpin())?;
+        let reference = self.add(Return { learned: Some(learned), ..entry });
+        (reference != ReturnRef::NONE).then_some(reference)
+    }
+
+    /// What is known of a tunnel that a session did not know at first.
+    pub(crate) fn learned(&self, reference: ReturnRef) -> Option<&Learned> {
+        self.get(reference)?.learned.as_ref()
+    }
+
+    /// Whether the packet in hand is one of those that are still on their way back, and one less is.
+    pub(crate) fn take_returning(&mut self, reference: ReturnRef, packets: u64) -> bool {
+        let entry = self.returns.get_mut(reference.0 as usize).and_then(Option::as_mut);
+        let Some(learned) = entry.and_then(|entry| entry.learned.as_mut()) else { return false };
+        let is_one = learned.returning > 0;
+        learned.returning = learned.returning.saturating_sub(u32::try_from(packets).unwrap_or(u32::MAX));
+        is_one
+    }
+
+    fn add(&mut self, entry: Return) -> ReturnRef {
         match self.free.pop() {
             Some(position) => {
                 self.set(ReturnRef(position), Some(entry));
@@ -124,13 +175,16 @@ impl Tunnels {
         }
     }
 
-    /// The client's packets come behind other headers now: a load balancer moved the flow.
-    fn refresh(&mut self, reference: ReturnRef) {
-        let Some(Current { lower, capsule, .. }) = self.current else { return };
-        let known =
-            self.get(reference).is_some_and(|entry| entry.lower == lower && entry.prefix.answers(&self.head, &capsule));
-        if !known && reference != ReturnRef::NONE {
-            let entry = self.answer(true);
+    /// A packet came out of a tunnel. It may come behind other headers now: a load balancer moved the flow.
+    pub(crate) fn refresh(&mut self, reference: ReturnRef, now: Time) {
+        let Some(Current { lower, capsule, hairpin, .. }) = self.current else { return };
+        let Some(entry) = self.returns.get_mut(reference.0 as usize).and_then(Option::as_mut) else { return };
+        if let Some(learned) = &mut entry.learned {
+            learned.heard = now;
+        }
+        let learned = entry.learned;
+        if entry.lower != lower || !entry.prefix.answers(&self.head, &capsule, !hairpin) {
+            let entry = self.answer(!hairpin).map(|entry| Return { learned, ..entry });
             self.set(reference, entry);
         }
     }
@@ -138,7 +192,8 @@ impl Tunnels {
     /// The packet in hand's headers, turned; with the inner addresses, if it goes to the inner sender.
     fn answer(&self, inner_addresses: bool) -> Option<Return> {
         let Current { lower, capsule, .. } = self.current?;
-        Some(Return { lower, prefix: Prefix::answering(&self.head, &capsule, inner_addresses) })
+        let prefix = Prefix::answering(&self.head, &capsule, inner_addresses);
+        Some(Return { lower, prefix, learned: None })
     }
 
     /// The packet in hand has left.
@@ -271,7 +326,7 @@ impl Engine {
         let Opened { capsule, iface } = opened;
         self.tunnels.head.clear();
         self.tunnels.head.extend_from_slice(bytes.get(..capsule.inner_network()).unwrap_or_default());
-        self.tunnels.current = Some(Current { lower, iface, capsule });
+        self.tunnels.current = Some(Current { lower, iface, capsule, hairpin: false });
         let reassembled = frame.meta.fragment_bytes != 0;
         let verdict = self.run_inside(iface, frame, start, packet.end, &capsule);
         self.tunnels.current = None;
@@ -312,6 +367,14 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
+        let hairpin = match &parsed {
+            Parsed::Ip(packet) => self.hairpin_of(iface, capsule, packet),
+            Parsed::Arp | Parsed::Other(_) => None,
+        };
+        let iface = hairpin.unwrap_or(iface);
+        if let Some(current) = &mut self.tunnels.current {
+            (current.iface, current.hairpin) = (iface, hairpin.is_some());
+        }
         // The fragments of a datagram were counted when they came in.
         let counted = meta.fragment_bytes != 0;
         let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed);
@@ -459,8 +522,8 @@ impl Engine {
     }
 
     /// A frame of our own into the tunnel of a session, or of the packet in hand.
-    pub(crate) fn send_into_tunnel(&mut self, port: Port, session: Option<Slot>, bytes: &[u8]) {
-        let entry = match session.map(|slot| self.table.record(slot).tunnel) {
+    pub(crate) fn send_into_tunnel(&mut self, port: Port, session: Option<(Slot, Direction)>, bytes: &[u8]) {
+        let entry = match session.map(|(slot, direction)| self.tunnel_towards(slot, direction)) {
             Some(reference) => self.tunnels.get(reference).cloned(),
             None => self.tunnels.answer(true),
         };
@@ -473,24 +536,31 @@ impl Engine {
         self.send_behind(&entry, port, bytes);
     }
 
-    /// The packet in hand goes into the tunnel of a session's client; whether that is known.
-    pub(crate) fn choose_tunnel_of(&mut self, slot: Slot) -> bool {
-        self.tunnels.into = self.table.record(slot).tunnel;
+    /// The tunnel that packets of a direction go into: where the firewall is a wire, both ends are behind one.
+    fn tunnel_towards(&self, slot: Slot, direction: Direction) -> ReturnRef {
+        let receiver = if self.table[slot].kind == Kind::Wire { Direction::ClientToServer } else { direction.other() };
+        self.table.record(slot).tunnels[receiver.index()]
+    }
+
+    /// The packet in hand goes into the tunnel of its receiver; whether that is known.
+    pub(crate) fn choose_tunnel_of(&mut self, slot: Slot, direction: Direction) -> bool {
+        self.tunnels.into = self.tunnel_towards(slot, direction);
         self.tunnels.into != ReturnRef::NONE
     }
 
-    /// A client's packet says how to answer it.
+    /// A packet out of the tunnel of its sender, or on its way to its receiver, says how to get into that tunnel.
     #[inline]
-    pub(crate) fn refresh_tunnel(&mut self, slot: Slot) {
+    pub(crate) fn refresh_tunnel(&mut self, slot: Slot, direction: Direction) {
         if self.tunnels.is_inside() {
-            let reference = self.table.record(slot).tunnel;
-            self.tunnels.refresh(reference);
+            let behind = if self.tunnels.is_hairpin() { direction.other() } else { direction };
+            let reference = self.table.record(slot).tunnels[behind.index()];
+            self.tunnels.refresh(reference, self.now);
         }
     }
 
-    /// The largest inner packet that fits the tunnel of a session; 0 without a limit.
-    pub(crate) fn tunnel_mtu(&self, slot: Slot) -> u16 {
-        let Some(entry) = self.tunnels.get(self.table.record(slot).tunnel) else { return 0 };
+    /// The largest packet of a direction that fits the tunnel it goes into; 0 without a limit.
+    pub(crate) fn tunnel_mtu(&self, slot: Slot, direction: Direction) -> u16 {
+        let Some(entry) = self.tunnels.get(self.tunnel_towards(slot, direction)) else { return 0 };
         let lower = self.links.get(entry.lower.index()).map_or(0, |link| link.mtu_bytes);
         lower.saturating_sub(entry.prefix.overhead_bytes() as u16)
     }
