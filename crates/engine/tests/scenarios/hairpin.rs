@@ -43,7 +43,7 @@ impl Lab {
     }
 
     /// The packet of a line out of the tunnel of the pod that sends it.
-    fn from_pod(&mut self, pod: &str, line: &str) -> String {
+    fn speak(&mut self, pod: &str, line: &str) -> String {
         self.vxlan(pod, (33_000, 6080), 1, line)
     }
 
@@ -88,7 +88,7 @@ fn what_an_unprotected_host_sends_to_a_pod_is_judged_and_goes_into_the_pods_tunn
         assert_eq!(lab.arrived(), (format!("{there} {words}"), POD_MAC, 64), "no hop");
         let back = "tcp 10.3.0.8:80 > 10.3.0.50:40000";
         let flags = if words == "S" { "SA" } else { "A" };
-        let out = lab.from_pod(POD, &format!("{back} {flags} server"));
+        let out = lab.speak(POD, &format!("{back} {flags} server"));
         assert_eq!(out, format!("e3 {back} {flags}"), "answers are routed");
     }
     assert_eq!(lab.names(), ["pods", "pods", "red.hairpin", "red.egress"]);
@@ -105,10 +105,10 @@ fn the_same_over_ipv6_and_for_ping() {
         "e1 udp [2001:db8:1::1]:33000 > [2001:db8:3::8]:6080"
     );
     assert_eq!(lab.arrived().0, "udp [2001:db8:3::50]:4000 > [2001:db8:3::8]:53");
-    let out = lab.from_pod("2001:db8:3::8", "udp [2001:db8:3::8]:53 > [2001:db8:3::50]:4000");
+    let out = lab.speak("2001:db8:3::8", "udp [2001:db8:3::8]:53 > [2001:db8:3::50]:4000");
     assert_eq!(out, "e3 udp [2001:db8:3::8]:53 > [2001:db8:3::50]:4000");
     assert_eq!(lab.hairpin("ping 10.3.0.50 > 10.3.0.8 id=7"), INTO_POD);
-    assert_eq!(lab.from_pod(POD, "pong 10.3.0.8 > 10.3.0.50 id=7"), "e3 pong 10.3.0.8 > 10.3.0.50 id=7");
+    assert_eq!(lab.speak(POD, "pong 10.3.0.8 > 10.3.0.50 id=7"), "e3 pong 10.3.0.8 > 10.3.0.50 id=7");
     assert_eq!(lab.sessions().len(), 2);
 }
 
@@ -120,7 +120,7 @@ fn a_translated_packet_of_ours_comes_back_once_and_the_next_ones_go_straight_in(
     assert_eq!(lab.hairpin("tcp 198.51.100.9:40000 > 10.3.0.8:8080 S ttl=63"), INTO_POD);
     assert_eq!(lab.arrived(), ("tcp 198.51.100.9:40000 > 10.3.0.8:8080 S".into(), POD_MAC, 63), "no second hop");
     assert_eq!((lab.session().sent.0, lab.counters().hairpins_returned), (1, 1), "counted once");
-    let out = lab.from_pod(POD, "tcp 10.3.0.8:8080 > 198.51.100.9:40000 SA server");
+    let out = lab.speak(POD, "tcp 10.3.0.8:8080 > 198.51.100.9:40000 SA server");
     assert_eq!(out, "e2 tcp 192.0.2.80:80 > 198.51.100.9:40000 SA");
     lab.check(&format!("{client} A"), INTO_POD);
     assert_eq!(lab.arrived(), ("tcp 198.51.100.9:40000 > 10.3.0.8:8080 A".into(), POD_MAC, 63));
@@ -159,7 +159,7 @@ fn a_source_that_is_translated_to_the_firewalls_address_comes_back_too() {
     let Ok(Parsed::Ip(packet)) = parse(&lab.last().1, Meta::default()) else { panic!("not IP") };
     let port = packet.ports().0;
     assert_eq!(lab.hairpin(&format!("tcp 10.3.0.1:{port} > 10.3.0.8:8080 S")), INTO_POD);
-    let out = lab.from_pod(POD, &format!("tcp 10.3.0.8:8080 > 10.3.0.1:{port} SA server"));
+    let out = lab.speak(POD, &format!("tcp 10.3.0.8:8080 > 10.3.0.1:{port} SA server"));
     assert_eq!(out, "e2 tcp 192.0.2.80:80 > 198.51.100.9:40000 SA");
     // Nobody else has the firewall's address.
     assert_eq!(lab.hairpin("tcp 10.3.0.1:7 > 10.3.0.8:8080 S"), "drop spoofed-source");
@@ -170,16 +170,16 @@ fn two_protected_pods_talk_through_their_tunnels() {
     let mut lab = Lab::new(&pods());
     let (there, back) = ("tcp 10.3.0.7:40000 > 10.3.0.8:80", "tcp 10.3.0.8:80 > 10.3.0.7:40000");
     let into_client = "e1 udp 10.1.0.1:33000 > 10.3.0.7:6080";
-    assert_eq!(lab.from_pod("10.3.0.7", &format!("{there} S")), format!("e3 {there} S"));
+    assert_eq!(lab.speak("10.3.0.7", &format!("{there} S")), format!("e3 {there} S"));
     assert_eq!(lab.hairpin(&format!("{there} S ttl=29")), INTO_POD);
-    assert_eq!(lab.from_pod(POD, &format!("{back} SA server")), into_client);
-    assert_eq!(lab.from_pod("10.3.0.7", &format!("{there} A")), INTO_POD);
+    assert_eq!(lab.speak(POD, &format!("{back} SA server")), into_client);
+    assert_eq!(lab.speak("10.3.0.7", &format!("{there} A")), INTO_POD);
     assert_eq!(lab.arrived(), (format!("{there} A"), POD_MAC, 63));
     assert_eq!(lab.names(), ["pods", "dmz", "red.ingress", "ethernet1/3"]);
     assert_eq!((lab.session().sent.0, lab.session().received.0), (2, 1));
     // The other way round is another session.
     let back = "tcp 10.3.0.8:50000 > 10.3.0.7:80 S";
-    assert_eq!(lab.from_pod(POD, back), format!("e3 {back}"));
+    assert_eq!(lab.speak(POD, back), format!("e3 {back}"));
     assert_eq!(lab.hairpin(back), into_client);
     assert_eq!((lab.sessions().len(), lab.counters().hairpins_returned), (2, 2));
 }
@@ -188,7 +188,7 @@ fn two_protected_pods_talk_through_their_tunnels() {
 fn what_an_unprotected_server_answers_a_pod_comes_by_the_pods_tunnel() {
     let mut lab = Lab::new(&pods());
     let (there, back) = ("tcp 10.3.0.8:40000 > 10.3.0.50:80", "tcp 10.3.0.50:80 > 10.3.0.8:40000");
-    assert_eq!(lab.from_pod(POD, &format!("{there} S")), format!("e3 {there} S"));
+    assert_eq!(lab.speak(POD, &format!("{there} S")), format!("e3 {there} S"));
     assert_eq!(lab.hairpin(&format!("{back} SA server")), INTO_POD);
     assert_eq!(lab.arrived(), (format!("{back} SA"), POD_MAC, 63));
     assert_eq!((lab.session().received.0, lab.counters().hairpins_returned), (1, 0), "it was not ours");
@@ -207,7 +207,7 @@ fn a_pod_gets_packets_into_its_own_tunnel_only() {
     assert_eq!(lab.hairpin("udp 10.3.0.50:1 > 10.1.0.1:2"), "drop spoofed-source");
     assert_eq!(lab.hairpin("udp 10.3.0.50:1 > 10.3.0.1:2"), "drop spoofed-source");
     // From somebody else's tunnel a packet is one that its sender sent: it is routed.
-    assert_eq!(lab.from_pod("10.3.0.9", "udp 10.3.0.50:1 > 10.3.0.8:2"), "e3 udp 10.3.0.50:1 > 10.3.0.8:2");
+    assert_eq!(lab.speak("10.3.0.9", "udp 10.3.0.50:1 > 10.3.0.8:2"), "e3 udp 10.3.0.50:1 > 10.3.0.8:2");
     assert_eq!(lab.hairpin("udp 10.3.0.50:1 > 224.0.0.9:2"), "drop multicast");
 }
 
@@ -225,7 +225,7 @@ fn rules_have_their_say_and_a_refused_client_is_told_by_the_routers_way() {
 fn a_commit_that_refuses_it_tells_both_ends() {
     let mut lab = Lab::new(&pods());
     lab.hairpin("tcp 10.3.0.50:40000 > 10.3.0.8:80 S");
-    lab.from_pod(POD, "tcp 10.3.0.8:80 > 10.3.0.50:40000 SA server");
+    lab.speak(POD, "tcp 10.3.0.8:80 > 10.3.0.50:40000 SA server");
     lab.hairpin("tcp 10.3.0.50:40000 > 10.3.0.8:80 A");
     lab.commit(&cloud(&cluster("red", 1), "", &rule("no", "any", "any", "reset-both")));
     lab.pass(1);
@@ -260,7 +260,7 @@ fn a_pod_that_is_silent_for_long_is_looked_for_by_the_router() {
         lab.pass(14);
         lab.check(client, INTO_POD);
     }
-    lab.from_pod(POD, "udp 10.3.0.8:53 > 198.51.100.9:40000");
+    lab.speak(POD, "udp 10.3.0.8:53 > 198.51.100.9:40000");
     lab.pass(20);
     lab.check(client, INTO_POD);
     lab.pass(10);
@@ -273,7 +273,7 @@ fn a_client_that_gets_a_tunnel_of_its_own_begins_anew() {
     let mut lab = Lab::new(&pods());
     let there = "udp 10.3.0.7:40000 > 10.3.0.8:53";
     assert_eq!(lab.hairpin(there), INTO_POD);
-    assert_eq!(lab.from_pod("10.3.0.7", there), format!("e3 {there}"));
+    assert_eq!(lab.speak("10.3.0.7", there), format!("e3 {there}"));
     assert!(lab.logs()[0].starts_with("end 10.3.0.7 > 10.3.0.8 pods>pods allow all unknown"), "{:?}", lab.logs());
     assert_eq!(lab.names(), ["pods", "dmz", "red.ingress", "ethernet1/3"]);
     assert_eq!(lab.hairpin(there), INTO_POD);
@@ -285,11 +285,11 @@ fn answers_find_the_tunnel_of_a_client_that_another_firewall_serves() {
     let mut lab = Lab::new(&pods());
     lab.hairpin("udp 10.3.0.7:40000 > 10.3.0.8:53");
     let answer = "udp 10.3.0.8:53 > 10.3.0.7:40000";
-    assert_eq!(lab.from_pod(POD, answer), format!("e3 {answer}"));
+    assert_eq!(lab.speak(POD, answer), format!("e3 {answer}"));
     let into_client = "e1 udp 10.1.0.1:33000 > 10.3.0.7:6080";
     assert_eq!(lab.hairpin(answer), into_client, "the client's node hands our own answer on to us");
     assert_eq!((lab.session().received.0, lab.counters().hairpins_returned), (1, 1));
-    assert_eq!(lab.from_pod(POD, answer), into_client);
+    assert_eq!(lab.speak(POD, answer), into_client);
 }
 
 #[test]
@@ -297,12 +297,12 @@ fn icmp_errors_find_their_sessions() {
     let mut lab = Lab::new(&published());
     lab.send("e2 udp 10.9.0.9:40000 > 10.3.0.8:53");
     lab.hairpin("udp 10.9.0.9:40000 > 10.3.0.8:53");
-    assert_eq!(lab.from_pod(POD, "udp 10.3.0.8:53 > 10.9.0.9:40000"), "e2 udp 10.3.0.8:53 > 10.9.0.9:40000");
+    assert_eq!(lab.speak(POD, "udp 10.3.0.8:53 > 10.9.0.9:40000"), "e2 udp 10.3.0.8:53 > 10.9.0.9:40000");
     // The client's error about the answer goes straight into the pod's tunnel.
     let (port, error) = lab.error_about_last("10.9.0.9", 3, 3, 0);
     assert_eq!(lab.inject(&port, error, Meta::default()), INTO_POD);
     // An error about a pod's own packet comes by its node.
-    assert_eq!(lab.from_pod(POD, "udp 10.3.0.8:5000 > 10.3.0.50:53"), "e3 udp 10.3.0.8:5000 > 10.3.0.50:53");
+    assert_eq!(lab.speak(POD, "udp 10.3.0.8:5000 > 10.3.0.50:53"), "e3 udp 10.3.0.8:5000 > 10.3.0.50:53");
     let (_, mut error) = lab.error_about_last("10.3.0.50", 3, 3, 0);
     ethernet::address(&mut error, POD_MAC, GATEWAY_MAC);
     let payload = [vxlan::header(Vni::new(1).unwrap()).as_slice(), &error].concat();
@@ -392,7 +392,7 @@ fn a_server_that_is_asked_in_a_clients_name_is_asked_in_its_tunnel() {
     assert_eq!(lab.hairpin("tcp 198.51.100.9:40000 > 10.3.0.8:80 S"), INTO_POD);
     lab.pass(2);
     assert_eq!(lab.settle(), [INTO_POD], "asked again, in the tunnel");
-    let out = lab.from_pod(POD, "tcp 10.3.0.8:80 > 198.51.100.9:40000 SA server");
+    let out = lab.speak(POD, "tcp 10.3.0.8:80 > 198.51.100.9:40000 SA server");
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines, [INTO_POD, "e2 tcp 10.3.0.8:80 > 198.51.100.9:40000 A"]);
 }
