@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use crate::api::Object;
 use crate::datapath::netlink::Netlink;
 use crate::datapath::node::{self, Node, Ranges};
-use crate::install::environment::Environment;
+use crate::install::{self, environment::Environment};
 use crate::journal::Journal;
 use coverage::Pod;
 use endpoints::{Choice, Endpoint, Here, Slice};
@@ -182,12 +182,14 @@ fn keep_healthy(shared: &Shared) {
         let endpoints = shared.known().endpoints.clone();
         let well = watchers.ask(&endpoints.iter().map(|endpoint| endpoint.address).collect::<Vec<_>>());
         let choice = choose(shared, &endpoints, well);
-        match write_maps(shared, &endpoints, choice.as_ref(), &before) {
-            Ok(ranges) => {
+        let turn = install::turn(&shared.environment.settings.places);
+        match turn.as_ref().map(|_turn| write_maps(shared, &endpoints, choice.as_ref(), &before)) {
+            None => {}
+            Some(Ok(ranges)) => {
                 before = ranges;
                 said.clear();
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 let text = format!("the node's maps cannot be written: {error:#}");
                 if said != text {
                     shared.journal.line(&text);
@@ -195,6 +197,7 @@ fn keep_healthy(shared: &Shared) {
                 }
             }
         }
+        drop(turn);
         shared.known().health_seen = Instant::now();
         std::thread::sleep(HEALTH_PERIOD.saturating_sub(begun.elapsed()));
     }

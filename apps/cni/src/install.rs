@@ -16,6 +16,8 @@ use crate::agent::Agent;
 use crate::api::{Object, Refusal};
 use crate::journal::Journal;
 use crate::kubeconfig;
+use crate::settings::Places;
+use crate::state::Lock;
 use environment::{Environment, KUBECONFIG};
 use folder::Tended;
 
@@ -23,8 +25,11 @@ use folder::Tended;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Application pods may mount this folder, so that they cannot start before the plugin stands.
 const READY: &str = "pan-cni-ready";
-/// Says to a running installer that the plugin was taken out on purpose.
+/// Says to a running installer and agent that the plugin was taken out on purpose: they touch nothing any more. They
+/// do not end before they are told to, since the container would end with them, and in it whoever takes the plugin out.
 const UNINSTALLED: &str = "uninstalled";
+/// Held by whoever writes the node's files or maps. No container is called so.
+const TURN: &str = ".installer";
 /// The DaemonSet whose removal takes the plugin out.
 const DAEMON_SET: &str = "pan-cni";
 
@@ -47,8 +52,8 @@ pub(crate) fn install(environment: &Environment) -> Result<()> {
     let agent = Agent::start(environment)?;
     journal.line(&format!("the node agent of `{}` has started", environment.node));
     let mut keeper = Keeper::new(environment, journal.clone());
-    while !going.load(Ordering::Relaxed) && !uninstalled.exists() {
-        let stands = keeper.round();
+    while !going.load(Ordering::Relaxed) {
+        let stands = turn(&environment.settings.places).is_some_and(|_turn| keeper.round());
         agent.round_done(stands, keeper.repairs);
         std::thread::sleep(PERIOD);
     }
@@ -57,6 +62,16 @@ pub(crate) fn install(environment: &Environment) -> Result<()> {
     }
     journal.line(&format!("the node agent of `{}` has ended", environment.node));
     Ok(())
+}
+
+/// Lets nobody take the plugin out meanwhile; none when somebody has.
+pub(crate) fn turn(places: &Places) -> Option<Lock> {
+    let uninstalled = places.state.join(UNINSTALLED);
+    if uninstalled.exists() {
+        return None;
+    }
+    let lock = Lock::take(&places.state, TURN).ok()?;
+    (!uninstalled.exists()).then_some(lock)
 }
 
 /// Takes the plugin out when the DaemonSet is being removed. When it is only replaced, everything stays: a pod that
@@ -69,7 +84,8 @@ pub(crate) fn uninstall_if_removed(environment: &Environment) -> Result<()> {
 pub(crate) fn uninstall(environment: &Environment) -> Result<()> {
     let places = &environment.settings.places;
     fs::create_dir_all(&places.state).context("make the state folder")?;
-    fs::write(places.state.join(UNINSTALLED), "").context("tell the installer to go")?;
+    let _turn = Lock::take(&places.state, TURN)?;
+    fs::write(places.state.join(UNINSTALLED), "").context("tell the installer to rest")?;
     folder::clear(&environment.net_dir)?;
     folder::remove(&environment.net_dir.join(KUBECONFIG))?;
     folder::remove(&environment.bin_dir.join(conflist::TYPE))?;

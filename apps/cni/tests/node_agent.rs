@@ -181,6 +181,11 @@ fn the_plugin_gets_in_stays_in_and_leaves_no_trace() {
     eventually_told(&world, "/healthz");
     world.api.remove(DAEMON_SET);
     world.uninstall();
+    assert_eq!(plugins(), ["bridge"]);
+    // The container lives on until its preStop hook is done.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(agent.is_running());
+    agent.signal("TERM").unwrap();
     assert_eq!(agent.wait(PATIENCE).unwrap(), Some(0), "{}", agent.output());
     assert_eq!(plugins(), ["bridge"]);
     assert_eq!(world.files("net.d"), ["10-primary.conflist"]);
