@@ -61,6 +61,11 @@ pub(crate) struct Answered {
     pub(crate) value: Value,
 }
 
+/// The program, or another build of it that `BARTIZAN_CNI` names.
+pub(crate) fn plugin() -> String {
+    std::env::var("BARTIZAN_CNI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bartizan-cni").to_owned())
+}
+
 /// None, with a word of why, where the kernel lets nobody load programs.
 pub(crate) fn world() -> Option<World> {
     if !rustix::process::geteuid().is_root() {
@@ -166,7 +171,7 @@ impl World {
     pub(crate) fn ours(&self, verb: &str, pod: &Pod) -> Answered {
         let mut config = self.config.clone();
         config["prevResult"] = pod.previous.clone();
-        self.call(env!("CARGO_BIN_EXE_bartizan-cni"), verb, pod, &config)
+        self.call(&plugin(), verb, pod, &config)
     }
 
     pub(crate) fn call(&self, plugin: &str, verb: &str, pod: &Pod, config: &Value) -> Answered {
@@ -252,11 +257,11 @@ impl World {
         }
         let environment = self.environment();
         let pairs: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.node.spawn(&[env!("CARGO_BIN_EXE_bartizan-cni"), "install"], &pairs, &dir.join("install.log")).unwrap()
+        self.node.spawn(&[&plugin(), "install"], &pairs, &dir.join("install.log")).unwrap()
     }
 
     pub(crate) fn uninstall(&self) {
-        let mut command = self.node.command(&[env!("CARGO_BIN_EXE_bartizan-cni"), "uninstall"]);
+        let mut command = self.node.command(&[&plugin(), "uninstall"]);
         let output = command.envs(self.environment()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -333,6 +338,13 @@ impl Tunnelled {
         back[8..20].rotate_left(6);
         back[34..42].rotate_left(4);
         back[42..46].rotate_left(2);
+        back
+    }
+
+    /// The same packet with its hardware addresses turned round.
+    pub(crate) fn turned(&self) -> Vec<u8> {
+        let mut back = self.payload.clone();
+        back[8..20].rotate_left(6);
         back
     }
 
