@@ -224,6 +224,18 @@ fn an_api_server_that_is_away_lets_no_pod_slip_through() {
 }
 
 #[test]
+fn another_pod_of_the_same_name_is_not_taken_for_this_one_but_a_static_pods_copy_is() {
+    let Some(world) = world() else { return };
+    let mut pod = world.inspected_pod("cart-0");
+    pod.uid = "other".to_owned();
+    let refused = world.ours("ADD", &pod);
+    assert!(refused.value["msg"].as_str().unwrap().contains("was replaced by another"), "{}", refused.value);
+    let annotations = json!({"paloaltonetworks.com/firewall": "pan-fw", "kubernetes.io/config.hash": "other"});
+    world.announce("cart-0", &annotations);
+    assert!(world.ours("ADD", &pod).ok);
+}
+
+#[test]
 fn pods_without_an_annotation_are_not_touched() {
     let Some(world) = world() else { return };
     let pod = world.pod("plain-0", &json!({}));

@@ -45,6 +45,7 @@ pub(crate) struct Pod {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) namespace: String,
+    pub(crate) uid: String,
     pub(crate) address: Ipv4Addr,
     previous: Value,
 }
@@ -153,6 +154,7 @@ impl World {
             id,
             name: name.to_owned(),
             namespace: "shop".to_owned(),
+            uid: format!("uid-{name}"),
             address: Ipv4Addr::UNSPECIFIED,
             previous: Value::Null,
         };
@@ -182,7 +184,13 @@ impl World {
             .env("CNI_NETNS", format!("/run/netns/{}", pod.name))
             .env("CNI_IFNAME", "eth0")
             .env("CNI_PATH", REFERENCE_PLUGINS)
-            .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}", pod.namespace, pod.name))
+            .env(
+                "CNI_ARGS",
+                format!(
+                    "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={}",
+                    pod.namespace, pod.name, pod.uid
+                ),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
