@@ -4,6 +4,8 @@ use serde_json::Value;
 
 /// The annotation that asks for it.
 pub(super) const ANNOTATION: &str = "paloaltonetworks.com/firewall";
+/// Another that asks for it, by naming which ranges.
+const SUBNETS: &str = "paloaltonetworks.com/subnetfirewall";
 /// Where the plugin's configuration is.
 pub(super) const CONFIG_MAP: &str = "pan-cni-config";
 
@@ -44,7 +46,10 @@ impl Scope {
         Some(Self {
             all: config["inspect"] == "all",
             accepted: texts(&config["firewall"]),
-            excluded: texts(&config["kubernetes"]["exclude_namespaces"]),
+            excluded: ["exclude_namespaces", "security_namespaces"]
+                .into_iter()
+                .flat_map(|name| texts(&config["kubernetes"][name]))
+                .collect(),
             cluster_id: id.and_then(|id| u16::try_from(id).ok()).unwrap_or_default(),
         })
     }
@@ -56,16 +61,20 @@ impl Scope {
             return Asked::No("it is in its node's network".to_owned());
         }
         if self.excluded.iter().any(|one| one == place) {
-            return Asked::No(format!("the chart excludes the namespace `{place}`"));
+            return Asked::No(format!("the namespace `{place}` is excluded by the chart, or its own"));
         }
-        let own = pod["metadata"]["annotations"][ANNOTATION].as_str();
-        let of_place = namespace.and_then(|namespace| namespace["metadata"]["annotations"][ANNOTATION].as_str());
-        match own.map(|value| (value, "pod")).or(of_place.map(|value| (value, "namespace"))) {
+        let first = |name: &str| {
+            let of_place = namespace.map(|namespace| &namespace["metadata"]["annotations"][name]);
+            let own = pod["metadata"]["annotations"][name].as_str().map(|value| (value.trim(), "pod"));
+            own.or(of_place.and_then(Value::as_str).map(|value| (value.trim(), "namespace")))
+        };
+        match first(ANNOTATION) {
             Some(("none", whose)) => Asked::No(format!("`{ANNOTATION}: none` on the {whose}")),
             Some((value, whose)) if self.accepts(value) => {
                 Asked::Yes(format!("`{ANNOTATION}: {value}` on the {whose}"))
             }
             Some((value, whose)) => Asked::Mistaken(format!("`{ANNOTATION}: {value}` on the {whose} is not accepted")),
+            None if first(SUBNETS).is_some() => Asked::Yes(format!("`{SUBNETS}` on it or its namespace")),
             None if self.all => Asked::Yes("the chart inspects all pods".to_owned()),
             None => Asked::No(format!("no `{ANNOTATION}: pan-fw` on the pod or its namespace")),
         }
@@ -88,7 +97,7 @@ mod tests {
 
     fn asked(inspect: &str, pod: Value, namespace: Value) -> Asked {
         let config = json!({ "inspect": inspect, "firewall": ["pan-fw"], "traffic_object_id": "7",
-            "kubernetes": { "exclude_namespaces": ["vault"] } });
+            "kubernetes": { "exclude_namespaces": ["vault"], "security_namespaces": ["kube-system"] } });
         let map = json!({ "data": { "cni_network_config": config.to_string() } });
         let scope = Scope::read(Some(&map)).unwrap();
         assert_eq!(scope.cluster_id, 7);
@@ -107,6 +116,10 @@ mod tests {
         assert!(matches!(asked("annotated", pod("pan-fw"), json!({})), Asked::Yes(by) if by.contains("pod")));
         assert!(matches!(asked("annotated", pod("panfw"), place.clone()), Asked::Mistaken(_)));
         assert!(matches!(asked("annotated", plain.clone(), json!({})), Asked::No(_)));
+        let ranges = json!({ "metadata": { "annotations": { SUBNETS: "shop/ranges" } } });
+        assert!(matches!(asked("annotated", plain.clone(), ranges), Asked::Yes(_)));
+        let own = json!({ "metadata": { "namespace": "kube-system", "annotations": { ANNOTATION: "pan-fw" } } });
+        assert!(matches!(asked("annotated", own, json!({})), Asked::No(_)));
         assert!(matches!(asked("all", plain, json!({})), Asked::Yes(_)));
         assert!(matches!(asked("all", excluded, json!({})), Asked::No(_)));
         assert!(matches!(asked("all", host, place), Asked::No(why) if why.contains("node's network")));
