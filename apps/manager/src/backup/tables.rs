@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
@@ -19,6 +20,10 @@ use crate::store::{DatabaseUrl, postgres, slices, sqlite};
 
 /// What a manager that makes or reads a backup is called at a server.
 const NAME: &str = "bartizan-backup";
+/// How often, and after how long again, the leader's lock is asked for: a server gives up the lock of a connection
+/// only when it notices that its other end has gone, which on a busy one is some time after a manager stopped.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// A table.
 #[derive(Clone, Debug)]
@@ -76,7 +81,7 @@ impl Tables {
             Some(url) => {
                 let place = format!("the database `{url}`");
                 let mut connection = postgres::connect(url, &url.session(NAME)).await?;
-                ensure!(postgres::try_lead(&mut connection).await?, "a manager uses {place}: stop all that do first");
+                ensure!(lead(&mut connection).await?, "a manager uses {place}: stop all that do first");
                 brought_to(version, postgres::MIGRATOR.run_to(version, &mut connection).await, &postgres::MIGRATOR)?;
                 Self { connection: Connection::Postgres(connection), place }
             }
@@ -293,6 +298,17 @@ impl Kind {
             (_, cell) => bail!("{cell:?} is of another type"),
         })
     }
+}
+
+/// Whether the leader's lock is this connection's now.
+async fn lead(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    for _ in 1..TRIES {
+        if postgres::try_lead(connection).await? {
+            return Ok(true);
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    postgres::try_lead(connection).await
 }
 
 /// A row of any table.

@@ -153,3 +153,19 @@ async fn what_is_not_whole_or_would_overwrite_something_is_refused_and_changes_n
     let answer = other.send(&[("type", "keygen"), ("user", "admin"), ("password", PASSWORD)], &[]).await;
     assert!(answer.body.contains("<key>"), "{}", answer.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_waits_for_a_manager_that_is_just_going() {
+    let postgres = Postgres::start(Durability::None).unwrap();
+    let url = DatabaseUrl::parse(&postgres.database().unwrap()).unwrap();
+    let mut server = Server::on(tempfile::tempdir().unwrap(), Some(url.clone()), "").await;
+    let file = server.file("backup");
+    let written = backup(server.directory.path(), server.database(), &file, false).await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let restored = restore(place.path(), Some(&url), &file, true);
+    let (restored, ()) = tokio::join!(restored, async {
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        server.stop().await;
+    });
+    assert_eq!(restored.unwrap(), written);
+}
