@@ -137,15 +137,18 @@ impl House {
         self.until("the firewall enrols", || connected().contains("<serial>"));
         let serial = between(&connected(), "<serial>", "</serial>").unwrap().to_owned();
         let device = format!("<devices><entry name='{serial}'/></devices>");
-        let object = "<traffic-object><entry name='lab'><k8s-cluster><cluster-id>7</cluster-id></k8s-cluster></entry></traffic-object>";
         let zones = "<zone><entry name='trust'><network><layer3/></network></entry><entry name='untrust'><network><layer3/></network></entry></zone>";
-        let template = format!(
-            "<config><devices><entry name='localhost.localdomain'><vsys><entry name='vsys1'>{zones}</entry></vsys></entry></devices></config>"
-        );
-        self.set(&format!("{LOCALHOST}/template/entry[@name='base']"), &template);
-        // Of a template that no firewall has: the manager looks for it, and it takes no network here.
-        let apart = template.replace(zones, object);
-        self.set(&format!("{LOCALHOST}/template/entry[@name='apart']"), &apart);
+        let template = |network: &str, objects: &str| {
+            format!(
+                "<config><devices><entry name='localhost.localdomain'>{network}<vsys><entry name='vsys1'>{zones}{objects}</entry></vsys></entry></devices></config>"
+            )
+        };
+        self.set(&format!("{LOCALHOST}/template/entry[@name='base']"), &template("", ""));
+        // Of a template that no firewall has: the manager looks for it, and it takes no device here.
+        let object = "<traffic-object><entry name='lab'><k8s-cluster><cluster-id>7</cluster-id><network>\
+            <logical-router>lr</logical-router><zone-ingress>trust</zone-ingress></network></k8s-cluster></entry></traffic-object>";
+        let network = "<network><logical-router><entry name='lr'><vrf><entry name='default'/></vrf></entry></logical-router></network>";
+        self.set(&format!("{LOCALHOST}/template/entry[@name='apart']"), &template(network, object));
         let stack = format!("<templates><member>base</member></templates>{device}");
         self.set(&format!("{LOCALHOST}/template-stack/entry[@name='stack']"), &stack);
         let group = |name: &str, tier: &str| {
