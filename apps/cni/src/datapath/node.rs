@@ -81,6 +81,21 @@ impl Node {
         Ok(())
     }
 
+    /// Makes the ranges exactly these. What is to go, goes when it was not wanted the last time either: the plugin may
+    /// have added it in between.
+    pub(crate) fn reconcile(&self, ranges: &Ranges, before: &Ranges) -> Result<()> {
+        let wanted = |ranges: &Ranges, key: &[u8]| ranges.keys().any(|range| program::range_key(*range) == key);
+        for key in self.direct.keys()? {
+            if !wanted(ranges, &key) && !wanted(before, &key) {
+                self.direct.remove(&key)?;
+            }
+        }
+        for (range, flags) in ranges {
+            self.direct.set(&program::range_key(*range), &flags.to_ne_bytes()).context("set a direct range")?;
+        }
+        Ok(())
+    }
+
     /// The endpoint that pods are tunnelled to, while it is well.
     pub(crate) fn endpoint(&self) -> Result<Option<Ipv4Addr>> {
         let value = self.state.get(&[0; 4])?.unwrap_or_default();
