@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo test bench soak lint setup fuzz
+.PHONY: demo test images bench soak lint setup fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The Azure reference deployment with real traffic; ONCE=1 ends after the table.
@@ -11,6 +11,10 @@ test: setup lint
 	cargo test --workspace --locked
 	tests/chart/run
 	$(MAKE) fuzz
+
+# The container images and their parts lists, where there is a builder.
+images: setup
+	scripts/images
 
 # Each fuzz target for a bounded time; the first builds what all need.
 FUZZ_SECONDS ?= 13

@@ -8,6 +8,7 @@ use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_D
 use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
+use crate::k8s::arguments::Kubernetes;
 use crate::remote::arguments::{Common, Remote};
 
 /// An open firewall that speaks PAN-OS.
@@ -52,6 +53,9 @@ pub(crate) enum Verb {
     Replay(Replay),
     #[command(flatten)]
     Remote(Remote),
+    /// A Kubernetes cluster: prerequisites, pods that are not inspected, the path of one pod's traffic.
+    #[command(subcommand)]
+    K8s(Kubernetes),
     /// Completions of this command line for a shell.
     Completions {
         /// Which shell.

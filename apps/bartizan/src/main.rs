@@ -3,6 +3,7 @@
 mod arguments;
 mod controller;
 mod device;
+mod k8s;
 mod operate;
 mod remote;
 mod start;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Validate { file: Some(file), .. } => operate::validate(&file),
         Verb::Validate { file: None, common } => remote::validate(&common.server, common.output),
         Verb::Remote(remote) => remote::run(remote),
+        Verb::K8s(verb) => k8s::run(&verb),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "bartizan", &mut std::io::stdout());

@@ -8,7 +8,7 @@ mod files;
 mod jobs;
 mod login;
 mod logs;
-mod output;
+pub(crate) mod output;
 mod plan;
 
 use crate::Failure;

@@ -30,7 +30,7 @@ const KEY_VARIABLE: &str = "BARTIZAN_KEY";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A manager.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     key: Option<String>,
@@ -114,7 +114,7 @@ pub(crate) fn connector(fingerprint: Option<&str>, ca: Option<&str>) -> Result<C
 
 impl Client {
     /// The manager that the options, the environment or the login file name.
-    pub(super) fn new(server: &Server) -> Result<Self, Failure> {
+    pub(crate) fn new(server: &Server) -> Result<Self, Failure> {
         let login = files::read_login(server.login_file.as_deref())?;
         let mut place = place(server, login.as_ref())?;
         place.key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).or(place.key);
@@ -136,12 +136,12 @@ impl Client {
     }
 
     /// What is at a path below `/api/v1`.
-    pub(super) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Failure> {
+    pub(crate) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Failure> {
         self.ask(Method::GET, &with_query(path, parameters), None).await
     }
 
     /// The same, or nothing when it is not there.
-    pub(super) async fn find(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Option<Value>, Failure> {
+    pub(crate) async fn find(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Option<Value>, Failure> {
         let response = self.send(Method::GET, &with_query(path, parameters), None).await?;
         if response.status() == hyper::StatusCode::NOT_FOUND {
             return Ok(None);
@@ -193,6 +193,22 @@ impl Client {
             out.write_all(frame.data_ref().map_or(&[], |data| data)).map_err(ended)?;
         }
         out.flush().map_err(ended)
+    }
+
+    /// Has a firewall answer an operational command in XML, by the XML API.
+    pub(crate) async fn command(&self, serial: &str, command: &str) -> Result<String, Failure> {
+        let query = [("type", "op"), ("target", serial), ("cmd", command)];
+        let uri = with_query(&format!("{}/api/", self.base), &query);
+        let mut request = Request::builder().uri(uri);
+        if let Some(key) = &self.key {
+            request = request.header("x-pan-key", key);
+        }
+        let request = request.body(Full::default()).map_err(anyhow::Error::from)?;
+        let answer = tokio::time::timeout(PATIENCE, self.http.request(request)).await;
+        let answer = answer.map_err(|_| Failure::new(1, format!("error: `{}` does not answer", self.base)))?;
+        let body = answer.map_err(|error| self.broken(&error))?.into_body();
+        let body = body.collect().await.map_err(|error| self.broken(&error))?.to_bytes();
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {
