@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "bartizan-engine",
             "bartizan-firewall",
+            "bartizan-kube",
             "bartizan-manager",
             "bartizan-model",
             "bartizan-packet",
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("bartizan-cni", &[]),
     ("bartizan-firewall", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-packet", "bartizan-policy"]),
+    ("bartizan-kube", &["bartizan-model"]),
     ("bartizan-manager", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-policy"]),
     ("bartizan-engine", &["bartizan-model", "bartizan-packet", "bartizan-policy"]),
     ("bartizan-api", &["bartizan-model"]),

@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Firewall(Box<Firewall>),
     /// Run a manager, or write or read its backup.
     Manager(Box<Manager>),
+    /// Run the controller of a Kubernetes cluster: its labels, services and nodes become tags at a manager.
+    Controller(Box<crate::controller::Arguments>),
     /// Check a configuration file, or the candidate of a manager, and report everything that is wrong with it.
     Validate {
         /// A configuration, XML as PAN-OS has it; the manager's candidate when absent.

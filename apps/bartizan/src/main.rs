@@ -1,6 +1,7 @@
 //! The command line: arguments in, one app started or one question answered, exit code out.
 
 mod arguments;
+mod controller;
 mod device;
 mod k8s;
 mod operate;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Firewall(firewall) => start::firewall(firewall),
         Verb::Manager(manager) => start::manager(manager),
+        Verb::Controller(arguments) => controller::run(*arguments),
         Verb::Validate { file: Some(file), .. } => operate::validate(&file),
         Verb::Validate { file: None, common } => remote::validate(&common.server, common.output),
         Verb::Remote(remote) => remote::run(remote),

@@ -73,6 +73,45 @@ pub(super) fn place(server: &Server, login: Option<&Login>) -> Result<Login, Fai
     })
 }
 
+/// What connects to managers.
+pub(crate) struct Connector {
+    pub(crate) https: HttpsConnector<HttpConnector>,
+    /// The authority that the manager is known by.
+    wanted: Option<Fingerprint>,
+    /// Another one that was met.
+    seen: Option<Arc<OnceLock<Fingerprint>>>,
+}
+
+/// To a manager that is known by the fingerprint of its authority, by an authority in PEM, or by the host's.
+pub(crate) fn connector(fingerprint: Option<&str>, ca: Option<&str>) -> Result<Connector, Failure> {
+    let (mut wanted, mut seen) = (None, None);
+    let builder = HttpsConnectorBuilder::new();
+    let https = match (fingerprint, ca) {
+        (Some(text), _) => {
+            let fingerprint = Fingerprint::parse(&text.to_ascii_lowercase().replace(':', ""));
+            let Some(fingerprint) = fingerprint else {
+                return Err(Failure::new(
+                    USAGE,
+                    "error: a fingerprint has 64 hex digits: those behind the `.` of an auth key",
+                ));
+            };
+            let (config, other) = pinned(fingerprint)?;
+            (wanted, seen) = (Some(fingerprint), Some(other));
+            let name = ServerName::try_from(SERVER_NAME).map_err(anyhow::Error::from)?;
+            let builder = builder.with_tls_config(config).https_only();
+            builder.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().build()
+        }
+        (None, Some(pem)) => builder.with_tls_config(trusting(pem)?).https_only().enable_http1().build(),
+        (None, None) => {
+            let builder = builder.with_native_roots();
+            let builder = builder
+                .map_err(|error| Failure::new(1, format!("error: the host has no certificate authorities: {error}")))?;
+            builder.https_only().enable_http1().build()
+        }
+    };
+    Ok(Connector { https, wanted, seen })
+}
+
 impl Client {
     /// The manager that the options, the environment or the login file name.
     pub(crate) fn new(server: &Server) -> Result<Self, Failure> {
@@ -91,33 +130,8 @@ impl Client {
 
     /// A manager, with or without a key.
     pub(super) fn at(place: &Login) -> Result<Self, Failure> {
-        let (mut wanted, mut seen) = (None, None);
-        let builder = HttpsConnectorBuilder::new();
-        let connector = match (&place.fingerprint, &place.ca) {
-            (Some(text), _) => {
-                let fingerprint = Fingerprint::parse(&text.to_ascii_lowercase().replace(':', ""));
-                let Some(fingerprint) = fingerprint else {
-                    return Err(Failure::new(
-                        USAGE,
-                        "error: a fingerprint has 64 hex digits: those behind the `.` of an auth key",
-                    ));
-                };
-                let (config, other) = pinned(fingerprint)?;
-                (wanted, seen) = (Some(fingerprint), Some(other));
-                let name = ServerName::try_from(SERVER_NAME).map_err(anyhow::Error::from)?;
-                let builder = builder.with_tls_config(config).https_only();
-                builder.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().build()
-            }
-            (None, Some(pem)) => builder.with_tls_config(trusting(pem)?).https_only().enable_http1().build(),
-            (None, None) => {
-                let builder = builder.with_native_roots();
-                let builder = builder.map_err(|error| {
-                    Failure::new(1, format!("error: the host has no certificate authorities: {error}"))
-                })?;
-                builder.https_only().enable_http1().build()
-            }
-        };
-        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        let Connector { https, wanted, seen } = connector(place.fingerprint.as_deref(), place.ca.as_deref())?;
+        let http = legacy::Client::builder(TokioExecutor::new()).build(https);
         Ok(Self { http, base: place.server.clone(), key: place.key.clone(), wanted, seen })
     }
 
