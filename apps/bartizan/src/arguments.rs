@@ -8,6 +8,7 @@ use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_D
 use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
+use crate::k8s::arguments::Kubernetes;
 use crate::remote::arguments::{Common, Remote};
 
 /// An open firewall that speaks PAN-OS.
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Firewall(Box<Firewall>),
     /// Run a manager, or write or read its backup.
     Manager(Box<Manager>),
+    /// Run the controller of a Kubernetes cluster: its labels, services and nodes become tags at a manager.
+    Controller(Box<crate::controller::Arguments>),
     /// Check a configuration file, or the candidate of a manager, and report everything that is wrong with it.
     Validate {
         /// A configuration, XML as PAN-OS has it; the manager's candidate when absent.
@@ -50,6 +53,9 @@ pub(crate) enum Verb {
     Replay(Replay),
     #[command(flatten)]
     Remote(Remote),
+    /// A Kubernetes cluster: prerequisites, pods that are not inspected, the path of one pod's traffic.
+    #[command(subcommand)]
+    K8s(Kubernetes),
     /// Completions of this command line for a shell.
     Completions {
         /// Which shell.

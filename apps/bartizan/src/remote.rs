@@ -2,13 +2,13 @@
 
 mod apply;
 pub(crate) mod arguments;
-mod client;
+pub(crate) mod client;
 mod configuration;
 mod files;
 mod jobs;
 mod login;
 mod logs;
-mod output;
+pub(crate) mod output;
 mod plan;
 
 use crate::Failure;

@@ -9,7 +9,7 @@ use super::arguments::Form;
 use crate::Failure;
 
 /// Writes an answer; `table` makes the form for people.
-pub(super) fn write(value: &Value, form: Form, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+pub(crate) fn write(value: &Value, form: Form, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
     let text = match form {
         Form::Json => serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?,
         Form::Yaml => yaml(value)?,
@@ -38,7 +38,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Rows under their heads.
-pub(super) fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heads.iter().map(|head| head.to_uppercase()));
@@ -51,7 +51,7 @@ pub(super) fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>)
 }
 
 /// A member of an answer as one word; `-` when it says nothing.
-pub(super) fn word(value: &Value) -> String {
+pub(crate) fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
@@ -64,7 +64,7 @@ pub(super) fn word(value: &Value) -> String {
 }
 
 /// The members of a list in an answer.
-pub(super) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+pub(crate) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value[name].as_array().map_or(&[], Vec::as_slice)
 }
 
