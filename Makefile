@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo test images bench soak lint setup fuzz
+.PHONY: demo test images bench soak lint setup fuzz cni
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The Azure reference deployment with real traffic; ONCE=1 ends after the table.
@@ -31,6 +31,12 @@ SOAK_MINUTES ?= 30
 soak: setup
 	cargo build --release --locked -p bartizan -p bartizan-lab
 	./target/release/soak ./target/release/bartizan $(SOAK_MINUTES)
+
+# The program of Kubernetes nodes as it is shipped: static and small, or it fails. Then the same tests with it.
+cni: setup
+	scripts/cni
+	BARTIZAN_CNI=$$PWD/target/$$(rustc -vV | sed -n 's/^host: //p')/cni/bartizan-cni \
+	  cargo test --locked -p bartizan-cni -- --nocapture
 
 lint: setup
 	cargo fmt --all --check

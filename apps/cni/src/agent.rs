@@ -225,7 +225,7 @@ fn choose(shared: &Shared, endpoints: &[Endpoint], well: BTreeMap<Ipv4Addr, bool
 
 fn write_maps(shared: &Shared, endpoints: &[Endpoint], choice: Option<&Choice>, before: &Ranges) -> Result<Ranges> {
     let settings = &shared.environment.settings;
-    let node = Node::open(&settings.places.bpf)?;
+    let node = Node::mounted(&settings.places.bpf)?;
     let own = Netlink::open()?.addresses(None)?;
     let addresses: Vec<Ipv4Addr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
     let ranges = node::ranges(settings, &own, &addresses);

@@ -160,7 +160,7 @@ fn the_plugin_gets_in_stays_in_and_leaves_no_trace() {
     })
     .unwrap();
     assert!(dir.join("log/pan-cni-ready").is_dir());
-    let program = std::fs::read(env!("CARGO_BIN_EXE_bartizan-cni")).unwrap();
+    let program = std::fs::read(support::plugin()).unwrap();
     assert!(std::fs::read(dir.join("bin/pan-cni")).unwrap() == program);
     let kubeconfig = || std::fs::read_to_string(dir.join("net.d/ZZZ-pan-cni-kubeconfig")).unwrap();
     assert!(kubeconfig().contains("\"token\": \"sesame\""));

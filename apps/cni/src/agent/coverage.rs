@@ -32,7 +32,29 @@ pub(crate) struct Pod {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Spec {
-    pub(crate) host_network: bool,
+    host_network: bool,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Container {
+    name: String,
+    security_context: Option<SecurityContext>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SecurityContext {
+    privileged: Option<bool>,
+    capabilities: Option<Capabilities>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Capabilities {
+    add: Option<Vec<String>>,
 }
 
 /// Of a pod's status.
@@ -133,7 +155,13 @@ fn judge(
         (false, "host-network".to_owned(), "it is in its node's network".to_owned())
     } else {
         match state {
-            Some(state) if state.tunnelled => tunnelled(state, firewall),
+            Some(state) if state.tunnelled => {
+                let (inspected, code, mut reason) = tunnelled(state, firewall);
+                if let Some(container) = pod.spec.could_free_itself() {
+                    reason += &format!("; its container `{container}` has the rights to free it from that");
+                }
+                (inspected, code, reason)
+            }
             other => plain(settings, pod, &facts, other),
         }
     };
@@ -145,6 +173,21 @@ fn judge(
         code,
         reason,
         since: state.map(|state| state.since.clone()).unwrap_or_default(),
+    }
+}
+
+impl Spec {
+    /// A container that may change the pod's network, and so take the programs off.
+    fn could_free_itself(&self) -> Option<&str> {
+        let able = |context: &SecurityContext| {
+            let added = context.capabilities.iter().flat_map(|capabilities| capabilities.add.iter().flatten());
+            context.privileged == Some(true)
+                || added
+                    .map(|name| name.trim_start_matches("CAP_"))
+                    .any(|name| matches!(name, "ALL" | "NET_ADMIN" | "SYS_ADMIN"))
+        };
+        let mut all = self.containers.iter().chain(&self.init_containers);
+        all.find(|container| container.security_context.as_ref().is_some_and(able)).map(|container| &*container.name)
     }
 }
 
@@ -269,6 +312,12 @@ mod tests {
             let fact = judge(&chart(), &pod(annotations, more), None, state, firewall);
             assert_eq!(format!("{} {}", fact.inspected, fact.code), expected);
         }
+        let able = json!({"spec": {"containers": [{"name": "app"}, {"name": "mesh",
+            "securityContext": {"privileged": null, "capabilities": {"add": ["NET_ADMIN"]}}}]}});
+        assert_eq!(
+            judge(&chart(), &pod(&on, &able), None, Some(&tied), with).reason,
+            "tunnelled; its container `mesh` has the rights to free it from that"
+        );
         let mut settings = chart();
         settings.excluded_namespaces.push("shop".to_owned());
         assert_eq!(judge(&settings, &pod(&on, &nothing), None, None, with).code, "excluded-namespace");

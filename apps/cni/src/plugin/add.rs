@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{Code, Failure};
-use crate::api::{Client, Info, Metadata, Object, event};
+use crate::api::{self, Client, Info, Metadata, Object};
 use crate::datapath::program::Steering;
 use crate::datapath::{self, Place, Tied};
 use crate::decide::{self, Decision, Facts, Fault, Plain, Wanted};
@@ -23,6 +23,8 @@ use crate::state::{self, Lock, PodState};
 /// How often the API server is asked before it counts as away.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+
+const STATIC_POD: &str = "kubernetes.io/config.hash";
 
 /// What became of the pod.
 enum Outcome {
@@ -124,9 +126,14 @@ impl Call<'_> {
         let client = Client::new(&Access::read(&self.settings.kubeconfig)?)?;
         let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
         let object: Object = client.get(&path)?.with_context(|| format!("there is no pod `{}`", pod.name))?;
-        if let Some(uid) = &pod.uid {
-            anyhow::ensure!(object.metadata.uid == *uid, "the pod `{}` was replaced by another of that name", pod.name);
-        }
+        let known = &object.metadata;
+        // The API server's copy of a static pod has another identity, and keeps the kubelet's in an annotation.
+        let same = |uid: &String| known.uid == *uid || known.annotations.get(STATIC_POD) == Some(uid);
+        anyhow::ensure!(
+            pod.uid.as_ref().is_none_or(same),
+            "the pod `{}` was replaced by another of that name",
+            pod.name
+        );
         let path = format!("/api/v1/namespaces/{}", pod.namespace);
         let namespace: Object = client.get(&path)?.with_context(|| format!("no namespace `{}`", pod.namespace))?;
         let facts = Facts {
@@ -211,8 +218,7 @@ impl Call<'_> {
             FailureMode::Open => "the pod runs without inspection (failure mode open)",
         };
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let (path, object) = event(pod, &node, reason, &format!("{message}; {consequence}"));
-        if let Err(error) = client.create(&path, &object) {
+        if let Err(error) = api::tell(client, pod, &node, reason, &format!("{message}; {consequence}")) {
             Journal::new(&self.settings.places.log)
                 .line(&format!("no event on {}/{}: {error:#}", pod.namespace, pod.name));
         }

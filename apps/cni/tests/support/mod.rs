@@ -45,6 +45,7 @@ pub(crate) struct Pod {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) namespace: String,
+    pub(crate) uid: String,
     pub(crate) address: Ipv4Addr,
     previous: Value,
 }
@@ -59,6 +60,11 @@ pub(crate) struct Tunnelled {
 pub(crate) struct Answered {
     pub(crate) ok: bool,
     pub(crate) value: Value,
+}
+
+/// The program, or another build of it that `BARTIZAN_CNI` names.
+pub(crate) fn plugin() -> String {
+    std::env::var("BARTIZAN_CNI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bartizan-cni").to_owned())
 }
 
 /// None, with a word of why, where the kernel lets nobody load programs.
@@ -148,6 +154,7 @@ impl World {
             id,
             name: name.to_owned(),
             namespace: "shop".to_owned(),
+            uid: format!("uid-{name}"),
             address: Ipv4Addr::UNSPECIFIED,
             previous: Value::Null,
         };
@@ -166,7 +173,7 @@ impl World {
     pub(crate) fn ours(&self, verb: &str, pod: &Pod) -> Answered {
         let mut config = self.config.clone();
         config["prevResult"] = pod.previous.clone();
-        self.call(env!("CARGO_BIN_EXE_bartizan-cni"), verb, pod, &config)
+        self.call(&plugin(), verb, pod, &config)
     }
 
     pub(crate) fn call(&self, plugin: &str, verb: &str, pod: &Pod, config: &Value) -> Answered {
@@ -177,7 +184,13 @@ impl World {
             .env("CNI_NETNS", format!("/run/netns/{}", pod.name))
             .env("CNI_IFNAME", "eth0")
             .env("CNI_PATH", REFERENCE_PLUGINS)
-            .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}", pod.namespace, pod.name))
+            .env(
+                "CNI_ARGS",
+                format!(
+                    "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={}",
+                    pod.namespace, pod.name, pod.uid
+                ),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -252,11 +265,11 @@ impl World {
         }
         let environment = self.environment();
         let pairs: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.node.spawn(&[env!("CARGO_BIN_EXE_bartizan-cni"), "install"], &pairs, &dir.join("install.log")).unwrap()
+        self.node.spawn(&[&plugin(), "install"], &pairs, &dir.join("install.log")).unwrap()
     }
 
     pub(crate) fn uninstall(&self) {
-        let mut command = self.node.command(&[env!("CARGO_BIN_EXE_bartizan-cni"), "uninstall"]);
+        let mut command = self.node.command(&[&plugin(), "uninstall"]);
         let output = command.envs(self.environment()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -333,6 +346,13 @@ impl Tunnelled {
         back[8..20].rotate_left(6);
         back[34..42].rotate_left(4);
         back[42..46].rotate_left(2);
+        back
+    }
+
+    /// The same packet with its hardware addresses turned round.
+    pub(crate) fn turned(&self) -> Vec<u8> {
+        let mut back = self.payload.clone();
+        back[8..20].rotate_left(6);
         back
     }
 
