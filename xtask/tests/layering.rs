@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bartizan-manager", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-policy"]),
     ("bartizan-engine", &["bartizan-model", "bartizan-packet", "bartizan-policy"]),
     ("bartizan-api", &["bartizan-model"]),
+    ("bartizan-playbook", &["bartizan-model", "bartizan-policy"]),
     ("bartizan-policy", &["bartizan-model"]),
     ("bartizan-model", &[]),
     ("bartizan-packet", &[]),
