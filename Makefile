@@ -9,6 +9,7 @@ demo: setup
 
 test: setup lint
 	cargo test --workspace --locked
+	tests/chart/run
 	$(MAKE) fuzz
 
 # Each fuzz target for a bounded time; the first builds what all need.
