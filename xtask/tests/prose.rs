@@ -25,10 +25,11 @@ fn paths_in_the_documents_exist() {
         let text = std::fs::read_to_string(&document).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
             let first = quoted.split('/').next().unwrap_or_default();
-            let is_path =
-                matches!(first, "crates" | "apps" | "tests" | "docs" | "xtask" | "fuzz" | "scripts" | "fixtures" | "charts")
-                    && quoted.contains('/')
-                    && !quoted.contains(['{', '*', ' ', '<', '…']);
+            let is_path = matches!(
+                first,
+                "crates" | "apps" | "tests" | "docs" | "xtask" | "fuzz" | "scripts" | "fixtures" | "charts"
+            ) && quoted.contains('/')
+                && !quoted.contains(['{', '*', ' ', '<', '…']);
             if is_path && !root().join(quoted).exists() {
                 missing.push(format!("{}: `{quoted}`", document.display()));
             }

@@ -48,6 +48,11 @@ pub struct NamedPort {
 }
 
 impl Pod {
+    /// `namespace/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
     /// Whether policies speak about it.
     pub(crate) fn is_selectable(&self) -> bool {
         !self.host_network && !self.ended

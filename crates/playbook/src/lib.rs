@@ -3,7 +3,8 @@
 //! [`check`] reads one policy with its firewall attributes and refuses it with every reason at once. [`translate`] makes
 //! an ordered list of rules of all checked policies of a cluster, [`Plan::render`] the objects of a device group, and
 //! [`change::plan`] the fewest edits that bring a device group there. Who belongs to a dynamic group is
-//! [`Plan::members`]: it follows the pods without a commit.
+//! [`Plan::members`]: it follows the pods without a commit. [`manifests`] reads a cluster from a folder of files, and
+//! [`trial`] asks the rules what they would do there.
 
 pub mod attributes;
 mod block;
@@ -11,6 +12,7 @@ pub mod change;
 mod clause;
 pub mod cluster;
 mod group;
+pub mod manifests;
 mod names;
 pub mod policy;
 mod ports;
@@ -18,6 +20,7 @@ mod problem;
 mod render;
 mod rules;
 mod selector;
+pub mod trial;
 
 pub use block::Block;
 pub use clause::{Checked, Direction, check};

@@ -6,17 +6,15 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
-#[path = "oracle/enforced.rs"]
-mod enforced;
 #[path = "oracle/generate.rs"]
 mod generate;
 #[path = "oracle/reference.rs"]
 mod reference;
 
 use bartizan_playbook::policy::NetworkPolicy;
+use bartizan_playbook::trial::Trial;
 use bartizan_playbook::{Settings, check, translate};
 
-use crate::enforced::Enforced;
 use crate::generate::{Chance, cluster, flows, policies};
 
 /// Clusters that a test run looks at. Each is asked about some hundred flows.
@@ -54,10 +52,11 @@ fn rules_decide_as_the_text_of_kubernetes() {
         let written: Vec<NetworkPolicy> = policies(&mut chance, &snapshot);
         let checked: Vec<_> = written.iter().map(|policy| check(policy).unwrap()).collect();
         let plan = translate(&settings(), &checked, &snapshot).unwrap();
-        let enforced = Enforced::of(&plan, &snapshot);
+        let enforced = Trial::new(&plan, &snapshot).compiled(None).unwrap();
         for flow in flows(&mut chance, &snapshot) {
             let expected = reference::verdict(&snapshot, &written, &flow);
-            let allowed = enforced.allows(&flow);
+            let fate = enforced.fate((flow.source, flow.destination), (flow.protocol, flow.port)).unwrap();
+            let allowed = fate.allowed;
             assert_eq!(
                 allowed, expected.allowed,
                 "seed {seed}: {flow:?}\n{snapshot:#?}\n{written:#?}\n{}",
