@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bartizan-manager",
             "bartizan-model",
             "bartizan-packet",
+            "bartizan-playbook",
             "bartizan-policy",
             "bartizan-api",
         ],

@@ -8,6 +8,7 @@ use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_D
 use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
+use crate::policy::arguments::Policy;
 use crate::remote::arguments::{Common, Remote};
 
 /// An open firewall that speaks PAN-OS.
@@ -50,6 +51,9 @@ pub(crate) enum Verb {
     Replay(Replay),
     #[command(flatten)]
     Remote(Remote),
+    /// NetworkPolicies in a folder of manifests: faults, the rules that they become, and tests. No cluster is needed.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Completions of this command line for a shell.
     Completions {
         /// Which shell.

@@ -3,6 +3,7 @@
 mod arguments;
 mod device;
 mod operate;
+mod policy;
 mod remote;
 mod start;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Verb::Validate { file: Some(file), .. } => operate::validate(&file),
         Verb::Validate { file: None, common } => remote::validate(&common.server, common.output),
         Verb::Remote(remote) => remote::run(remote),
+        Verb::Policy(verb) => policy::run(&verb),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "bartizan", &mut std::io::stdout());

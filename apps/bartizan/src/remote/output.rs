@@ -9,7 +9,7 @@ use super::arguments::Form;
 use crate::Failure;
 
 /// Writes an answer; `table` makes the form for people.
-pub(super) fn write(value: &Value, form: Form, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+pub(crate) fn write(value: &Value, form: Form, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
     let text = match form {
         Form::Json => serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?,
         Form::Yaml => yaml(value)?,
@@ -24,7 +24,7 @@ pub(super) fn yaml(value: &Value) -> Result<String, Failure> {
 }
 
 /// A text on standard output, with an end of line.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let text = text.trim_end();
     let mut out = std::io::stdout().lock();
     let written = if text.is_empty() { Ok(()) } else { writeln!(out, "{text}").and_then(|()| out.flush()) };
@@ -38,7 +38,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Rows under their heads.
-pub(super) fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heads.iter().map(|head| head.to_uppercase()));
