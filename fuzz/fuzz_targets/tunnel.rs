@@ -62,7 +62,7 @@ fn check(frame: &[u8], packet: &Packet, capsule: &Capsule) {
     assert_eq!(back.ports(), packet.ports());
     assert!(checksum_is_right(&turned, &back));
     let prefix = Prefix::answering(frame, capsule, true);
-    assert!(prefix.answers(frame, capsule));
+    assert!(prefix.answers(frame, capsule, true));
     let mut buffer = vec![0; 2048];
     let network = 1500;
     if let Some(start) = prefix.write(&mut buffer, network, 1600, None) {

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bartizan-api",
         ],
     ),
+    ("bartizan-cni", &[]),
     ("bartizan-firewall", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-packet", "bartizan-policy"]),
     ("bartizan-manager", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-policy"]),
     ("bartizan-engine", &["bartizan-model", "bartizan-packet", "bartizan-policy"]),

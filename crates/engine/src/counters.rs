@@ -77,6 +77,8 @@ counters! {
     nat_address_gone = "nat-address-gone",
     /// Packets that an offloaded frame was cut into on its way into a tunnel.
     tunnel_segments = "tunnel-segments",
+    /// The firewall's own packets to pods that came back and went into the pods' tunnels.
+    hairpins_returned = "hairpins-returned",
     /// Fragments that came in.
     fragments_received = "fragments-received",
     /// Fragments that came twice.

@@ -121,6 +121,8 @@ pub(crate) struct Link {
     pub(crate) tunnel: bool,
     /// It is one whose packets are routed: their answers may come by other ports.
     pub(crate) routed: bool,
+    /// It is one by which packets come that are for the pod whose tunnel they come out of.
+    pub(crate) hairpin: bool,
     /// Of a side by which packets leave as another tunnel's: UDP port and network.
     pub(crate) leaves_as: Option<(u16, Vni)>,
     pub(crate) mtu_bytes: u16,
@@ -443,7 +445,8 @@ impl Engine {
                 let (port, vni) = tunnel.leaves_as?;
                 Some((port, Vni::new(vni)?))
             });
-            link.routed = tunnel.is_some_and(|tunnel| tunnel.way == Way::Routed);
+            link.hairpin = tunnel.is_some_and(|tunnel| tunnel.way == Way::Hairpin);
+            link.routed = link.hairpin || tunnel.is_some_and(|tunnel| tunnel.way == Way::Routed);
             if link.tunnel || tunnel.is_some() {
                 // No port is behind it: it is always up.
                 link.tunnel = tunnel.is_some();

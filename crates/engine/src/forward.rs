@@ -35,11 +35,13 @@ impl Engine {
             return drop(DropReason::NoRoute);
         };
         if self.is_tunnel(port) {
-            if self.table[slot].kind != Kind::Wire && !self.choose_tunnel_of(slot) {
-                return drop(DropReason::TunnelTableFull);
-            }
-            if self.tunnels.is_inside() && self.table[slot].kind != Kind::Wire {
-                set_kind(frame.bytes);
+            if !self.passes(slot, direction) {
+                if !self.choose_tunnel_of(slot, direction) {
+                    return drop(DropReason::TunnelTableFull);
+                }
+                if self.tunnels.is_inside() {
+                    set_kind(frame.bytes);
+                }
             }
             return Ok(Verdict::Transmit(port));
         }
@@ -78,6 +80,10 @@ impl Engine {
             }
             (Direction::ClientToServer, _) => self.way_to_server(slot)?,
             (Direction::ServerToClient, _) => self.way_to_client(slot)?,
+        };
+        let (port, next_hop) = match self.learned_way(slot, direction) {
+            Some(side) => (Port::Data(side), NextHop::Station(NOBODY)),
+            None => (port, next_hop),
         };
         let path = self.paths.take(port, next_hop);
         self.leave_path(slot, direction);
@@ -122,6 +128,9 @@ impl Engine {
         let record = self.table.record(slot);
         let ingress = record.ingress;
         let client = self.table[slot].client();
+        if self.is_hairpin(ingress) {
+            return self.path_back(ingress, client.flow().source);
+        }
         let port = Port::Data(ingress);
         let next_hop = match self.way(ingress, client.flow().source, &Among::Interface(ingress)) {
             _ if self.is_tunnel(port) => NextHop::Station(NOBODY),

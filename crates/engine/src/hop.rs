@@ -27,14 +27,15 @@ impl Engine {
         frame: &mut Frame<'_>,
         packet: &Packet,
     ) -> Staged<()> {
+        self.forget_silent(slot, direction);
         if self.table[slot].sides[direction.index()].path == PathRef::NONE {
             self.find_path(slot, direction)?;
         }
         let session = &self.table[slot];
         let path = self.paths.get(session.sides[direction.index()].path);
         let mtu_bytes = match path {
-            Some(path) if self.is_tunnel(path.port) && session.kind == Kind::Wire => 0,
-            Some(path) if self.is_tunnel(path.port) => self.tunnel_mtu(slot),
+            Some(path) if self.is_tunnel(path.port) && self.passes(slot, direction) => 0,
+            Some(path) if self.is_tunnel(path.port) => self.tunnel_mtu(slot, direction),
             Some(path) => self.mtu(path.port),
             None => 0,
         };

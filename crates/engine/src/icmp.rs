@@ -32,13 +32,14 @@ impl Engine {
         let (slot, direction) = match self.lookup_arrived(&key, arrival) {
             Place::Here(slot, direction) => (slot, direction),
             Place::Elsewhere(worker) => return Ok(Verdict::Handoff(worker)),
-            Place::Nowhere => return drop(DropReason::IcmpUnrelated),
+            Place::Returning(slot, direction) => return self.error_comes_back(slot, direction, arrival),
+            Place::Nowhere | Place::Taken => return drop(DropReason::IcmpUnrelated),
         };
         if self.table[slot].generation != self.generation && self.rematch(slot) == Rematch::Gone {
             return drop(DropReason::IcmpUnrelated);
         }
         match self.table[slot].kind {
-            Kind::Forward | Kind::Wire | Kind::LocalService => {}
+            Kind::Forward | Kind::Wire | Kind::Hairpin | Kind::LocalService => {}
             Kind::LocalEcho => return drop(DropReason::IcmpUnrelated),
             Kind::Refused => return drop(DropReason::Policy),
         }
@@ -46,6 +47,22 @@ impl Engine {
         self.translate_error(slot, direction, frame, packet, &quoted);
         self.count(slot, direction, arrival);
         self.forward(slot, direction, frame)
+    }
+
+    /// An error that looks as if the firewall had sent it to the pod.
+    fn error_comes_back(&mut self, slot: Slot, direction: Direction, arrival: &Arrival) -> Staged<Verdict> {
+        if self.table[slot].generation != self.generation && self.rematch(slot) == Rematch::Gone {
+            return drop(DropReason::IcmpUnrelated);
+        }
+        match self.table[slot].kind {
+            Kind::Forward | Kind::Wire | Kind::Hairpin => {}
+            Kind::LocalEcho | Kind::LocalService => return drop(DropReason::IcmpUnrelated),
+            Kind::Refused => return drop(DropReason::Policy),
+        }
+        if !self.take_back(slot, direction, arrival)? {
+            self.count(slot, direction, arrival);
+        }
+        self.deliver(arrival)
     }
 
     fn translate_error(

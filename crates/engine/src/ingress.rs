@@ -83,8 +83,8 @@ impl Engine {
         let discovery = Layer4::IcmpOther { kind: ndp::SOLICITATION };
         let advertisement = Layer4::IcmpOther { kind: ndp::ADVERTISEMENT };
         if packet.protocol == ICMPV6 && (packet.layer4 == discovery || packet.layer4 == advertisement) {
-            // RFC 6980: never in fragments.
-            if frame.meta.fragment_bytes != 0 {
+            // RFC 6980: never in fragments. What a pod asks its neighbours is between them.
+            if frame.meta.fragment_bytes != 0 || self.tunnels.is_hairpin() {
                 return drop(DropReason::BadNeighborMessage);
             }
             return Err(self.handle_ndp(port, mac, frame.bytes, packet));
@@ -220,6 +220,11 @@ impl Engine {
     }
 
     pub(crate) fn send(&mut self, port: Port, bytes: Vec<u8>) {
+        if let Port::Data(iface) = port
+            && self.is_hairpin(iface)
+        {
+            return self.send_back(iface, bytes);
+        }
         if self.is_tunnel(port) {
             return self.send_into_tunnel(port, None, &bytes);
         }

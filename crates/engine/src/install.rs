@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bartizan_packet::frame::Frame;
 use bartizan_packet::parse::Packet;
 use bartizan_packet::rewrite::Tuple;
-use bartizan_policy::tables::{IfaceId, Route};
+use bartizan_policy::tables::{DestinationNat, IfaceId, Route};
 
 use crate::decide::Ruled;
 use crate::engine::{Engine, local_host};
@@ -55,6 +55,11 @@ impl Engine {
         if self.tunnels.is_inside() && self.tunnels.is_full() {
             return drop(DropReason::TunnelTableFull);
         }
+        // Only the pod whose tunnel it is may get it.
+        let moves = |nat: DestinationNat| nat.address != key.flow().destination;
+        if self.tunnels.is_hairpin() && ruled.0.destination_nat.is_some_and(moves) {
+            return drop(DropReason::HairpinTranslated);
+        }
         match ruled.0.route {
             Route::Local { iface: owner } => {
                 // Destination NAT to an own address other than the packet's is not a local service.
@@ -69,7 +74,11 @@ impl Engine {
                 };
                 let translation = self.translate(key, &ruled.0, realm)?;
                 Ok(Plan {
-                    kind: if self.is_tunnel(Port::Data(egress)) { Kind::Wire } else { Kind::Forward },
+                    kind: match self.is_tunnel(Port::Data(egress)) {
+                        true if self.tunnels.is_hairpin() => Kind::Hairpin,
+                        true => Kind::Wire,
+                        false => Kind::Forward,
+                    },
                     egress,
                     tuple: translation.tuple,
                     lease: translation.lease,
@@ -103,7 +112,8 @@ impl Engine {
             self.spreads.add(destination.address);
             record.spread = true;
         }
-        record.tunnel = self.tunnels.keep();
+        // Who sent a packet to a pod is not behind the pod's tunnel.
+        record.tunnels[usize::from(self.tunnels.is_hairpin())] = self.tunnels.keep();
         session.sides[0].path = match plan.exit {
             Exit::Neighbor(next_hop) => {
                 let next_hop = self.next_hop(plan.egress, next_hop);
@@ -159,7 +169,7 @@ impl Engine {
         let client = session.client();
         let (kind, lease, steered) = (session.kind, record.lease, record.steered);
         let nat_rule = record.nat_rule;
-        let tunnel = record.tunnel;
+        let tunnels = record.tunnels;
         let reason = record.end.unwrap_or(reason);
         if kind != Kind::Refused && record.verdict.log_end {
             self.log_session(slot, LogKind::End, Some(reason));
@@ -172,7 +182,7 @@ impl Engine {
             self.unsteer(&server);
         }
         self.refused -= usize::from(kind == Kind::Refused);
-        self.tunnels.give_back(tunnel);
+        tunnels.into_iter().for_each(|tunnel| self.tunnels.give_back(tunnel));
         self.relays.remove(&slot);
         self.leave_path(slot, Direction::ClientToServer);
         self.leave_path(slot, Direction::ServerToClient);
@@ -265,7 +275,7 @@ impl Engine {
             client_mac: arrival.station,
             lease: None,
             end: None,
-            tunnel: ReturnRef::NONE,
+            tunnels: [ReturnRef::NONE; 2],
             steered: false,
             spread: false,
             timeouts: forward.timeouts,

@@ -105,6 +105,13 @@ impl Key {
         Self::new(&flow, echo && !quoted.echo_reply)
     }
 
+    /// The flow that answers this one.
+    pub(crate) fn answer(&self) -> Self {
+        let Tuple { source, destination, source_port, destination_port } = self.answered();
+        let reply = matches!(self.protocol(), 1 | 58) && self.meta & ECHO_REPLY == 0;
+        Self::pack(self.realm(), (source, destination), self.protocol(), (source_port, destination_port), reply)
+    }
+
     pub(crate) fn flow(&self) -> FlowKey {
         let (source, destination) = self.addresses();
         FlowKey {
@@ -239,5 +246,7 @@ mod tests {
         assert_ne!(Key::new(&echo, false), Key::new(&echo, true));
         assert_ne!(Key::new(&echo, false).steered(), Key::new(&echo, true).steered());
         assert_eq!(reverse(3, 1, &Key::new(&echo, false).tuple()).flow().source_port, 40_000);
+        let request = Key::new(&echo, false);
+        assert_eq!((request.answer(), request.answer().answer()), (reverse(3, 1, &request.tuple()), request));
     }
 }

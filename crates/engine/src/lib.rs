@@ -12,6 +12,7 @@ mod decide;
 pub mod engine;
 mod forward;
 mod fragments;
+mod hairpin;
 pub mod hits;
 mod hop;
 mod host;

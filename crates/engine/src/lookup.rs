@@ -4,6 +4,8 @@ use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::key::Key;
 use crate::pipeline::Place;
+use crate::session::Direction;
+use crate::table::Slot;
 use crate::verdict::{EndReason, FlowKey, PeerMessage, Port};
 
 /// Messages per second that heal steering; where frames are spread without regard to the hash, each one
@@ -14,21 +16,30 @@ impl Engine {
     /// The session of a flow, or the worker that has to be asked. A session that is past its time is
     /// over, whether or not its timer came up.
     pub(crate) fn lookup(&mut self, key: &Key) -> Place {
-        if let Some((slot, direction)) = self.table.find(key) {
-            if self.table[slot].expires() > self.now {
-                return Place::Here(slot, direction);
-            }
-            self.end(slot, EndReason::AgedOut);
+        if let Some((slot, direction)) = self.find_live(key) {
+            return Place::Here(slot, direction);
         }
         self.elsewhere(key).map_or(Place::Nowhere, Place::Elsewhere)
+    }
+
+    /// The session of a flow in this worker's table.
+    pub(crate) fn find_live(&mut self, key: &Key) -> Option<(Slot, Direction)> {
+        let (slot, direction) = self.table.find(key)?;
+        if self.table[slot].expires() > self.now {
+            return Some((slot, direction));
+        }
+        self.end(slot, EndReason::AgedOut);
+        None
     }
 
     /// [`Self::lookup`] for a packet that arrived. A session that was routed out of a tunnel may be answered
     /// by a host that is behind a tunnel itself: its packets are looked for among those of the router, too.
     pub(crate) fn lookup_arrived(&mut self, key: &Key, arrival: &Arrival) -> Place {
         let Port::Data(iface) = arrival.port else { return self.lookup(key) };
-        if !self.links.get(iface.index()).is_some_and(|link| link.routed) {
-            return self.lookup(key);
+        match self.links.get(iface.index()) {
+            Some(link) if link.hairpin => return self.lookup_hairpin(key, arrival),
+            Some(link) if link.routed => {}
+            _ => return self.lookup(key),
         }
         let routed = key.in_realm(arrival.router);
         if !self.table.contains(key) && self.table.contains(&routed) {
@@ -42,22 +53,31 @@ impl Engine {
 
     /// The worker a flow without a session here belongs to, if it is not this one.
     pub(crate) fn elsewhere(&mut self, key: &Key) -> Option<u16> {
+        self.steered_to(key).or_else(|| self.homewards(std::slice::from_ref(key)))
+    }
+
+    /// The worker that said a flow is its own.
+    pub(crate) fn steered_to(&self, key: &Key) -> Option<u16> {
+        if self.settings.workers <= 1 { None } else { self.steering.owner(&key.steered()) }
+    }
+
+    /// The worker at which flows arrive that nobody said are its own, if it is not this one; all of them arrive at
+    /// the same.
+    pub(crate) fn homewards(&mut self, keys: &[Key]) -> Option<u16> {
         if self.settings.workers <= 1 {
             return None;
         }
-        let flow = key.steered();
-        if let Some(owner) = self.steering.owner(&flow) {
-            return Some(owner);
-        }
-        let home = key.worker(self.settings.workers);
+        let home = keys.first()?.worker(self.settings.workers);
         if home == self.settings.worker {
             return None;
         }
-        // If it was steered here, its session is gone and the message saying so was lost: without this
+        // If one was steered here, its session is gone and the message saying so was lost: without this
         // the frame would travel between the two workers for ever.
         if self.unsteers.take(self.now, UNSTEERS_PER_SECOND) {
-            let message = PeerMessage::Unsteer { flow, owner: self.settings.worker };
-            self.outbox.tell(Some(home), message, &mut self.counters);
+            for key in keys {
+                let message = PeerMessage::Unsteer { flow: key.steered(), owner: self.settings.worker };
+                self.outbox.tell(Some(home), message, &mut self.counters);
+            }
         }
         Some(home)
     }

@@ -87,7 +87,12 @@ impl Engine {
         sent
     }
 
-    fn send_own(&mut self, port: Port, next_hop: Option<IpAddr>, frame: &mut Vec<u8>) -> Result<(), DropReason> {
+    pub(crate) fn send_own(
+        &mut self,
+        port: Port,
+        next_hop: Option<IpAddr>,
+        frame: &mut Vec<u8>,
+    ) -> Result<(), DropReason> {
         let own = self.mac_of(port).ok_or(DropReason::PortDown)?;
         if frame.len() < ethernet::HEADER_BYTES {
             return Err(DropReason::Malformed);

@@ -61,8 +61,12 @@ pub(crate) fn drop<T>(reason: DropReason) -> Staged<T> {
 /// Where a flow's session is.
 pub(crate) enum Place {
     Here(Slot, Direction),
+    /// A packet that the firewall seems to have sent to its receiver, in this direction of a session.
+    Returning(Slot, Direction),
     Elsewhere(u16),
     Nowhere,
+    /// Another session's packets leave like this one looks, and not by a way it could have come from.
+    Taken,
 }
 
 impl Engine {
@@ -153,7 +157,9 @@ impl Engine {
         match self.lookup_arrived(&key, &arrival) {
             Place::Here(slot, direction) => self.established(slot, direction, &arrival, frame, packet, &key),
             Place::Elsewhere(worker) => Ok(Verdict::Handoff(worker)),
+            Place::Returning(slot, direction) => self.come_back(slot, direction, &arrival, frame, packet, &key),
             Place::Nowhere => self.open(&arrival, frame, packet, &key),
+            Place::Taken => drop(DropReason::NatCollision),
         }
     }
 
@@ -198,6 +204,14 @@ impl Engine {
         packet: &Packet,
         key: &Key,
     ) -> Staged<Verdict> {
+        // A pod said that this client sent it something; now the client's own tunnel tells.
+        if direction == Direction::ClientToServer
+            && self.is_hairpin(self.table.record(slot).ingress)
+            && !self.tunnels.is_hairpin()
+        {
+            self.end(slot, EndReason::Moved);
+            return self.open(arrival, frame, packet, key);
+        }
         if self.table[slot].generation != self.generation {
             match self.rematch(slot) {
                 Rematch::Kept => {}
@@ -252,8 +266,8 @@ impl Engine {
             return verdict;
         }
         self.touch(slot, direction, arrival.wire);
-        if direction == Direction::ClientToServer && kind != Kind::Wire {
-            self.refresh_tunnel(slot);
+        if kind != Kind::Wire {
+            self.refresh_tunnel(slot, direction);
         }
         self.rewrite(slot, direction, frame, packet);
         if let Some(ahead) = ahead {

@@ -9,7 +9,7 @@ use bartizan_policy::tables::RuleVerdict;
 use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::neighbor::Found;
-use crate::path::NextHop;
+use crate::path::{NextHop, PathRef};
 use crate::pipeline::{Staged, drop};
 use crate::session::Direction;
 use crate::table::Slot;
@@ -70,6 +70,11 @@ impl Engine {
         }
         let says = session.leaving(direction);
         // The path is that of the session's last packet, or the one its first came by.
+        let untold = session.sides[direction.index()].path == PathRef::NONE;
+        if untold && self.is_hairpin(self.table.record(slot).ingress) && self.find_path(slot, direction).is_err() {
+            return;
+        }
+        let session = &self.table[slot];
         let record = self.table.record(slot);
         let (port, next_hop) = match (self.paths.get(session.sides[direction.index()].path), direction) {
             (Some(path), _) => (path.port, path.next_hop),
@@ -97,7 +102,7 @@ impl Engine {
             self.counters.rejections += 1;
             let bytes = reset.frame(Link { source: mac, destination });
             if self.is_tunnel(port) {
-                self.send_into_tunnel(port, Some(slot), &bytes);
+                self.send_into_tunnel(port, Some((slot, direction)), &bytes);
             } else {
                 self.send(port, bytes);
             }

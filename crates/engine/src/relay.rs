@@ -287,7 +287,12 @@ impl Engine {
         }
         let mut bytes = segment.frame(Link { source: [0; 6], destination: [0; 6] });
         if let Ok(Verdict::Transmit(port)) = self.forward(slot, direction, &mut Frame::new(&mut bytes)) {
-            self.send(port, bytes);
+            if self.is_tunnel(port) {
+                self.pass_into_tunnel(port, &bytes);
+                self.tunnels.forget_way();
+            } else {
+                self.send(port, bytes);
+            }
         }
     }
 }

@@ -157,7 +157,7 @@ impl Engine {
     fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
         let session = &self.table[slot];
         let survives = match session.kind {
-            Kind::Forward | Kind::Wire => {
+            Kind::Forward | Kind::Wire | Kind::Hairpin => {
                 matches!(forward.route, Route::Via { .. })
                     && match self.find_path(slot, Direction::ClientToServer) {
                         Ok(()) => self.zone_of_egress(slot) == Some(forward.to),

@@ -56,8 +56,17 @@ impl Engine {
         if !passes && matches!(back, Route::Local { .. }) {
             return drop(DropReason::Spoofed);
         }
+        // A pod does not have an address of the firewall.
+        if self.is_hairpin(iface) && self.is_own(arrival.router, packet.destination) {
+            return drop(DropReason::Spoofed);
+        }
         self.check_source(iface, packet, back)?;
         Ok((iface, handshake))
+    }
+
+    fn is_own(&self, router: u16, address: IpAddr) -> bool {
+        let route = self.tables.as_ref().map(|tables| tables.route(RouterId(router), address, &Among::First));
+        matches!(route, Some(Route::Local { .. }))
     }
 
     /// Whether a segment may open a session: a SYN, or anything but a reset where the configuration lets

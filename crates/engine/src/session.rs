@@ -46,6 +46,9 @@ pub(crate) enum Kind {
     Forward,
     /// At a host beyond the tunnel they came out of: the firewall is a wire, no hop.
     Wire,
+    /// At the pod beyond the tunnel they came out of, on their way to which they were: the firewall is no hop.
+    /// What the pod answers is routed.
+    Hairpin,
     /// At the host's own TCP, by the local link.
     LocalService,
     /// Here: the engine answers echo requests itself.
@@ -58,7 +61,7 @@ impl Kind {
     /// Whether somebody beyond the firewall answers.
     pub(crate) fn has_server(self) -> bool {
         match self {
-            Self::Forward | Self::Wire | Self::LocalService => true,
+            Self::Forward | Self::Wire | Self::Hairpin | Self::LocalService => true,
             Self::LocalEcho | Self::Refused => false,
         }
     }
@@ -121,8 +124,8 @@ pub(crate) struct Record {
     pub(crate) lease: Option<Lease>,
     /// Why it will be over, when that is known before it ages out.
     pub(crate) end: Option<EndReason>,
-    /// The headers by which the client's packets come out of a tunnel.
-    pub(crate) tunnel: ReturnRef,
+    /// The headers by which packets go into the tunnel of the client, and of the server.
+    pub(crate) tunnels: [ReturnRef; 2],
     /// Another worker was told that the server's packets belong here.
     pub(crate) steered: bool,
     /// Its destination was chosen among several and counts it.

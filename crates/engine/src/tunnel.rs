@@ -3,9 +3,9 @@
 //! A packet out of a tunnel arrives by a side of its traffic object, an interface that is no port; from
 //! there on it is a packet like others. What leaves by such an interface goes into the tunnel: a packet
 //! that only passes is turned where it lies, with its own headers; any other gets those by which the
-//! client's packets come. They are remembered once for each session, in a table of their own.
+//! packets of the end come that is behind the tunnel. They are remembered in a table of their own.
 
-use std::net::IpAddr;
+mod known;
 
 use bartizan_packet::bytes::{put_u16, u8_at, u16_at};
 use bartizan_packet::ethernet;
@@ -17,175 +17,12 @@ use bartizan_packet::vxlan::Vni;
 use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 use bartizan_policy::tunnels::Unmapped;
 
+use self::known::{Current, Return};
+pub(crate) use self::known::{Learned, ReturnRef, Tunnels};
 use crate::engine::Engine;
+use crate::session::{Direction, Kind};
 use crate::table::Slot;
-use crate::verdict::{DropReason, Port, Time, TunnelTraffic, UnmappedTunnel, Verdict};
-
-/// The headers of a session's tunnel, by position in [`Tunnels`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ReturnRef(u32);
-
-impl ReturnRef {
-    /// The session came by no tunnel.
-    pub(crate) const NONE: Self = Self(u32::MAX);
-}
-
-/// How a session's packets get into the tunnel its client is behind.
-#[derive(Clone, Debug)]
-struct Return {
-    lower: IfaceId,
-    prefix: Prefix,
-}
-
-/// The tunnel packet in hand.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    lower: IfaceId,
-    /// The side of its traffic object.
-    iface: IfaceId,
-    capsule: Capsule,
-}
-
-/// Everything a worker knows of tunnels.
-pub(crate) struct Tunnels {
-    current: Option<Current>,
-    /// Headers of the packet in hand.
-    head: Vec<u8>,
-    /// The packet in hand goes into this tunnel, not back into its own.
-    into: ReturnRef,
-    returns: Vec<Option<Return>>,
-    free: Vec<u32>,
-    returns_max: usize,
-    traffic: Vec<TunnelTraffic>,
-    unmapped: Vec<UnmappedTunnel>,
-    unmapped_max: usize,
-    /// The own address that tunnel packets came for last.
-    pub(crate) own: Option<(u32, IfaceId, IpAddr)>,
-}
-
-impl Tunnels {
-    pub(crate) fn new(returns_max: usize, unmapped_max: usize) -> Self {
-        Self {
-            current: None,
-            head: Vec::new(),
-            into: ReturnRef::NONE,
-            returns: Vec::new(),
-            free: Vec::new(),
-            returns_max,
-            traffic: Vec::new(),
-            unmapped: Vec::new(),
-            unmapped_max,
-            own: None,
-        }
-    }
-
-    /// Counts for so many interfaces.
-    pub(crate) fn cover(&mut self, interfaces: usize) {
-        self.traffic.resize(self.traffic.len().max(interfaces), TunnelTraffic::default());
-    }
-
-    /// Whether the packet in hand came out of a tunnel.
-    #[inline]
-    pub(crate) fn is_inside(&self) -> bool {
-        self.current.is_some()
-    }
-
-    /// The port the packet in hand really came by.
-    pub(crate) fn lower(&self) -> Option<IfaceId> {
-        self.current.map(|current| current.lower)
-    }
-
-    /// Whether there is no room for the headers of another session.
-    pub(crate) fn is_full(&self) -> bool {
-        self.free.is_empty() && self.returns.len() >= self.returns_max
-    }
-
-    /// Remembers the headers of the packet in hand.
-    pub(crate) fn keep(&mut self) -> ReturnRef {
-        let Some(entry) = self.answer(true) else { return ReturnRef::NONE };
-        match self.free.pop() {
-            Some(position) => {
-                self.set(ReturnRef(position), Some(entry));
-                ReturnRef(position)
-            }
-            None if self.returns.len() < self.returns_max => {
-                self.returns.push(Some(entry));
-                ReturnRef(self.returns.len() as u32 - 1)
-            }
-            None => ReturnRef::NONE,
-        }
-    }
-
-    /// Forgets a session's headers.
-    pub(crate) fn give_back(&mut self, reference: ReturnRef) {
-        if reference != ReturnRef::NONE {
-            self.set(reference, None);
-            self.free.push(reference.0);
-        }
-    }
-
-    /// The client's packets come behind other headers now: a load balancer moved the flow.
-    fn refresh(&mut self, reference: ReturnRef) {
-        let Some(Current { lower, capsule, .. }) = self.current else { return };
-        let known =
-            self.get(reference).is_some_and(|entry| entry.lower == lower && entry.prefix.answers(&self.head, &capsule));
-        if !known && reference != ReturnRef::NONE {
-            let entry = self.answer(true);
-            self.set(reference, entry);
-        }
-    }
-
-    /// The packet in hand's headers, turned; with the inner addresses, if it goes to the inner sender.
-    fn answer(&self, inner_addresses: bool) -> Option<Return> {
-        let Current { lower, capsule, .. } = self.current?;
-        Some(Return { lower, prefix: Prefix::answering(&self.head, &capsule, inner_addresses) })
-    }
-
-    /// The packet in hand has left.
-    pub(crate) fn forget_way(&mut self) {
-        self.into = ReturnRef::NONE;
-    }
-
-    /// The frame of an IP packet put back behind the headers in hand, and the port it came by.
-    pub(crate) fn put_back(&self, frame: &[u8]) -> Option<(Port, Vec<u8>)> {
-        let Current { lower, capsule, .. } = self.current?;
-        let bytes = capsule.around(&self.head, frame.get(ethernet::HEADER_BYTES..)?)?;
-        Some((Port::Data(lower), bytes))
-    }
-
-    fn get(&self, reference: ReturnRef) -> Option<&Return> {
-        self.returns.get(reference.0 as usize)?.as_ref()
-    }
-
-    fn set(&mut self, reference: ReturnRef, entry: Option<Return>) {
-        if let Some(place) = self.returns.get_mut(reference.0 as usize) {
-            *place = entry;
-        }
-    }
-
-    #[inline]
-    pub(crate) fn count(&mut self, iface: IfaceId, (packets, bytes): (u64, u64), inwards: bool) {
-        let Some(traffic) = self.traffic.get_mut(iface.index()) else { return };
-        let direction = if inwards { &mut traffic.received } else { &mut traffic.sent };
-        direction.0 += packets;
-        direction.1 += bytes;
-    }
-
-    fn note(&mut self, tunnel: Unmapped, peer: IpAddr, lower: IfaceId, now: Time) {
-        if let Some(seen) = self.unmapped.iter_mut().find(|seen| seen.tunnel == tunnel && seen.lower == lower) {
-            (seen.peer, seen.last) = (peer, now);
-            seen.packets += 1;
-            return;
-        }
-        // The one that was silent for longest makes room.
-        if self.unmapped.len() >= self.unmapped_max
-            && let Some(oldest) = (0..self.unmapped.len()).min_by_key(|at| self.unmapped[*at].last)
-        {
-            self.unmapped.swap_remove(oldest);
-        }
-        self.unmapped.push(UnmappedTunnel { tunnel, peer, lower, last: now, packets: 1 });
-    }
-}
+use crate::verdict::{DropReason, Port, TunnelTraffic, UnmappedTunnel, Verdict};
 
 /// A tunnel packet that was opened.
 struct Opened {
@@ -271,7 +108,7 @@ impl Engine {
         let Opened { capsule, iface } = opened;
         self.tunnels.head.clear();
         self.tunnels.head.extend_from_slice(bytes.get(..capsule.inner_network()).unwrap_or_default());
-        self.tunnels.current = Some(Current { lower, iface, capsule });
+        self.tunnels.current = Some(Current { lower, iface, capsule, hairpin: false });
         let reassembled = frame.meta.fragment_bytes != 0;
         let verdict = self.run_inside(iface, frame, start, packet.end, &capsule);
         self.tunnels.current = None;
@@ -312,6 +149,14 @@ impl Engine {
                 return Verdict::Drop(reason);
             }
         };
+        let hairpin = match &parsed {
+            Parsed::Ip(packet) => self.hairpin_of(iface, capsule, packet),
+            Parsed::Arp | Parsed::Other(_) => None,
+        };
+        let iface = hairpin.unwrap_or(iface);
+        if let Some(current) = &mut self.tunnels.current {
+            (current.iface, current.hairpin) = (iface, hairpin.is_some());
+        }
         // The fragments of a datagram were counted when they came in.
         let counted = meta.fragment_bytes != 0;
         let verdict = self.run_parsed(Port::Data(iface), &mut inner, &parsed);
@@ -459,8 +304,8 @@ impl Engine {
     }
 
     /// A frame of our own into the tunnel of a session, or of the packet in hand.
-    pub(crate) fn send_into_tunnel(&mut self, port: Port, session: Option<Slot>, bytes: &[u8]) {
-        let entry = match session.map(|slot| self.table.record(slot).tunnel) {
+    pub(crate) fn send_into_tunnel(&mut self, port: Port, session: Option<(Slot, Direction)>, bytes: &[u8]) {
+        let entry = match session.map(|(slot, direction)| self.tunnel_towards(slot, direction)) {
             Some(reference) => self.tunnels.get(reference).cloned(),
             None => self.tunnels.answer(true),
         };
@@ -473,24 +318,31 @@ impl Engine {
         self.send_behind(&entry, port, bytes);
     }
 
-    /// The packet in hand goes into the tunnel of a session's client; whether that is known.
-    pub(crate) fn choose_tunnel_of(&mut self, slot: Slot) -> bool {
-        self.tunnels.into = self.table.record(slot).tunnel;
+    /// The tunnel that packets of a direction go into: where the firewall is a wire, both ends are behind one.
+    fn tunnel_towards(&self, slot: Slot, direction: Direction) -> ReturnRef {
+        let receiver = if self.table[slot].kind == Kind::Wire { Direction::ClientToServer } else { direction.other() };
+        self.table.record(slot).tunnels[receiver.index()]
+    }
+
+    /// The packet in hand goes into the tunnel of its receiver; whether that is known.
+    pub(crate) fn choose_tunnel_of(&mut self, slot: Slot, direction: Direction) -> bool {
+        self.tunnels.into = self.tunnel_towards(slot, direction);
         self.tunnels.into != ReturnRef::NONE
     }
 
-    /// A client's packet says how to answer it.
+    /// A packet out of the tunnel of its sender, or on its way to its receiver, says how to get into that tunnel.
     #[inline]
-    pub(crate) fn refresh_tunnel(&mut self, slot: Slot) {
+    pub(crate) fn refresh_tunnel(&mut self, slot: Slot, direction: Direction) {
         if self.tunnels.is_inside() {
-            let reference = self.table.record(slot).tunnel;
-            self.tunnels.refresh(reference);
+            let behind = if self.tunnels.is_hairpin() { direction.other() } else { direction };
+            let reference = self.table.record(slot).tunnels[behind.index()];
+            self.tunnels.refresh(reference, self.now);
         }
     }
 
-    /// The largest inner packet that fits the tunnel of a session; 0 without a limit.
-    pub(crate) fn tunnel_mtu(&self, slot: Slot) -> u16 {
-        let Some(entry) = self.tunnels.get(self.table.record(slot).tunnel) else { return 0 };
+    /// The largest packet of a direction that fits the tunnel it goes into; 0 without a limit.
+    pub(crate) fn tunnel_mtu(&self, slot: Slot, direction: Direction) -> u16 {
+        let Some(entry) = self.tunnels.get(self.tunnel_towards(slot, direction)) else { return 0 };
         let lower = self.links.get(entry.lower.index()).map_or(0, |link| link.mtu_bytes);
         lower.saturating_sub(entry.prefix.overhead_bytes() as u16)
     }

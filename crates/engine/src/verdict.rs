@@ -281,6 +281,8 @@ pub enum EndReason {
     AddressLost,
     /// Its interface lost the address that it was translated to.
     NatAddressGone,
+    /// A pod said who sends it these packets, and now they come out of the sender's own tunnel.
+    Moved,
     /// An administrator cleared it.
     Cleared,
     /// The firewall shuts down.
@@ -299,6 +301,7 @@ impl EndReason {
             Self::ConfigurationChange => "configuration-change",
             Self::AddressLost => "address-lost",
             Self::NatAddressGone => "nat-address-gone",
+            Self::Moved => "unknown",
             Self::Cleared => "cleared",
             Self::Shutdown => "shutdown",
         }
@@ -537,6 +540,8 @@ drop_reasons! {
     TunnelForeign = "tunnel-foreign",
     /// The headers of another session's tunnel could not be remembered because the table for them is full.
     TunnelTableFull = "tunnel-table-full",
+    /// A packet on its way to a pod that a rule would translate to another host.
+    HairpinTranslated = "hairpin-translated",
     /// VXLAN with a network identifier that no traffic object is for.
     UnmappedVni = "unmapped-vni",
     /// GENEVE of an endpoint or network that no traffic object is for.

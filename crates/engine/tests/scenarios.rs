@@ -14,6 +14,8 @@ mod dhcp;
 mod drops;
 #[path = "scenarios/fragments.rs"]
 mod fragments;
+#[path = "scenarios/hairpin.rs"]
+mod hairpin;
 #[path = "scenarios/house.rs"]
 mod house;
 #[path = "scenarios/lab.rs"]

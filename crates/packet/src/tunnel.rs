@@ -4,7 +4,9 @@
 //! swaps the ends and keeps everything else, options bit for bit; a [`Prefix`] is a turned copy of the
 //! headers, to be put in front of packets that came another way.
 
-use crate::bytes::{mac_at, put, put_u16, u8_at, u16_at};
+use std::net::IpAddr;
+
+use crate::bytes::{ipv4_at, ipv6_at, mac_at, put, put_u16, u8_at, u16_at};
 use crate::checksum::{self, Delta};
 use crate::ethernet;
 use crate::geneve::{self, Geneve};
@@ -241,6 +243,16 @@ impl Capsule {
         Geneve::read(frame.get(self.first.header()..).unwrap_or_default())
     }
 
+    /// Who sent the innermost tunnel packet.
+    #[inline]
+    pub fn sender(&self, frame: &[u8]) -> IpAddr {
+        let layer = self.nested.unwrap_or(self.first);
+        match layer.v4 {
+            true => ipv4_at(frame, layer.network + 12).into(),
+            false => ipv6_at(frame, layer.network + 8).into(),
+        }
+    }
+
     /// The network of the innermost encapsulation, if that is VXLAN.
     #[inline]
     pub fn vni(&self, frame: &[u8]) -> Option<Vni> {
@@ -354,8 +366,8 @@ impl Layer {
         if self.v4 {
             return;
         }
-        let source = crate::bytes::ipv6_at(frame, self.network + 8);
-        let destination = crate::bytes::ipv6_at(frame, self.network + 24);
+        let source = ipv6_at(frame, self.network + 8);
+        let destination = ipv6_at(frame, self.network + 24);
         let message = frame.get(self.transport..end).unwrap_or_default();
         let value = match checksum::transport(source.into(), destination.into(), UDP, message) {
             0 => 0xffff,
@@ -402,8 +414,8 @@ impl Prefix {
         self.bytes.len() - ethernet::HEADER_BYTES
     }
 
-    /// Whether it is what a frame with this capsule would be answered with.
-    pub fn answers(&self, frame: &[u8], capsule: &Capsule) -> bool {
+    /// Whether it is what a frame with this capsule would be answered with; as [`Self::answering`].
+    pub fn answers(&self, frame: &[u8], capsule: &Capsule, inner_addresses: bool) -> bool {
         if self.capsule != *capsule || mac_at(&self.bytes, 0) != ethernet::source(frame) {
             return false;
         }
@@ -425,7 +437,8 @@ impl Prefix {
                 geneve::HEADER_BYTES + usize::from(u8_at(frame, capsule.first.header()) & 0x3f) * 4
             }
         };
-        let station = capsule.carries != Carries::Ethernet || alike(capsule.inner, capsule.inner + 6, 6);
+        let receiver = capsule.inner + if inner_addresses { 6 } else { 0 };
+        let station = capsule.carries != Carries::Ethernet || alike(capsule.inner, receiver, 6);
         let nested = capsule.nested.is_none_or(|layer| alike(layer.header(), layer.header(), vxlan::HEADER_BYTES));
         ends.all(|same| same) && alike(capsule.first.header(), capsule.first.header(), options) && station && nested
     }

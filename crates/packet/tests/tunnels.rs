@@ -192,7 +192,7 @@ proptest! {
         let frame = sent.frame();
         let capsule = open(&frame, sent.kind);
         let prefix = Prefix::answering(&frame, &capsule, true);
-        prop_assert!(prefix.answers(&frame, &capsule));
+        prop_assert!(prefix.answers(&frame, &capsule, true));
         let answer = udp(INNER_LINK, family(inner_v4, 7), (1, 2), &vec![9; length], true);
         let mut buffer = vec![0xee; 400];
         buffer.extend(&answer);
@@ -222,7 +222,7 @@ proptest! {
         other[*at.get(&places)] ^= 1;
         let Ok(changed) = Capsule::open(&other, &read(&other), Encapsulation::Geneve) else { return Ok(()) };
         if sent.kind != Kind::Vxlan && changed.inner == capsule.inner {
-            prop_assert!(!prefix.answers(&other, &capsule));
+            prop_assert!(!prefix.answers(&other, &capsule, true));
         }
     }
 

@@ -71,7 +71,7 @@ pub(crate) fn compile_device(
         &mut diagnostics,
     );
     let objects = &config.traffic_objects;
-    let sides: Vec<String> = objects.iter().flat_map(|object| tunnels::interface_names(&object.name)).collect();
+    let sides: Vec<String> = objects.iter().flat_map(tunnels::interface_names).collect();
     intern(("interfaces", IDS_MAX), &mut ids.interfaces, sides.iter(), &mut diagnostics);
     intern(
         ("traffic objects", tunnels::OBJECTS_MAX),

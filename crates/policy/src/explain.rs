@@ -17,6 +17,7 @@ use crate::tables::{
     Among, Compiled, Decision, DropCause, Flow, Forward, IfaceId, NoService, Route, RouterId, RuleId, RuleVerdict,
     Service, SourceNat, Step, ZoneId,
 };
+use crate::tunnels::Way;
 
 /// Rules that did not match and are told one by one; the rest is counted.
 const TOLD_MAX: usize = 5;
@@ -150,8 +151,18 @@ impl<'a> Story<'a> {
     }
 
     /// One sentence for each router asked.
+    /// What the tunnel does that the packet comes out of.
+    fn way(&self) -> Option<Way> {
+        Some(self.tables.interface(self.flow.ingress)?.tunnel.as_ref()?.way)
+    }
+
     fn hops(&mut self, router: RouterId, destination: IpAddr, end: Route) {
         let tables = self.tables;
+        if let (Some(Way::Wire | Way::Hairpin), Route::Via { iface, .. }) = (self.way(), end) {
+            let [from, to] = [self.flow.ingress, iface].map(|iface| tables.interface_name(iface));
+            self.say("route", format!("what comes by `{from}` leaves by `{to}`, whatever the routes say"), None);
+            return;
+        }
         let mut asked = Vec::new();
         tables
             .routers
@@ -354,9 +365,20 @@ impl<'a> Story<'a> {
         if action != Action::Allow {
             return format!("refused ({}) by rule `{rule}`", action.as_str());
         }
+        let moved = forward.destination_nat.is_some_and(|nat| nat.address != self.flow.destination);
         match forward.route {
             Route::Local { iface } => {
                 format!("delivered to the firewall itself on `{}`", self.tables.interface_name(iface))
+            }
+            Route::Via { .. } if self.way() == Some(Way::Hairpin) && moved => {
+                "dropped by the firewall itself (`hairpin-translated`), although the rule allows it".into()
+            }
+            Route::Via { iface, .. } if self.way() == Some(Way::Hairpin) => {
+                format!(
+                    "delivered into the tunnel of {} by `{}`",
+                    self.flow.destination,
+                    self.tables.interface_name(iface)
+                )
             }
             Route::Via { iface, next_hop, .. } => {
                 format!("forwarded out by `{}` to {next_hop}", self.tables.interface_name(iface))

@@ -2,14 +2,15 @@
 //!
 //! A traffic object is two interfaces that are no ports: packets come out of the tunnel by the first and
 //! leave into it by the second, so that zones, rules and logs need not know of tunnels. The two sides of an
-//! Azure gateway load balancer are one object: what comes by one leaves by the other.
+//! Azure gateway load balancer are one object: what comes by one leaves by the other. A cluster has a third
+//! interface, by which packets come that are on their way to a pod: its node handed them to the firewall first.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_model::device::traffic_object::{CLUSTER_PORT, GENEVE_PORT};
-use bartizan_model::device::{DeviceConfig, TrafficKind};
+use bartizan_model::device::{DeviceConfig, TrafficKind, TrafficObject};
 
 use crate::names::Ids;
 use crate::tables::{Compiled, IfaceId, Interface, Route, RouterId, ZoneId};
@@ -28,6 +29,8 @@ pub enum Way {
     Overlay,
     /// Are routed.
     Routed,
+    /// Leave by the other interface, into the tunnel of the pod that they came from and are for.
+    Hairpin,
 }
 
 /// The tunnel behind an interface that is no port.
@@ -37,6 +40,8 @@ pub struct Tunnel {
     pub way: Way,
     /// The object's other interface.
     pub other: IfaceId,
+    /// Of an interface whose packets come from pods: the one by which packets come that are for such a pod.
+    pub hairpin: Option<IfaceId>,
     /// Within what its addresses are unique: sessions of two objects never meet.
     pub realm: u16,
     /// Ports by which the tunnel may come in.
@@ -57,6 +62,15 @@ pub struct Object {
     pub ingress: IfaceId,
     /// Where packets leave into it.
     pub egress: IfaceId,
+    /// Where packets come by that are on their way to a pod.
+    pub hairpin: Option<IfaceId>,
+}
+
+impl Object {
+    /// All of its interfaces.
+    pub fn sides(&self) -> impl Iterator<Item = IfaceId> + use<> {
+        [Some(self.ingress), Some(self.egress), self.hairpin].into_iter().flatten()
+    }
 }
 
 /// Why a tunnel packet belongs to no traffic object.
@@ -143,7 +157,7 @@ pub(crate) fn way(ingress: &Interface, router: RouterId, destination: IpAddr, ro
     let Some(tunnel) = &ingress.tunnel else { return route() };
     let back = Route::Via { iface: tunnel.other, next_hop: destination, router };
     match tunnel.way {
-        Way::Wire => back,
+        Way::Wire | Way::Hairpin => back,
         Way::Routed => route(),
         Way::Overlay => match route() {
             Route::Via { iface, .. } if tunnel.lower.contains(&iface) => back,
@@ -152,22 +166,28 @@ pub(crate) fn way(ingress: &Interface, router: RouterId, destination: IpAddr, ro
     }
 }
 
-/// Names of an object's two interfaces.
-pub(crate) fn interface_names(object: &str) -> [String; 2] {
-    [format!("{object}.ingress"), format!("{object}.egress")]
+/// Names of an object's interfaces: ingress, egress, and the third one of a cluster.
+pub(crate) fn interface_names(object: &TrafficObject) -> impl Iterator<Item = String> {
+    let sides: &[&str] = match object.kind {
+        TrafficKind::K8sCluster { .. } => &["ingress", "egress", "hairpin"],
+        TrafficKind::Vpc { .. } | TrafficKind::GcpNsi { .. } | TrafficKind::AzureGwlb { .. } => &["ingress", "egress"],
+    };
+    sides.iter().map(|side| format!("{}.{side}", object.name))
 }
 
 /// Adds the objects' interfaces to those of the configuration; all names have their ids.
 pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option<Interface>]) -> Tunnels {
     let mut tunnels = Tunnels::default();
     for written in &config.traffic_objects {
-        let [Some(ingress), Some(egress)] = interface_names(&written.name).map(|name| interface_id(ids, &name)) else {
+        let mut sides = interface_names(written).map(|name| interface_id(ids, &name));
+        let (Some(Some(ingress)), Some(Some(egress)), hairpin) = (sides.next(), sides.next(), sides.next().flatten())
+        else {
             continue;
         };
         let Some(realm) = ids.traffic_objects.position(&written.name) else { continue };
         let router = ids.routers.position(&written.router).map(|at| RouterId(at as u16));
         let zone = |name: &str| ids.zones.position(name).map(|at| ZoneId(at as u16));
-        let (way, sides) = match written.kind {
+        let (way, leave_as) = match written.kind {
             TrafficKind::K8sCluster { .. } => (Way::Routed, [None; 2]),
             TrafficKind::Vpc { overlay_routing, .. } | TrafficKind::GcpNsi { overlay_routing, .. } => {
                 (if overlay_routing { Way::Overlay } else { Way::Wire }, [None; 2])
@@ -179,9 +199,15 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
         } else {
             written.interfaces.iter().filter_map(|name| interface_id(ids, name)).collect()
         };
-        let ends = [(ingress, egress, &written.zone_ingress), (egress, ingress, &written.zone_egress)];
-        for ((id, other, zone_name), leaves_as) in ends.into_iter().zip(sides) {
-            let tunnel = Tunnel { way, other, realm: FIRST_REALM + realm as u16, lower: Arc::clone(&lower), leaves_as };
+        let [leaves_in, leaves_out] = leave_as;
+        let ends = [
+            Some((ingress, way, egress, &written.zone_ingress, leaves_in, hairpin)),
+            Some((egress, way, ingress, &written.zone_egress, leaves_out, None)),
+            hairpin.map(|id| (id, Way::Hairpin, egress, &written.zone_ingress, None, None)),
+        ];
+        for (id, way, other, zone_name, leaves_as, hairpin) in ends.into_iter().flatten() {
+            let realm = FIRST_REALM + realm as u16;
+            let tunnel = Tunnel { way, other, hairpin, realm, lower: Arc::clone(&lower), leaves_as };
             let interface = Interface {
                 name: ids.interfaces.name(id.index()).into(),
                 loopback: true,
@@ -200,6 +226,7 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
             tunnel: written.kind.describe(),
             ingress,
             egress,
+            hairpin,
         });
     }
     tunnels

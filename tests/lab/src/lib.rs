@@ -100,6 +100,23 @@ impl Lab {
         Ok(namespace)
     }
 
+    /// Runs a shell script in the lab's own namespaces, outside of every host. What it mounts stays.
+    ///
+    /// # Errors
+    /// When it cannot be started or ends with another code than 0.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        self.command(&["sh", "-ec", script]).run()
+    }
+
+    /// A path of the lab's mount namespace, as it is seen from outside.
+    ///
+    /// # Errors
+    /// When the lab has ended.
+    pub fn outside(&self, path: &str) -> Result<PathBuf> {
+        let first = process::only_child(self.holder.id()).context("the lab has ended")?;
+        Ok(PathBuf::from(format!("/proc/{first}/root{path}")))
+    }
+
     /// Joins two hosts by a veth pair and brings both ends up.
     ///
     /// # Errors

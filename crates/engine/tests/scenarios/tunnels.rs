@@ -22,14 +22,14 @@ use bartizan_policy::tunnels::Unmapped;
 use crate::house::{dynamic, house, rule, rule_with};
 use crate::lab::{Lab, neighbor_mac, port_mac};
 
-const ENDPOINT: u64 = 0x0a1b_2c3d_4e5f_6071;
+pub(crate) const ENDPOINT: u64 = 0x0a1b_2c3d_4e5f_6071;
 const ENDPOINT_NAME: &str = "vpce-00a1b2c3d4e5f6071";
-const BALANCER: &str = "10.1.0.9";
+pub(crate) const BALANCER: &str = "10.1.0.9";
 const POD: &str = "10.244.1.7";
-const POD_MAC: [u8; 6] = [0x0e, 0, 0, 0, 0, 7];
+pub(crate) const POD_MAC: [u8; 6] = [0x0e, 0, 0, 0, 0, 7];
 
 /// The house with traffic objects; their zones are `pods` and `vpc`.
-fn cloud(objects: &str, nat: &str, security: &str) -> String {
+pub(crate) fn cloud(objects: &str, nat: &str, security: &str) -> String {
     let zones = "<entry name='pods'><network><layer3/></network></entry>\
                  <entry name='vpc'><network><layer3/></network></entry>";
     house(nat, security)
@@ -45,21 +45,21 @@ fn object(name: &str, tunnel: &str, settings: &str, ingress: &str, egress: &str)
     )
 }
 
-fn vpc(overlay: bool) -> String {
+pub(crate) fn vpc(overlay: bool) -> String {
     let overlay = if overlay { "<overlay-routing>yes</overlay-routing>" } else { "" };
     object("apps", "vpc", &format!("<vpce-id>{ENDPOINT_NAME}</vpce-id>{overlay}"), "vpc", "trust")
 }
 
-fn cluster(name: &str, id: u32) -> String {
+pub(crate) fn cluster(name: &str, id: u32) -> String {
     object(name, "k8s-cluster", &format!("<cluster-id>{id}</cluster-id>"), "pods", "pods")
 }
 
-fn everything() -> String {
+pub(crate) fn everything() -> String {
     rule("all", "any", "any", "allow")
 }
 
 /// AWS's options, in the order of these positions.
-fn aws(endpoint: u64, cookie: [u8; 4], order: [usize; 3], kind: u16) -> Vec<u8> {
+pub(crate) fn aws(endpoint: u64, cookie: [u8; 4], order: [usize; 3], kind: u16) -> Vec<u8> {
     let endpoint = endpoint.to_be_bytes();
     let options: [(u16, u8, &[u8]); 3] = [(AWS, 1, &endpoint), (AWS, 2, &[7; 8]), (AWS, 3, &cookie)];
     geneve::header(kind, Vni::default(), &order.map(|at| options[at])).unwrap()
@@ -70,7 +70,7 @@ fn google(network: u32, kind: u16) -> Vec<u8> {
     geneve::header(kind, Vni::default(), &[(GOOGLE, 3, &[3; 8]), (GOOGLE, 2, &[9; 20]), (GOOGLE, 1, &word)]).unwrap()
 }
 
-fn udp(link: Link, ends: (&str, &str), ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(link: Link, ends: (&str, &str), ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let (source, destination): (IpAddr, IpAddr) = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
     let mut message = [ports.0.to_be_bytes(), ports.1.to_be_bytes(), [0; 2], [0; 2]].concat();
     message.extend(payload);
@@ -84,7 +84,7 @@ fn udp(link: Link, ends: (&str, &str), ports: (u16, u16), payload: &[u8]) -> Vec
 }
 
 /// The address that packets on this family's underlay are sent to.
-fn outer(peer: &str, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+pub(crate) fn outer(peer: &str, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let own = if peer.contains(':') { "2001:db8:1::1" } else { "10.1.0.1" };
     let link = Link { source: neighbor_mac(peer.parse().unwrap()), destination: port_mac("e1") };
     udp(link, (peer, own), ports, payload)
@@ -99,7 +99,7 @@ impl Lab {
         self.inject("e1", outer(BALANCER, (source_port, 6081), &payload), Meta::default())
     }
 
-    fn vxlan_frame(&mut self, vni: u32, line: &str) -> Vec<u8> {
+    pub(crate) fn vxlan_frame(&mut self, vni: u32, line: &str) -> Vec<u8> {
         let (_, mut inner, _) = self.packet(&format!("e1 {line}"));
         self.known_ports.extend([33_000, 6080, 6081, 50_001]);
         ethernet::address(&mut inner, [2, 0x62, 0x7a, 0, 0, 9], POD_MAC);
@@ -107,12 +107,12 @@ impl Lab {
     }
 
     /// The inner packet of a line, out of a VXLAN tunnel of a peer.
-    fn vxlan(&mut self, peer: &str, ports: (u16, u16), vni: u32, line: &str) -> String {
+    pub(crate) fn vxlan(&mut self, peer: &str, ports: (u16, u16), vni: u32, line: &str) -> String {
         let payload = self.vxlan_frame(vni, line);
         self.inject("e1", outer(peer, ports, &payload), Meta::default())
     }
 
-    fn last_outer(&self) -> (Vec<u8>, Packet) {
+    pub(crate) fn last_outer(&self) -> (Vec<u8>, Packet) {
         let (port, bytes, _) = self.last().clone();
         assert_eq!(port, "e1", "tunnels are on e1");
         let Ok(Parsed::Ip(packet)) = parse(&bytes, Meta::default()) else { panic!("not IP") };
@@ -121,14 +121,14 @@ impl Lab {
     }
 
     /// What the last tunnel packet carries, and its tunnel header.
-    fn inside(&self, encapsulation: Encapsulation) -> (String, Vec<u8>) {
+    pub(crate) fn inside(&self, encapsulation: Encapsulation) -> (String, Vec<u8>) {
         let (bytes, packet) = self.last_outer();
         let capsule = Capsule::open(&bytes, &packet, encapsulation).unwrap();
         let header = bytes[packet.transport + 8..capsule.inner].to_vec();
         (self.carried(&bytes, &packet, &capsule), header)
     }
 
-    fn carried(&self, bytes: &[u8], outer: &Packet, capsule: &Capsule) -> String {
+    pub(crate) fn carried(&self, bytes: &[u8], outer: &Packet, capsule: &Capsule) -> String {
         let mut frame = vec![0; 14];
         let kind = match capsule.carries {
             Carries::Ethernet => u16_at(bytes, capsule.inner + 12),

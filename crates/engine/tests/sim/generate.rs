@@ -20,7 +20,7 @@ use super::bounds::Bounds;
 use super::frames::Mac;
 use super::host::{self, Host};
 use super::random::Random;
-use super::tunnels::{EGRESS, INGRESS, LOWER, Tunnel};
+use super::tunnels::{EGRESS, HAIRPIN, INGRESS, LOWER, Tunnel};
 
 /// What stays the same in all configurations of a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -62,13 +62,14 @@ pub(crate) fn interface_name(at: usize) -> String {
         host::NUMBER => host::NAME.into(),
         INGRESS => "t.ingress".into(),
         EGRESS => "t.egress".into(),
+        HAIRPIN => "t.hairpin".into(),
         at => format!("ethernet1/{at}"),
     }
 }
 
 /// The number of an interface by its name.
 pub(crate) fn interface_number(name: &str) -> Option<usize> {
-    (1..=LOWER).chain([host::NUMBER, INGRESS, EGRESS]).find(|at| interface_name(*at) == name)
+    (1..=LOWER).chain([host::NUMBER, INGRESS, EGRESS, HAIRPIN]).find(|at| interface_name(*at) == name)
 }
 
 /// The MAC of an interface by its name: a part of a port has that of the port.

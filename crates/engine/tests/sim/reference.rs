@@ -14,10 +14,12 @@ mod errors;
 mod farm;
 #[path = "reference/full.rs"]
 mod full;
+#[path = "reference/hairpin.rs"]
+mod hairpin;
 #[path = "reference/home.rs"]
 mod home;
 #[path = "reference/host.rs"]
-mod host;
+pub(crate) mod host;
 #[path = "reference/nat.rs"]
 mod nat;
 #[path = "reference/open.rs"]
@@ -45,15 +47,14 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bartizan_engine::verdict::DropReason;
-use bartizan_model::device::{
-    Action, Check, DeviceConfig, Distribution, NatRule, TrafficKind, Validated, ZoneProtection,
-};
+use bartizan_model::device::{Action, Check, DeviceConfig, Distribution, NatRule, Validated, ZoneProtection};
 use bartizan_policy::facts::Facts;
 
 use self::cookies::{Given, Made};
-use self::decision::{Now, is_side, realm_of, router_of, side_of, zone_of};
+use self::decision::{Now, is_side, realm_of, router_of, zone_of};
 use self::farm::{Asked, Farm, Turns};
 use self::full::Late;
+use self::hairpin::{Found, is_cluster, is_hairpin};
 use self::nat::Unlearned;
 use self::protection::{Protection, profile, refuses};
 use self::reassembly::Reassembly;
@@ -251,7 +252,7 @@ impl Reference {
         for session in self.sessions.iter().filter(|session| session.expires <= now) {
             self.met.push(("session aged out", session.column));
             let refused = matches!(session.kind, Kind::Refused { .. });
-            self.late.push(Late { since: session.expires, refused, tunnel: session.keeps_header });
+            self.late.push(Late { since: session.expires, refused, tunnels: session.tunnels() });
             if session.has_own_address() {
                 self.own_until = self.own_until.max(session.expires);
             }
@@ -295,6 +296,9 @@ impl Reference {
         if self.header.is_some() && self.outer_longest.is_some() && !self.lets_fragments_in(&interface_name(LOWER)) {
             return DROP;
         }
+        if self.blocks_around(packet) {
+            return DROP;
+        }
         let Some(realm) = realm_of(&self.config, ingress) else { return DROP };
         let Some(zone) = zone_of(&self.config, ingress).map(str::to_owned) else { return DROP };
         if self.refuses(ingress, packet) || self.protection.blocks(&zone, packet, self.now) {
@@ -303,14 +307,22 @@ impl Reference {
         if let Body::Error { quoted, .. } = &packet.body {
             return self.error(ingress, packet, quoted);
         }
-        let Some((at, found)) = self.find_arrived(ingress, &packet.tuple()) else {
-            return self.open(ingress, &realm, station, packet);
+        let (at, found) = match self.find_arrived(ingress, &packet.tuple()) {
+            Found::Session(at, found) => (at, found),
+            Found::Returning(at, to_server) => return self.come_back((at, to_server), ingress, packet),
+            Found::Taken => return DROP,
+            Found::Nowhere => return self.open(ingress, &realm, station, packet),
         };
+        let from_client = self.sessions[at].is_client(&found, &packet.tuple());
+        if from_client && is_hairpin(&self.sessions[at].ingress) && !is_hairpin(ingress) {
+            self.note("client turned out to be behind a tunnel");
+            self.sessions.remove(at);
+            return self.open(ingress, &realm, station, packet);
+        }
         if !self.rematch(at) {
             self.sessions.remove(at);
             return self.open(ingress, &realm, station, packet);
         }
-        let from_client = self.sessions[at].is_client(&found, &packet.tuple());
         self.continues(at, from_client, ingress, &realm, station, packet)
     }
 
@@ -391,15 +403,17 @@ impl Reference {
 
     /// The session of a packet that came by an interface, and in which realm. Behind a tunnel whose packets are
     /// routed there may be the answers to what was routed.
-    fn find_arrived(&self, ingress: &str, tuple: &Tuple) -> Option<(usize, String)> {
-        let realm = self.realm(ingress)?;
+    fn find_arrived(&mut self, ingress: &str, tuple: &Tuple) -> Found {
+        if is_hairpin(ingress) {
+            return self.find_hairpin(ingress, tuple);
+        }
+        let Some(realm) = self.realm(ingress) else { return Found::Nowhere };
         let found = self.find(&realm, tuple).map(|at| (at, realm));
-        let routed = side_of(&self.config, ingress)
-            .is_some_and(|(object, _)| matches!(object.kind, TrafficKind::K8sCluster { .. }));
-        found.or_else(|| {
-            let router = router_of(&self.config, ingress).filter(|_| routed)?;
+        let found = found.or_else(|| {
+            let router = router_of(&self.config, ingress).filter(|_| is_cluster(&self.config, ingress))?;
             Some((self.find(router, tuple)?, router.to_owned()))
-        })
+        });
+        found.map_or(Found::Nowhere, |(at, realm)| Found::Session(at, realm))
     }
 
     /// Whether an interface has an address to speak from; over IPv6 it always has that of its link.
@@ -418,6 +432,14 @@ impl Reference {
         zone_of(&self.config, ingress).and_then(|zone| profile(&self.config, zone)).is_some_and(suppresses)
     }
 
+    /// A packet of a refused flow.
+    fn refuse(&mut self, at: usize, from_client: bool, ingress: &str, packet: &Packet) -> Expected {
+        let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind else { return DROP };
+        self.count(at, from_client, packet);
+        let tells = icmp_unreachable && self.speaks(ingress, packet.source.is_ipv4());
+        Expected::Drop(if from_client { refusal(action, tells, packet) } else { Answer::Nothing })
+    }
+
     fn continues(
         &mut self,
         at: usize,
@@ -427,23 +449,21 @@ impl Reference {
         station: Mac,
         packet: &Packet,
     ) -> Expected {
-        if let Kind::Refused { action, icmp_unreachable } = self.sessions[at].kind {
-            self.count(at, from_client, packet);
-            let tells = icmp_unreachable && self.speaks(ingress, packet.source.is_ipv4());
-            let answer = if from_client { refusal(action, tells, packet) } else { Answer::Nothing };
-            return Expected::Drop(answer);
+        if let Kind::Refused { .. } = self.sessions[at].kind {
+            return self.refuse(at, from_client, ingress, packet);
         }
         if let Some(expected) = self.await_server(at, from_client, packet) {
             return expected;
         }
-        let passes = self.passes(at);
-        let hop = matches!(self.sessions[at].kind, Kind::Forward { .. }) && !passes;
+        self.forget_tunnel(at, from_client, true);
+        let (passes, hop) = (self.passes(at, from_client), self.is_hop(at));
+        let Some((_, exit, _)) = self.way(at, from_client) else { return DROP };
         if packet.ttl <= 1 && hop {
             let told = !self.is_silent(ingress, packet.source.is_ipv4(), |profile| profile.suppress_time_exceeded);
             return Expected::Drop(if told { Answer::TimeExceeded } else { Answer::Nothing });
         }
         if self.sessions[at].kind != Kind::Echo
-            && let Some(mtu) = self.too_big(at, &self.way(at, from_client).1, packet)
+            && let Some(mtu) = self.too_big(at, from_client, &exit, packet)
         {
             let told = !self.is_silent(ingress, packet.source.is_ipv4(), |profile| profile.suppress_too_big);
             return Expected::Drop(if told { Answer::TooBig(mtu) } else { Answer::Nothing });
@@ -466,10 +486,10 @@ impl Reference {
             self.count(at, false, packet);
             return Expected::EchoReply(echo_reply(packet));
         }
-        if from_client && !passes && is_side(&self.config, ingress) {
-            self.sessions[at].header = self.header;
+        if is_cluster(&self.config, ingress) || from_client && !passes && is_side(&self.config, ingress) {
+            self.refresh(at, from_client, ingress);
         }
-        let (tuple, interface, station) = self.way(at, from_client);
+        let Some((tuple, interface, station)) = self.way(at, from_client) else { return DROP };
         let station = self.turned(ingress, &interface).unwrap_or(station);
         let seen = relay.map_or(seen.clone(), |relay| relay.shifted(from_client, &seen));
         let mut packet = seen.with_tuple(&tuple);
@@ -485,14 +505,14 @@ impl Reference {
             }
         }
         let source = self.sessions[at].unlearned.clone().filter(|_| from_client);
-        let longest = self.longest.min(self.room(at, &interface).into());
-        let header = self.around(at, &interface);
+        let longest = self.longest.min(self.room(at, from_client, &interface).into());
+        let header = self.around(at, from_client, &interface);
         Expected::Forward(Forward {
             interface,
             station,
             packet,
             longest,
-            outer_longest: self.turned_longest(at),
+            outer_longest: self.turned_longest(at, from_client),
             header,
             segment_bytes: self.segment_bytes,
             source,

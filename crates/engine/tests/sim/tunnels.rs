@@ -14,6 +14,8 @@ pub(crate) const LOWER: usize = 9;
 /// The side of the traffic object that packets come by, and the other one.
 pub(crate) const INGRESS: usize = 20;
 pub(crate) const EGRESS: usize = 21;
+/// The one of a cluster by which packets come that are for the pod whose tunnel they come out of.
+pub(crate) const HAIRPIN: usize = 22;
 
 /// Name of the traffic object.
 const NAME: &str = "t";
@@ -60,6 +62,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) peer: u8,
+    /// The pod that the packet is for, if it comes out of that one's tunnel.
+    pub(crate) pod: Option<IpAddr>,
     pub(crate) source_port: u16,
     /// What the load balancer knows a flow by; in GENEVE only.
     pub(crate) cookie: u32,
@@ -123,19 +127,44 @@ impl Tunnel {
     pub(crate) fn header(self, random: &mut Random) -> Header {
         let geneve = !matches!(self.kind, Kind::Cluster | Kind::Azure);
         let cookie = if geneve { random.next() as u32 } else { 0 };
-        Header { peer: 20 + random.below(3) as u8, source_port: 50_000 + random.below(4) as u16, cookie }
+        Header { peer: 20 + random.below(3) as u8, pod: None, source_port: 50_000 + random.below(4) as u16, cookie }
+    }
+
+    /// Whether a pod of a family can be behind it.
+    pub(crate) fn has_pods(self, v6: bool) -> bool {
+        match self.kind {
+            Kind::Cluster => self.v6 == v6,
+            Kind::Nested => true,
+            Kind::Aws { .. } | Kind::Google { .. } | Kind::Azure => false,
+        }
+    }
+
+    /// Headers of a packet that comes out of the tunnel of the pod it is for.
+    pub(crate) fn of_pod(self, header: Header, pod: IpAddr) -> Header {
+        Header { peer: if self.is_bare() { 0 } else { header.peer }, pod: Some(pod), ..header }
+    }
+
+    /// No load balancer's headers are around the pods'.
+    pub(crate) fn is_bare(self) -> bool {
+        self.kind == Kind::Cluster
+    }
+
+    /// The firewall's end of it.
+    pub(crate) fn own(self) -> IpAddr {
+        self.end(1)
     }
 
     /// How much longer than the inner packet the outer one is.
-    pub(crate) fn overhead(self) -> usize {
+    pub(crate) fn overhead(self, header: Header) -> usize {
         let vxlan = 8 + 14;
+        let nested = if header.pod.is_some_and(|pod| pod.is_ipv6()) { 40 } else { 20 };
         let ip = if self.v6 { 40 } else { 20 };
         ip + 8
             + match self.kind {
                 Kind::Cluster | Kind::Azure => vxlan,
                 Kind::Aws { .. } => 8 + 12 + 12 + 8,
                 Kind::Google { .. } => 8 + 12 + 8 + 16,
-                Kind::Nested => 8 + 12 + 12 + 8 + 20 + 8 + vxlan,
+                Kind::Nested => 8 + 12 + 12 + 8 + nested + 8 + vxlan,
             }
     }
 
@@ -147,16 +176,21 @@ impl Tunnel {
     /// The packet that carries an inner frame by one side.
     pub(crate) fn wrap(self, side: usize, header: Header, inner: &[u8]) -> Packet {
         let kind = u16::from_be_bytes([inner[12], inner[13]]);
-        let ethernet = [&GATEWAY, &STATION, &inner[12..]].concat();
+        // What a pod gets was for its station already.
+        let stations = if header.pod.is_some() { [&STATION, &GATEWAY] } else { [&GATEWAY, &STATION] };
+        let ethernet = [stations[0], stations[1], &inner[12..]].concat();
         let payload = match self.kind {
             Kind::Cluster | Kind::Azure => [&vxlan(self.network(side).1)[..], &ethernet].concat(),
             Kind::Aws { .. } | Kind::Google { .. } => [&self.geneve(header, kind)[..], &inner[14..]].concat(),
             Kind::Nested => {
-                let nested = udp([pod(), balancer()], [NESTED_PORT, CLUSTER_PORT], [&vxlan(CLUSTER_ID), &ethernet[..]]);
-                [&self.geneve(header, 0x0800)[..], &nested.bytes()].concat()
+                let ends = nested_ends(header.pod);
+                let nested = udp(ends, [NESTED_PORT, CLUSTER_PORT], [&vxlan(CLUSTER_ID), &ethernet[..]]);
+                let kind = if ends[0].is_ipv4() { 0x0800 } else { 0x86dd };
+                [&self.geneve(header, kind)[..], &nested.bytes()].concat()
             }
         };
-        let ends = [self.end(header.peer), self.end(1)];
+        let peer = header.pod.filter(|_| self.is_bare()).unwrap_or_else(|| self.end(header.peer));
+        let ends = [peer, self.end(1)];
         udp(ends, [header.source_port, self.network(side).0], [&payload, &[]])
     }
 
@@ -176,8 +210,9 @@ impl Tunnel {
             return Err(format!("a tunnel packet to {:02x?}, summed: {summed}", &bytes[..6]));
         }
         let known = (20..=22).find(|peer| self.end(*peer) == outer.destination);
-        let peer = known.ok_or_else(|| format!("a tunnel packet to {}", outer.destination))?;
-        let mut header = Header { peer, source_port: source, cookie: 0 };
+        let pod = Some(outer.destination).filter(|_| known.is_none() && self.is_bare());
+        let peer = known.or(pod.map(|_| 0)).ok_or_else(|| format!("a tunnel packet to {}", outer.destination))?;
+        let mut header = Header { peer, pod, source_port: source, cookie: 0 };
         let payload = &outer.payload[..];
         let short = || format!("a tunnel packet with {} bytes", payload.len());
         let frame = match self.kind {
@@ -188,7 +223,13 @@ impl Tunnel {
                 header.cookie = u32::from_be_bytes(cookie.try_into().map_err(|_| short())?);
                 let kind = u16::from_be_bytes([payload[2], payload[3]]);
                 let inside = after(payload, &self.geneve(header, kind))?;
-                if self.kind == Kind::Nested { nested(inside)? } else { ethernet(kind, inside) }
+                if self.kind == Kind::Nested {
+                    let (pod, frame) = nested(inside)?;
+                    header.pod = pod;
+                    frame
+                } else {
+                    ethernet(kind, inside)
+                }
             }
         };
         let stations = [[GATEWAY, STATION].concat(), [STATION, GATEWAY].concat()];
@@ -232,14 +273,16 @@ impl Tunnel {
     }
 }
 
-/// The innermost frame of what the load balancer carries for a pod.
-fn nested(inside: &[u8]) -> Result<Vec<u8>, String> {
+/// The innermost frame of what the load balancer carries for a pod, and the pod if its headers name one.
+fn nested(inside: &[u8]) -> Result<(Option<IpAddr>, Vec<u8>), String> {
     let packet = Packet::read(inside)?;
-    let answer = Body::Udp { source: CLUSTER_PORT, destination: NESTED_PORT, summed: false };
-    if (packet.source, packet.destination) != (balancer(), pod()) || packet.body != answer {
+    let pod = Some(packet.destination).filter(|pod| *pod != nested_ends(None)[0]);
+    let [_, balancer] = nested_ends(pod);
+    let answer = Body::Udp { source: CLUSTER_PORT, destination: NESTED_PORT, summed: packet.source.is_ipv6() };
+    if packet.source != balancer || packet.body != answer {
         return Err(format!("{packet:?} inside of the tunnel"));
     }
-    Ok(after(&packet.payload, &vxlan(CLUSTER_ID))?.to_vec())
+    Ok((pod, after(&packet.payload, &vxlan(CLUSTER_ID))?.to_vec()))
 }
 
 fn after<'b>(bytes: &'b [u8], header: &[u8]) -> Result<&'b [u8], String> {
@@ -257,12 +300,11 @@ fn ethernet(kind: u16, packet: &[u8]) -> Vec<u8> {
     [&STATION[..], &GATEWAY, &kind.to_be_bytes(), packet].concat()
 }
 
-fn pod() -> IpAddr {
-    [10, 200, 0, 7].into()
-}
-
-fn balancer() -> IpAddr {
-    [10, 200, 9, 9].into()
+/// A pod, or some one, and the load balancer's endpoint.
+fn nested_ends(pod: Option<IpAddr>) -> [IpAddr; 2] {
+    let pod = pod.unwrap_or([10, 200, 0, 7].into());
+    let balancer = if pod.is_ipv4() { [10, 200, 9, 9].into() } else { [0xfd00, 0, 0, 200, 0, 0, 0, 9].into() };
+    [pod, balancer]
 }
 
 fn udp([source, destination]: [IpAddr; 2], ports: [u16; 2], payload: [&[u8]; 2]) -> Packet {

@@ -30,9 +30,10 @@ use super::host;
 use super::pieces::{Shape, cut};
 use super::random::Random;
 use super::reference::Reference;
+use super::reference::host::is_link_local;
 use super::tally::Tally;
 use super::traffic::{Conversation, Next};
-use super::tunnels::{Header, INGRESS, LOWER, PEER_MAC, STATION};
+use super::tunnels::{HAIRPIN, Header, INGRESS, LOWER, PEER_MAC, STATION};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -190,7 +191,7 @@ impl World {
                 let Some(conversation) = self.conversations.get(at) else { return Ok(()) };
                 let Some((from_client, packet)) = conversation.error(random, &self.network) else { return Ok(()) };
                 let Some((interface, station)) = self.side(at, from_client) else { return Ok(()) };
-                self.choose_header(random, at, &interface);
+                let (interface, station) = self.on_its_way(random, at, (interface, station), &packet);
                 self.inject(random, &interface, station, &packet).map(|_| ())
             }
             88..=96 => {
@@ -221,13 +222,67 @@ impl World {
 
     fn send(&mut self, random: &mut Random, at: usize, next: &Next) -> Result<(), String> {
         let Some((interface, station)) = self.side(at, next.from_client) else { return Ok(()) };
-        self.choose_header(random, at, &interface);
+        let (interface, station) = self.on_its_way(random, at, (interface, station), &next.packet);
         let out = self.inject(random, &interface, station, &next.packet)?;
         if let Some(cookie) = self.given.take() {
             self.conversations[at].given(cookie);
         }
         if let Some((interface, seen)) = out {
             self.conversations[at].passed(next, &interface, &seen);
+            self.hand_back(random, at, next, &interface, &seen)?;
+        }
+        Ok(())
+    }
+
+    /// Now and then a packet comes out of the tunnel of the pod it is for.
+    fn on_its_way(
+        &mut self,
+        random: &mut Random,
+        at: usize,
+        (interface, station): (String, Mac),
+        packet: &Packet,
+    ) -> (String, Mac) {
+        let of_pod = random.percent(15);
+        self.choose_header(random, at, &interface);
+        match self.header_of_pod(at, packet).filter(|_| of_pod || interface == interface_name(HAIRPIN)) {
+            None if interface == interface_name(HAIRPIN) => {
+                self.reference.header = self.headers[at];
+                (interface_name(INGRESS), station)
+            }
+            None => (interface, station),
+            header => {
+                self.reference.header = header;
+                (interface_name(HAIRPIN), STATION)
+            }
+        }
+    }
+
+    fn header_of_pod(&self, at: usize, packet: &Packet) -> Option<Header> {
+        let pod = packet.destination;
+        let tunnel = self.network.tunnel.filter(|tunnel| tunnel.has_pods(pod.is_ipv6()) && !is_link_local(pod))?;
+        Some(tunnel.of_pod(self.headers[at]?, pod))
+    }
+
+    /// A packet that left by the router's way may be for a pod whose node hands it back, more than once.
+    fn hand_back(
+        &mut self,
+        random: &mut Random,
+        at: usize,
+        next: &Next,
+        interface: &str,
+        packet: &Packet,
+    ) -> Result<(), String> {
+        let plain = interface_number(interface).is_some_and(|number| number < INGRESS);
+        for chance in [30, 25] {
+            let Some(header) = self.header_of_pod(at, packet).filter(|_| plain && random.percent(chance)) else {
+                break;
+            };
+            self.reference.header = Some(header);
+            let out = self.inject(random, &interface_name(HAIRPIN), STATION, packet)?;
+            // What the pod answers comes out of its tunnel.
+            if let Some((interface, seen)) = out.filter(|_| random.percent(70)) {
+                self.conversations[at].passed(next, &interface, &seen);
+            }
         }
         Ok(())
     }

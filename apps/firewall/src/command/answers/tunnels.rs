@@ -14,9 +14,12 @@ pub(super) async fn traffic_objects(firewall: &Firewall) -> Result<Answer, Strin
     let running = firewall.running().ok_or("no configuration is enforced yet")?;
     let tables = &running.compiled;
     let objects = tables.tunnels().objects().to_vec();
-    let sides: Vec<_> = objects.iter().flat_map(|object| [object.ingress, object.egress]).collect();
+    let sides: Vec<_> = objects.iter().map(|object| object.sides().collect::<Vec<_>>()).collect();
     let found = on_all(firewall, move |inside| {
-        let traffic: Vec<_> = sides.iter().map(|side| inside.engine.tunnel_traffic(*side)).collect();
+        let of = |sides: &Vec<_>| {
+            sides.iter().map(|side| inside.engine.tunnel_traffic(*side)).fold(TunnelTraffic::default(), add)
+        };
+        let traffic: Vec<_> = sides.iter().map(of).collect();
         (traffic, inside.engine.unmapped_tunnels().to_vec(), inside.now)
     })
     .await?;
@@ -26,7 +29,7 @@ pub(super) async fn traffic_objects(firewall: &Firewall) -> Result<Answer, Strin
         interface.and_then(|interface| interface.zone).map_or_else(String::new, |id| tables.zone_name(id).to_owned())
     };
     let row = |(at, object): (usize, &Object)| {
-        let traffic = add(total(2 * at), total(2 * at + 1));
+        let traffic = total(at);
         let router = tables.interface(object.ingress).and_then(|interface| interface.router);
         TrafficObject {
             name: object.name.to_string(),

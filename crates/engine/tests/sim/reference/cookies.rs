@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::super::frames::{ACK, Body, FIN, Packet, RST, SYN, Tuple};
 use super::decision::{is_side, mtu_of, zone_of};
+use super::hairpin::SERVER;
 use super::protection::profile;
 use super::session::{Kind, Session};
 use super::tcp::Verdict;
@@ -101,7 +102,7 @@ impl Reference {
 
     /// A proven client's session: the server is asked in its name.
     pub(super) fn ask(&mut self, at: usize, proof: Proof, packet: &Packet) -> Expected {
-        let (tuple, interface, station) = self.way(at, true);
+        let Some((tuple, interface, station)) = self.way(at, true) else { return DROP };
         let mut syn = packet.with_tuple(&tuple);
         let Body::Tcp { source, destination, .. } = syn.body else { return DROP };
         syn.body = Body::Tcp { source, destination, flags: SYN, sequence: proof.client, acknowledgment: 0 };
@@ -144,13 +145,15 @@ impl Reference {
         self.count(at, false, packet);
         let mut made = Made::new();
         if flags & RST != 0 {
-            made.push(self.made(at, false, RST, proof.cookie.wrapping_add(1), next));
+            made.extend(self.made(at, false, RST, proof.cookie.wrapping_add(1), next));
         } else if flags & (SYN | ACK) == SYN | ACK {
             let servers = sequence.wrapping_add(1);
             let done = self.made(at, true, ACK, next, servers);
-            made.push(self.made(at, false, ACK, proof.cookie.wrapping_add(1), next));
-            self.follow(at, true, &done.2);
-            made.push(done);
+            made.extend(self.made(at, false, ACK, proof.cookie.wrapping_add(1), next));
+            if let Some(done) = &done {
+                self.follow(at, true, &done.2);
+            }
+            made.extend(done);
             let ahead = Some(proof.cookie.wrapping_sub(sequence));
             self.sessions[at].relay = Some(Relay { proof, ahead });
         }
@@ -166,14 +169,14 @@ impl Reference {
         flags: u8,
         sequence: u32,
         acknowledgment: u32,
-    ) -> (String, Station, Packet) {
-        let (tuple, interface, station) = self.way(at, to_server);
+    ) -> Option<(String, Station, Packet)> {
+        let (tuple, interface, station) = self.way(at, to_server)?;
         let (source, destination) = (tuple.source_port, tuple.destination_port);
         let body = Body::Tcp { source, destination, flags, sequence, acknowledgment };
         let (source, destination) = (tuple.source, tuple.destination);
         let packet =
             Packet { source, destination, ttl: 64, class: 0, fragmentable: false, body, mss: 0, payload: Vec::new() };
-        (interface, station, packet)
+        Some((interface, station, packet))
     }
 
     /// A segment size within what interfaces allow.
@@ -184,7 +187,8 @@ impl Reference {
     /// Whether a segment asks the server of a connection that began with a cookie: as often as it likes.
     pub(crate) fn may_ask(&self, interface: &str, packet: &Packet) -> bool {
         let asks = |session: &Session| {
-            let exit = matches!(&session.kind, Kind::Forward { exit, .. } if exit == interface);
+            let exit = matches!(&session.kind, Kind::Forward { exit, .. } if exit == interface)
+                || session.learned[SERVER].is_some() && is_side(&self.config, interface);
             exit && session.relay.is_some_and(|relay| relay.ahead.is_none())
                 && session.server.tuple.reversed() == packet.tuple()
         };

@@ -141,9 +141,10 @@ pub(crate) fn decide(now: Now<'_>, ingress: &str, flow: &Tuple) -> Option<Ruling
 pub(crate) fn way_from(now: Now<'_>, ingress: &str, destination: IpAddr, among: Among<'_>) -> Way {
     let Some(router) = router_of(now.config, ingress) else { return Way::None };
     let routed = route(now, router, destination, among);
-    let Some((object, [here, there])) = side_of(now.config, ingress) else { return routed };
-    let back = Way::Out(if ingress == here { there } else { here }, destination);
+    let Some((object, [here, there, hairpin])) = side_of(now.config, ingress) else { return routed };
+    let back = Way::Out(if ingress == there { here } else { there }, destination);
     match (object.kind, &routed) {
+        (TrafficKind::K8sCluster { .. }, _) if ingress == hairpin => back,
         (TrafficKind::K8sCluster { .. }, _) => routed,
         (TrafficKind::AzureGwlb { .. }, _) => back,
         (TrafficKind::Vpc { overlay_routing, .. } | TrafficKind::GcpNsi { overlay_routing, .. }, routed) => {
@@ -156,10 +157,10 @@ pub(crate) fn way_from(now: Now<'_>, ingress: &str, destination: IpAddr, among: 
     }
 }
 
-/// The traffic object that an interface is a side of, and the names of both sides.
-pub(crate) fn side_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<(&'a TrafficObject, [String; 2])> {
+/// The traffic object that an interface is a side of, and the names of both sides and of what comes to pods.
+pub(crate) fn side_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<(&'a TrafficObject, [String; 3])> {
     let mut objects = config.traffic_objects.iter().map(|object| {
-        let sides = ["ingress", "egress"].map(|side| format!("{}.{side}", object.name));
+        let sides = ["ingress", "egress", "hairpin"].map(|side| format!("{}.{side}", object.name));
         (object, sides)
     });
     objects.find(|(_, sides)| sides.iter().any(|side| side == interface))
@@ -177,8 +178,8 @@ pub(crate) fn realm_of(config: &DeviceConfig, interface: &str) -> Option<String>
 }
 
 pub(crate) fn zone_of<'a>(config: &'a DeviceConfig, interface: &str) -> Option<&'a str> {
-    if let Some((object, [ingress, _])) = side_of(config, interface) {
-        return Some(if interface == ingress { &object.zone_ingress } else { &object.zone_egress });
+    if let Some((object, [_, egress, _])) = side_of(config, interface) {
+        return Some(if interface == egress { &object.zone_egress } else { &object.zone_ingress });
     }
     let zone = config.zones.iter().find(|zone| zone.interfaces.iter().any(|name| name == interface))?;
     Some(&zone.name)

@@ -1,6 +1,7 @@
 //! Where does an ICMP error go, and what does it say then?
 
 use super::super::frames::{Body, Packet};
+use super::hairpin::Found;
 use super::session::Kind;
 use super::{Answer, DROP, Expected, Forward, Reference};
 
@@ -11,7 +12,11 @@ impl Reference {
         if quoted.source != packet.destination {
             return DROP;
         }
-        let Some((at, realm)) = self.find_arrived(ingress, &answering) else { return DROP };
+        let (at, realm) = match self.find_arrived(ingress, &answering) {
+            Found::Session(at, realm) => (at, realm),
+            Found::Returning(at, to_server) => return self.error_comes_back((at, to_server), packet),
+            Found::Taken | Found::Nowhere => return DROP,
+        };
         if !self.rematch(at) {
             self.sessions.remove(at);
             return DROP;
@@ -20,16 +25,16 @@ impl Reference {
         if !matches!(session.kind, Kind::Forward { .. } | Kind::Host { .. }) {
             return DROP;
         }
-        let passes = self.passes(at);
-        let hop = matches!(session.kind, Kind::Forward { .. }) && !passes;
+        let from_client = session.is_client(&realm, &answering);
+        self.forget_tunnel(at, from_client, true);
+        let hop = self.is_hop(at);
         if packet.ttl <= 1 && hop {
             return Expected::Drop(Answer::Nothing);
         }
-        let from_client = session.is_client(&realm, &answering);
-        let (tuple, interface, station) = self.way(at, from_client);
+        let Some((tuple, interface, station)) = self.way(at, from_client) else { return DROP };
         let station = self.turned(ingress, &interface).unwrap_or(station);
         // Nobody is told about an error.
-        if self.too_big(at, &interface, packet).is_some() {
+        if self.too_big(at, from_client, &interface, packet).is_some() {
             return DROP;
         }
         self.count(at, from_client, packet);
@@ -54,14 +59,14 @@ impl Reference {
             mss: 0,
             payload: Vec::new(),
         };
-        let longest = self.longest.min(self.room(at, &interface).into());
-        let header = self.around(at, &interface);
+        let longest = self.longest.min(self.room(at, from_client, &interface).into());
+        let header = self.around(at, from_client, &interface);
         Expected::Forward(Forward {
             interface,
             station,
             packet,
             longest,
-            outer_longest: self.turned_longest(at),
+            outer_longest: self.turned_longest(at, from_client),
             header,
             segment_bytes: 0,
             source: None,

@@ -13,7 +13,7 @@ const REFUSED_SHARE: usize = 2;
 pub(super) struct Late {
     pub(super) since: Time,
     pub(super) refused: bool,
-    pub(super) tunnel: bool,
+    pub(super) tunnels: usize,
 }
 
 impl Reference {
@@ -22,8 +22,7 @@ impl Reference {
         if self.sessions.len() >= self.bounds.sessions {
             return Some(DropReason::SessionTableFull);
         }
-        let out_of_tunnels = self.sessions.iter().filter(|session| session.keeps_header).count();
-        let full = self.header.is_some() && out_of_tunnels >= self.bounds.tunnel_sessions;
+        let full = self.header.is_some() && self.tunnels() >= self.bounds.tunnel_sessions;
         full.then_some(DropReason::TunnelTableFull)
     }
 
@@ -36,10 +35,9 @@ impl Reference {
     pub(crate) fn may_be_full(&self) -> bool {
         let late = || self.late.iter().filter(|late| self.now < late.since + TIMER_TICK);
         let unsure = |known: usize, late: usize, most: usize| known < most && known + late >= most;
-        let out_of_tunnels = self.sessions.iter().filter(|session| session.keeps_header).count();
         unsure(self.sessions.len(), late().count(), self.bounds.sessions)
             || unsure(self.refused(), late().filter(|late| late.refused).count(), self.most_refused())
-            || unsure(out_of_tunnels, late().filter(|late| late.tunnel).count(), self.bounds.tunnel_sessions)
+            || unsure(self.tunnels(), late().map(|late| late.tunnels).sum(), self.bounds.tunnel_sessions)
     }
 
     fn refused(&self) -> usize {

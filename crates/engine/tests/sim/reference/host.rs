@@ -6,6 +6,7 @@ use super::super::frames::{Body, Mac, Packet, Tuple};
 use super::super::generate::{link_local, own_mac};
 use super::super::host as local;
 use super::decision::{is_side, management};
+use super::hairpin::Found;
 use super::session::Kind;
 use super::{DROP, Expected, Reference, echo_reply};
 
@@ -38,7 +39,7 @@ impl Reference {
         if let Body::Error { quoted, .. } = &packet.body {
             return self.error(local::NAME, packet, quoted);
         }
-        let Some((at, realm)) = self.find_arrived(local::NAME, &packet.tuple()) else { return DROP };
+        let Found::Session(at, realm) = self.find_arrived(local::NAME, &packet.tuple()) else { return DROP };
         if !self.rematch(at) {
             self.sessions.remove(at);
             return DROP;
@@ -48,6 +49,6 @@ impl Reference {
 }
 
 /// fe80::/10.
-pub(super) fn is_link_local(address: IpAddr) -> bool {
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }

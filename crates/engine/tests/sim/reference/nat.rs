@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::frames::{Body, Packet};
+use super::super::frames::{Body, Packet, Tuple};
 use super::decision;
 use super::session::{Kind, Session, Side, has_identity};
 use super::{Expected, Forward, Reference, TIMER_TICK};
@@ -141,9 +141,14 @@ impl Reference {
         self.sessions.iter().any(|session| {
             let Some(may) = &session.unlearned else { return false };
             let server = &session.server.tuple;
-            let ports = (server.source, server.protocol, server.source_port)
-                == (tuple.source, tuple.protocol, tuple.source_port);
-            (ports && may.holds(tuple.destination)) || (error && session.client.tuple == tuple)
+            let answers = |tuple: &Tuple| {
+                (server.source, server.protocol, server.source_port)
+                    == (tuple.source, tuple.protocol, tuple.source_port)
+                    && may.holds(tuple.destination)
+            };
+            let to_pod = self.header.is_some_and(|header| header.pod.is_some());
+            let returns = to_pod && (answers(&tuple.reversed()) || session.client.tuple == tuple.reversed());
+            answers(&tuple) || returns || (error && session.client.tuple == tuple)
         })
     }
 

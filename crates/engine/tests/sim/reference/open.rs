@@ -8,6 +8,7 @@ use bartizan_model::device::{Action, Check, Distribution, TrafficKind, TrafficOb
 use super::super::frames::{ACK, Body, FIN, Mac, Packet, RST, SYN, Tuple};
 use super::super::host as local;
 use super::decision::{NewSource, Ruling, Way, decide, realm_of, route, router_of, side_of, zone_of};
+use super::hairpin::is_hairpin;
 use super::host::is_link_local;
 use super::nat::Unlearned;
 use super::paths::Among;
@@ -46,7 +47,10 @@ impl Reference {
         let Some(router) = router_of(&self.config, ingress) else { return DROP };
         let back = route(self.read(), router, tuple.source, Among::Interface(ingress));
         let own = matches!(back, Way::Own(_)) && !self.goes_back(ingress);
-        if own || self.is_spoofed(ingress, tuple.source, &back) {
+        let to_pod = is_hairpin(ingress);
+        let to_own =
+            to_pod && matches!(route(self.read(), router, tuple.destination, Among::Interface(ingress)), Way::Own(_));
+        if own || to_own || self.is_spoofed(ingress, tuple.source, &back) {
             return DROP;
         }
         let Some(ruling) = decide(self.first(), ingress, &tuple) else { return DROP };
@@ -72,6 +76,7 @@ impl Reference {
             pooled: false,
             of_interface: false,
             keeps_header: false,
+            learned: [None; 2],
             column: self.column,
             relay: None,
             keeper: None,
@@ -103,7 +108,14 @@ impl Reference {
             self.named = Some(reason);
             return DROP;
         }
+        if to_pod && ruling.destination.is_some_and(|(address, _)| address != tuple.destination) {
+            self.note("translated away from its pod");
+            return DROP;
+        }
         session.keeps_header = self.header.is_some();
+        if to_pod {
+            self.note("session opened on the way to a pod");
+        }
         match &ruling.way {
             Way::Own(interface) => {
                 if ruling.source != NewSource::Same || ruling.destination.is_some() {

@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use bartizan_model::device::Action;
 
 use super::super::frames::Tuple;
+use super::super::generate::interface_name;
 use super::super::host as local;
+use super::super::tunnels::EGRESS;
 use super::Reference;
 use super::decision::{Now, Way, decide, realm_of, way_from, zone_of};
 use super::farm::{Asked, Farm};
+use super::hairpin::is_hairpin;
 use super::paths::Among;
 use super::session::{Kind, Session, discard_timeout};
 
@@ -62,7 +65,15 @@ impl Reference {
         if ruling.action != Action::Allow {
             let now = self.now;
             self.met.push(("session refused by a commit", self.sessions[at].column));
-            self.resets.extend(resets(&self.sessions[at], ruling.action));
+            let mut resets = resets(&self.sessions[at], ruling.action);
+            // Who is behind a tunnel, or sent something to a pod, is told elsewhere.
+            let elsewhere: Vec<_> = self.config.interfaces.iter().map(|interface| interface.name.clone()).collect();
+            let elsewhere = elsewhere.into_iter().chain([interface_name(EGRESS)]);
+            if is_hairpin(&self.sessions[at].ingress) || self.sessions[at].learned.iter().any(Option::is_some) {
+                let told: Vec<Tuple> = resets.iter().map(|(_, tuple)| *tuple).collect();
+                resets.extend(elsewhere.flat_map(|name| told.iter().map(move |tuple| (name.clone(), *tuple))));
+            }
+            self.resets.extend(resets);
             let timeout = discard_timeout(&self.config, self.sessions[at].client.tuple.protocol);
             let session = &mut self.sessions[at];
             if !matches!(session.kind, Kind::Refused { .. }) {
@@ -99,6 +110,9 @@ impl Reference {
         (session.kind, session.rule, session.generation) = (kind, ruling.rule, generation);
         session.zones = [ruling.from, ruling.to];
         session.service = ruling.service;
+        if let Kind::Forward { .. } = session.kind {
+            self.forget_tunnel(at, true, false);
+        }
         true
     }
 }

@@ -8,6 +8,7 @@ use super::super::frames::{Mac, Tuple};
 use super::super::tally::Column;
 use super::super::tunnels::Header;
 use super::cookies::Relay;
+use super::hairpin::Learned;
 use super::nat::Unlearned;
 use super::tcp::{Clock, Connection};
 use super::{SECOND, Time};
@@ -70,6 +71,8 @@ pub(super) struct Session {
     pub(super) of_interface: bool,
     /// The headers of its tunnel are remembered.
     pub(super) keeps_header: bool,
+    /// Tunnels of client and server that it got to know.
+    pub(super) learned: [Option<Learned>; 2],
     pub(super) column: Column,
     pub(super) relay: Option<Relay>,
     /// The rule by which the client keeps the source, and whether other clients have others.
@@ -92,6 +95,11 @@ pub(crate) struct View {
 }
 
 impl Session {
+    /// Headers of tunnels that are remembered.
+    pub(super) fn tunnels(&self) -> usize {
+        usize::from(self.keeps_header) + self.learned.iter().flatten().count()
+    }
+
     pub(super) fn is_client(&self, realm: &str, tuple: &Tuple) -> bool {
         self.client.realm == realm && self.client.tuple == *tuple
     }

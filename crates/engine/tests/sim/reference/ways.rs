@@ -3,51 +3,68 @@
 use bartizan_model::device::DeviceConfig;
 
 use super::super::frames::{Packet, Tuple};
+use super::super::generate::interface_name;
 use super::super::host as local;
-use super::super::tunnels::{Header, STATION};
+use super::super::tunnels::{EGRESS, Header, STATION};
 use super::decision::{Way, is_side, mtu_of, side_of, way_from};
+use super::hairpin::is_hairpin;
 use super::paths::Among;
 use super::session::Kind;
 use super::{Reference, Station};
 
 impl Reference {
-    /// Whether a session only passes a tunnel: both ends are behind it.
-    pub(super) fn passes(&self, at: usize) -> bool {
-        matches!(&self.sessions[at].kind, Kind::Forward { exit, .. } if is_side(&self.config, exit))
+    /// Whether the firewall is a hop for a session's packets: no end of it is one that tunnels lead to by themselves.
+    pub(super) fn is_hop(&self, at: usize) -> bool {
+        matches!(&self.sessions[at].kind, Kind::Forward { exit, .. } if !is_side(&self.config, exit))
     }
 
     /// What is around a packet of a session that leaves by an interface.
-    pub(super) fn around(&self, at: usize, exit: &str) -> Option<Header> {
-        let into_tunnel = is_side(&self.config, exit);
-        into_tunnel.then_some(if self.passes(at) { self.header } else { self.sessions[at].header })?
+    pub(super) fn around(&self, at: usize, from_client: bool, exit: &str) -> Option<Header> {
+        if !is_side(&self.config, exit) {
+            return None;
+        }
+        let learned = self.learned(at, usize::from(from_client)).map(|learned| learned.header);
+        if self.passes(at, from_client) { self.header } else { learned.or(self.sessions[at].header) }
     }
 
     /// How long the fragments may be of what is around a packet that only passes: as they came.
-    pub(super) fn turned_longest(&self, at: usize) -> Option<usize> {
-        self.outer_longest.filter(|_| self.header.is_some() && self.passes(at))
+    pub(super) fn turned_longest(&self, at: usize, from_client: bool) -> Option<usize> {
+        self.outer_longest.filter(|_| self.header.is_some() && self.passes(at, from_client))
     }
 
     /// The longest packet of a session that fits an interface.
-    pub(super) fn room(&self, at: usize, exit: &str) -> u16 {
-        match (self.tunnel, side_of(&self.config, exit)) {
+    pub(super) fn room(&self, at: usize, from_client: bool, exit: &str) -> u16 {
+        let around = self.around(at, from_client, exit);
+        match (self.tunnel, side_of(&self.config, exit), around) {
             _ if exit == local::NAME => u16::MAX,
-            (Some(_), Some(_)) if self.passes(at) => u16::MAX,
-            (Some(tunnel), Some((object, _))) => mtu_of(&self.config, &object.interfaces[0]) - tunnel.overhead() as u16,
+            (Some(_), Some(_), _) if self.passes(at, from_client) => u16::MAX,
+            (Some(tunnel), Some((object, _)), Some(header)) => {
+                mtu_of(&self.config, &object.interfaces[0]) - tunnel.overhead(header) as u16
+            }
             _ => mtu_of(&self.config, exit),
         }
     }
 
     /// What fits an interface that a packet does not fit and must not be cut for.
-    pub(super) fn too_big(&self, at: usize, exit: &str, packet: &Packet) -> Option<u16> {
-        let room = self.room(at, exit);
+    pub(super) fn too_big(&self, at: usize, from_client: bool, exit: &str, packet: &Packet) -> Option<u16> {
+        let room = self.room(at, from_client, exit);
         let length = self.longest.min(packet.bytes().len());
         (length > usize::from(room) && !packet.fragmentable).then_some(room)
     }
 
-    /// How packets of one direction of a session leave, and what they say then.
-    pub(super) fn way(&self, at: usize, from_client: bool) -> (Tuple, String, Station) {
+    /// How packets of one direction of a session leave, and what they say then; `None` when they cannot.
+    pub(super) fn way(&self, at: usize, from_client: bool) -> Option<(Tuple, String, Station)> {
         let session = &self.sessions[at];
-        match &session.kind {
+        let says = if from_client { session.server.tuple } else { session.client.tuple }.reversed();
+        let routed = !from_client && is_hairpin(&session.ingress);
+        let back = if routed { Some(self.way_back(&session.ingress, says.destination)?) } else { None };
+        if self.learned(at, usize::from(from_client)).is_some() {
+            return Some((says, interface_name(EGRESS), Station::Mac(STATION)));
+        }
+        if let Some((exit, next_hop)) = back {
+            return Some((says, exit, Station::Neighbor(next_hop)));
+        }
+        Some(match &session.kind {
             Kind::Forward { exit, next_hop } if from_client => {
                 let station = self.passes_to(exit).unwrap_or(Station::Neighbor(*next_hop));
                 (session.server.tuple.reversed(), exit.clone(), station)
@@ -67,7 +84,7 @@ impl Reference {
                 };
                 (session.client.tuple.reversed(), session.ingress.clone(), station)
             }
-        }
+        })
     }
 
     /// Whom a frame is for that leaves by the side of the tunnel it came by, if it does.

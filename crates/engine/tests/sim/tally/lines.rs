@@ -23,6 +23,9 @@ const NOT_AZURE: Columns = 0x3ff;
 const V4_NOT_AZURE: Columns = V4 & NOT_AZURE;
 /// Back into the tunnel goes what came out of a load balancer's. Pods' packets are routed.
 const LOAD_BALANCERS: Columns = 0xfc0;
+/// Of pods.
+const PODS: Columns = 0x3c;
+const PODS_V4: Columns = PODS & V4;
 /// It may be met, but hardly ever is.
 const RARE: Columns = 0;
 
@@ -41,6 +44,7 @@ pub(super) const LINES: &[(&str, Columns)] = &[
     ("fragment-table-full", PLAIN_AND_V4),
     ("fragment-timeout", ALL),
     ("handshake-pending", PLAIN),
+    ("hairpin-translated", PODS_V4),
     ("icmp-unrelated", ALL),
     ("land", ALL),
     ("link-local", V6),
@@ -70,6 +74,13 @@ pub(super) const LINES: &[(&str, Columns)] = &[
     ("zone-strict-ip", PLAIN),
     ("zone-tcp-data", PLAIN_V4),
     // What else is met.
+    ("another firewall's packet to a pod", PODS),
+    ("client turned out to be behind a tunnel", PODS),
+    ("own packet came back", PODS),
+    ("own packet came back late", PODS_V4),
+    ("pod was silent for long", RARE),
+    ("session opened on the way to a pod", PODS),
+    ("translated away from its pod", PODS_V4),
     ("address of one's own", PLAIN_AND_V4),
     ("address of the fallback", PLAIN_V4),
     ("closed connection reopened", PLAIN),

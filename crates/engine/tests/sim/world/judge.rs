@@ -2,7 +2,6 @@
 
 use super::super::frames::{Body, Mac, Packet, RST, Tuple};
 use super::super::reference::{Answer, Expected, Station};
-use super::super::tunnels::Tunnel;
 use super::wire::mac;
 use super::{Sent, World};
 
@@ -66,7 +65,7 @@ impl World {
                         Station::Mac(mac) => *mac,
                     };
                     let at = sent.iter().position(|sent| {
-                        sent.interface == *interface && sent.destination == station && sent.packet == *packet
+                        sent.interface == self.shown(interface) && sent.destination == station && sent.packet == *packet
                     });
                     let Some(at) = at else {
                         let lost = matches!(to, Station::Neighbor(ip) if self.deserted.contains(ip));
@@ -106,7 +105,9 @@ impl World {
                     return Err(format!("left in packets of {} bytes", out.longest));
                 }
                 if let Some(most) = forward.outer_longest {
-                    let whole = out.packet.bytes().len() + self.network.tunnel.map_or(0, Tunnel::overhead);
+                    let around =
+                        self.network.tunnel.zip(out.header).map_or(0, |(tunnel, header)| tunnel.overhead(header));
+                    let whole = out.packet.bytes().len() + around;
                     if out.outer_longest.is_some() {
                         self.met("what is around it left in fragments");
                     }
@@ -169,10 +170,21 @@ impl World {
         if answer == Answer::Nothing {
             return Ok(());
         }
+        // Who cannot be reached, or does not answer, is not told.
+        let Some((interface, to, header)) = self.reference.answers_by(interface, station, packet) else {
+            return Ok(());
+        };
+        if matches!(to, Station::Neighbor(ip) if self.deserted.contains(&ip)) {
+            return Ok(());
+        }
+        let station = match to {
+            Station::Neighbor(ip) => mac(ip),
+            Station::Mac(mac) => mac,
+        };
         let at = sent.iter().position(|sent| {
             sent.interface == interface
                 && sent.destination == station
-                && sent.header == self.reference.header
+                && sent.header == header
                 && sent.packet.destination == packet.source
                 && wanted(&sent.packet.body)
         });
