@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo test bench soak lint setup fuzz
+.PHONY: demo test images bench soak lint setup fuzz cni
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The Azure reference deployment with real traffic; ONCE=1 ends after the table.
@@ -11,6 +11,10 @@ test: setup lint
 	cargo test --workspace --locked
 	tests/chart/run
 	$(MAKE) fuzz
+
+# The container images and their parts lists, where there is a builder.
+images: setup
+	scripts/images
 
 # Each fuzz target for a bounded time; the first builds what all need.
 FUZZ_SECONDS ?= 13
@@ -27,6 +31,12 @@ SOAK_MINUTES ?= 30
 soak: setup
 	cargo build --release --locked -p bartizan -p bartizan-lab
 	./target/release/soak ./target/release/bartizan $(SOAK_MINUTES)
+
+# The program of Kubernetes nodes as it is shipped: static and small, or it fails. Then the same tests with it.
+cni: setup
+	scripts/cni
+	BARTIZAN_CNI=$$PWD/target/$$(rustc -vV | sed -n 's/^host: //p')/cni/bartizan-cni \
+	  cargo test --locked -p bartizan-cni -- --nocapture
 
 lint: setup
 	cargo fmt --all --check

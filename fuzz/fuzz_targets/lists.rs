@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use bartizan_firewall::gather::lists::text::{MEMBERS_MAX, parse};
-use bartizan_firewall::gather::tags::{TAGS_MAX, Tags};
+use bartizan_firewall::gather::tags::Tags;
+use bartizan_model::registered::TAGS_MAX;
 use bartizan_model::xml;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;

@@ -257,6 +257,15 @@ class Refusals(unittest.TestCase):
 class Scan(unittest.TestCase):
     """What a static scan says."""
 
+    def scan(self, framework, folder):
+        """A scan's report."""
+        checkov = pathlib.Path(sys.executable).parent / "checkov"
+        ended = subprocess.run([checkov, "--skip-download", "--quiet", "--compact", "--framework", framework, "--directory", folder,
+                                "--output", "json"], capture_output=True, text=True, check=False)
+        report = json.loads(ended.stdout)
+        self.assertEqual(report["summary"]["parsing_errors"], 0)
+        return report
+
     def test_every_finding_is_explained_and_every_explanation_is_needed(self):
         explained = {}
         for line in (HERE / "scan.txt").read_text().splitlines():
@@ -267,15 +276,14 @@ class Scan(unittest.TestCase):
             for name, over in CASES.items():
                 text = yaml.safe_dump_all(one for one in render(over) if one["kind"] not in CUSTOM)
                 (pathlib.Path(folder) / f"{name}.yaml").write_text(text)
-            ended = subprocess.run([pathlib.Path(sys.executable).parent / "checkov", "--skip-download", "--quiet", "--compact",
-                                    "--framework", "kubernetes", "--directory", folder, "--output", "json"],
-                                   capture_output=True, text=True, check=False)
-        report = json.loads(ended.stdout)
+            report = self.scan("kubernetes", folder)
         self.assertGreater(report["summary"]["passed"], 1000)
-        self.assertEqual(report["summary"]["parsing_errors"], 0)
+        images = self.scan("dockerfile", HERE.parent.parent / "images")
+        self.assertGreater(images["summary"]["passed"], 20)
+        findings = [(one, one["resource"].split(".")) for one in report["results"]["failed_checks"]]
+        findings += [(one, ["Dockerfile", "", one["file_path"].split("/")[1]]) for one in images["results"]["failed_checks"]]
         left, used = set(), set()
-        for finding in report["results"]["failed_checks"]:
-            kind, _, name = finding["resource"].split(".")[:3]
+        for finding, (kind, _, name, *_) in findings:
             places = [(finding["check_id"], f"{kind}/{name}"), (finding["check_id"], "*")]
             known = [place for place in places if place in explained]
             used.update(known[:1])

@@ -8,6 +8,7 @@ use bartizan_firewall::settings::{IoWish, PortName, RING_MIB_DEFAULT, SESSIONS_D
 use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
+use crate::k8s::arguments::Kubernetes;
 use crate::policy::arguments::Policy;
 use crate::remote::arguments::{Common, Remote};
 
@@ -25,6 +26,8 @@ pub(crate) enum Verb {
     Firewall(Box<Firewall>),
     /// Run a manager, or write or read its backup.
     Manager(Box<Manager>),
+    /// Run the controller of a Kubernetes cluster: its labels, services and nodes become tags at a manager.
+    Controller(Box<crate::controller::Arguments>),
     /// Check a configuration file, or the candidate of a manager, and report everything that is wrong with it.
     Validate {
         /// A configuration, XML as PAN-OS has it; the manager's candidate when absent.
@@ -54,6 +57,9 @@ pub(crate) enum Verb {
     /// NetworkPolicies in a folder of manifests: faults, the rules that they become, and tests. No cluster is needed.
     #[command(subcommand)]
     Policy(Policy),
+    /// A Kubernetes cluster: prerequisites, pods that are not inspected, the path of one pod's traffic.
+    #[command(subcommand)]
+    K8s(Kubernetes),
     /// Completions of this command line for a shell.
     Completions {
         /// Which shell.

@@ -1,7 +1,9 @@
 //! The command line: arguments in, one app started or one question answered, exit code out.
 
 mod arguments;
+mod controller;
 mod device;
+mod k8s;
 mod operate;
 mod policy;
 mod remote;
@@ -39,10 +41,12 @@ fn main() -> ExitCode {
     let outcome = match arguments.verb {
         Verb::Firewall(firewall) => start::firewall(firewall),
         Verb::Manager(manager) => start::manager(manager),
+        Verb::Controller(arguments) => controller::run(*arguments),
         Verb::Validate { file: Some(file), .. } => operate::validate(&file),
         Verb::Validate { file: None, common } => remote::validate(&common.server, common.output),
         Verb::Remote(remote) => remote::run(remote),
         Verb::Policy(verb) => policy::run(&verb),
+        Verb::K8s(verb) => k8s::run(&verb),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "bartizan", &mut std::io::stdout());

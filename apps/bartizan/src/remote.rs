@@ -2,7 +2,7 @@
 
 mod apply;
 pub(crate) mod arguments;
-mod client;
+pub(crate) mod client;
 mod configuration;
 mod files;
 mod jobs;

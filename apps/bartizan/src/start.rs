@@ -77,7 +77,7 @@ async fn with_data(task: ManagerTask) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{line}").map_err(|error| Failure::new(1, format!("error: {error}")))
 }
 
-fn log() {
+pub(crate) fn log() {
     let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -4,6 +4,8 @@
 //! they look at.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,26 @@ pub(crate) struct Metadata {
     #[serde(rename = "deletionTimestamp")]
     pub(crate) deleted: Option<String>,
     pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(rename = "ownerReferences")]
+    pub(crate) owners: Vec<Value>,
 }
+
+/// The server's answer, where it is no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    request: String,
+    said: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the API server answers {} to `{}`{}", self.status, self.request, self.said)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// An object of which only the metadata matters.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -100,7 +121,10 @@ impl Client {
         match response.status().as_u16() {
             404 => return Ok(None),
             200..=299 => {}
-            status => bail!("the API server answers {status} to `GET {path}`{}", said(response.body_mut())),
+            status => {
+                let request = format!("GET {path}");
+                bail!(Refusal { status, request, said: said(response.body_mut()) })
+            }
         }
         let text = response.body_mut().with_config().limit(MAXIMUM_BYTES).read_to_vec();
         let text = text.with_context(|| format!("read the API server's answer to `GET {path}`"))?;
@@ -111,6 +135,25 @@ impl Client {
     pub(crate) fn create(&self, path: &str, object: &Value) -> Result<bool> {
         let request = self.authorized(self.agent.post(self.url(path)));
         self.send("POST", path, request, object, "application/json")
+    }
+
+    /// Changes fields of an object; false when there is none.
+    pub(crate) fn merge(&self, path: &str, fields: &Value) -> Result<bool> {
+        let request = self.authorized(self.agent.patch(self.url(path)));
+        self.send("PATCH", path, request, fields, "application/merge-patch+json")
+    }
+
+    /// Opens a stream of changes, a JSON object a line, that ends after the given time at the latest.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or its [`Refusal`].
+    pub(crate) fn watch(&self, path: &str, longest: Duration) -> Result<BufReader<ureq::BodyReader<'static>>> {
+        let request = self.authorized(self.agent.get(self.url(path))).config().timeout_recv_body(Some(longest)).build();
+        let mut response = request.call().with_context(|| format!("watch `{path}`"))?;
+        match response.status().as_u16() {
+            200..=299 => Ok(BufReader::new(response.into_body().into_reader())),
+            status => bail!(Refusal { status, request: format!("GET {path}"), said: said(response.body_mut()) }),
+        }
     }
 
     fn send(
@@ -126,7 +169,10 @@ impl Client {
         match response.status().as_u16() {
             200..=299 => Ok(true),
             404 | 409 => Ok(false),
-            status => bail!("the API server answers {status} to `{method} {path}`{}", said(response.body_mut())),
+            status => {
+                let request = format!("{method} {path}");
+                bail!(Refusal { status, request, said: said(response.body_mut()) })
+            }
         }
     }
 

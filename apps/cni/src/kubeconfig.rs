@@ -116,9 +116,33 @@ impl Written {
     }
 }
 
+/// A kubeconfig with one cluster and one token. YAML takes JSON for its own, and nothing needs to be escaped.
+pub(crate) fn text(server: &str, authority: &[u8], token: &str) -> String {
+    let data = base64::engine::general_purpose::STANDARD.encode(authority);
+    let value = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "local", "cluster": {"server": server, "certificate-authority-data": data}}],
+        "users": [{"name": "pan-cni", "user": {"token": token}}],
+        "contexts": [{"name": "pan-cni", "context": {"cluster": "local", "user": "pan-cni"}}],
+        "current-context": "pan-cni",
+    });
+    format!("{value:#}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_installer_writes_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        std::fs::write(&path, text("https://10.96.0.1:443", b"PEM", "abc")).unwrap();
+        let access = Access::read(&path).unwrap();
+        assert_eq!((access.server.as_str(), access.token.as_deref()), ("https://10.96.0.1:443", Some("abc")));
+        assert_eq!(access.authority.as_deref(), Some(b"PEM".as_slice()));
+    }
 
     #[test]
     fn a_yaml_kubeconfig_follows_its_current_context_and_reads_its_token_anew() {

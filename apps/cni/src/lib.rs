@@ -1,12 +1,14 @@
 //! Kubernetes nodes: which pods' traffic goes to the firewall, and who keeps it so?
 //!
 //! [`run`] is the whole program. Called by a container runtime (`CNI_COMMAND` is set) it is the chained CNI
-//! plugin of `plugin.rs`.
+//! plugin of `plugin.rs`. As `install` it is the DaemonSet's main program: installer and node agent.
 
+mod agent;
 mod api;
 mod datapath;
 mod decide;
 mod info;
+mod install;
 mod invocation;
 mod journal;
 mod kubeconfig;
@@ -21,6 +23,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use install::environment::Environment;
+
+const USAGE: &str = "bartizan-cni install           put the plugin on this node, and stay as its agent
+bartizan-cni uninstall [--now] take it away, when the DaemonSet is being removed (--now: in any case)
+A container runtime calls it as `pan-cni`, with CNI_COMMAND set. The environment is that of the Helm chart.
+";
 
 /// Bytes of a network configuration; a previous result with hundreds of addresses fits.
 const MAXIMUM_CONFIGURATION: u64 = 1024 * 1024;
@@ -39,9 +47,29 @@ pub fn run() -> ExitCode {
             print(&answer.text);
             if answer.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
-        None => {
-            print("bartizan-cni is a CNI plugin: a container runtime calls it with CNI_COMMAND set\n");
-            ExitCode::from(64)
+        None => verb(std::env::args().nth(1).as_deref(), variable),
+    }
+}
+
+fn verb(word: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> ExitCode {
+    let done = match word {
+        Some("install") => Environment::read(variable).and_then(|environment| install::install(&environment)),
+        Some("uninstall") => {
+            Environment::read(variable).and_then(|environment| match std::env::args().nth(2).as_deref() {
+                Some("--now") => install::uninstall(&environment),
+                _ => install::uninstall_if_removed(&environment),
+            })
+        }
+        _ => {
+            print(USAGE);
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _nobody_listens = io::stderr().write_all(format!("bartizan-cni: {error:#}\n").as_bytes());
+            ExitCode::FAILURE
         }
     }
 }

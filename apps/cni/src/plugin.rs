@@ -85,7 +85,7 @@ fn run(command: &str, text: &str, variable: impl Fn(&str) -> Option<String>) -> 
     match verb {
         Verb::Add => add::add(&written, &settings()?, &container()?),
         Verb::Del => rest::del(&written.places(), &container()?),
-        Verb::Check => rest::check(&written, &settings()?, &container()?),
+        Verb::Check => rest::check(&settings()?, &container()?),
         Verb::Gc => rest::gc(&written),
         Verb::Status => rest::status(&settings()?),
         Verb::Version => Ok(None),

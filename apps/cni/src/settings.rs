@@ -54,6 +54,9 @@ pub(crate) struct Settings {
     pub(crate) places: Places,
     /// STATUS fails while no firewall is well.
     pub(crate) status_follows_endpoints: bool,
+    pub(crate) service: String,
+    pub(crate) service_namespace: String,
+    pub(crate) health: Health,
 }
 
 /// Where the plugin keeps what it has to remember.
@@ -62,6 +65,14 @@ pub(crate) struct Places {
     pub(crate) log: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) bpf: PathBuf,
+}
+
+/// How the node agent asks a firewall whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    pub(crate) port: u16,
+    /// A path asked by HTTP; none: a TCP connection suffices.
+    pub(crate) path: Option<String>,
 }
 
 /// The configuration as it is written.
@@ -101,6 +112,14 @@ pub(crate) struct Written {
     bpf_dir: Option<PathBuf>,
     #[serde(default)]
     status_follows_endpoints: bool,
+    #[serde(default)]
+    dpservicename: Option<String>,
+    #[serde(default)]
+    dpservicenamespace: Option<String>,
+    #[serde(default)]
+    health_check_port: Value,
+    #[serde(default)]
+    health_check_path: Option<String>,
     #[serde(default)]
     kubernetes: Kubernetes,
 }
@@ -186,6 +205,7 @@ impl Written {
         let failure_mode = keep(self.failure_mode(), &mut problems);
         let scope = keep(self.scope(), &mut problems);
         let interface = keep(self.interface(), &mut problems);
+        let health = keep(self.health(), &mut problems);
         if self.mode.as_deref().is_some_and(|mode| !["service", "daemonset", "teardown"].contains(&mode)) {
             problems.push("`mode` is `service`, `daemonset` or `teardown`".to_owned());
         }
@@ -196,8 +216,8 @@ impl Written {
                 PathBuf::new()
             }
         };
-        let (Some(cluster_id), Some(override_mtu), Some(failure_mode), Some(scope), Some(interface)) =
-            (cluster_id, override_mtu, failure_mode, scope, interface)
+        let (Some(cluster_id), Some(override_mtu), Some(failure_mode), Some(scope), Some(interface), Some(health)) =
+            (cluster_id, override_mtu, failure_mode, scope, interface, health)
         else {
             return Err(problems.join("; "));
         };
@@ -219,6 +239,9 @@ impl Written {
             kubeconfig,
             places: self.places(),
             status_follows_endpoints: self.status_follows_endpoints,
+            service: self.dpservicename.clone().unwrap_or_else(|| "pan-ngfw-svc".to_owned()),
+            service_namespace: self.dpservicenamespace.clone().unwrap_or_else(|| "kube-system".to_owned()),
+            health,
         })
     }
 
@@ -255,6 +278,17 @@ impl Written {
             [one] => Ok(Some(one.clone())),
             many => Err(format!("`interfaces` names {}: one interface of a pod is tunnelled", many.join(", "))),
         }
+    }
+
+    fn health(&self) -> Result<Health, String> {
+        let port = number(&self.health_check_port, "health_check_port")?.unwrap_or(443);
+        let port = u16::try_from(port).ok().filter(|port| *port != 0);
+        let port = port.ok_or_else(|| "`health_check_port` is a port from 1 to 65535".to_owned())?;
+        let path = self.health_check_path.clone().filter(|path| !path.is_empty());
+        if path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+            return Err("`health_check_path` begins with `/`".to_owned());
+        }
+        Ok(Health { port, path })
     }
 }
 
@@ -325,12 +359,13 @@ pub(crate) mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let written = r#"{"traffic_object_id":"2049","override_mtu":"12","failure_mode":"ajar","inspect":"some",
-            "passiprange":"10.0.0.0/8, x","interfaces":["eth0","net1"],"mode":"magic"}"#;
+            "passiprange":"10.0.0.0/8, x","interfaces":["eth0","net1"],"mode":"magic","health_check_port":0}"#;
         assert_eq!(
             Written::parse(written).unwrap().settings().unwrap_err(),
             "`traffic_object_id`: 2049 is not a cluster id from 1 to 2048; `override_mtu`: 12 is not from 576 to 65485; \
              `passiprange`: `x` is no IPv4 range; `failure_mode` is `open` or `closed`; `inspect` is `annotated` or `all`; \
-             `interfaces` names eth0, net1: one interface of a pod is tunnelled; `mode` is `service`, `daemonset` or `teardown`; \
+             `interfaces` names eth0, net1: one interface of a pod is tunnelled; \
+             `health_check_port` is a port from 1 to 65535; `mode` is `service`, `daemonset` or `teardown`; \
              `kubernetes.kubeconfig` is missing: the path of the kubeconfig"
         );
     }

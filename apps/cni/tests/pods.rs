@@ -85,9 +85,11 @@ fn a_plain_packet_to_the_pod_is_sent_through_the_firewall_first() {
     let packet = world.at_firewall();
     assert_eq!(packet.outer_source(), format!("{}:6080", pod.address));
     assert_eq!((packet.cluster(), packet.inner()), (support::CLUSTER, Some((PEER, pod.address))));
-    world.firewall_sends(&pod, &packet.returned());
-    assert_eq!(heard(&socket), ("knock".to_owned(), SocketAddr::from((PEER, 9999))));
-    assert_eq!(world.counter(&pod, "hairpinned"), 1);
+    for back in [packet.returned(), packet.turned(), packet.payload().to_vec()] {
+        world.firewall_sends(&pod, &back);
+        assert_eq!(heard(&socket), ("knock".to_owned(), SocketAddr::from((PEER, 9999))));
+    }
+    assert_eq!((world.counter(&pod, "hairpinned"), world.counter(&pod, "from_tunnel")), (1, 3));
 }
 
 #[test]
@@ -222,6 +224,18 @@ fn an_api_server_that_is_away_lets_no_pod_slip_through() {
 }
 
 #[test]
+fn another_pod_of_the_same_name_is_not_taken_for_this_one_but_a_static_pods_copy_is() {
+    let Some(world) = world() else { return };
+    let mut pod = world.inspected_pod("cart-0");
+    pod.uid = "other".to_owned();
+    let refused = world.ours("ADD", &pod);
+    assert!(refused.value["msg"].as_str().unwrap().contains("was replaced by another"), "{}", refused.value);
+    let annotations = json!({"paloaltonetworks.com/firewall": "pan-fw", "kubernetes.io/config.hash": "other"});
+    world.announce("cart-0", &annotations);
+    assert!(world.ours("ADD", &pod).ok);
+}
+
+#[test]
 fn pods_without_an_annotation_are_not_touched() {
     let Some(world) = world() else { return };
     let pod = world.pod("plain-0", &json!({}));
@@ -267,12 +281,36 @@ fn garbage_collection_forgets_pods_that_the_runtime_does_not_know() {
     let mut config = world.config.clone();
     config["cniVersion"] = json!("1.1.0");
     config["cni.dev/valid-attachments"] = json!([{"containerID": kept.id, "ifname": "eth0"}]);
-    let collected = world.call(env!("CARGO_BIN_EXE_bartizan-cni"), "GC", &kept, &config);
+    let collected = world.call(&support::plugin(), "GC", &kept, &config);
     assert!(collected.ok, "{}", collected.value);
     assert_eq!(world.files("state/pods"), ["c-kept-0-eth0.json"]);
     assert_eq!(links(&world, &gone.name), ["lo", "eth0"]);
     assert!(bartizan_cni::counters(&world.bpf(), "c-gone-0-eth0").unwrap().is_none());
     assert_eq!(world.counter(&kept, "tunnelled"), 0);
+}
+
+#[test]
+fn the_first_pods_of_a_node_may_all_start_at_once() {
+    let Some(mut world) = world() else { return };
+    // No maps yet: whoever comes first makes them.
+    world.config["bpf_dir"] = json!(world.lab.dir().join("bpf/fresh"));
+    let pods: Vec<_> = (0..8)
+        .map(|number| {
+            let name = format!("cart-{number}");
+            world.announce(&name, &json!({"paloaltonetworks.com/firewall": "pan-fw"}));
+            world.bare_pod(&name)
+        })
+        .collect();
+    let together = |verb: &str| {
+        std::thread::scope(|scope| {
+            let calls: Vec<_> = pods.iter().map(|pod| scope.spawn(|| world.ours(verb, pod))).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).find(|answered| !answered.ok).map(|failed| failed.value)
+        })
+    };
+    assert_eq!(together("ADD"), None);
+    assert_eq!(together("CHECK"), None);
+    assert_eq!(together("DEL"), None);
+    assert!(world.files("state/pods").is_empty());
 }
 
 #[test]

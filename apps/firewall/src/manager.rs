@@ -209,6 +209,7 @@ impl Link {
             management_address: local_address(&self.settings.address).unwrap_or_default(),
             take_back: recovery.untold()?,
             unconfirmed_push_id,
+            tagged_addresses: self.firewall.gatherers().map_or(0, |gatherers| gatherers.tags.from_manager()),
         })
     }
 
@@ -258,6 +259,12 @@ impl Link {
                 Ok(())
             }
             Some(manager_message::Body::TakeBackNoted(noted)) => recovery.noted(noted.push_id),
+            Some(manager_message::Body::RegisteredTags(told)) => {
+                if let Some(gatherers) = self.firewall.gatherers() {
+                    gatherers.tags.hear(told, jiff::Timestamp::now());
+                }
+                Ok(())
+            }
             Some(manager_message::Body::RenewCertificate(_)) => {
                 self.renew(channel, recovery).await;
                 Ok(())

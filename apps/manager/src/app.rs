@@ -18,6 +18,7 @@ use crate::pki::Pki;
 use crate::secrets::Secrets;
 use crate::store::{AUTHORITY, Store};
 use crate::sync::Renderings;
+use crate::tags::Tags;
 use crate::tls::Listener;
 use crate::xmlapi::report::Reports;
 use crate::{Settings, random};
@@ -44,6 +45,8 @@ pub(crate) struct App {
     pub(crate) checker: Arc<Checker>,
     /// Attached devices.
     pub(crate) fleet: Fleet,
+    /// Tags of addresses.
+    pub(crate) tags: Tags,
     /// The way of traffic logs to the disk.
     pub(crate) logs: Logs,
     /// What leaves of the logs.
@@ -88,6 +91,7 @@ impl App {
         let configuration = Arc::new(Configuration::open(store.clone(), secrets.clone(), first).await?);
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
         let jobs = Jobs::open(store.clone()).await?;
+        let tags = Tags::open(&store).await?;
         let room = Room { rows_max: settings.traffic_logs_max, storage: settings.log_storage };
         let (logs, writer) = Logs::new(store.clone(), configuration.clone(), room);
         let app = Self {
@@ -101,6 +105,7 @@ impl App {
             jobs,
             checker: Arc::default(),
             fleet: Fleet::default(),
+            tags,
             logs,
             forwarding: Forwarding::default(),
             queries: Queries::default(),

@@ -20,6 +20,8 @@ const HONOURED: &[&str] = &[
     "devices/*/deviceconfig/system/hostname",
     "devices/*/deviceconfig/system/ssl-tls-service-profile",
     "devices/*/deviceconfig/system/timezone",
+    "devices/*/plugins/kubernetes/monitoring-definition",
+    "devices/*/plugins/kubernetes/setup/notify-group",
     "mgt-config/access-domain",
     "mgt-config/devices",
     "mgt-config/password-complexity",

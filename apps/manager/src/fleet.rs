@@ -5,6 +5,7 @@
 
 mod attach;
 mod enrolment;
+mod tags;
 pub(crate) mod verdict;
 
 use std::collections::HashMap;

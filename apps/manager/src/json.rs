@@ -26,6 +26,7 @@ mod rules;
 mod session;
 mod source;
 mod system;
+mod tags;
 mod tree;
 
 use std::sync::{Arc, LazyLock};
@@ -82,6 +83,7 @@ fn routes() -> Vec<Route> {
         enrolment::routes(),
         logs::routes(),
         export::routes(),
+        tags::routes(),
     ]
     .concat()
 }

@@ -31,6 +31,7 @@ mod secrets;
 mod selective;
 mod store;
 mod sync;
+mod tags;
 mod times;
 mod tls;
 mod topology;
@@ -199,6 +200,7 @@ impl Manager {
         let schedules = tokio::spawn(schedules::run::watch(app.clone()));
         let logs = tokio::spawn(log_writer.run());
         let forwarding = tokio::spawn(forwarding::run(app.clone()));
+        let expiring = tokio::spawn(tags::run(app.clone()));
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);
         tokio::pin!(serving);
@@ -217,6 +219,7 @@ impl Manager {
         };
         deliveries.abort();
         forwarding.abort();
+        expiring.abort();
         schedules.abort();
         jobs.abort();
         logs.abort();

@@ -23,6 +23,7 @@ pub(crate) mod side_versions;
 pub(crate) mod slices;
 pub(crate) mod snapshots;
 pub(crate) mod sqlite;
+pub(crate) mod tags;
 mod together;
 pub(crate) mod traffic;
 pub(crate) mod versions;

@@ -12,6 +12,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod edit;
 pub mod manager;
+pub mod registered;
 pub mod render;
 pub mod schema;
 pub mod tag_filter;

@@ -9,6 +9,7 @@ pub mod api;
 pub mod azure;
 pub mod cloud;
 pub mod iperf3;
+pub mod kubernetes;
 pub mod managed;
 pub mod perf;
 pub mod postgres;

@@ -30,7 +30,7 @@ const KEY_VARIABLE: &str = "BARTIZAN_KEY";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A manager.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     key: Option<String>,
@@ -73,9 +73,48 @@ pub(super) fn place(server: &Server, login: Option<&Login>) -> Result<Login, Fai
     })
 }
 
+/// What connects to managers.
+pub(crate) struct Connector {
+    pub(crate) https: HttpsConnector<HttpConnector>,
+    /// The authority that the manager is known by.
+    wanted: Option<Fingerprint>,
+    /// Another one that was met.
+    seen: Option<Arc<OnceLock<Fingerprint>>>,
+}
+
+/// To a manager that is known by the fingerprint of its authority, by an authority in PEM, or by the host's.
+pub(crate) fn connector(fingerprint: Option<&str>, ca: Option<&str>) -> Result<Connector, Failure> {
+    let (mut wanted, mut seen) = (None, None);
+    let builder = HttpsConnectorBuilder::new();
+    let https = match (fingerprint, ca) {
+        (Some(text), _) => {
+            let fingerprint = Fingerprint::parse(&text.to_ascii_lowercase().replace(':', ""));
+            let Some(fingerprint) = fingerprint else {
+                return Err(Failure::new(
+                    USAGE,
+                    "error: a fingerprint has 64 hex digits: those behind the `.` of an auth key",
+                ));
+            };
+            let (config, other) = pinned(fingerprint)?;
+            (wanted, seen) = (Some(fingerprint), Some(other));
+            let name = ServerName::try_from(SERVER_NAME).map_err(anyhow::Error::from)?;
+            let builder = builder.with_tls_config(config).https_only();
+            builder.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().build()
+        }
+        (None, Some(pem)) => builder.with_tls_config(trusting(pem)?).https_only().enable_http1().build(),
+        (None, None) => {
+            let builder = builder.with_native_roots();
+            let builder = builder
+                .map_err(|error| Failure::new(1, format!("error: the host has no certificate authorities: {error}")))?;
+            builder.https_only().enable_http1().build()
+        }
+    };
+    Ok(Connector { https, wanted, seen })
+}
+
 impl Client {
     /// The manager that the options, the environment or the login file name.
-    pub(super) fn new(server: &Server) -> Result<Self, Failure> {
+    pub(crate) fn new(server: &Server) -> Result<Self, Failure> {
         let login = files::read_login(server.login_file.as_deref())?;
         let mut place = place(server, login.as_ref())?;
         place.key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).or(place.key);
@@ -91,43 +130,18 @@ impl Client {
 
     /// A manager, with or without a key.
     pub(super) fn at(place: &Login) -> Result<Self, Failure> {
-        let (mut wanted, mut seen) = (None, None);
-        let builder = HttpsConnectorBuilder::new();
-        let connector = match (&place.fingerprint, &place.ca) {
-            (Some(text), _) => {
-                let fingerprint = Fingerprint::parse(&text.to_ascii_lowercase().replace(':', ""));
-                let Some(fingerprint) = fingerprint else {
-                    return Err(Failure::new(
-                        USAGE,
-                        "error: a fingerprint has 64 hex digits: those behind the `.` of an auth key",
-                    ));
-                };
-                let (config, other) = pinned(fingerprint)?;
-                (wanted, seen) = (Some(fingerprint), Some(other));
-                let name = ServerName::try_from(SERVER_NAME).map_err(anyhow::Error::from)?;
-                let builder = builder.with_tls_config(config).https_only();
-                builder.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().build()
-            }
-            (None, Some(pem)) => builder.with_tls_config(trusting(pem)?).https_only().enable_http1().build(),
-            (None, None) => {
-                let builder = builder.with_native_roots();
-                let builder = builder.map_err(|error| {
-                    Failure::new(1, format!("error: the host has no certificate authorities: {error}"))
-                })?;
-                builder.https_only().enable_http1().build()
-            }
-        };
-        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        let Connector { https, wanted, seen } = connector(place.fingerprint.as_deref(), place.ca.as_deref())?;
+        let http = legacy::Client::builder(TokioExecutor::new()).build(https);
         Ok(Self { http, base: place.server.clone(), key: place.key.clone(), wanted, seen })
     }
 
     /// What is at a path below `/api/v1`.
-    pub(super) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Failure> {
+    pub(crate) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Failure> {
         self.ask(Method::GET, &with_query(path, parameters), None).await
     }
 
     /// The same, or nothing when it is not there.
-    pub(super) async fn find(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Option<Value>, Failure> {
+    pub(crate) async fn find(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Option<Value>, Failure> {
         let response = self.send(Method::GET, &with_query(path, parameters), None).await?;
         if response.status() == hyper::StatusCode::NOT_FOUND {
             return Ok(None);
@@ -179,6 +193,22 @@ impl Client {
             out.write_all(frame.data_ref().map_or(&[], |data| data)).map_err(ended)?;
         }
         out.flush().map_err(ended)
+    }
+
+    /// Has a firewall answer an operational command in XML, by the XML API.
+    pub(crate) async fn command(&self, serial: &str, command: &str) -> Result<String, Failure> {
+        let query = [("type", "op"), ("target", serial), ("cmd", command)];
+        let uri = with_query(&format!("{}/api/", self.base), &query);
+        let mut request = Request::builder().uri(uri);
+        if let Some(key) = &self.key {
+            request = request.header("x-pan-key", key);
+        }
+        let request = request.body(Full::default()).map_err(anyhow::Error::from)?;
+        let answer = tokio::time::timeout(PATIENCE, self.http.request(request)).await;
+        let answer = answer.map_err(|_| Failure::new(1, format!("error: `{}` does not answer", self.base)))?;
+        let body = answer.map_err(|error| self.broken(&error))?.into_body();
+        let body = body.collect().await.map_err(|error| self.broken(&error))?.to_bytes();
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {

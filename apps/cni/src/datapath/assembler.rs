@@ -14,6 +14,7 @@ pub(crate) enum Register {
     R2 = 2,
     R3 = 3,
     R4 = 4,
+    R5 = 5,
     R6 = 6,
     R7 = 7,
     R8 = 8,
@@ -48,6 +49,7 @@ pub(crate) enum When {
 pub(crate) enum Helper {
     MapLookup = 1,
     MapUpdate = 2,
+    StoreBytes = 9,
     GetTunnelKey = 20,
     SetTunnelKey = 21,
     Redirect = 23,

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP_ELEM: i32 = 1;
 const MAP_UPDATE_ELEM: i32 = 2;
+const MAP_DELETE_ELEM: i32 = 3;
 const MAP_GET_NEXT_KEY: i32 = 4;
 const PROG_LOAD: i32 = 5;
 const OBJ_PIN: i32 = 6;
@@ -123,6 +124,15 @@ impl Map {
         let mut attribute = self.element(key);
         attribute.pointer(16, value.as_ptr());
         attribute.call(MAP_UPDATE_ELEM).map(drop).context("write a BPF map")
+    }
+
+    /// Removes a key, if it is there.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<()> {
+        match self.element(key).call(MAP_DELETE_ELEM) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).context("remove from a BPF map"),
+        }
     }
 
     /// All keys; at most as many as the map holds.

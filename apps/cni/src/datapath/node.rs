@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ipnet::Ipv4Net;
 use rustix::fs::statfs;
 use rustix::mount::{MountFlags, mount};
@@ -44,12 +44,28 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the maps, or makes them.
+    /// Opens the maps, or makes them; mounts a BPF file system where there is none.
     ///
     /// # Errors
     /// When the BPF file system cannot be mounted or the kernel refuses a map.
     pub(crate) fn open(directory: &Path) -> Result<Self> {
-        prepare(directory)?;
+        let parent = parent(directory)?;
+        if !is_bpf(parent)? {
+            mount("bpf", parent, "bpf", MountFlags::empty(), None)
+                .with_context(|| format!("mount a BPF file system at `{}`", parent.display()))?;
+        }
+        Self::mounted(directory)
+    }
+
+    /// As [`Self::open`], but what a container mounts is not what the node sees: there has to be a BPF file system.
+    ///
+    /// # Errors
+    /// When there is none (the plugin mounts it for the first pod), or the kernel refuses a map.
+    pub(crate) fn mounted(directory: &Path) -> Result<Self> {
+        let parent = parent(directory)?;
+        ensure!(is_bpf(parent)?, "there is no BPF file system at `{}`", parent.display());
+        let pods = directory.join("pods");
+        std::fs::create_dir_all(&pods).with_context(|| format!("make `{}`", pods.display()))?;
         Ok(Self {
             directory: directory.to_owned(),
             direct: Map::open_or_make(&directory.join("direct"), DIRECT_SHAPE)?,
@@ -77,6 +93,21 @@ impl Node {
             if had & flags != *flags {
                 self.direct.set(&key, &(had | flags).to_ne_bytes()).context("add a direct range")?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes the ranges exactly these. What is to go, goes when it was not wanted the last time either: the plugin may
+    /// have added it in between.
+    pub(crate) fn reconcile(&self, ranges: &Ranges, before: &Ranges) -> Result<()> {
+        let wanted = |ranges: &Ranges, key: &[u8]| ranges.keys().any(|range| program::range_key(*range) == key);
+        for key in self.direct.keys()? {
+            if !wanted(ranges, &key) && !wanted(before, &key) {
+                self.direct.remove(&key)?;
+            }
+        }
+        for (range, flags) in ranges {
+            self.direct.set(&program::range_key(*range), &flags.to_ne_bytes()).context("set a direct range")?;
         }
         Ok(())
     }
@@ -139,19 +170,11 @@ pub(crate) fn read_counters(directory: &Path, key: &str) -> Result<Option<BTreeM
     Ok(Some(sums))
 }
 
-/// The folder in a BPF file system; mounts one at the folder's parent when there is none.
-fn prepare(directory: &Path) -> Result<()> {
-    let pods = directory.join("pods");
-    if pods.is_dir() && is_bpf(directory)? {
-        return Ok(());
-    }
-    let parent = directory.parent().unwrap_or(directory);
+/// Where the BPF file system is mounted.
+fn parent(directory: &Path) -> Result<&Path> {
+    let parent = directory.parent().context("`bpf_dir` is a folder in a BPF file system")?;
     std::fs::create_dir_all(parent).with_context(|| format!("make `{}`", parent.display()))?;
-    if !is_bpf(parent)? {
-        mount("bpf", parent, "bpf", MountFlags::empty(), None)
-            .with_context(|| format!("mount a BPF file system at `{}`", parent.display()))?;
-    }
-    std::fs::create_dir_all(&pods).with_context(|| format!("make `{}`", pods.display()))
+    Ok(parent)
 }
 
 fn is_bpf(path: &Path) -> Result<bool> {

@@ -13,7 +13,7 @@ use super::assembler::{Assembler, Helper, Label, Register, When, Width};
 use crate::info::{Ports, Protocol, Subnets};
 use crate::settings::{ClusterId, FailureMode};
 
-use Register::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
+use Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 
 /// The port of the tunnel at both ends.
 pub(crate) const TUNNEL_PORT: u16 = 6080;
@@ -114,6 +114,8 @@ const HEADER: i16 = -48;
 /// Far address, near address, far port, near port, protocol.
 const FLOW: i16 = -64;
 const FLOW_VALUE: i16 = -72;
+/// A hardware address that nobody has: 02:00:00:00:00:00.
+const NOBODY: i16 = -72;
 
 const ETHERNET_BYTES: i32 = 14;
 const TCP: u32 = 6;
@@ -402,6 +404,19 @@ impl<'a> Writer<'a> {
         code.set(R4, ZERO_CHECKSUM);
         code.call(Helper::SetTunnelKey);
         code.jump_if(R0, When::NotEqual, 0, self.no_firewall);
+        if self.direction == Direction::In {
+            // A firewall may turn the hardware addresses round, and the tunnel device takes what seems to come from
+            // itself for a loop.
+            code.store_value(Width::Word, R10, NOBODY, i32::from_ne_bytes([2, 0, 0, 0]));
+            code.store_value(Width::Word, R10, NOBODY + 4, 0);
+            code.copy(R1, R6);
+            code.set(R2, 0);
+            code.stack(R3, i32::from(NOBODY));
+            code.set(R4, 6);
+            code.set(R5, 0);
+            code.call(Helper::StoreBytes);
+            code.jump_if(R0, When::NotEqual, 0, self.no_firewall);
+        }
         code.set_word(R1, MARK);
         code.store(Width::Word, R6, SKB_TC_INDEX, R1);
         let counter = if self.direction == Direction::Out { Counter::Tunnelled } else { Counter::Hairpinned };

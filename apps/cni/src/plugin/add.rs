@@ -24,6 +24,8 @@ use crate::state::{self, Lock, PodState};
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 
+const STATIC_POD: &str = "kubernetes.io/config.hash";
+
 /// What became of the pod.
 enum Outcome {
     Tunnelled(Wanted, Tied),
@@ -124,9 +126,14 @@ impl Call<'_> {
         let client = Client::new(&Access::read(&self.settings.kubeconfig)?)?;
         let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
         let object: Object = client.get(&path)?.with_context(|| format!("there is no pod `{}`", pod.name))?;
-        if let Some(uid) = &pod.uid {
-            anyhow::ensure!(object.metadata.uid == *uid, "the pod `{}` was replaced by another of that name", pod.name);
-        }
+        let known = &object.metadata;
+        // The API server's copy of a static pod has another identity, and keeps the kubelet's in an annotation.
+        let same = |uid: &String| known.uid == *uid || known.annotations.get(STATIC_POD) == Some(uid);
+        anyhow::ensure!(
+            pod.uid.as_ref().is_none_or(same),
+            "the pod `{}` was replaced by another of that name",
+            pod.name
+        );
         let path = format!("/api/v1/namespaces/{}", pod.namespace);
         let namespace: Object = client.get(&path)?.with_context(|| format!("no namespace `{}`", pod.namespace))?;
         let facts = Facts {

@@ -34,14 +34,11 @@ pub(super) fn del(places: &Places, container: &Container) -> Result<Option<Strin
 }
 
 /// Whether all that ADD made is still there.
-pub(super) fn check(written: &Written, settings: &Settings, container: &Container) -> Result<Option<String>, Failure> {
+pub(super) fn check(settings: &Settings, container: &Container) -> Result<Option<String>, Failure> {
     let Some(known) = state::read(&settings.places.state, &container.key()) else {
         let message = format!("the container `{}` was not added by this plugin", container.id);
         return Err(Failure::new(Code::UnknownContainer, message));
     };
-    if written.previous.is_none() && written.cni_version != "1.1.0" && known.tunnelled {
-        return Err(Failure::new(Code::InvalidConfiguration, "`prevResult` is missing: CHECK needs it"));
-    }
     if !known.tunnelled {
         return Ok(None);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -19,7 +20,23 @@ pub(crate) struct ApiServer {
     objects: Arc<Mutex<BTreeMap<String, Value>>>,
     events: Arc<Mutex<Vec<Value>>>,
     away: Arc<Mutex<bool>>,
+    lists: Arc<Mutex<Lists>>,
 }
+
+/// Collections that are listed and watched.
+#[derive(Default)]
+struct Lists {
+    /// By path, the objects by name.
+    items: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Path and event; the place is the version.
+    changes: Vec<(String, Value)>,
+    /// Versions before this one are forgotten.
+    oldest: usize,
+    /// Watches that were opened, by path.
+    watches: BTreeMap<String, u32>,
+}
+
+type Stream = BufReader<StreamOwned<ServerConnection, TcpStream>>;
 
 impl ApiServer {
     /// Serves at an address of the calling thread's network namespace.
@@ -45,6 +62,7 @@ impl ApiServer {
             objects: Arc::default(),
             events: Arc::default(),
             away: Arc::default(),
+            lists: Arc::default(),
         };
         let (serving, config) = (server.clone(), Arc::new(config));
         std::thread::spawn(move || {
@@ -73,6 +91,52 @@ impl ApiServer {
         self.objects.lock().unwrap().insert(path.to_owned(), object.clone());
     }
 
+    /// Makes a collection, empty.
+    pub(crate) fn collection(&self, path: &str) {
+        self.lists.lock().unwrap().items.entry(path.to_owned()).or_default();
+    }
+
+    /// Puts an object into a collection, and tells who watches.
+    pub(crate) fn set(&self, path: &str, mut object: Value) {
+        let mut lists = self.lists.lock().unwrap();
+        let version = lists.changes.len() + 1;
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let before = lists.items.entry(path.to_owned()).or_default().insert(name, object.clone());
+        let kind = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        lists.changes.push((path.to_owned(), json!({"type": kind, "object": object})));
+    }
+
+    /// Forgets all changes so far: every watch from before has to list again.
+    pub(crate) fn forget(&self) {
+        let mut lists = self.lists.lock().unwrap();
+        lists.changes.push((String::new(), Value::Null));
+        lists.oldest = lists.changes.len();
+    }
+
+    pub(crate) fn watches(&self, path: &str) -> u32 {
+        self.lists.lock().unwrap().watches.get(path).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn object(&self, path: &str) -> Option<Value> {
+        self.objects.lock().unwrap().get(path).cloned()
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        self.objects.lock().unwrap().remove(path);
+    }
+
+    /// The files of a pod's service account.
+    pub(crate) fn service_account(&self, folder: &std::path::Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("token"), TOKEN).unwrap();
+        std::fs::write(folder.join("ca.crt"), &self.authority).unwrap();
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Messages of the events so far.
     pub(crate) fn events(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
@@ -96,6 +160,9 @@ impl ApiServer {
         let connection = ServerConnection::new(config).unwrap();
         let mut stream = BufReader::new(StreamOwned::new(connection, stream));
         while let Some((method, path, authorized, body)) = request(&mut stream) {
+            if authorized && path.contains("watch=true") && !*self.away.lock().unwrap() {
+                return self.watch(&path, &mut stream);
+            }
             let (status, answer) = if *self.away.lock().unwrap() {
                 (503, json!({"kind": "Status", "message": "the server is starting"}))
             } else if !authorized {
@@ -114,8 +181,44 @@ impl ApiServer {
         }
     }
 
+    /// Streams changes until the client goes, the versions are forgotten or the server is away.
+    fn watch(&self, url: &str, stream: &mut Stream) {
+        let (path, query) = url.split_once('?').unwrap();
+        let from = query.split('&').find_map(|part| part.strip_prefix("resourceVersion=")).unwrap();
+        let mut at: usize = from.parse().unwrap();
+        *self.lists.lock().unwrap().watches.entry(path.to_owned()).or_default() += 1;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+        let mut out = head.to_owned();
+        while !*self.away.lock().unwrap() {
+            let lists = self.lists.lock().unwrap();
+            let gone = at < lists.oldest;
+            if gone {
+                out += "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410,\"message\":\"too old\"}}\n";
+            }
+            for (_, event) in lists.changes.iter().skip(at).filter(|(of, _)| of == path) {
+                out += &format!("{event}\n");
+            }
+            at = lists.changes.len();
+            drop(lists);
+            if stream.get_mut().write_all(out.as_bytes()).is_err() || stream.get_mut().flush().is_err() {
+                return;
+            }
+            if gone {
+                return;
+            }
+            out.clear();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn answer(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let path = path.split('?').next().unwrap();
         match method {
+            "GET" if self.lists.lock().unwrap().items.contains_key(path) => {
+                let lists = self.lists.lock().unwrap();
+                let items: Vec<&Value> = lists.items[path].values().collect();
+                (200, json!({"metadata": {"resourceVersion": lists.changes.len().to_string()}, "items": items}))
+            }
             "GET" => match self.objects.lock().unwrap().get(path) {
                 Some(object) => (200, object.clone()),
                 None => (404, json!({"kind": "Status", "message": format!("{path} not found")})),
@@ -124,6 +227,18 @@ impl ApiServer {
                 self.events.lock().unwrap().push(body.clone());
                 (201, body)
             }
+            "POST" => {
+                let object = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+                self.put(&object, &body);
+                (201, body)
+            }
+            "PATCH" => match self.objects.lock().unwrap().get_mut(path) {
+                Some(object) => {
+                    object["data"] = body["data"].clone();
+                    (200, object.clone())
+                }
+                None => (404, json!({"kind": "Status", "message": "not found"})),
+            },
             _ => (405, json!({"kind": "Status", "message": "no such method"})),
         }
     }

@@ -1,16 +1,18 @@
 //! A node with a bridge, pods as the reference plugins make them, an API server and a firewall's end.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 pub(crate) mod api;
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use bartizan_lab::{Lab, Namespace};
+use bartizan_lab::{Lab, Namespace, Process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 
@@ -19,6 +21,7 @@ use api::ApiServer;
 pub(crate) const CLUSTER: u32 = 7;
 pub(crate) const NODE: &str = "10.244.1.1";
 pub(crate) const FIREWALL: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 2);
+pub(crate) const OTHER_FIREWALL: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 3);
 pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 /// In the range that passes.
 pub(crate) const TRUSTED_PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 5);
@@ -42,6 +45,7 @@ pub(crate) struct Pod {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) namespace: String,
+    pub(crate) uid: String,
     pub(crate) address: Ipv4Addr,
     previous: Value,
 }
@@ -56,6 +60,11 @@ pub(crate) struct Tunnelled {
 pub(crate) struct Answered {
     pub(crate) ok: bool,
     pub(crate) value: Value,
+}
+
+/// The program, or another build of it that `BARTIZAN_CNI` names.
+pub(crate) fn plugin() -> String {
+    std::env::var("BARTIZAN_CNI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bartizan-cni").to_owned())
 }
 
 /// None, with a word of why, where the kernel lets nobody load programs.
@@ -79,6 +88,7 @@ impl World {
         lab.link((&node, "topeer"), (&peer, "eth0")).unwrap();
         node.address("tofw", "192.168.50.1/24").unwrap();
         firewall.address("eth0", "192.168.50.2/24").unwrap();
+        firewall.address("eth0", "192.168.50.3/24").unwrap();
         firewall.route("default via 192.168.50.1").unwrap();
         node.address("topeer", "203.0.113.1/24").unwrap();
         node.address("topeer", "198.51.100.1/24").unwrap();
@@ -94,6 +104,7 @@ impl World {
             "cniVersion": "1.0.0", "name": "pods", "type": "pan-cni", "mode": "service",
             "traffic_object_id": CLUSTER.to_string(), "firewall": ["pan-fw"], "interfaces": ["eth0"],
             "passiprange": "198.51.100.0/24", "fwtrustcidr": "", "override_mtu": "",
+            "health_check_port": "8443",
             "appinfo_dir": dir.join("log"), "state_dir": dir.join("state"), "bpf_dir": dir.join("bpf/pan-cni"),
             "kubernetes": {"kubeconfig": dir.join("kubeconfig"), "security_namespaces": ["kube-system"]},
         });
@@ -143,6 +154,7 @@ impl World {
             id,
             name: name.to_owned(),
             namespace: "shop".to_owned(),
+            uid: format!("uid-{name}"),
             address: Ipv4Addr::UNSPECIFIED,
             previous: Value::Null,
         };
@@ -161,7 +173,7 @@ impl World {
     pub(crate) fn ours(&self, verb: &str, pod: &Pod) -> Answered {
         let mut config = self.config.clone();
         config["prevResult"] = pod.previous.clone();
-        self.call(env!("CARGO_BIN_EXE_bartizan-cni"), verb, pod, &config)
+        self.call(&plugin(), verb, pod, &config)
     }
 
     pub(crate) fn call(&self, plugin: &str, verb: &str, pod: &Pod, config: &Value) -> Answered {
@@ -172,7 +184,13 @@ impl World {
             .env("CNI_NETNS", format!("/run/netns/{}", pod.name))
             .env("CNI_IFNAME", "eth0")
             .env("CNI_PATH", REFERENCE_PLUGINS)
-            .env("CNI_ARGS", format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={}", pod.namespace, pod.name))
+            .env(
+                "CNI_ARGS",
+                format!(
+                    "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={}",
+                    pod.namespace, pod.name, pod.uid
+                ),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -219,7 +237,8 @@ impl World {
         }
     }
 
-    fn firewall_within(&self, limit: Duration) -> Option<Tunnelled> {
+    /// Within a time.
+    pub(crate) fn firewall_within(&self, limit: Duration) -> Option<Tunnelled> {
         self.firewall.set_read_timeout(Some(limit)).unwrap();
         loop {
             let mut buffer = [0; 65536];
@@ -235,6 +254,53 @@ impl World {
     /// Sends a tunnel packet as a firewall does.
     pub(crate) fn firewall_sends(&self, pod: &Pod, payload: &[u8]) {
         self.firewall.send_to(payload, (pod.address, 6080)).unwrap();
+    }
+
+    /// Starts the installer and agent, as the DaemonSet does.
+    pub(crate) fn install(&self) -> Process {
+        let dir = self.lab.dir();
+        self.api.service_account(&dir.join("account"));
+        for folder in ["net.d", "bin"] {
+            std::fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        let environment = self.environment();
+        let pairs: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.node.spawn(&[&plugin(), "install"], &pairs, &dir.join("install.log")).unwrap()
+    }
+
+    pub(crate) fn uninstall(&self) {
+        let mut command = self.node.command(&[&plugin(), "uninstall"]);
+        let output = command.envs(self.environment()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        let dir = self.lab.dir().display();
+        vec![
+            ("CNI_NETWORK_CONFIG", self.config.to_string()),
+            ("CNI_NET_DIR", "/etc/cni/net.d".to_owned()),
+            ("HOST_CNI_NET_DIR", format!("{dir}/net.d")),
+            ("HOST_CNI_BIN_DIR", format!("{dir}/bin")),
+            ("SERVICE_ACCOUNT_DIR", format!("{dir}/account")),
+            ("KUBERNETES_SERVICE_HOST", "192.168.50.1".to_owned()),
+            ("KUBERNETES_SERVICE_PORT", self.api.port().to_string()),
+            ("MY_POD_NAMESPACE", "kube-system".to_owned()),
+            ("MY_POD_NAME", "pan-cni-x1".to_owned()),
+            ("MY_NODE_NAME", "n1".to_owned()),
+            ("CNI_READY_DELAY", "0".to_owned()),
+            ("METRICS_LISTEN", "127.0.0.1:9406".to_owned()),
+        ]
+    }
+
+    /// What the agent answers on the node.
+    pub(crate) fn told(&self, path: &str) -> String {
+        let output = self.node.try_run(&["curl", "-s", &format!("http://127.0.0.1:9406{path}")]).unwrap();
+        output.stdout
+    }
+
+    /// Something of the firewall's host that health checks meet.
+    pub(crate) fn answers_at(&self, address: Ipv4Addr, port: u16) -> TcpListener {
+        inside(&path(&self.lab, "fw"), || TcpListener::bind((address, port)).unwrap())
     }
 
     pub(crate) fn log(&self) -> String {
@@ -280,6 +346,13 @@ impl Tunnelled {
         back[8..20].rotate_left(6);
         back[34..42].rotate_left(4);
         back[42..46].rotate_left(2);
+        back
+    }
+
+    /// The same packet with its hardware addresses turned round.
+    pub(crate) fn turned(&self) -> Vec<u8> {
+        let mut back = self.payload.clone();
+        back[8..20].rotate_left(6);
         back
     }
 

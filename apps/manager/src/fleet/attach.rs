@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Link, TEXT_MAX, verdict};
+use super::{Link, TEXT_MAX, tags, verdict};
 use crate::app::App;
 use crate::http::{DeviceIdentity, Peer};
 use crate::store::now_us;
@@ -164,6 +164,7 @@ async fn follow(
     app.fleet.verdicts.tell_all(&identity.serial, heard);
     app.fleet.arrivals.add(&identity.serial);
     tracing::info!(serial = identity.serial, address = %peer.address, "a device is connected");
+    let telling = tokio::spawn(tags::follow(app.clone(), link.clone()));
     // Again, now that whoever ends the certificate finds the link.
     let ended = match check_identity(app, identity).await {
         Ok(expiry_us) => {
@@ -173,6 +174,7 @@ async fn follow(
         }
         Err(status) => Err(status),
     };
+    telling.abort();
     app.fleet.detach(&link);
     tracing::info!(serial = identity.serial, "a device is disconnected");
     let _ = app.store.touch_device(&identity.serial).await;

@@ -13,6 +13,7 @@ use bartizan_model::tree::Element;
 use bartizan_policy::check::Check;
 
 use crate::logs::retention;
+use crate::tags::notify;
 use crate::{accounts, certificates, coverage, forwarding, lock, schedules};
 
 /// Checks configurations one after the other.
@@ -37,6 +38,7 @@ impl Checker {
         diagnostics.extend(coverage::check(candidate));
         diagnostics.extend(retention::check(candidate));
         diagnostics.extend(schedules::check(candidate));
+        diagnostics.extend(notify::check(candidate));
         let mut last = lock(&self.last);
         if let Some(checked) = last.take().and_then(|checked| checked.follow(candidate)) {
             diagnostics.extend(checked.whole.diagnostics(candidate));

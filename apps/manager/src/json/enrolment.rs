@@ -52,13 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
             renew,
         ),
         Route::new(Method::POST, "/devices/{serial}/command", Access::Known, "Ask a firewall", command),
-        Route::new(
-            Method::POST,
-            "/user-id",
-            Access::Type("user-id"),
-            "Register tags and users with firewalls",
-            register,
-        ),
+        Route::new(Method::POST, "/user-id", Access::Type("user-id"), "Register tags of addresses", register),
         Route::new(Method::POST, "/api-keys", Access::Known, "Make another API key for the caller", make_key),
         Route::new(Method::DELETE, "/api-keys", Access::Command("request api-key expire"), "End API keys", end_keys),
         Route::new(
@@ -160,13 +154,13 @@ async fn command(call: Call<Nothing, CommandBody>) -> Result<Json<CommandAnswer>
     }
 }
 
-/// What firewalls hear.
+/// What is registered.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RegisterBody {
     /// A `uid-message`, as XML.
     message: String,
-    /// Only this firewall; all that are connected when absent.
+    /// With this firewall alone; with the manager when absent, which tells the firewalls that are to know.
     serial: Option<String>,
 }
 

@@ -48,6 +48,8 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show admins", Need::Reading),
     ("show chassis-ready", Need::Reading),
     ("show plugins packages", Need::Reading),
+    ("show plugins kubernetes", Need::Reading),
+    ("show object registered-ip", Need::Reading),
     ("show high-availability", Need::Reading),
     ("show logging-status", Need::Reading),
     ("show log-forwarding", Need::Reading),
@@ -142,6 +144,8 @@ pub const WITHIN_A_PART: &[&str] = &[
 
 /// Commands of the list that are about a fleet: a firewall does not have them.
 pub const OF_MANAGERS: &[&str] = &[
+    "show plugins kubernetes",
+    "show object registered-ip",
     "show log-forwarding",
     "show scheduled-config-push",
     "request scheduled-config-push run",

@@ -21,6 +21,7 @@ mod push_scope;
 pub(crate) mod rules;
 mod schedules;
 pub(crate) mod snapshots;
+mod tags;
 
 use std::sync::Arc;
 
@@ -97,6 +98,8 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "clock", ..] => Reply::text(&format!("{}\n", times::unix_date(now_us()))),
         ["show", "admins", ..] => system::admins(caller),
         ["show", "chassis-ready"] => Reply::text("yes"),
+        ["show", "object", "registered-ip", ..] => tags::registered(app, command),
+        ["show", "plugins", "kubernetes", ..] => tags::clusters(app),
         ["show", "plugins", "packages"] => Reply::result(element("result").with(element("plugins"))),
         ["show", "high-availability", ..] => Reply::result(element("result").leaf("enabled", "no")),
         ["show", "logging-status"] => system::logging(app).await,

@@ -1,10 +1,11 @@
-//! `type=user-id`: which firewalls hear a `uid-message`?
+//! `type=user-id`: who keeps the tags of a `uid-message`?
 //!
-//! The one whose own address is asked or that `target` names, or every one that is connected to the manager, which
-//! keeps no tags of its own.
+//! The firewall whose own address is asked or that `target` names; or the manager, which tells them to the firewalls that
+//! are to know. An administrator who may handle some firewalls only speaks to those that are connected, which keep it.
 
 use std::sync::Arc;
 
+use bartizan_model::tree::Element;
 use bartizan_model::xml;
 
 use super::element::{Build as _, element};
@@ -20,17 +21,18 @@ pub(crate) async fn answer(app: &App, caller: &Caller, parameters: &Parameters) 
     let Some(message) = parameters.get("cmd").or(parameters.file.as_ref().map(|file| file.text.as_str())) else {
         return Reply::bad_request("Missing value for parameter \"cmd\".");
     };
-    match xml::parse(message) {
-        Ok(root) if &*root.name == "uid-message" => {}
-        Ok(root) => {
-            let line = format!("`{}` is no `uid-message`", root.name);
-            return Reply::error(code::INVALID_COMMAND, &[line]);
-        }
+    let root = match xml::parse(message) {
+        Ok(root) => root,
         Err(diagnostic) => return Reply::error(code::MALFORMED_COMMAND, &[diagnostic.message]),
+    };
+    if &*root.name != "uid-message" {
+        let line = format!("`{}` is no `uid-message`", root.name);
+        return Reply::error(code::INVALID_COMMAND, &[line]);
     }
     match &app.device {
         Some(device) => register(device, message).await,
-        None => send_to_all(app, caller, message).await,
+        None if caller.role.reach(Right::UserId).is_some() => send_to_all(app, caller, message).await,
+        None => keep(app, &root).await,
     }
 }
 
@@ -41,11 +43,27 @@ async fn register(device: &Arc<dyn Device>, message: &str) -> Reply {
     let Ok(response) = xml::parse(text) else {
         return Reply::error(code::INVALID_COMMAND, &[text]);
     };
-    if answer.is_ok() {
-        return Reply::result(element("result").with(response));
+    told(if answer.is_ok() { Ok(response) } else { Err(response) })
+}
+
+/// At the manager.
+async fn keep(app: &App, message: &Element) -> Reply {
+    match app.tags.update(&app.store, message).await {
+        Ok(response) => told(response),
+        Err(error) => Reply::internal(&error),
     }
-    let line = element("msg").with(element("line").with(response));
-    Reply::xml(&element("response").attr("status", "error").with(line))
+}
+
+/// A `uid-response`.
+fn told(response: Result<Element, Element>) -> Reply {
+    match response {
+        Ok(response) => Reply::result(element("result").with(response)),
+        Err(response) => {
+            let line = element("msg").with(element("line").with(response));
+            // With what is refused in it, for those who asked in JSON.
+            Reply::passed_on(200, xml::write(&element("response").attr("status", "error").with(line)), None)
+        }
+    }
 }
 
 /// The first refusal, if any firewall refuses something.

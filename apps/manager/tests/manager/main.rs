@@ -26,6 +26,7 @@ mod rules;
 mod schedules;
 mod schema;
 mod selective;
+mod tags;
 mod together;
 mod variables;
 mod verdicts;

@@ -162,8 +162,9 @@ fn registered(one: &TaggedRow) -> Element {
         None => Element::leaf("member", tag),
     });
     let entry = node("entry", vec![node("tag", tags.collect())]);
-    let persistent = if one.persistent { "1" } else { "0" };
-    with(entry, &[("ip", &one.address.to_string()), ("from_agent", "0"), ("persistent", persistent)])
+    let flag = |set: bool| if set { "1" } else { "0" };
+    let (agent, persistent) = (flag(one.from_manager), flag(one.persistent));
+    with(entry, &[("ip", &one.address.to_string()), ("from_agent", agent), ("persistent", persistent)])
 }
 
 fn group(one: &Group) -> Element {
@@ -194,8 +195,8 @@ mod tests {
     #[test]
     fn registered_addresses_and_groups_are_told_as_clients_read_them() {
         let tags = vec![("web".to_owned(), None), ("test".to_owned(), Some(7))];
-        let rows = vec![TaggedRow { address: "10.0.0.1".parse().unwrap(), persistent: true, tags }];
-        expect![[r#"<entry ip="10.0.0.1" from_agent="0" persistent="1"><tag><member>web</member><member timeout="7">test</member></tag></entry><count>1</count>"#]]
+        let rows = vec![TaggedRow { address: "10.0.0.1".parse().unwrap(), persistent: true, from_manager: true, tags }];
+        expect![[r#"<entry ip="10.0.0.1" from_agent="1" persistent="1"><tag><member>web</member><member timeout="7">test</member></tag></entry><count>1</count>"#]]
             .assert_eq(&xml(&Gathered::Registered(rows)));
         let group = Group {
             name: "pods".into(),

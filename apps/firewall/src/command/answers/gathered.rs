@@ -89,6 +89,7 @@ mod tests {
         let row = |last: u8| TaggedRow {
             address: std::net::IpAddr::from([10, 0, 0, last]),
             persistent: true,
+            from_manager: false,
             tags: vec![(if last.is_multiple_of(2) { "even" } else { "odd" }.to_owned(), None)],
         };
         let asked = |inner: &str| {

@@ -1,0 +1,205 @@
+//! The controller of one Kubernetes cluster: what do the firewalls have to know of its addresses?
+//!
+//! It watches ([`watch`]) the objects on which tags depend, works out which tags each address is to have ([`cluster`]), and
+//! tells the manager ([`register`]), which gives them to the firewalls. It dials both; nothing dials it but whoever looks at its
+//! health.
+
+pub mod cluster;
+mod health;
+pub mod labels;
+pub mod lease;
+mod manager;
+pub mod objects;
+mod register;
+pub mod tags;
+mod watch;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch as channel};
+use tokio::task::JoinHandle;
+
+use crate::cluster::{Change, Cluster, Tagging};
+use crate::health::Status;
+use crate::lease::{Election, Role};
+pub use crate::manager::Connector;
+use crate::manager::{Manager, Renewal};
+use crate::register::Registrar;
+
+/// Events that are taken at once before the manager is told.
+const EVENTS: usize = 4096;
+/// What happens within this time of an event is told together with it.
+const TOGETHER: Duration = Duration::from_millis(10);
+
+/// How a controller is set up.
+pub struct Settings {
+    /// Where the cluster is.
+    pub api: kube::Config,
+    /// Where the manager is: `https://HOST:PORT`.
+    pub manager: String,
+    /// What connects to it.
+    pub connector: Connector,
+    /// A file with an API key.
+    pub key_file: PathBuf,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The id of its tunnels.
+    pub cluster_id: Option<u16>,
+    /// Which tags there are.
+    pub tagging: Tagging,
+    /// How long the manager keeps the tags of a controller that is silent.
+    pub ttl: Duration,
+    /// Namespace and name of the Lease.
+    pub lease: (String, String),
+    /// The own name in the Lease.
+    pub identity: String,
+    /// Where health and metrics are told.
+    pub listen: SocketAddr,
+}
+
+/// A controller that is about to run.
+pub struct Controller {
+    settings: Settings,
+    client: Client,
+    listener: TcpListener,
+}
+
+/// Where the cluster is: by a kubeconfig, or within a pod by its service account.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub async fn api(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Config> {
+    let Some(path) = kubeconfig else {
+        return kube::Config::incluster()
+            .context("this is no pod with a service account: name a kubeconfig by `--kubeconfig`");
+    };
+    let read = Kubeconfig::read_from(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let options = KubeConfigOptions::default();
+    kube::Config::from_custom_kubeconfig(read, &options)
+        .await
+        .with_context(|| format!("`{}` does not say where the cluster is", path.display()))
+}
+
+impl Controller {
+    /// Listens for those who look at its health; nothing else is asked yet.
+    ///
+    /// # Errors
+    /// When it cannot listen, or the place of the cluster makes no sense.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let client = Client::try_from(settings.api.clone()).context("the cluster's API server cannot be asked")?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
+        Ok(Self { settings, client, listener })
+    }
+
+    /// Where it listens; of use when the port was given as 0.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Runs until `shutdown` is ready. The tags stay at the manager until their time is over.
+    ///
+    /// # Errors
+    /// When health cannot be told any more.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { settings, client, listener } = self;
+        let status = Arc::new(Status::default());
+        let (stop, stopping) = channel::channel(false);
+        let router = health::router(status.clone());
+        let health = tokio::spawn(async move { axum::serve(listener, router).await });
+        let (role, election) = elect(&settings, &client, stopping);
+        let (changes, watches) = watch::all(&client, &status);
+        let registrar = registrar(&settings, &status);
+        let cluster = Cluster::new(settings.tagging);
+        let outcome = tokio::select! {
+            () = follow(cluster, registrar, changes, role, &status) => Ok(()),
+            ended = health => ended.context("the listener ended")?.context("health cannot be told any more"),
+            () = shutdown => Ok(()),
+        };
+        tracing::info!("the controller stops; the tags stay at the manager");
+        drop(watches);
+        stop.send_replace(true);
+        let _ = tokio::time::timeout(Duration::from_secs(5), election).await;
+        outcome
+    }
+}
+
+fn elect(
+    settings: &Settings,
+    client: &Client,
+    stopping: channel::Receiver<bool>,
+) -> (channel::Receiver<Role>, JoinHandle<()>) {
+    let (namespace, name) = settings.lease.clone();
+    let election = Election { api: Api::namespaced(client.clone(), &namespace), name, me: settings.identity.clone() };
+    let (say, role) = channel::channel(Role::Unsure);
+    (role, tokio::spawn(async move { election.run(&say, stopping).await }))
+}
+
+fn registrar(settings: &Settings, status: &Arc<Status>) -> Registrar {
+    let manager = Manager::new(&settings.manager, settings.connector.clone(), settings.key_file.clone());
+    let renewal = Renewal {
+        cluster_id: settings.cluster_id,
+        controller: settings.identity.clone(),
+        ttl_s: settings.ttl.as_secs(),
+        objects: Default::default(),
+    };
+    Registrar::new(manager, &settings.cluster, renewal, status.clone(), Instant::now())
+}
+
+/// Learns what happens, and tells it.
+async fn follow(
+    mut cluster: Cluster,
+    mut registrar: Registrar,
+    mut changes: mpsc::Receiver<Change>,
+    mut role: channel::Receiver<Role>,
+    status: &Status,
+) {
+    loop {
+        let now = *role.borrow_and_update();
+        status.is(now);
+        if now != Role::Leader {
+            registrar.forget();
+        }
+        let wakes = registrar.wakes(&cluster, now == Role::Leader);
+        tokio::select! {
+            change = changes.recv() => {
+                let Some(change) = change else { return };
+                cluster.learn(change);
+                let taken = 1 + take(&mut cluster, &mut changes).await;
+                status.happened(taken, cluster.is_listed());
+            }
+            () = tokio::time::sleep_until(wakes.into()), if now != Role::Standby => {}
+            changed = role.changed() => if changed.is_err() { return },
+        }
+        let now = *role.borrow();
+        if now != Role::Standby {
+            registrar.work(&mut cluster, now == Role::Leader).await;
+        }
+    }
+}
+
+/// Takes what comes at the same time.
+async fn take(cluster: &mut Cluster, changes: &mut mpsc::Receiver<Change>) -> usize {
+    let until = tokio::time::Instant::now() + TOGETHER;
+    let mut taken = 0;
+    while taken < EVENTS {
+        match tokio::time::timeout_at(until, changes.recv()).await {
+            Ok(Some(change)) => cluster.learn(change),
+            Ok(None) | Err(_) => break,
+        }
+        taken += 1;
+    }
+    taken
+}

@@ -1,0 +1,342 @@
+//! What of an object of the cluster has to do with tags?
+//!
+//! Objects are read into these at the door; the rest of them is let go.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1;
+use kube::api::{DynamicObject, ObjectMeta};
+use serde::Deserialize;
+
+use crate::labels::Labels;
+use crate::tags::Workload;
+
+/// Sends the pods of a namespace, or a pod, through a firewall.
+const FIREWALL: &str = "paloaltonetworks.com/firewall";
+/// Addresses of all interfaces of a pod, written by Multus.
+const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+/// Names the service of an endpoint slice.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// What kind of object it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A pod.
+    Pod,
+    /// A service.
+    Service,
+    /// A part of a service's endpoints.
+    Slice,
+    /// A node.
+    Node,
+    /// A namespace.
+    Namespace,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Pod, Self::Service, Self::Slice, Self::Node, Self::Namespace];
+
+    /// In the plural, as the API has it.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Pod => "pods",
+            Self::Service => "services",
+            Self::Slice => "endpointslices",
+            Self::Node => "nodes",
+            Self::Namespace => "namespaces",
+        }
+    }
+}
+
+/// Which object it is; nodes and namespaces are in no namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// An object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A pod.
+    Pod(Pod),
+    /// A service.
+    Service(Service),
+    /// A part of a service's endpoints.
+    Slice(Slice),
+    /// A node.
+    Node(Node),
+    /// A namespace.
+    Namespace(Namespace),
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its addresses; none when it has ended, or uses those of its node.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses of its further interfaces.
+    pub interfaces: Vec<(String, IpAddr)>,
+    /// Its labels.
+    pub labels: Labels,
+    /// What it belongs to.
+    pub owner: Option<(Workload, String)>,
+}
+
+/// A service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Its addresses within the cluster.
+    pub addresses: Vec<IpAddr>,
+    /// Its addresses outside of it.
+    pub external: Vec<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// A part of a service's endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// Name of the service.
+    pub service: String,
+    /// Addresses, and the pod that has it.
+    pub endpoints: Vec<(IpAddr, Option<String>)>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its addresses.
+    pub internal: Vec<IpAddr>,
+    /// Its addresses outside of the cluster's network.
+    pub external: Vec<IpAddr>,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Whether its annotation sends its pods through a firewall.
+    pub is_protected: bool,
+}
+
+/// What the interface of a pod says of itself.
+#[derive(Deserialize)]
+struct Interface {
+    #[serde(default)]
+    interface: String,
+    #[serde(default)]
+    ips: Vec<String>,
+    #[serde(default)]
+    default: bool,
+}
+
+/// What is read of an endpoint slice of any version.
+#[derive(Deserialize)]
+struct RawSlice {
+    #[serde(default)]
+    endpoints: Option<Vec<RawEndpoint>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEndpoint {
+    #[serde(default)]
+    addresses: Vec<String>,
+    target_ref: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
+}
+
+/// Reads an object of the API.
+pub trait Read {
+    /// Which kind it is.
+    const KIND: Kind;
+    /// What of it matters.
+    fn read(self) -> Object;
+}
+
+impl Read for v1::Pod {
+    const KIND: Kind = Kind::Pod;
+
+    fn read(self) -> Object {
+        let owner = self.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let owner = owner.and_then(|owner| Some((Workload::of_kind(&owner.kind)?, owner.name.clone())));
+        let labels = self.metadata.labels.clone().unwrap_or_default();
+        let on_host = self.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+        let status = self.status.unwrap_or_default();
+        let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        if on_host || has_ended {
+            return Object::Pod(Pod { labels, owner, ..Pod::default() });
+        }
+        let all = status.pod_ips.iter().flatten().map(|one| one.ip.as_str()).chain(status.pod_ip.as_deref());
+        let mut addresses: Vec<IpAddr> = all.filter_map(|ip| ip.parse().ok()).collect();
+        addresses.sort();
+        addresses.dedup();
+        let interfaces = interfaces(&self.metadata);
+        Object::Pod(Pod { addresses, interfaces, labels, owner })
+    }
+}
+
+fn interfaces(metadata: &ObjectMeta) -> Vec<(String, IpAddr)> {
+    let text = metadata.annotations.as_ref().and_then(|all| all.get(NETWORK_STATUS));
+    let told: Vec<Interface> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let further = told.into_iter().filter(|one| !one.default && !one.interface.is_empty());
+    let addresses = further.flat_map(|one| {
+        let name = one.interface;
+        one.ips.into_iter().filter_map(move |ip| Some((name.clone(), ip.parse().ok()?)))
+    });
+    addresses.collect()
+}
+
+impl Read for v1::Service {
+    const KIND: Kind = Kind::Service;
+
+    fn read(self) -> Object {
+        let labels = self.metadata.labels.unwrap_or_default();
+        let spec = self.spec.unwrap_or_default();
+        // A service without an address of its own says `None`.
+        let own = spec.cluster_ips.unwrap_or_default().into_iter().chain(spec.cluster_ip);
+        let balancer = self.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
+        let ingress = balancer.unwrap_or_default().into_iter().filter_map(|one| one.ip);
+        let external = spec.external_ips.unwrap_or_default().into_iter().chain(ingress);
+        Object::Service(Service { addresses: parsed(own), external: parsed(external), labels })
+    }
+}
+
+impl Read for v1::Node {
+    const KIND: Kind = Kind::Node;
+
+    fn read(self) -> Object {
+        let addresses = self.status.and_then(|status| status.addresses).unwrap_or_default();
+        let of = |kind: &str| parsed(addresses.iter().filter(|one| one.type_ == kind).map(|one| one.address.clone()));
+        Object::Node(Node { internal: of("InternalIP"), external: of("ExternalIP") })
+    }
+}
+
+impl Read for v1::Namespace {
+    const KIND: Kind = Kind::Namespace;
+
+    fn read(self) -> Object {
+        let value = self.metadata.annotations.as_ref().and_then(|all| all.get(FIREWALL));
+        Object::Namespace(Namespace { is_protected: value.is_some_and(|value| value.starts_with("pan-fw")) })
+    }
+}
+
+/// An endpoint slice, of whichever version the cluster has.
+impl Read for DynamicObject {
+    const KIND: Kind = Kind::Slice;
+
+    fn read(self) -> Object {
+        let service = self.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME)).cloned();
+        let raw: RawSlice = serde_json::from_value(self.data).unwrap_or(RawSlice { endpoints: None });
+        let mut endpoints = Vec::new();
+        for endpoint in raw.endpoints.unwrap_or_default() {
+            let pod = endpoint.target_ref.filter(|target| target.kind == "Pod").map(|target| target.name);
+            endpoints.extend(parsed(endpoint.addresses).into_iter().map(|address| (address, pod.clone())));
+        }
+        Object::Slice(Slice { service: service.unwrap_or_default(), endpoints })
+    }
+}
+
+fn parsed(texts: impl IntoIterator<Item = String>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = texts.into_iter().filter_map(|text| text.parse().ok()).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read<T: Read + DeserializeOwned>(value: Value) -> Object {
+        serde_json::from_value::<T>(value).unwrap().read()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_pod_has_its_addresses_as_long_as_it_runs() {
+        let pod = |phase: &str, on_host: bool| {
+            json!({
+                "metadata": {
+                    "name": "web-1", "namespace": "shop", "labels": { "app": "web" },
+                    "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true }],
+                    "annotations": { NETWORK_STATUS: "[{\"name\":\"cbr0\",\"interface\":\"eth0\",\"ips\":[\"10.0.0.1\"],\"default\":true},\
+                        {\"name\":\"sriov\",\"interface\":\"net1\",\"ips\":[\"192.168.7.1\",\"x\"]}]" }
+                },
+                "spec": { "containers": [], "hostNetwork": on_host },
+                "status": { "phase": phase, "podIP": "10.0.0.1", "podIPs": [{ "ip": "10.0.0.1" }, { "ip": "fd00::1" }] }
+            })
+        };
+        let owner = Some((Workload::ReplicaSet, "web".to_owned()));
+        let labels: Labels = [("app".to_owned(), "web".to_owned())].into();
+        let running = Pod {
+            addresses: vec![ip("10.0.0.1"), ip("fd00::1")],
+            interfaces: vec![("net1".to_owned(), ip("192.168.7.1"))],
+            labels: labels.clone(),
+            owner: owner.clone(),
+        };
+        assert_eq!(read::<v1::Pod>(pod("Running", false)), Object::Pod(running));
+        let ended = Object::Pod(Pod { labels, owner, ..Pod::default() });
+        for (phase, on_host) in [("Succeeded", false), ("Failed", false), ("Running", true)] {
+            assert_eq!(read::<v1::Pod>(pod(phase, on_host)), ended);
+        }
+    }
+
+    #[test]
+    fn services_and_nodes_tell_what_is_inside_and_what_is_outside() {
+        let service = json!({
+            "metadata": { "name": "web", "namespace": "shop" },
+            "spec": { "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"], "externalIPs": ["198.51.100.1"] },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "203.0.113.5" }, { "hostname": "lb.example" }] } }
+        });
+        let expected = Service {
+            addresses: vec![ip("10.96.0.7")],
+            external: vec![ip("198.51.100.1"), ip("203.0.113.5")],
+            labels: Labels::new(),
+        };
+        assert_eq!(read::<v1::Service>(service), Object::Service(expected));
+        let headless = json!({ "metadata": { "name": "db" }, "spec": { "clusterIP": "None", "clusterIPs": ["None"] } });
+        assert_eq!(read::<v1::Service>(headless), Object::Service(Service::default()));
+        let node = json!({ "metadata": { "name": "n1" }, "status": { "addresses": [
+            { "type": "InternalIP", "address": "192.0.2.1" }, { "type": "Hostname", "address": "n1" },
+            { "type": "ExternalIP", "address": "203.0.113.9" } ] } });
+        let expected = Node { internal: vec![ip("192.0.2.1")], external: vec![ip("203.0.113.9")] };
+        assert_eq!(read::<v1::Node>(node), Object::Node(expected));
+        for (value, is_protected) in [("pan-fw", true), ("none", false)] {
+            let namespace = json!({ "metadata": { "name": "shop", "annotations": { FIREWALL: value } } });
+            assert_eq!(read::<v1::Namespace>(namespace), Object::Namespace(Namespace { is_protected }));
+        }
+    }
+
+    #[test]
+    fn slices_of_both_versions_are_read() {
+        let old = json!({ "apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice",
+            "metadata": { "name": "web-x", "namespace": "shop", "labels": { SERVICE_NAME: "web" } }, "addressType": "IPv4",
+            "endpoints": [{ "addresses": ["10.0.0.1"], "topology": { "kubernetes.io/hostname": "n1" },
+                "targetRef": { "kind": "Pod", "namespace": "shop", "name": "web-1" } }, { "addresses": ["192.0.2.8"] }] });
+        let endpoints = vec![(ip("10.0.0.1"), Some("web-1".to_owned())), (ip("192.0.2.8"), None)];
+        let expected = Object::Slice(Slice { service: "web".to_owned(), endpoints });
+        assert_eq!(read::<DynamicObject>(old), expected);
+        let empty = json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": { "name": "x" },
+            "addressType": "IPv4", "endpoints": null });
+        assert_eq!(read::<DynamicObject>(empty), Object::Slice(Slice::default()));
+    }
+}
