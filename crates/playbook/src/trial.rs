@@ -70,6 +70,11 @@ pub enum Expect {
     Deny,
 }
 
+/// Source and destination of a flow.
+pub type Ends = (IpAddr, IpAddr);
+/// Number of a flow's protocol, and the destination's port; 0 for a protocol without ports.
+pub type Service = (u8, u16);
+
 /// What became of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -111,7 +116,7 @@ impl<'a> Enforced<'a> {
     ///
     /// # Errors
     /// When no rule is asked.
-    pub fn fate(&self, ends: (IpAddr, IpAddr), (protocol, port): (u8, u16)) -> Result<Fate<'a>, String> {
+    pub fn fate(&self, ends: Ends, (protocol, port): Service) -> Result<Fate<'a>, String> {
         let ingress = self.tables.interface_id(INTERFACE).ok_or("the trial has no interface")?;
         let source_port = if port == 0 { 0 } else { SOURCE_PORT };
         let (source, destination) = ends;
@@ -178,7 +183,7 @@ impl<'a> Trial<'a> {
         outcome
     }
 
-    fn ends(&self, test: &Test) -> Result<((IpAddr, IpAddr), (u8, u16)), String> {
+    fn ends(&self, test: &Test) -> Result<(Ends, Service), String> {
         let (from, to) = (self.end("from", &test.from)?, self.end("to", &test.to)?);
         let pairs = from.0.iter().flat_map(|a| to.0.iter().map(move |b| (*a, *b)));
         let pair = pairs.into_iter().find(|(a, b)| a.is_ipv4() == b.is_ipv4());
@@ -204,7 +209,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn port(&self, test: &Test, to: Option<&Pod>) -> Result<(u8, u16), String> {
+    fn port(&self, test: &Test, to: Option<&Pod>) -> Result<Service, String> {
         let text = match &test.port {
             None => return Ok((1, 0)),
             Some(PortText::Number(number)) => return Ok((Protocol::Tcp.number(), *number)),

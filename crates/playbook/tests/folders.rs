@@ -1,7 +1,5 @@
 //! What is read of a folder of manifests, and what do its tests say?
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use bartizan_playbook::manifests::{Folder, Source, read};
 use bartizan_playbook::trial::Trial;
 use bartizan_playbook::{Settings, translate};
