@@ -101,5 +101,5 @@ fn faults_and_failing_tests_end_with_3() {
         lines[0].starts_with("policies.yaml:10: NetworkPolicy data/web-to-db: metadata.labels[np.panw.com/app]: "),
         "{err}"
     );
-    assert!(lines[1].contains("line 36") && lines[1].contains("unknown field `policyType`"), "{err}");
+    assert!(lines[1].contains("line 37") && lines[1].contains("unknown field `policyType`"), "{err}");
 }
