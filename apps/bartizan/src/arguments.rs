@@ -9,6 +9,7 @@ use bartizan_manager::DatabaseUrl;
 use clap::{Args, Parser, Subcommand};
 
 use crate::k8s::arguments::Kubernetes;
+use crate::policy::arguments::Policy;
 use crate::remote::arguments::{Common, Remote};
 
 /// An open firewall that speaks PAN-OS.
@@ -53,6 +54,9 @@ pub(crate) enum Verb {
     Replay(Replay),
     #[command(flatten)]
     Remote(Remote),
+    /// NetworkPolicies in a folder of manifests: faults, the rules that they become, and tests. No cluster is needed.
+    #[command(subcommand)]
+    Policy(Policy),
     /// A Kubernetes cluster: prerequisites, pods that are not inspected, the path of one pod's traffic.
     #[command(subcommand)]
     K8s(Kubernetes),

@@ -5,6 +5,7 @@ mod controller;
 mod device;
 mod k8s;
 mod operate;
+mod policy;
 mod remote;
 mod start;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Validate { file: Some(file), .. } => operate::validate(&file),
         Verb::Validate { file: None, common } => remote::validate(&common.server, common.output),
         Verb::Remote(remote) => remote::run(remote),
+        Verb::Policy(verb) => policy::run(&verb),
         Verb::K8s(verb) => k8s::run(&verb),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();

@@ -4,7 +4,9 @@
 //! they look at.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,14 +200,20 @@ fn said(body: &mut ureq::Body) -> String {
     serde_json::from_slice::<Status>(&text).map(|status| format!(": {}", status.message)).unwrap_or_default()
 }
 
-/// An event that `kubectl describe pod` shows.
-pub(crate) fn event(pod: &Metadata, node: &str, reason: &str, message: &str) -> (String, Value) {
+/// Tells at a pod what `kubectl describe pod` shows. The same again only moves the time: a runtime tries for ever.
+///
+/// # Errors
+/// As [`Client::create`].
+pub(crate) fn tell(client: &Client, pod: &Metadata, node: &str, reason: &str, message: &str) -> Result<()> {
+    let mut hash = DefaultHasher::new();
+    (reason, message).hash(&mut hash);
+    let name = format!("pan-cni.{}.{:x}", pod.uid, hash.finish());
     let now = crate::journal::now();
     let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
     let value = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": "pan-cni-", "namespace": pod.namespace},
+        "metadata": {"name": name, "namespace": pod.namespace},
         "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid},
         "type": "Warning",
         "reason": reason,
@@ -215,5 +223,8 @@ pub(crate) fn event(pod: &Metadata, node: &str, reason: &str, message: &str) -> 
         "lastTimestamp": now,
         "count": 1,
     });
-    (path, value)
+    if !client.create(&path, &value)? {
+        client.merge(&format!("{path}/{name}"), &serde_json::json!({"lastTimestamp": now}))?;
+    }
+    Ok(())
 }

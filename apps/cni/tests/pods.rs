@@ -199,6 +199,8 @@ fn a_subnet_info_of_another_namespace_is_told_and_follows_the_failure_mode() {
     assert!(refused.value["msg"].as_str().unwrap().contains(said), "{}", refused.value);
     assert!(world.api.events()[0].contains(said), "{:?}", world.api.events());
     assert!(world.api.events()[0].ends_with("the pod does not start (failure mode closed)"));
+    assert!(!world.ours("ADD", &pod).ok, "the runtime tries again");
+    assert_eq!(world.api.events().len(), 1, "and says it once");
 
     let mut open = annotations;
     open["bartizan.io/failure-mode"] = json!("open");
@@ -287,6 +289,19 @@ fn garbage_collection_forgets_pods_that_the_runtime_does_not_know() {
     assert_eq!(links(&world, &gone.name), ["lo", "eth0"]);
     assert!(bartizan_cni::counters(&world.bpf(), "c-gone-0-eth0").unwrap().is_none());
     assert_eq!(world.counter(&kept, "tunnelled"), 0);
+}
+
+/// As Multus calls a network of its own: nobody was before.
+#[test]
+fn alone_the_plugin_ties_the_pods_own_interface() {
+    let Some(world) = world() else { return };
+    world.announce("cart-0", &json!({"paloaltonetworks.com/firewall": "pan-fw"}));
+    let pod = world.bare_pod("cart-0");
+    let added = world.call(&support::plugin(), "ADD", &pod, &world.config);
+    assert!(added.ok, "{}", added.value);
+    assert_eq!((&added.value["cniVersion"], &added.value["ips"]), (&json!("1.0.0"), &json!([])));
+    world.udp(&pod, 5000).send_to(b"hello", (PEER, 9999)).unwrap();
+    assert_eq!(world.at_firewall().inner(), Some((pod.address, PEER)));
 }
 
 #[test]

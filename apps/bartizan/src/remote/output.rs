@@ -24,7 +24,7 @@ pub(super) fn yaml(value: &Value) -> Result<String, Failure> {
 }
 
 /// A text on standard output, with an end of line.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let text = text.trim_end();
     let mut out = std::io::stdout().lock();
     let written = if text.is_empty() { Ok(()) } else { writeln!(out, "{text}").and_then(|()| out.flush()) };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{Code, Failure};
-use crate::api::{Client, Info, Metadata, Object, event};
+use crate::api::{self, Client, Info, Metadata, Object};
 use crate::datapath::program::Steering;
 use crate::datapath::{self, Place, Tied};
 use crate::decide::{self, Decision, Facts, Fault, Plain, Wanted};
@@ -218,8 +218,7 @@ impl Call<'_> {
             FailureMode::Open => "the pod runs without inspection (failure mode open)",
         };
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let (path, object) = event(pod, &node, reason, &format!("{message}; {consequence}"));
-        if let Err(error) = client.create(&path, &object) {
+        if let Err(error) = api::tell(client, pod, &node, reason, &format!("{message}; {consequence}")) {
             Journal::new(&self.settings.places.log)
                 .line(&format!("no event on {}/{}: {error:#}", pod.namespace, pod.name));
         }

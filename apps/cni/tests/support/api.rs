@@ -224,13 +224,21 @@ impl ApiServer {
                 None => (404, json!({"kind": "Status", "message": format!("{path} not found")})),
             },
             "POST" if path.ends_with("/events") => {
-                self.events.lock().unwrap().push(body.clone());
+                let mut events = self.events.lock().unwrap();
+                if events.iter().any(|event| event["metadata"]["name"] == body["metadata"]["name"]) {
+                    return (409, json!({"kind": "Status", "message": "already exists"}));
+                }
+                events.push(body.clone());
                 (201, body)
             }
             "POST" => {
                 let object = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
                 self.put(&object, &body);
                 (201, body)
+            }
+            "PATCH" if path.contains("/events/") => {
+                assert!(body["lastTimestamp"].is_string(), "{body}");
+                (200, body)
             }
             "PATCH" => match self.objects.lock().unwrap().get_mut(path) {
                 Some(object) => {

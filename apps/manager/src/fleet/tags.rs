@@ -31,7 +31,7 @@ pub(super) async fn follow(app: Arc<App>, link: Arc<Link>) {
         let told = app.tags.news(known, &scope);
         known = Some(told.end);
         heard_of = Some(scope);
-        if told.whole && (has_some || !told.addresses.is_empty()) || !told.whole && !told.addresses.is_empty() {
+        if !told.addresses.is_empty() || (told.whole && has_some) {
             has_some = true;
             if !tell(&link, told.whole, told.addresses).await {
                 return;

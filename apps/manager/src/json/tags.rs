@@ -110,7 +110,6 @@ struct RegisteredTag {
     expires: Option<String>,
 }
 
-#[expect(clippy::unused_async, reason = "handlers are asynchronous")]
 async fn registered(call: Call<RegisteredQuery>) -> Result<Json<RegisteredList>, Problem> {
     let RegisteredQuery { address, tag, skip, limit } = &call.query;
     let mut rows = call.app.tags.rows();
@@ -180,7 +179,6 @@ struct Objects {
     protected_namespaces: u64,
 }
 
-#[expect(clippy::unused_async, reason = "handlers are asynchronous")]
 async fn all(call: Call) -> Result<Json<ClusterList>, Problem> {
     let app = &call.app;
     let notified = app.tags.notified(&app.configuration.snapshot().running);
@@ -284,7 +282,6 @@ struct ClusterTags {
     addresses: BTreeMap<String, Vec<String>>,
 }
 
-#[expect(clippy::unused_async, reason = "handlers are asynchronous")]
 async fn tags(call: Call) -> Result<Json<ClusterTags>, Problem> {
     refuse_part(&call.caller)?;
     let tags = call.app.tags.of_source(call.name("name")).into_iter();

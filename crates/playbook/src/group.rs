@@ -1,0 +1,191 @@
+//! Which pods are meant?
+//!
+//! A group is a condition on a pod, not a list of pods: pods come and go without a new rule. Its canonical text is its
+//! identity, so that the same condition in two policies is one dynamic address group.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::block::Block;
+use crate::cluster::{Pod, Snapshot};
+use crate::ports::Protocol;
+use crate::selector::Selector;
+
+/// A condition on a pod that policies can speak about (no host network, not ended).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Pods with labels.
+    Pods(Pods),
+    /// Pods with an address in the block.
+    In(Block),
+    /// Pods with a named port of that number.
+    Serves(String, Protocol, u16),
+    /// All of the conditions hold.
+    All(BTreeSet<Group>),
+    /// One of them does.
+    Any(BTreeSet<Group>),
+}
+
+/// Pods with labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pods {
+    pub(crate) namespaces: Namespaces,
+    pub(crate) pods: Selector,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Namespaces {
+    Named(String),
+    Selected(Selector),
+}
+
+impl Namespaces {
+    fn matches(&self, snapshot: &Snapshot, name: &str) -> bool {
+        match self {
+            Self::Named(named) => named == name,
+            Self::Selected(selector) => snapshot.namespaces.get(name).is_some_and(|labels| selector.matches(labels)),
+        }
+    }
+}
+
+impl Group {
+    /// Every pod of the cluster.
+    pub(crate) fn every_pod() -> Self {
+        Self::Pods(Pods { namespaces: Namespaces::Selected(Selector::default()), pods: Selector::default() })
+    }
+
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let mut parts = BTreeSet::new();
+        for side in [self, other] {
+            match side {
+                Self::All(inner) => parts.extend(inner.iter().cloned()),
+                one => {
+                    parts.insert(one.clone());
+                }
+            }
+        }
+        Self::one_of_or(merged(parts), Self::All)
+    }
+
+    pub(crate) fn any(parts: BTreeSet<Self>) -> Self {
+        Self::one_of_or(parts, Self::Any)
+    }
+
+    fn one_of_or(mut parts: BTreeSet<Self>, whole: fn(BTreeSet<Self>) -> Self) -> Self {
+        match parts.pop_first() {
+            Some(only) if parts.is_empty() => only,
+            first => {
+                parts.extend(first);
+                whole(parts)
+            }
+        }
+    }
+
+    /// Whether the pod is of the group.
+    pub fn contains(&self, snapshot: &Snapshot, pod: &Pod) -> bool {
+        pod.is_selectable() && self.holds(snapshot, pod)
+    }
+
+    fn holds(&self, snapshot: &Snapshot, pod: &Pod) -> bool {
+        match self {
+            Self::Pods(Pods { namespaces, pods }) => {
+                namespaces.matches(snapshot, &pod.namespace) && pods.matches(&pod.labels)
+            }
+            Self::In(block) => pod.addresses.iter().any(|address| block.contains(*address)),
+            Self::Serves(name, protocol, number) => {
+                let is = |port: &crate::cluster::NamedPort| {
+                    port.name == *name && port.protocol == *protocol && port.number == *number
+                };
+                pod.ports.iter().any(is)
+            }
+            Self::All(parts) => parts.iter().all(|part| part.holds(snapshot, pod)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(snapshot, pod)),
+        }
+    }
+
+    /// Whether no pod can be of it, whatever pods come: no namespace fits, or the labels contradict one another.
+    pub(crate) fn is_impossible(&self, snapshot: &Snapshot) -> bool {
+        match self {
+            Self::Any(parts) => parts.iter().all(|part| part.is_impossible(snapshot)),
+            Self::In(_) | Self::Serves(..) => false,
+            Self::Pods(Pods { namespaces, pods }) => {
+                pods.is_impossible() || !snapshot.namespaces.keys().any(|name| namespaces.matches(snapshot, name))
+            }
+            Self::All(parts) => {
+                if parts.iter().any(|part| part.is_impossible(snapshot)) {
+                    return true;
+                }
+                let pods =
+                    || parts.iter().filter_map(|part| if let Self::Pods(pods) = part { Some(pods) } else { None });
+                let labels = pods().fold(Selector::default(), |all, one| all.and(&one.pods));
+                let fits = |name: &String| pods().all(|one| one.namespaces.matches(snapshot, name));
+                labels.is_impossible() || !snapshot.namespaces.keys().any(fits)
+            }
+        }
+    }
+
+    /// Addresses of the group's pods; of a pod that is meant by its address only the ones that are in the block.
+    pub(crate) fn addresses(&self, snapshot: &Snapshot) -> BTreeSet<std::net::IpAddr> {
+        let mut found = BTreeSet::new();
+        for pod in snapshot.pods.iter().filter(|pod| self.contains(snapshot, pod)) {
+            found.extend(pod.addresses.iter().filter(|address| self.means(**address)));
+        }
+        found
+    }
+
+    fn means(&self, address: std::net::IpAddr) -> bool {
+        match self {
+            Self::In(block) => block.contains(address),
+            Self::All(parts) => parts.iter().all(|part| part.means(address)),
+            Self::Pods(_) | Self::Serves(..) | Self::Any(_) => true,
+        }
+    }
+}
+
+/// Conditions on labels in the same named namespace are one condition.
+fn merged(parts: BTreeSet<Group>) -> BTreeSet<Group> {
+    let mut kept: BTreeSet<Group> = BTreeSet::new();
+    for part in parts {
+        let Group::Pods(new) = &part else {
+            kept.insert(part);
+            continue;
+        };
+        let same =
+            kept.iter().find(|known| matches!(known, Group::Pods(old) if old.namespaces == new.namespaces)).cloned();
+        if let Some(Group::Pods(old)) = &same {
+            let both = Pods { namespaces: old.namespaces.clone(), pods: old.pods.and(&new.pods) };
+            kept.remove(&Group::Pods(old.clone()));
+            kept.insert(Group::Pods(both));
+        } else {
+            kept.insert(part);
+        }
+    }
+    kept
+}
+
+/// The canonical text.
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, parts: &BTreeSet<Self>, word: &str| {
+            for (index, part) in parts.iter().enumerate() {
+                f.write_str(if index == 0 { "" } else { word })?;
+                write!(f, "({part})")?;
+            }
+            Ok(())
+        };
+        match self {
+            Self::Pods(Pods { namespaces, pods }) => {
+                match namespaces {
+                    Namespaces::Named(name) => write!(f, "pods of {name}")?,
+                    Namespaces::Selected(selector) if selector.is_everything() => f.write_str("pods")?,
+                    Namespaces::Selected(selector) => write!(f, "pods of namespaces {selector}")?,
+                }
+                if pods.is_everything() { Ok(()) } else { write!(f, " with {pods}") }
+            }
+            Self::In(block) => write!(f, "in {block}"),
+            Self::Serves(name, protocol, number) => write!(f, "with port {name} = {}/{number}", protocol.tag()),
+            Self::All(parts) => list(f, parts, " and "),
+            Self::Any(parts) => list(f, parts, " or "),
+        }
+    }
+}
