@@ -125,9 +125,12 @@ check(report, 'name="Top applications"', 'reportname="top-applications-summary"'
 epochs = re.findall(r'(?:start|end)-epoch="(\d+)"', report)
 assert int(epochs[1]) - int(epochs[0]) == 3599, report
 
-# Tags have somewhere to go only when a firewall is connected.
+# Tags that no firewall is named for are kept by the manager, for all.
 tags = "<uid-message><type>update</type><payload><register><entry ip='10.0.0.1'><tag><member>x</member></tag></entry></register></payload></uid-message>"
-check(api("-x", "-U", tags, fails=True), "no firewall is connected")
+check(api("-x", "-U", tags), '<response status="success">')
+registered = api("-x", "-o", "<show><object><registered-ip><all/></registered-ip></object></show>")
+check(registered, "10.0.0.1")
+check(registered, "<member>x</member>")
 
 # The configuration as a file, out and in again.
 api("--export", "configuration", "--dst", "saved.xml")
