@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo test images bench soak lint setup fuzz cni
+.PHONY: demo test test-k8s images bench soak lint setup fuzz cni
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The Azure reference deployment with real traffic; ONCE=1 ends after the table.
@@ -11,6 +11,10 @@ test: setup lint
 	cargo test --workspace --locked
 	tests/chart/run
 	$(MAKE) fuzz
+
+# A real cluster of two nodes; K8S_TOOLS and K8S_BIN are told by tests/k8s/run.
+test-k8s: setup
+	tests/k8s/run
 
 # The container images and their parts lists, where there is a builder.
 images: setup

@@ -1,0 +1,227 @@
+"""A real cluster with the chart: what the firewall sees, what it does not, and what is left when it goes.
+
+The tests run in the order of their names, on one cluster.
+"""
+
+import json
+import os
+import subprocess
+import time
+import unittest
+
+from lab import (FIREWALL, INTERNET, MANAGER, NODES, PUBLIC, RUN, apply, at, chart, delete, get, kubectl, outside,
+                 outside_down, run, tool, wait)
+from outside import BARTIZAN, DATA, Outside
+
+CLUSTER, CLUSTER_ID = "lab", 7
+ANNOTATED = {"paloaltonetworks.com/firewall": "pan-fw"}
+# shop is annotated; pay, too, and stays open when firewalls are gone; plain is not, but one pod of it is.
+PLACES = {"shop": ANNOTATED, "pay": {**ANNOTATED, "bartizan.io/failure-mode": "open"}, "plain": {}}
+# What a web server says: from which address it was asked.
+ANSWER = "mkdir -p /tmp/www/cgi-bin; printf '#!/bin/sh\\necho; echo $REMOTE_ADDR\\n' > /tmp/www/cgi-bin/who; " \
+         "chmod +x /tmp/www/cgi-bin/who; echo up > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
+
+
+def pod(place, name, node, annotations=None):
+    """A pod with a web server, which its node probes."""
+    return {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": place, "labels": {"app": name}, "annotations": annotations or {}},
+            "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [{
+                "name": "web", "image": "lab.local/host:1", "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", ANSWER],
+                "ports": [{"containerPort": 8080}],
+                "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2},
+                "livenessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 2, "failureThreshold": 5}}]}}
+
+
+def address(place, name):
+    """A pod's address."""
+    return get("pod", "-n", place, name)["status"]["podIP"]
+
+
+def restarts(place, name):
+    """How often its node took it for dead."""
+    return get("pod", "-n", place, name)["status"]["containerStatuses"][0]["restartCount"]
+
+
+def fetch(place, name, target, seconds=5, check=True):
+    """What a pod gets from a web server: the address that the server saw."""
+    return kubectl("exec", "-n", place, name, "--", "curl", "-sS", "--max-time", str(seconds),
+                   f"http://{target}/cgi-bin/who", check=check).strip()
+
+
+def ready(*names):
+    """Waits until pods are ready, by the probes of their nodes."""
+    for name in names:
+        place, one = name.split("/")
+        kubectl("wait", "-n", place, "--for=condition=Ready", f"pod/{one}", "--timeout=90s", "--request-timeout=0")
+
+
+class Cluster(unittest.TestCase):
+    """From nothing to nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.outside = Outside()
+        RUN.mkdir(parents=True, exist_ok=True)
+        outside_down()
+        tool("wipe")
+        try:
+            tool("up", " ".join(NODES))
+            outside()
+            cls.outside.start()
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        if os.environ.get("KEEP"):
+            return
+        cls.outside.close()
+        outside_down()
+        tool("wipe")
+
+    def pods(self, *all_of):
+        """Makes pods and waits for their probes."""
+        apply([pod(*one) for one in all_of])
+        ready(*(f"{one[0]}/{one[1]}" for one in all_of))
+
+    def test_1_the_chart_installs(self):
+        ranges = {node["spec"]["podCIDR"]: node["status"]["addresses"][0]["address"] for node in get("nodes")["items"]}
+        kubectl("create", "secret", "generic", "-n", "kube-system", "bartizan-key", f"--from-literal=key={type(self).outside.key}")
+        kubectl("create", "secret", "generic", "-n", "kube-system", "bartizan-ca", f"--from-file=ca.pem={DATA}/pki/ca.pem")
+        values = {"endpoints": FIREWALL, "fwtrustcidr": f"{FIREWALL}/32", "clusterid": CLUSTER_ID,
+                  "cniimage": "lab.local/pan-cni:1",
+                  "controller": {"enabled": True, "image": "lab.local/bartizan:1", "replicas": 1, "cluster": CLUSTER,
+                                 "manager": f"https://{MANAGER}:8443", "apiKeySecret": {"name": "bartizan-key"},
+                                 "caSecret": {"name": "bartizan-ca"}}}
+        type(self).objects = chart(values)
+        began = time.monotonic()
+        apply(type(self).objects)
+        kubectl("rollout", "status", "-n", "kube-system", "daemonset/pan-cni", "--timeout=120s", "--request-timeout=0")
+        print(f"node agents ready after {time.monotonic() - began:.1f} s")
+        kubectl("rollout", "status", "-n", "kube-system", "deployment/bartizan-controller", "--timeout=120s", "--request-timeout=0")
+        self.assertEqual(len([one for one in get("pods", "-n", "kube-system")["items"]
+                              if one["metadata"]["name"].startswith("pan-cni-")]), len(NODES))
+        for place, annotations in PLACES.items():
+            apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place, "annotations": annotations}}])
+            wait("its service account", lambda: get("serviceaccount", "-n", place, "default"))
+        # The pod that the internet reaches is there before the configuration, which names its address.
+        apply([pod("shop", "a", "n1")])
+        web = wait("an address", lambda: address("shop", "a"))
+        type(self).outside.configure(CLUSTER, CLUSTER_ID, ranges, web)
+
+    def test_2_probes_of_inspected_pods_are_green(self):
+        self.pods(("shop", "a", "n1"), ("shop", "b", "n1"), ("shop", "c", "n2"), ("pay", "d", "n2"),
+                  ("plain", "e", "n1"), ("plain", "f", "n2"), ("plain", "g", "n1", ANNOTATED))
+        time.sleep(6)
+        for place, name in [("shop", "a"), ("shop", "c"), ("pay", "d"), ("plain", "g")]:
+            self.assertEqual(restarts(place, name), 0, name)
+        apply([{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "c", "namespace": "shop"},
+                "spec": {"selector": {"app": "c"}, "ports": [{"port": 80, "targetPort": 8080}]}}])
+
+    def test_3_the_firewall_sees_inspected_pods_by_their_own_address(self):
+        a, b, c = (address("shop", name) for name in "abc")
+        d = address("pay", "d")
+        wait("tags reach the firewall", lambda: fetch("shop", "a", f"{b}:8080"), 60)
+        flows = [("same node", "shop", "a", f"{b}:8080", a), ("other node", "shop", "a", f"{c}:8080", a),
+                 ("other namespace", "pay", "d", f"{a}:8080", d)]
+        for what, place, name, target, source in flows:
+            with self.subTest(what):
+                self.assertEqual(fetch(place, name, target), source)
+                self.assert_logged(source, target.split(":")[0], f"of-{place}")
+        with self.subTest("service"):
+            service = get("service", "-n", "shop", "c")["spec"]["clusterIP"]
+            wait("the service", lambda: fetch("shop", "a", service), 30)
+            self.assert_logged(a, service, "of-shop")
+        with self.subTest("internet"):
+            server = self.internet_server()
+            try:
+                seen = wait("the internet", lambda: fetch("shop", "a", f"{INTERNET}:8080"), 30)
+                self.assertEqual(seen, PUBLIC)
+                self.assert_logged(a, INTERNET, "of-shop")
+            finally:
+                server.kill()
+                server.wait()
+        with self.subTest("from the internet"):
+            seen = at("inet", "curl", "-sS", "--max-time", "5", f"http://{PUBLIC}:8080/cgi-bin/who").strip()
+            self.assertEqual(seen, INTERNET)
+            self.assert_logged(INTERNET, PUBLIC, "from-internet")
+
+    def internet_server(self):
+        """A web server on the internet."""
+        server = subprocess.Popen(["nsenter", "--net=/run/netns/k8s-inet", "busybox", "sh", "-c",
+                                   ANSWER.replace("/tmp/www", f"{RUN}/www").replace("exec httpd", "exec busybox httpd")])
+        wait("the server", lambda: at("inet", "curl", "-sS", f"http://{INTERNET}:8080/"))
+        return server
+
+    def assert_logged(self, source, destination, rule):
+        """The firewall logged a flow with both addresses, the pods' zone or the internet's, and the rule by its tag."""
+        query = f"( addr.src in {source} ) and ( addr.dst in {destination} ) and ( rule eq {rule} )"
+        lines = wait(f"a log line: {query}", lambda: type(self).outside.traffic(query), 60)
+        self.assertIn(lines[0]["from"], ("pods", "internet"))
+
+    def test_4_what_is_not_annotated_is_left_alone(self):
+        e, f = address("plain", "e"), address("plain", "f")
+        self.assertEqual(fetch("plain", "e", f"{f}:8080"), e)
+        self.assertNotIn(e, type(self).outside.sessions())
+        words = at("n1", "ip", "-o", "link")
+        self.assertNotIn("vxlan", words)
+
+    def test_5_coverage_and_doctor_say_so(self):
+        for name in [("shop", "a"), ("shop", "b"), ("shop", "c"), ("pay", "d"), ("plain", "g")]:
+            wait(f"{name} is told", lambda: self.coverage()[name]["inspected"], 30)
+        by_name = self.coverage()
+        self.assertFalse(by_name["plain", "e"]["inspected"])
+        self.assertTrue(by_name["plain", "e"]["reason"])
+        env = {"BARTIZAN_SERVER": f"https://{MANAGER}:8443", "BARTIZAN_CA": f"{DATA}/pki/ca.pem", "BARTIZAN_KEY": type(self).outside.key}
+        # Both the cluster and the manager are reached from there.
+        kubeconfig = (RUN / "admin-local.conf").read_text().replace("https://127.0.0.1:16443", "https://10.250.0.1:6443")
+        (RUN / "admin-fw.conf").write_text(kubeconfig)
+        walked = json.loads(at("fw", BARTIZAN, "k8s", "doctor", "shop/a", "--to", INTERNET, "--port", "8080", "-o", "json",
+                               "--kubeconfig", RUN / "admin-fw.conf", env=env))
+        self.assertEqual({(one["check"], one["state"]) for one in walked["checks"]},
+                         {(check, "ok") for check in ("pod", "annotation", "plugin", "tunnel", "endpoint", "traffic object",
+                                                      "zone", "rule", "services")})
+
+    def coverage(self):
+        """Pods by namespace and name."""
+        listed = json.loads(run(BARTIZAN, "k8s", "coverage", "--all", "-o", "json", "--kubeconfig", RUN / "admin-local.conf", check=False))
+        return {(one["namespace"], one["name"]): one for one in listed["pods"]}
+
+    def test_6_a_firewall_that_is_gone_is_noticed_within_three_seconds(self):
+        b, c = address("shop", "b"), address("shop", "c")
+        type(self).outside.stop("firewall")
+        gone = time.monotonic()
+        self.assertEqual(fetch("shop", "a", f"{c}:8080", 1, check=False), "", "closed: nothing passes")
+        wait("open: it passes", lambda: fetch("pay", "d", f"{address('plain', 'f')}:8080", 1), 10, 0.1)
+        print(f"open after {time.monotonic() - gone:.1f} s")
+        self.assertLess(time.monotonic() - gone, 6, "three seconds, and what asking takes")
+        self.assertEqual(fetch("shop", "a", f"{b}:8080", 2, check=False), "", "closed stays closed")
+        ready("shop/a", "pay/d")
+        type(self).outside.firewall()
+        back = time.monotonic()
+        wait("it passes again", lambda: fetch("shop", "a", f"{c}:8080", 2), 30)
+        print(f"inspected again {time.monotonic() - back:.1f} s after the firewall's start")
+
+    def test_7_nothing_is_left(self):
+        delete(type(self).objects)
+        for node in NODES:
+            folder = RUN / f"node-{node}"
+            names = [path.name for path in (folder / "cni").iterdir()]
+            self.assertEqual(names, ["10-lab.conflist"])
+            plugins = json.loads((folder / "cni" / names[0]).read_text())["plugins"]
+            self.assertEqual([one["type"] for one in plugins], ["bridge", "portmap"])
+            self.assertFalse((folder / "cnibin" / "pan-cni").exists())
+        self.pods(("shop", "h", "n1"))
+        self.assertEqual(fetch("shop", "h", f"{address('plain', 'f')}:8080"), address("shop", "h"))
+        for place in PLACES:
+            kubectl("delete", "namespace", place, "--wait", "--timeout=120s", "--request-timeout=0")
+        for node in NODES:
+            self.assertEqual(run("sh", "-c", f"ls -d /sys/fs/bpf/pan-cni-{node} 2>/dev/null", check=False), "")
+        left = kubectl("get", "all,endpointslices,configmaps,secrets,roles,rolebindings", "-n", "kube-system", "-o", "name")
+        self.assertFalse([line for line in left.splitlines() if "pan-" in line or "bartizan-controller" in line], left)
+
+
+if __name__ == "__main__":
+    unittest.main()
