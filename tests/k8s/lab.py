@@ -21,6 +21,7 @@ NODES = ["n1", "n2"]
 MANAGER, FIREWALL = "10.250.0.50", "10.250.0.100"
 PUBLIC, INTERNET = "203.0.113.1", "203.0.113.10"
 SERVICES = "10.96.0.0/16"
+MAPS = RUN / "bpf"
 CHART = ROOT / "charts" / "ai-runtime-security" / "helm"
 
 sys.path.insert(0, str(ROOT / "tests" / "chart"))
@@ -111,9 +112,13 @@ def outside():
         at("cp", "ip", "link", "set", peer, "master", "br0")
     link("fw", "eth2", "inet", "eth0")
     at("fw", "ip", "address", "add", f"{MANAGER}/24", "dev", "eth0")
+    at("fw", "ip", "route", "add", "default", "via", "10.250.0.1")
     # Answers for eth0 come out of eth0 only, also for the firewall's devices beside it.
     at("fw", "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.ip_forward=0")
     at("inet", "ip", "address", "add", f"{INTERNET}/24", "dev", "eth0")
+    # Plugin and node agent meet there. Not in /sys/fs/bpf: it is the machine's, and need not be a shared mount here.
+    MAPS.mkdir(parents=True, exist_ok=True)
+    run("mount", "-t", "bpf", "bpf", MAPS)
 
 
 def outside_down():
@@ -122,6 +127,7 @@ def outside_down():
         for process in run("ip", "netns", "pids", f"k8s-{host}", check=False).split():
             run("kill", "-9", process, check=False)
         run("ip", "netns", "del", f"k8s-{host}", check=False)
+    run("umount", MAPS, check=False)
 
 
 def for_lab(objects):
@@ -129,7 +135,7 @@ def for_lab(objects):
     place = f"{RUN}/node-$(MY_NODE_NAME)"
     config = next(one for one in objects if one["metadata"]["name"] == "pan-cni-config")
     config = json.loads(config["data"]["cni_network_config"])
-    config.update(appinfo_dir=f"{place}/pan-appinfo", state_dir=f"{place}/pan-cni", bpf_dir="/sys/fs/bpf/pan-cni-$(MY_NODE_NAME)")
+    config.update(appinfo_dir=f"{place}/pan-appinfo", state_dir=f"{place}/pan-cni", bpf_dir=f"{MAPS}/$(MY_NODE_NAME)")
     config["kubernetes"]["cni_bin_dir"] = f"{place}/cnibin"
     values = {"HOST_CNI_NET_DIR": f"{place}/cni", "CNI_NET_DIR": f"{place}/cni", "HOST_CNI_BIN_DIR": f"{place}/cnibin",
               "CNI_BIN_DIR": f"{place}/cnibin", "CNI_NETWORK_CONFIG": json.dumps(config)}
@@ -143,10 +149,8 @@ def for_lab(objects):
                     container["env"][number] = {"name": variable["name"], "value": values[variable["name"]]}
             # A variable knows those before it.
             container["env"].sort(key=lambda variable: variable["name"] != "MY_NODE_NAME")
-            container["volumeMounts"] = [{"name": "lab", "mountPath": str(RUN)},
-                                         {"name": "bpf", "mountPath": "/sys/fs/bpf", "mountPropagation": "HostToContainer"}]
-            spec["volumes"] = [{"name": "lab", "hostPath": {"path": str(RUN)}},
-                               {"name": "bpf", "hostPath": {"path": "/sys/fs/bpf"}}]
+            container["volumeMounts"] = [{"name": "lab", "mountPath": str(RUN)}]
+            spec["volumes"] = [{"name": "lab", "hostPath": {"path": str(RUN)}}]
     return objects
 
 

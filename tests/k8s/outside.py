@@ -85,7 +85,7 @@ class Outside:
         template = f"{LOCAL}/template/entry[@name='lab']/config/devices/entry[@name='localhost.localdomain']"
         routes = "".join(f"<entry name='r{number}'><destination>{cidr}</destination><interface>ethernet1/1</interface>"
                          f"<nexthop><ip-address>{node}</ip-address></nexthop></entry>"
-                         for number, (cidr, node) in enumerate([*pod_ranges.items(), (SERVICES, list(pod_ranges.values())[0])]))
+                         for number, (cidr, node) in enumerate(pod_ranges.items()))
         self.put("/config/mgt-config/devices", f"<entry name='{self.serial}'/>")
         self.put(f"{template}/network", f"""
             <profiles><interface-management-profile><entry name="health"><ping>yes</ping><https>yes</https></entry>
@@ -105,6 +105,7 @@ class Outside:
               <entry name="internet"><network><layer3><member>ethernet1/2</member></layer3></network></entry>
               <entry name="pods"><network><layer3/></network></entry></zone>
             <traffic-object><entry name="{cluster}"><k8s-cluster><cluster-id>{cluster_id}</cluster-id>
+              <service-cidr><member>{SERVICES}</member></service-cidr>
               <network><logical-router>lr</logical-router><zone-ingress>pods</zone-ingress>
                 <interface><member>ethernet1/1</member></interface></network></k8s-cluster></entry></traffic-object>""")
         self.put(f"{LOCAL}/template-stack/entry[@name='lab']",
@@ -140,7 +141,6 @@ class Outside:
 
         self.put(f"{group}/pre-rulebase/nat/rules",
                  nat("internet", ("pods", "internet"), "any", "any", by("ethernet1/2"))
-                 + nat("services", ("pods", "nodes"), SERVICES, "any", by("ethernet1/1"))
                  + nat("inbound", ("internet", "internet"), PUBLIC, "any",
                        f"<destination-translation><translated-address>{web}</translated-address></destination-translation>"))
         plugin = f"{LOCAL}/plugins/kubernetes"

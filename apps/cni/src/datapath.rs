@@ -22,7 +22,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use bpf::load;
 use netlink::{Device, Netlink, Side, Tunnel};
 use node::{Node, counters_path};
-use program::{Descriptors, Direction, Steering, TUNNEL_PORT};
+use program::{Descriptors, Direction, Near, Steering, TUNNEL_PORT};
 
 use crate::settings::{Places, Settings};
 
@@ -139,7 +139,9 @@ fn tie_here(settings: &Settings, interface: &str, steering: &Steering, maps: Des
     };
     let mtu = settings.override_mtu.unwrap_or_else(|| device.mtu.saturating_sub(OVERHEAD));
     let tunnel = tunnel_device(&mut netlink, &device, mtu)?;
-    let made_clsact = attach(&mut netlink, &device, tunnel.index, steering, maps)?;
+    let mac = device.mac.as_slice().try_into().with_context(|| format!("`{interface}` has no Ethernet address"))?;
+    let near = Near { index: device.index, address, mac };
+    let made_clsact = attach(&mut netlink, near, tunnel.index, steering, maps)?;
     netlink.set_route_mtu(device.index, Some(mtu))?;
     Ok(Tied { address, mtu, made_clsact })
 }
@@ -163,22 +165,22 @@ fn tunnel_device(netlink: &mut Netlink, device: &Device, mtu: u32) -> Result<Dev
 
 fn attach(
     netlink: &mut Netlink,
-    device: &Device,
+    near: Near,
     tunnel_index: u32,
     steering: &Steering,
     maps: Descriptors,
 ) -> Result<bool> {
     let from_tunnel =
-        load(&program::tunnel(steering.cluster_id, device.index, maps)).context("the program at the tunnel device")?;
+        load(&program::tunnel(steering.cluster_id, near, maps)).context("the program at the tunnel device")?;
     let inwards =
         load(&program::interface(Direction::In, tunnel_index, steering, maps)).context("the program inwards")?;
     let outwards =
         load(&program::interface(Direction::Out, tunnel_index, steering, maps)).context("the program outwards")?;
     netlink.add_clsact(tunnel_index)?;
     netlink.set_filter(tunnel_index, Side::In, &from_tunnel, FROM_TUNNEL)?;
-    let made_clsact = netlink.add_clsact(device.index)?;
-    netlink.set_filter(device.index, Side::In, &inwards, IN)?;
-    netlink.set_filter(device.index, Side::Out, &outwards, OUT)?;
+    let made_clsact = netlink.add_clsact(near.index)?;
+    netlink.set_filter(near.index, Side::In, &inwards, IN)?;
+    netlink.set_filter(near.index, Side::Out, &outwards, OUT)?;
     Ok(made_clsact)
 }
 

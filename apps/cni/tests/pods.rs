@@ -75,6 +75,25 @@ fn ranges_that_pass_go_straight_there_and_back() {
     world.nothing_at_firewall();
 }
 
+/// Only the node knows where a service's address leads: what a firewall gives back as it is goes on to it.
+#[test]
+fn what_the_firewall_gives_back_leaves_the_pod_for_its_node() {
+    let Some(world) = world() else { return };
+    let pod = world.inspected_pod("cart-0");
+    let (socket, peer) = (world.udp(&pod, 5000), world.peer_udp(PEER, 9999));
+    socket.send_to(b"hello", (PEER, 9999)).unwrap();
+    let packet = world.at_firewall();
+    world.firewall_sends(&pod, &packet.given_back());
+    assert_eq!(heard(&peer), ("hello".to_owned(), SocketAddr::from((pod.address, 5000))));
+    assert_eq!((world.counter(&pod, "tunnelled"), world.counter(&pod, "returned_to_node")), (1, 1));
+    // The answer is not of the firewall's making, and goes through it first.
+    peer.send_to(b"back", (pod.address, 5000)).unwrap();
+    let packet = world.at_firewall();
+    assert_eq!(packet.inner(), Some((PEER, pod.address)));
+    world.firewall_sends(&pod, &packet.turned());
+    assert_eq!(heard(&socket).0, "back");
+}
+
 #[test]
 fn a_plain_packet_to_the_pod_is_sent_through_the_firewall_first() {
     let Some(world) = world() else { return };

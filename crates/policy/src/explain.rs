@@ -158,6 +158,16 @@ impl<'a> Story<'a> {
 
     fn hops(&mut self, router: RouterId, destination: IpAddr, end: Route) {
         let tables = self.tables;
+        let came = tables.interface(self.flow.ingress).and_then(|interface| interface.tunnel.as_ref());
+        if let (Some(tunnel), Route::Via { iface, .. }) = (came, end)
+            && tunnel.way == Way::Routed
+            && iface == tunnel.other
+        {
+            let to = tables.interface_name(iface);
+            let text = format!("{destination} is a service of the cluster: leaves by `{to}`, back to the pod's node");
+            self.say("route", text, None);
+            return;
+        }
         if let (Some(Way::Wire | Way::Hairpin), Route::Via { iface, .. }) = (self.way(), end) {
             let [from, to] = [self.flow.ingress, iface].map(|iface| tables.interface_name(iface));
             self.say("route", format!("what comes by `{from}` leaves by `{to}`, whatever the routes say"), None);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bartizan_model::device::traffic_object::{CLUSTER_PORT, GENEVE_PORT};
 use bartizan_model::device::{DeviceConfig, TrafficKind, TrafficObject};
+use ipnet::IpNet;
 
 use crate::names::Ids;
 use crate::tables::{Compiled, IfaceId, Interface, Route, RouterId, ZoneId};
@@ -42,6 +43,9 @@ pub struct Tunnel {
     pub other: IfaceId,
     /// Of an interface whose packets come from pods: the one by which packets come that are for such a pod.
     pub hairpin: Option<IfaceId>,
+    /// Of an interface whose packets come from pods: addresses of the cluster's services. Only the pod's own node knows
+    /// where these lead, so packets to them go back to it, by the pod.
+    pub services: Arc<[IpNet]>,
     /// Within what its addresses are unique: sessions of two objects never meet.
     pub realm: u16,
     /// Ports by which the tunnel may come in.
@@ -158,6 +162,7 @@ pub(crate) fn way(ingress: &Interface, router: RouterId, destination: IpAddr, ro
     let back = Route::Via { iface: tunnel.other, next_hop: destination, router };
     match tunnel.way {
         Way::Wire | Way::Hairpin => back,
+        Way::Routed if tunnel.services.iter().any(|services| services.contains(&destination)) => back,
         Way::Routed => route(),
         Way::Overlay => match route() {
             Route::Via { iface, .. } if tunnel.lower.contains(&iface) => back,
@@ -199,6 +204,8 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
         } else {
             written.interfaces.iter().filter_map(|name| interface_id(ids, name)).collect()
         };
+        let services: Arc<[IpNet]> = written.services.iter().map(IpNet::trunc).collect();
+        let none: Arc<[IpNet]> = Arc::default();
         let [leaves_in, leaves_out] = leave_as;
         let ends = [
             Some((ingress, way, egress, &written.zone_ingress, leaves_in, hairpin)),
@@ -207,7 +214,8 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
         ];
         for (id, way, other, zone_name, leaves_as, hairpin) in ends.into_iter().flatten() {
             let realm = FIRST_REALM + realm as u16;
-            let tunnel = Tunnel { way, other, hairpin, realm, lower: Arc::clone(&lower), leaves_as };
+            let services = Arc::clone(if id == ingress { &services } else { &none });
+            let tunnel = Tunnel { way, other, hairpin, services, realm, lower: Arc::clone(&lower), leaves_as };
             let interface = Interface {
                 name: ids.interfaces.name(id.index()).into(),
                 loopback: true,

@@ -227,6 +227,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let shared = shared.clone();
+        let _as_the_api_server = stream.set_nodelay(true);
         let service = hyper::service::service_fn(move |request| answer(shared.clone(), request));
         connections.spawn(async move {
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

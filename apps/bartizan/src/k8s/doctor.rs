@@ -303,6 +303,11 @@ impl Explained {
         })
     }
 
+    /// Does it go back to the pod's node?
+    fn goes_back(&self) -> bool {
+        self.steps.iter().any(|(stage, found)| stage == "route" && found.ends_with("back to the pod's node"))
+    }
+
     /// Does the flow leave under another source address?
     fn has_source_nat(&self) -> bool {
         self.steps.iter().any(|(stage, found)| stage == "nat" && found.contains("source becomes"))
@@ -342,9 +347,15 @@ fn rule(object: &TrafficObject, explained: Option<&Explained>, flow: (&str, IpAd
     )
 }
 
-/// A service's answer comes back by the firewall only when the node sees the firewall's address.
+/// Only the pod's node knows what is behind a service; to another one it goes under the firewall's address only.
 fn services(object: &TrafficObject, explained: &Explained, address: IpAddr) -> Finding {
     let serial = &object.serial;
+    if explained.goes_back() {
+        return Finding::ok(
+            "services",
+            format!("{serial} gives packets to services such as {address} back to the node"),
+        );
+    }
     if explained.has_source_nat() {
         return Finding::ok("services", format!("{serial} goes to services such as {address} by source NAT"));
     }
@@ -352,10 +363,11 @@ fn services(object: &TrafficObject, explained: &Explained, address: IpAddr) -> F
         "services",
         State::Warning,
         format!(
-            "{serial} has no source NAT towards services such as {address} ({}): no answer comes back",
+            "{serial} does not know {address} as a service's address, and has no source NAT towards it ({}): no answer comes \
+             back",
             explained.outcome
         ),
-        format!("add a NAT rule from `{}` to the services' range: source to the interface's address", object.zone),
+        format!("name the services' range as `service-cidr` of the traffic object `{}`", object.name),
     )
 }
 
@@ -442,6 +454,12 @@ mod tests {
             judge("rule `out`: source becomes 10.0.0.1 with a new port", "allow"),
             (State::Ok, "`web` of BZT1 allows 10.1.0.9 to 10.96.0.1 port 443".to_owned(), State::Ok)
         );
+        let route = answer("no rule matches", "allow").replace("<stage>nat</stage>", "<stage>route</stage>");
+        let route = route.replace(
+            "no rule matches",
+            "10.96.0.1 is a service of the cluster: leaves by `apps.egress`, back to the pod's node",
+        );
+        assert_eq!(services(&object, &Explained::read(&route).unwrap(), address).state, State::Ok);
         let (state, text, services) = judge("no rule matches", "deny");
         assert_eq!((state, services), (State::Warning, State::Warning));
         assert_eq!(text, "BZT1 answers 10.1.0.9 to 10.96.0.1 port 443 with deny, by the rule `web`");

@@ -35,6 +35,7 @@ pub(crate) enum Counter {
     Tunnelled,
     Hairpinned,
     FromTunnel,
+    Returned,
     Direct,
     ByPort,
     BySubnet,
@@ -48,10 +49,11 @@ pub(crate) enum Counter {
 
 impl Counter {
     /// All, with the names that metrics and state show.
-    pub(crate) const ALL: [(Self, &'static str); 12] = [
+    pub(crate) const ALL: [(Self, &'static str); 13] = [
         (Self::Tunnelled, "tunnelled"),
         (Self::Hairpinned, "hairpinned"),
         (Self::FromTunnel, "from_tunnel"),
+        (Self::Returned, "returned_to_node"),
         (Self::Direct, "direct"),
         (Self::ByPort, "bypassed_port"),
         (Self::BySubnet, "bypassed_subnet"),
@@ -114,8 +116,13 @@ const HEADER: i16 = -48;
 /// Far address, near address, far port, near port, protocol.
 const FLOW: i16 = -64;
 const FLOW_VALUE: i16 = -72;
-/// A hardware address that nobody has: 02:00:00:00:00:00.
-const NOBODY: i16 = -72;
+const STATION: i16 = -72;
+
+/// A hardware address that nobody has.
+const NOBODY: [u8; 6] = [2, 0, 0, 0, 0, 0];
+// Where hardware addresses are in a frame.
+const DESTINATION_STATION: i32 = 0;
+const SOURCE_STATION: i32 = 6;
 
 const ETHERNET_BYTES: i32 = 14;
 const TCP: u32 = 6;
@@ -127,11 +134,20 @@ pub(crate) fn interface(direction: Direction, tunnel_index: u32, steering: &Stee
     Writer::new(direction, tunnel_index, steering, maps).write()
 }
 
+/// The pod's interface, as the program at the tunnel device knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near {
+    pub(crate) index: u32,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) mac: [u8; 6],
+}
+
 /// The program at the tunnel device, inwards: this cluster's packets go on to the pod's interface, where
-/// reverse-path filters and the pod's own rules expect them.
-pub(crate) fn tunnel(cluster_id: ClusterId, interface_index: u32, maps: Descriptors) -> Vec<u64> {
+/// reverse-path filters and the pod's own rules expect them. The pod's own, which a firewall has seen and gives back, leave
+/// by it: only the node knows where a service's address leads.
+pub(crate) fn tunnel(cluster_id: ClusterId, near: Near, maps: Descriptors) -> Vec<u64> {
     let mut code = Assembler::default();
-    let foreign = code.label();
+    let (foreign, arrives) = (code.label(), code.label());
     code.copy(R6, R1);
     code.stack(R2, i32::from(TUNNEL_KEY));
     code.set(R3, TUNNEL_KEY_BYTES);
@@ -140,10 +156,26 @@ pub(crate) fn tunnel(cluster_id: ClusterId, interface_index: u32, maps: Descript
     code.jump_if(R0, When::NotEqual, 0, foreign);
     code.load(Width::Word, R1, R10, TUNNEL_KEY);
     code.jump_if(R1, When::NotEqual, cluster_id.number(), foreign);
+    code.load(Width::Word, R1, R6, SKB_PROTOCOL);
+    code.jump_if(R1, When::NotEqual, ethertype(0x0800), arrives);
+    load_bytes(&mut code, ETHERNET_BYTES + 12, HEADER, 4);
+    code.jump_if(R0, When::NotEqual, 0, arrives);
+    code.load(Width::Word, R1, R10, HEADER);
+    code.jump_if(R1, When::NotEqual, wire(near.address), arrives);
+    station(&mut code, SOURCE_STATION, near.mac);
+    code.jump_if(R0, When::NotEqual, 0, foreign);
+    code.set_word(R1, MARK);
+    code.store(Width::Word, R6, SKB_TC_INDEX, R1);
+    count(&mut code, maps, Counter::Returned);
+    code.set_word(R1, near.index);
+    code.set(R2, 0);
+    code.call(Helper::Redirect);
+    code.exit();
+    code.bind(arrives);
     code.set_word(R1, INSPECTED);
     code.store(Width::Word, R6, SKB_TC_INDEX, R1);
     count(&mut code, maps, Counter::FromTunnel);
-    code.set_word(R1, interface_index);
+    code.set_word(R1, near.index);
     code.set(R2, REDIRECT_INWARDS);
     code.call(Helper::Redirect);
     code.exit();
@@ -404,19 +436,11 @@ impl<'a> Writer<'a> {
         code.set(R4, ZERO_CHECKSUM);
         code.call(Helper::SetTunnelKey);
         code.jump_if(R0, When::NotEqual, 0, self.no_firewall);
-        if self.direction == Direction::In {
-            // A firewall may turn the hardware addresses round, and the tunnel device takes what seems to come from
-            // itself for a loop.
-            code.store_value(Width::Word, R10, NOBODY, i32::from_ne_bytes([2, 0, 0, 0]));
-            code.store_value(Width::Word, R10, NOBODY + 4, 0);
-            code.copy(R1, R6);
-            code.set(R2, 0);
-            code.stack(R3, i32::from(NOBODY));
-            code.set(R4, 6);
-            code.set(R5, 0);
-            code.call(Helper::StoreBytes);
-            code.jump_if(R0, When::NotEqual, 0, self.no_firewall);
-        }
+        // The tunnel device takes what seems to come from itself for a loop. A firewall may give a packet back as it is,
+        // and may turn the hardware addresses round.
+        let of_pod = if self.direction == Direction::Out { SOURCE_STATION } else { DESTINATION_STATION };
+        station(code, of_pod, NOBODY);
+        code.jump_if(R0, When::NotEqual, 0, self.no_firewall);
         code.set_word(R1, MARK);
         code.store(Width::Word, R6, SKB_TC_INDEX, R1);
         let counter = if self.direction == Direction::Out { Counter::Tunnelled } else { Counter::Hairpinned };
@@ -451,6 +475,18 @@ fn load_bytes(code: &mut Assembler, offset: i32, to: i16, bytes: i32) {
     code.stack(R3, i32::from(to));
     code.set(R4, bytes);
     code.call(Helper::LoadBytes);
+}
+
+/// Writes a hardware address into the frame; `R0 = 0` when it is there.
+fn station(code: &mut Assembler, offset: i32, [a, b, c, d, e, f]: [u8; 6]) {
+    code.store_value(Width::Word, R10, STATION, i32::from_ne_bytes([a, b, c, d]));
+    code.store_value(Width::Word, R10, STATION + 4, i32::from_ne_bytes([e, f, 0, 0]));
+    code.copy(R1, R6);
+    code.set(R2, offset);
+    code.stack(R3, i32::from(STATION));
+    code.set(R4, 6);
+    code.set(R5, 0);
+    code.call(Helper::StoreBytes);
 }
 
 /// `R0` is the value for the key on the stack, or null.

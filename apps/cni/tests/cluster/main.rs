@@ -85,10 +85,12 @@ fn every_way_to_and_from_an_annotated_pod_leads_through_the_firewall() {
         world.reaches(&cart, (&peer.name, peer.address, WEB), cart.address);
         assert_eq!(world.seen(cart.address, peer.address), inward, "to {}", peer.name);
     }
-    // A service is seen as what the pod asked for, and its backend as what it is.
-    let got = world.fetch("cart", SERVICE, 80).unwrap();
-    assert_eq!(got.0, "db");
-    assert_eq!(world.seen(cart.address, SERVICE), inward);
+    // A service is seen as what the pod asked for, and again at the pod behind it, which knows who asks.
+    let before = world.logged(cart.address, db.address).len();
+    assert_eq!(world.fetch("cart", SERVICE, 80).unwrap(), ("db".to_owned(), cart.address));
+    assert_eq!(world.seen(cart.address, SERVICE), ["shop.ingress", "shop.egress", "pods", "pods"]);
+    assert_eq!(world.seen(cart.address, db.address), ["shop.hairpin", "shop.egress", "pods", "pods"]);
+    assert_eq!(world.logged(cart.address, db.address).len(), before + 1);
     world.reaches(&cart, ("internet", INTERNET, 80), OUTSIDE);
     assert_eq!(world.seen(cart.address, INTERNET), ["shop.ingress", "ethernet1/2", "pods", "untrust"]);
     let got = world.fetch("internet", PUBLISHED, 80).unwrap();
@@ -101,7 +103,7 @@ fn every_way_to_and_from_an_annotated_pod_leads_through_the_firewall() {
         assert_eq!(world.seen(from.address, to.address), hairpin, "{} to {}", from.name, to.name);
     }
     // Each page once: what the firewall sent itself and got back is no second session.
-    assert_eq!(world.logged(cart.address, db.address).len(), 1);
+    assert_eq!(world.logged(cart.address, api.address).len(), 1);
     assert_eq!(world.logged(INTERNET, cart.address).len(), 0);
     assert!(world.firewall.counter("hairpins-returned").unwrap() >= 3);
     let objects = world.firewall.json("show traffic-objects").unwrap();

@@ -28,12 +28,18 @@ const LIST: &str = "net.d/10-primary.conflist";
 const FIRST_POD: &str = "10.244.1.2";
 const REFERENCE_PLUGINS: &str = "/usr/lib/cni";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bartizan-cni");
+
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices";
 const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/pan-cni";
 /// More than a window and many packets.
 const PAGE_BYTES: usize = 300_000;
 /// Long enough for a packet on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The plugin, or another build of it that `BARTIZAN_CNI` names.
+fn plugin() -> String {
+    std::env::var("BARTIZAN_CNI").unwrap_or_else(|_| PROGRAM.to_owned())
+}
 
 pub(crate) struct Node {
     pub(crate) host: Namespace,
@@ -84,7 +90,6 @@ impl World {
         lab.link((&firewall, "eth2"), (&internet, "eth0")).unwrap();
         fabric.address("fw", "10.0.1.1/24").unwrap();
         fabric.route("default via 10.0.1.4").unwrap();
-        fabric.route(&format!("10.96.0.0/16 via {}", nodes[0].address())).unwrap();
         fabric.forwarding().unwrap();
         internet.address("eth0", "203.0.113.2/24").unwrap();
         let api = inside(&nodes[0].entrance, || ApiServer::start(&nodes[0].address()));
@@ -321,7 +326,8 @@ impl Node {
         std::fs::write(self.dir.join(LIST), list.to_string()).unwrap();
         let environment = self.environment(api);
         let pairs: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.agent = Some(self.host.spawn(&[PROGRAM, "install"], &pairs, &self.dir.join("install.log")).unwrap());
+        self.agent =
+            Some(self.host.spawn(&[plugin().as_str(), "install"], &pairs, &self.dir.join("install.log")).unwrap());
         let used = format!("pan_cni_firewall_used{{address=\"{FIREWALL}\"");
         eventually("the plugin in its place and a firewall that is well", PATIENCE * 3, || -> Result<()> {
             ensure!(self.types() == ["bridge", "pan-cni"], "{:?}", self.types());
@@ -332,7 +338,7 @@ impl Node {
     }
 
     fn uninstall(&mut self, api: &ApiServer) {
-        let mut command = self.host.command(&[PROGRAM, "uninstall"]);
+        let mut command = self.host.command(&[plugin().as_str(), "uninstall"]);
         let output = command.envs(self.environment(api)).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut agent = self.agent.take().unwrap();

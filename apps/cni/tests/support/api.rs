@@ -67,6 +67,8 @@ impl ApiServer {
         let (serving, config) = (server.clone(), Arc::new(config));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                // As the API server's: an answer in two pieces does not wait for an acknowledgement, which takes 40 ms.
+                stream.set_nodelay(true).unwrap();
                 let (server, config) = (serving.clone(), Arc::clone(&config));
                 std::thread::spawn(move || server.serve(stream, config));
             }

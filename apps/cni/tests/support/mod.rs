@@ -349,6 +349,11 @@ impl Tunnelled {
         back
     }
 
+    /// The same packet as it is.
+    pub(crate) fn given_back(&self) -> Vec<u8> {
+        self.payload.clone()
+    }
+
     /// The same packet with its hardware addresses turned round.
     pub(crate) fn turned(&self) -> Vec<u8> {
         let mut back = self.payload.clone();

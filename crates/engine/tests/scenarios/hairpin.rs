@@ -97,6 +97,39 @@ fn what_an_unprotected_host_sends_to_a_pod_is_judged_and_goes_into_the_pods_tunn
     assert_eq!(lab.hairpin("tcp 10.3.0.50:40000 > 10.3.0.8:80 A seq=70000000"), "drop tcp-out-of-window");
 }
 
+/// Only the pod's own node knows which pods are behind a service: it gets the packet back, out of the pod.
+#[test]
+fn what_a_pod_sends_to_a_service_goes_back_to_its_node_and_is_seen_again_at_the_pod_behind() {
+    let services = "<service-cidr><member>10.96.0.0/16</member></service-cidr></k8s-cluster>";
+    let config = pods().replace("</k8s-cluster>", services);
+    let mut lab = Lab::new(&config);
+    let (asked, seen) = ("tcp 10.3.0.8:40000 > 10.96.0.10:80", "tcp 10.3.0.8:40000 > 10.3.0.9:8080");
+    for words in ["S", "A"] {
+        assert_eq!(lab.speak(POD, &format!("{asked} {words}")), INTO_POD);
+        assert_eq!((lab.arrived().0, lab.arrived().2), (format!("{asked} {words}"), 64), "no hop");
+        // The node translated it, and the backend's node hands it on.
+        assert_eq!(lab.hairpin(&format!("{seen} {words}")), "e1 udp 10.1.0.1:33000 > 10.3.0.9:6080");
+        let flags = if words == "S" { "SA" } else { "A" };
+        let back = format!("tcp 10.3.0.9:8080 > 10.3.0.8:40000 {flags}");
+        assert_eq!(lab.speak("10.3.0.9", &format!("{back} server")), format!("e3 {back}"), "to the client's node");
+        let back = format!("tcp 10.96.0.10:80 > 10.3.0.8:40000 {flags}");
+        assert_eq!(lab.hairpin(&format!("{back} server")), INTO_POD, "which undoes the translation");
+        assert_eq!(lab.arrived().0, back);
+    }
+    assert_eq!(lab.sessions().len(), 2);
+    let flow = Flow {
+        ingress: lab.tables.interface_id("red.ingress").unwrap(),
+        source: POD.parse().unwrap(),
+        destination: "10.96.0.10".parse().unwrap(),
+        protocol: 6,
+        source_port: 40_000,
+        destination_port: 80,
+    };
+    let told: Vec<String> = explain(&lab.tables, &flow).steps.into_iter().map(|step| step.text).collect();
+    let route = "10.96.0.10 is a service of the cluster: leaves by `red.egress`, back to the pod's node";
+    assert!(told.iter().any(|text| text == route), "{told:#?}");
+}
+
 #[test]
 fn the_same_over_ipv6_and_for_ping() {
     let mut lab = Lab::new(&pods());

@@ -58,7 +58,7 @@ impl Reference {
         let says = if from_client { session.server.tuple } else { session.client.tuple }.reversed();
         let routed = !from_client && is_hairpin(&session.ingress);
         let back = if routed { Some(self.way_back(&session.ingress, says.destination)?) } else { None };
-        if self.learned(at, usize::from(from_client)).is_some() {
+        if self.learned(at, usize::from(from_client)).is_some() && !self.passes(at, from_client) {
             return Some((says, interface_name(EGRESS), Station::Mac(STATION)));
         }
         if let Some((exit, next_hop)) = back {
@@ -66,7 +66,7 @@ impl Reference {
         }
         Some(match &session.kind {
             Kind::Forward { exit, next_hop } if from_client => {
-                let station = self.passes_to(exit).unwrap_or(Station::Neighbor(*next_hop));
+                let station = self.passes_to(at, from_client, exit).unwrap_or(Station::Neighbor(*next_hop));
                 (session.server.tuple.reversed(), exit.clone(), station)
             }
             Kind::Host { .. } if from_client => {
@@ -78,7 +78,7 @@ impl Reference {
                 let passes = matches!(kind, Kind::Forward { exit, .. } if is_side(&self.config, exit));
                 let back = way_from(self.read(), &session.ingress, client, Among::Interface(&session.ingress));
                 let station = match back {
-                    _ if passes => self.passes_to(&session.ingress).unwrap_or(Station::Mac(session.station)),
+                    _ if passes => self.passes_to(at, false, &session.ingress).unwrap_or(Station::Mac(session.station)),
                     Way::Out(interface, next_hop) if interface == session.ingress => Station::Neighbor(next_hop),
                     _ => Station::Mac(session.station),
                 };
@@ -92,9 +92,10 @@ impl Reference {
         (ingress == exit && is_side(&self.config, exit)).then_some(Station::Mac(STATION))
     }
 
-    /// Whom a frame is for that only passes a tunnel, if it does.
-    pub(super) fn passes_to(&self, exit: &str) -> Option<Station> {
-        self.tunnel.filter(|_| is_side(&self.config, exit)).map(|tunnel| Station::Mac(tunnel.passes_to()))
+    /// Whom a frame is for that goes into a tunnel, if it does: as it says when it only passes.
+    fn passes_to(&self, at: usize, from_client: bool, exit: &str) -> Option<Station> {
+        let tunnel = self.tunnel.filter(|_| is_side(&self.config, exit))?;
+        Some(Station::Mac(if self.passes(at, from_client) { tunnel.passes_to(self.header) } else { STATION }))
     }
 }
 
