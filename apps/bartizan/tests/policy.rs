@@ -121,7 +121,11 @@ fn a_catalogue_refuses_what_a_team_may_not_name() {
     // It may lie among the manifests.
     let own = place.path().join("catalogue.yaml");
     let text = std::fs::read_to_string(catalogue).unwrap();
-    std::fs::write(&own, text.replace("allow: {applications: [postgres, mysql, redis]", "allow: {applications: [mysql]")).unwrap();
+    std::fs::write(
+        &own,
+        text.replace("allow: {applications: [postgres, mysql, redis]", "allow: {applications: [mysql]"),
+    )
+    .unwrap();
     let arguments = ["lint", place.path().to_str().unwrap(), "--catalogue", own.to_str().unwrap()];
     let (code, out, err) = policy(&arguments);
     assert_eq!((code, out.as_str()), (3, ""));

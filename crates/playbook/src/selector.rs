@@ -38,10 +38,11 @@ pub struct Expression {
 }
 
 /// A selector that was understood: conditions that must all hold, each once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Selector(BTreeSet<Condition>);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Condition {
     In(String, BTreeSet<String>),
     /// Holds, too, where the label is missing.
