@@ -202,7 +202,7 @@ async fn all(call: Call) -> Result<Json<ClusterList>, Problem> {
 }
 
 /// A cluster's tags may be for any firewall.
-fn refuse_part(caller: &Caller) -> Result<(), Problem> {
+pub(super) fn refuse_part(caller: &Caller) -> Result<(), Problem> {
     why_not_part(caller, "a cluster").map_or(Ok(()), |why| Err(Problem::forbidden(why)))
 }
 
@@ -237,6 +237,8 @@ struct Renewed {
     addresses: usize,
     /// SHA-256, hex, of a line `ADDRESS TAG` for each tag, in the order of addresses and tags.
     digest: String,
+    /// The word for the policies that the controller told last; empty when it told none.
+    policies_digest: String,
     /// Device groups that hear of them.
     device_groups: Vec<String>,
     /// What is not as it should be.
@@ -270,6 +272,7 @@ async fn renew(call: Call<Nothing, RenewBody>) -> Result<Json<Renewed>, Problem>
     Ok(Json(Renewed {
         addresses,
         digest,
+        policies_digest: app.automation.digest(name),
         device_groups: notified.groups(name).into_iter().collect(),
         warnings: warnings(app, name, cluster_id),
     }))
