@@ -4,12 +4,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 
 use crate::policy::IpBlock;
 use crate::problem::Problems;
 
 /// Addresses of an `ipBlock`: a prefix without some parts of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Block {
     cidr: IpNet,
     except: Vec<IpNet>,

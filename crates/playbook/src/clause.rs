@@ -1,6 +1,6 @@
 //! What does one rule of a policy allow, in terms of groups and ports?
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::block::Block;
@@ -30,7 +30,7 @@ pub struct Checked {
     /// Its identity; empty in a file.
     pub uid: String,
     /// What its rules carry.
-    pub attributes: Rc<Attributes>,
+    pub attributes: Arc<Attributes>,
     pub(crate) subject: Group,
     /// The directions it isolates its pods in.
     pub(crate) isolates: Vec<Direction>,
@@ -73,7 +73,7 @@ pub(crate) struct Clause {
     pub(crate) subject: Group,
     pub(crate) peers: Peers,
     pub(crate) ports: Ports,
-    pub(crate) attributes: Rc<Attributes>,
+    pub(crate) attributes: Arc<Attributes>,
     /// `namespace.policy.i0`, for names.
     pub(crate) readable: String,
     /// `NetworkPolicy namespace/policy (uid) spec.ingress[0]`, for descriptions.
@@ -113,7 +113,7 @@ pub fn check(written: &NetworkPolicy) -> Result<Checked, Vec<Problem>> {
         namespace: namespace.to_owned(),
         name: metadata.name.clone(),
         uid: metadata.uid.clone(),
-        attributes: Rc::new(attributes),
+        attributes: Arc::new(attributes),
         subject,
         isolates,
         rules,
@@ -243,7 +243,7 @@ impl Checked {
                 subject: self.subject.clone(),
                 peers: rule.peers.clone(),
                 ports: Ports::All,
-                attributes: Rc::clone(&self.attributes),
+                attributes: Arc::clone(&self.attributes),
                 readable: format!("{}.{}.{letter}{}", self.namespace, self.name, rule.index),
                 origin: format!("NetworkPolicy {}/{} {} {field}", self.namespace, self.name, self.uid)
                     .replace("  ", " "),

@@ -6,13 +6,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::block::Block;
 use crate::cluster::{Pod, Snapshot};
+use crate::names;
 use crate::ports::Protocol;
 use crate::selector::Selector;
 
 /// A condition on a pod that policies can speak about (no host network, not ended).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Group {
     /// Pods with labels.
     Pods(Pods),
@@ -27,13 +31,14 @@ pub enum Group {
 }
 
 /// Pods with labels.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Pods {
     pub(crate) namespaces: Namespaces,
     pub(crate) pods: Selector,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Namespaces {
     Named(String),
     Selected(Selector),
@@ -127,10 +132,26 @@ impl Group {
     /// Addresses of the group's pods; of a pod that is meant by its address only the ones that are in the block.
     pub(crate) fn addresses(&self, snapshot: &Snapshot) -> BTreeSet<std::net::IpAddr> {
         let mut found = BTreeSet::new();
-        for pod in snapshot.pods.iter().filter(|pod| self.contains(snapshot, pod)) {
-            found.extend(pod.addresses.iter().filter(|address| self.means(**address)));
+        for pod in &snapshot.pods {
+            found.extend(self.addresses_of(snapshot, pod));
         }
         found
+    }
+
+    /// The addresses by which a pod is of the group; none when it is not. Of the snapshot, only the labels of the pod's
+    /// namespace matter.
+    pub fn addresses_of<'a>(
+        &'a self,
+        snapshot: &Snapshot,
+        pod: &'a Pod,
+    ) -> impl Iterator<Item = std::net::IpAddr> + use<'a> {
+        let addresses = self.contains(snapshot, pod).then_some(&pod.addresses);
+        addresses.into_iter().flatten().copied().filter(|address| self.means(*address))
+    }
+
+    /// Its tag in a cluster, which is the name of its address group, too.
+    pub fn tag(&self, cluster: &str) -> String {
+        names::group(cluster, &self.to_string())
     }
 
     fn means(&self, address: std::net::IpAddr) -> bool {

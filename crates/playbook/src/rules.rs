@@ -18,7 +18,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::block::Block;
@@ -64,7 +64,7 @@ pub struct Rule {
     /// `allow` or how it refuses: `deny`, `drop`, `reset-client`, `reset-server`, `reset-both`.
     pub action: String,
     /// What it carries besides.
-    pub attributes: Rc<Attributes>,
+    pub attributes: Arc<Attributes>,
     /// Which policies it is from.
     pub description: String,
 }
@@ -118,7 +118,7 @@ pub fn translate(settings: &Settings, policies: &[Checked], snapshot: &Snapshot)
             destination,
             ports: Ports::All,
             action: "allow".to_owned(),
-            attributes: Rc::default(),
+            attributes: Arc::default(),
             description: "Pods that no NetworkPolicy is about may talk, as in Kubernetes".to_owned(),
         };
         rules.push(rest("rest-out", every.clone(), Vec::new()));
@@ -225,7 +225,7 @@ impl<'a> Maker<'a> {
             destination,
             ports: clause.ports.clone(),
             action,
-            attributes: Rc::clone(&clause.attributes),
+            attributes: Arc::clone(&clause.attributes),
             description: names::description(clause.origin.clone()),
         })
     }
@@ -243,7 +243,7 @@ impl<'a> Maker<'a> {
             destination,
             ports,
             action: "allow".to_owned(),
-            attributes: Rc::new(attributes),
+            attributes: Arc::new(attributes),
             description: names::description(format!("{} and {}", ingress.origin, egress.origin)),
         })
     }
@@ -271,7 +271,7 @@ impl<'a> Maker<'a> {
             destination: destination.into_iter().cloned().collect(),
             ports: Ports::All,
             action: "deny".to_owned(),
-            attributes: Rc::default(),
+            attributes: Arc::default(),
             description: "What no NetworkPolicy allows of pods that policies are about".to_owned(),
         });
     }

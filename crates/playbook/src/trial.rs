@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bartizan_model::device::{self, Action, Scope};
 use bartizan_model::diagnostic::{Diagnostic, closest};
@@ -163,7 +163,7 @@ impl<'a> Trial<'a> {
             wanted.is_empty() || application.is_some_and(|application| wanted.contains(application))
         });
         for rule in &mut plan.rules {
-            rule.attributes = Rc::new(Attributes::default());
+            rule.attributes = Arc::new(Attributes::default());
         }
         plan
     }

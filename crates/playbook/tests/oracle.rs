@@ -11,9 +11,13 @@ mod generate;
 #[path = "oracle/reference.rs"]
 mod reference;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bartizan_playbook::cluster::Snapshot;
 use bartizan_playbook::policy::NetworkPolicy;
 use bartizan_playbook::trial::Trial;
-use bartizan_playbook::{Settings, check, translate};
+use bartizan_playbook::{Group, Plan, Settings, check, translate};
 
 use crate::generate::{Chance, cluster, flows, policies};
 
@@ -43,6 +47,19 @@ struct Tally {
     outside: usize,
 }
 
+/// Also with groups that came as JSON from whoever made the plan.
+fn who_tags_pod_by_pod_tags_the_same(plan: &Plan, snapshot: &Snapshot) {
+    let mut found: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for (tag, group) in plan.groups() {
+        let told: Group = serde_json::from_str(&serde_json::to_string(group).unwrap()).unwrap();
+        assert_eq!((&told, told.tag(&plan.settings.cluster)), (group, tag.clone()));
+        for address in snapshot.pods.iter().flat_map(|pod| told.addresses_of(snapshot, pod)) {
+            found.entry(address).or_default().insert(tag.clone());
+        }
+    }
+    assert_eq!(found, plan.members(snapshot));
+}
+
 #[test]
 fn rules_decide_as_the_text_of_kubernetes() {
     let mut tally = Tally::default();
@@ -52,6 +69,7 @@ fn rules_decide_as_the_text_of_kubernetes() {
         let written: Vec<NetworkPolicy> = policies(&mut chance, &snapshot);
         let checked: Vec<_> = written.iter().map(|policy| check(policy).unwrap()).collect();
         let plan = translate(&settings(), &checked, &snapshot).unwrap();
+        who_tags_pod_by_pod_tags_the_same(&plan, &snapshot);
         let enforced = Trial::new(&plan, &snapshot).compiled(None).unwrap();
         for flow in flows(&mut chance, &snapshot) {
             let expected = reference::verdict(&snapshot, &written, &flow);
