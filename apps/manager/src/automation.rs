@@ -169,17 +169,32 @@ impl Automation {
         Ok(cluster)
     }
 
-    /// Forgets a cluster that wants nothing any more; whether it did.
-    pub(crate) async fn forget(&self, store: &Store, name: &str) -> sqlx::Result<bool> {
-        let _turn = self.turn.lock().await;
-        let known = self.cluster(name);
-        if known.is_none_or(|cluster| !cluster.placed.is_empty()) {
+    /// A cluster is not to be known any more: it wants nothing, and is forgotten when nothing of it is left. Whether it was
+    /// known.
+    pub(crate) async fn abandon(&self, store: &Store, name: &str, by: &str) -> sqlx::Result<bool> {
+        if self.cluster(name).is_none() {
             return Ok(false);
         }
-        store.forget_policies(name).await?;
-        lock(&self.clusters).remove(name);
-        self.news.send_modify(|count| *count += 1);
+        let changed = self.change(store, name, |cluster| {
+            cluster.told = Arc::default();
+            by.clone_into(&mut cluster.told_by);
+            cluster.told_us = now_us();
+        });
+        changed.await?;
+        self.knock();
         Ok(true)
+    }
+
+    /// Forgets a cluster of which nothing is left.
+    async fn forget(&self, store: &Store, name: &str) -> sqlx::Result<()> {
+        let _turn = self.turn.lock().await;
+        // It may have been told anew meanwhile.
+        if self.cluster(name).is_some_and(|cluster| cluster.is_over()) {
+            store.forget_policies(name).await?;
+            lock(&self.clusters).remove(name);
+            self.news.send_modify(|count| *count += 1);
+        }
+        Ok(())
     }
 }
 

@@ -58,6 +58,7 @@ impl Condition {
         self.message = message.into();
     }
 
+    #[expect(dead_code, reason = "the runs use it")]
     /// Whether it holds.
     pub(crate) fn holds(&self) -> bool {
         self.status == Status::True
@@ -163,6 +164,7 @@ impl Cluster {
         }
     }
 
+    #[expect(dead_code, reason = "the runs use it")]
     /// Changes what is known of all policies.
     pub(crate) fn change_all(&mut self, mut change: impl FnMut(&Key, &mut PolicyState)) {
         let keys: Vec<Key> = self.policies.keys().cloned().collect();
@@ -174,6 +176,11 @@ impl Cluster {
     /// Whether something was told that was not taken up.
     pub(crate) fn is_behind(&self) -> bool {
         self.taken.as_ref().is_none_or(|taken| taken.digest != self.told.digest)
+    }
+
+    /// Whether it wants nothing, and nothing of it is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.told.digest.is_empty() && !self.is_behind() && self.placed.is_empty() && self.run == 0
     }
 
     /// What is to be written when it was `before`; nothing when it is the same. Gives what changed its version.

@@ -30,7 +30,10 @@ pub(super) async fn look(app: &Arc<App>, name: &str) -> anyhow::Result<()> {
     let Some(cluster) = app.automation.cluster(name) else { return Ok(()) };
     let told = cluster.told.clone();
     let translated = translated(&cluster, &told, &basis).await?;
-    app.automation.change(&app.store, name, |cluster| take(cluster, &told, &basis, &translated)).await?;
+    let taken = app.automation.change(&app.store, name, |cluster| take(cluster, &told, &basis, &translated)).await?;
+    if taken.is_over() {
+        app.automation.forget(&app.store, name).await?;
+    }
     Ok(())
 }
 

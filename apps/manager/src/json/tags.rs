@@ -46,7 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
             Method::DELETE,
             "/kubernetes/clusters/{name}",
             telling,
-            "Forget a Kubernetes cluster and its tags",
+            "Forget a Kubernetes cluster, its tags and what was made of its policies",
             forget,
         ),
         Route::new(
@@ -209,7 +209,9 @@ pub(super) fn refuse_part(caller: &Caller) -> Result<(), Problem> {
 async fn forget(call: Call) -> Result<Done, Problem> {
     refuse_part(&call.caller)?;
     let name = call.name("name");
-    match call.app.tags.forget(&call.app.store, name).await.map_err(anyhow::Error::from)? {
+    let app = &call.app;
+    let told = app.automation.abandon(&app.store, name, &call.caller.name).await.map_err(anyhow::Error::from)?;
+    match app.tags.forget(&app.store, name).await.map_err(anyhow::Error::from)? || told {
         true => Ok(Done),
         false => Err(Problem::not_found(format!("no cluster `{name}` is known"))),
     }

@@ -95,11 +95,16 @@ async fn what_a_controller_tells_is_kept_and_told_back_with_what_became_of_it() 
 
     // Whoever waits hears of a change, and of that alone.
     let path = format!("{POLICIES}?after={version}&wait=20&changed=true");
-    let (news, ()) = tokio::join!(server.told(&path), tell(&server, "d2", &[lets_in("web", 3, 80), bad]));
+    let same = [lets_in("web", 3, 80), bad];
+    let (news, ()) = tokio::join!(server.told(&path), tell(&server, "d2", &same));
     assert!(news["version"].as_i64().unwrap() > version && news["policies"] == json!([]), "{news}");
     tell(&server, "d3", &[lets_in("web", 4, 81)]).await;
     let states = until(&server, "one is gone", |states| conditions(states, "bad") == "absent").await;
     assert_eq!(states["policies"][0]["generation"], 4);
+    assert_eq!(server.json("DELETE", "/api/v1/kubernetes/clusters/prod", None).await.status, 204);
+    while server.json("GET", POLICIES, None).await.status != 404 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
