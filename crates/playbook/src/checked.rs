@@ -110,7 +110,9 @@ impl Checked {
         let letter = if rule.direction == Direction::Ingress { 'i' } else { 'e' };
         let scope = if self.namespace.is_empty() { "cnp" } else { &self.namespace };
         let mut origin = format!("{} {}", self.kind(), self.full_name());
-        for part in [&self.uid, &rule.direction.field(rule.index), &rule.name] {
+        // One word each, whatever a person calls the rule: whoever reads it finds the policies by their words.
+        let name: String = rule.name.chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
+        for part in [&self.uid, &rule.direction.field(rule.index), &name] {
             if !part.is_empty() {
                 origin.push(' ');
                 origin.push_str(part);

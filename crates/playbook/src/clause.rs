@@ -110,7 +110,7 @@ impl Clause {
             verdict: other.verdict,
             attributes: Arc::new(attributes),
             readable: format!("{}.{}", self.readable, other.readable).into(),
-            origin: format!("{} behind {}", other.origin, self.origin).into(),
+            origin: format!("{} and {}", other.origin, self.origin).into(),
             is_rest: other.is_rest,
         })
     }

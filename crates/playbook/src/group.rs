@@ -101,6 +101,15 @@ impl Group {
         }
     }
 
+    /// Whether the pod would be of the group if its addresses fitted: rules do not follow addresses, members do.
+    pub(crate) fn may_contain(&self, snapshot: &Snapshot, pod: &Pod) -> bool {
+        match self {
+            Self::In(_) => true,
+            Self::All(parts) => parts.iter().all(|part| part.may_contain(snapshot, pod)),
+            Self::Pods(_) | Self::Serves(..) | Self::Nodes(_) => self.contains(snapshot, pod),
+        }
+    }
+
     fn holds_node(&self, node: &Node) -> bool {
         match self {
             Self::Pods(_) | Self::Serves(..) => false,

@@ -170,7 +170,7 @@ impl<'a> Reach<'a> {
             for pod in there.flat_map(|(_, pods)| pods) {
                 let named = pod.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
                 let named: Vec<u16> = named.map(|port| port.number).collect();
-                if !named.is_empty() && group.contains(self.snapshot, pod) {
+                if !named.is_empty() && group.may_contain(self.snapshot, pod) {
                     numbers.extend(named);
                 }
             }

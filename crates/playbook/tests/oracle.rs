@@ -103,6 +103,10 @@ fn rules_decide_as_the_text_of_kubernetes() {
         let mut checked: Vec<_> = policies.iter().map(|policy| check(policy).unwrap()).collect();
         checked.extend(cluster_policies.iter().map(|policy| check_cluster(policy).unwrap()));
         let plan = translate(&settings(), &checked, &snapshot).unwrap();
+        // Whoever has no addresses makes the same rules.
+        let mut unaddressed = snapshot.clone();
+        unaddressed.pods.iter_mut().for_each(|pod| pod.addresses.clear());
+        assert_eq!(translate(&settings(), &checked, &unaddressed).unwrap(), plan);
         who_tags_pod_by_pod_tags_the_same(&plan, &snapshot);
         let enforced = Trial::new(&plan, &snapshot).resolving(names.clone()).compiled(None).unwrap();
         let world =
