@@ -139,8 +139,7 @@ fn tie_here(settings: &Settings, interface: &str, steering: &Steering, maps: Des
     };
     let mtu = settings.override_mtu.unwrap_or_else(|| device.mtu.saturating_sub(OVERHEAD));
     let tunnel = tunnel_device(&mut netlink, &device, mtu)?;
-    let mac = device.mac.as_slice().try_into().with_context(|| format!("`{interface}` has no Ethernet address"))?;
-    let near = Near { index: device.index, address, mac };
+    let near = Near { index: device.index, address };
     let made_clsact = attach(&mut netlink, near, tunnel.index, steering, maps)?;
     netlink.set_route_mtu(device.index, Some(mtu))?;
     Ok(Tied { address, mtu, made_clsact })

@@ -128,8 +128,11 @@ impl Engine {
         let record = self.table.record(slot);
         let ingress = record.ingress;
         let client = self.table[slot].client();
+        // What a pod answers to what came for it leaves by its node, where the question came: a node that tracks
+        // connections has to see both.
         if self.is_hairpin(ingress) {
-            return self.path_back(ingress, client.flow().source);
+            let side = self.side_into_tunnels(ingress).map(|side| (Port::Data(side), NextHop::Station(NOBODY)));
+            return side.map_or(drop(DropReason::TunnelHeader), Ok);
         }
         let port = Port::Data(ingress);
         let next_hop = match self.way(ingress, client.flow().source, &Among::Interface(ingress)) {

@@ -17,7 +17,6 @@ use bartizan_policy::tables::{Among, IfaceId, Route, RouterId};
 use crate::engine::Engine;
 use crate::ingress::Arrival;
 use crate::key::Key;
-use crate::path::NextHop;
 use crate::pipeline::{Place, Staged, drop};
 use crate::rematch::Rematch;
 use crate::screen::is_link_local;
@@ -85,7 +84,9 @@ impl Engine {
     pub(crate) fn passes(&self, slot: Slot, direction: Direction) -> bool {
         match self.table[slot].kind {
             Kind::Wire => true,
-            Kind::Hairpin => direction == Direction::ClientToServer && self.tunnels.is_hairpin(),
+            Kind::Hairpin => {
+                self.tunnels.is_inside() && self.tunnels.is_hairpin() == (direction == Direction::ClientToServer)
+            }
             Kind::Forward | Kind::LocalService | Kind::LocalEcho | Kind::Refused => false,
         }
     }
@@ -134,7 +135,7 @@ impl Engine {
             self.counters.hairpins_returned += if own { packets } else { 0 };
             return Ok(own);
         }
-        let Some(side) = self.side_into_tunnels(arrival) else { return drop(DropReason::TunnelHeader) };
+        let Some(side) = self.side_behind(arrival) else { return drop(DropReason::TunnelHeader) };
         // So many may still come that left before the tunnel was known.
         let sent = self.table[slot].sides[direction.index()].counts.0;
         let returning = u32::try_from(sent.saturating_sub(packets)).unwrap_or(u32::MAX);
@@ -148,21 +149,28 @@ impl Engine {
 
     /// The packet in hand goes back into its tunnel as it came.
     pub(crate) fn deliver(&self, arrival: &Arrival) -> Staged<Verdict> {
-        match self.side_into_tunnels(arrival) {
+        match self.side_behind(arrival) {
             Some(side) => Ok(Verdict::Transmit(Port::Data(side))),
             None => drop(DropReason::TunnelHeader),
         }
     }
 
-    /// The side by which packets go into the tunnels of the cluster.
-    fn side_into_tunnels(&self, arrival: &Arrival) -> Option<IfaceId> {
+    fn side_behind(&self, arrival: &Arrival) -> Option<IfaceId> {
         let Port::Data(iface) = arrival.port else { return None };
+        self.side_into_tunnels(iface)
+    }
+
+    /// The side by which packets go into the tunnels of the cluster that packets of an interface come out of.
+    pub(crate) fn side_into_tunnels(&self, iface: IfaceId) -> Option<IfaceId> {
         Some(self.tables.as_ref()?.interface(iface)?.tunnel.as_ref()?.other)
     }
 
     /// The side by which packets of a direction go into the tunnel that was learned for their receiver. A tunnel
     /// that a commit took away, or whose cluster is behind another router now, is forgotten.
     pub(crate) fn learned_way(&mut self, slot: Slot, direction: Direction) -> Option<IfaceId> {
+        if self.table[slot].kind == Kind::Hairpin {
+            return None;
+        }
         let end = direction.other().index();
         let reference = self.table.record(slot).tunnels[end];
         let side = self.tunnels.learned(reference)?.side;
@@ -207,12 +215,6 @@ impl Engine {
             return drop(DropReason::NoEgressZone);
         }
         Ok((iface, next_hop))
-    }
-
-    /// [`Self::way_back`] for a session's packets.
-    pub(crate) fn path_back(&self, hairpin: IfaceId, client: IpAddr) -> Staged<(Port, NextHop)> {
-        let (iface, next_hop) = self.way_back(hairpin, client)?;
-        Ok((Port::Data(iface), self.next_hop(iface, next_hop)))
     }
 
     /// A frame of our own to whoever sent a packet to a pod.

@@ -318,10 +318,15 @@ impl Engine {
         self.send_behind(&entry, port, bytes);
     }
 
-    /// The tunnel that packets of a direction go into: where the firewall is a wire, both ends are behind one.
+    /// The tunnel that packets of a direction go into: where the firewall is a wire, both ends are behind one, and a
+    /// pod gives back to its node what is for its client.
     fn tunnel_towards(&self, slot: Slot, direction: Direction) -> ReturnRef {
-        let receiver = if self.table[slot].kind == Kind::Wire { Direction::ClientToServer } else { direction.other() };
-        self.table.record(slot).tunnels[receiver.index()]
+        let end = match self.table[slot].kind {
+            Kind::Wire => Direction::ClientToServer,
+            Kind::Hairpin => Direction::ServerToClient,
+            Kind::Forward | Kind::LocalService | Kind::LocalEcho | Kind::Refused => direction.other(),
+        };
+        self.table.record(slot).tunnels[end.index()]
     }
 
     /// The packet in hand goes into the tunnel of its receiver; whether that is known.

@@ -55,6 +55,8 @@ pub(crate) enum Helper {
     Redirect = 23,
     LoadBytes = 26,
     ChangeType = 32,
+    /// Since Linux 5.10.
+    RedirectNeighbor = 152,
 }
 
 /// A place in a program, to be jumped to.

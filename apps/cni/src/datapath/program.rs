@@ -116,10 +116,9 @@ const HEADER: i16 = -48;
 /// Far address, near address, far port, near port, protocol.
 const FLOW: i16 = -64;
 const FLOW_VALUE: i16 = -72;
-const STATION: i16 = -72;
+/// A hardware address that nobody has: 02:00:00:00:00:00.
+const NOBODY: i16 = -72;
 
-/// A hardware address that nobody has.
-const NOBODY: [u8; 6] = [2, 0, 0, 0, 0, 0];
 // Where hardware addresses are in a frame.
 const DESTINATION_STATION: i32 = 0;
 const SOURCE_STATION: i32 = 6;
@@ -139,7 +138,6 @@ pub(crate) fn interface(direction: Direction, tunnel_index: u32, steering: &Stee
 pub(crate) struct Near {
     pub(crate) index: u32,
     pub(crate) address: Ipv4Addr,
-    pub(crate) mac: [u8; 6],
 }
 
 /// The program at the tunnel device, inwards: this cluster's packets go on to the pod's interface, where
@@ -162,14 +160,15 @@ pub(crate) fn tunnel(cluster_id: ClusterId, near: Near, maps: Descriptors) -> Ve
     code.jump_if(R0, When::NotEqual, 0, arrives);
     code.load(Width::Word, R1, R10, HEADER);
     code.jump_if(R1, When::NotEqual, wire(near.address), arrives);
-    station(&mut code, SOURCE_STATION, near.mac);
-    code.jump_if(R0, When::NotEqual, 0, foreign);
     code.set_word(R1, MARK);
     code.store(Width::Word, R6, SKB_TC_INDEX, R1);
     count(&mut code, maps, Counter::Returned);
+    // Whatever hardware addresses the firewall wrote: to the next hop of the pod's own routes.
     code.set_word(R1, near.index);
     code.set(R2, 0);
-    code.call(Helper::Redirect);
+    code.set(R3, 0);
+    code.set(R4, 0);
+    code.call(Helper::RedirectNeighbor);
     code.exit();
     code.bind(arrives);
     code.set_word(R1, INSPECTED);
@@ -439,7 +438,14 @@ impl<'a> Writer<'a> {
         // The tunnel device takes what seems to come from itself for a loop. A firewall may give a packet back as it is,
         // and may turn the hardware addresses round.
         let of_pod = if self.direction == Direction::Out { SOURCE_STATION } else { DESTINATION_STATION };
-        station(code, of_pod, NOBODY);
+        code.store_value(Width::Word, R10, NOBODY, i32::from_ne_bytes([2, 0, 0, 0]));
+        code.store_value(Width::Word, R10, NOBODY + 4, 0);
+        code.copy(R1, R6);
+        code.set(R2, of_pod);
+        code.stack(R3, i32::from(NOBODY));
+        code.set(R4, 6);
+        code.set(R5, 0);
+        code.call(Helper::StoreBytes);
         code.jump_if(R0, When::NotEqual, 0, self.no_firewall);
         code.set_word(R1, MARK);
         code.store(Width::Word, R6, SKB_TC_INDEX, R1);
@@ -475,18 +481,6 @@ fn load_bytes(code: &mut Assembler, offset: i32, to: i16, bytes: i32) {
     code.stack(R3, i32::from(to));
     code.set(R4, bytes);
     code.call(Helper::LoadBytes);
-}
-
-/// Writes a hardware address into the frame; `R0 = 0` when it is there.
-fn station(code: &mut Assembler, offset: i32, [a, b, c, d, e, f]: [u8; 6]) {
-    code.store_value(Width::Word, R10, STATION, i32::from_ne_bytes([a, b, c, d]));
-    code.store_value(Width::Word, R10, STATION + 4, i32::from_ne_bytes([e, f, 0, 0]));
-    code.copy(R1, R6);
-    code.set(R2, offset);
-    code.stack(R3, i32::from(STATION));
-    code.set(R4, 6);
-    code.set(R5, 0);
-    code.call(Helper::StoreBytes);
 }
 
 /// `R0` is the value for the key on the stack, or null.

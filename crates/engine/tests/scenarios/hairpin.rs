@@ -89,7 +89,8 @@ fn what_an_unprotected_host_sends_to_a_pod_is_judged_and_goes_into_the_pods_tunn
         let back = "tcp 10.3.0.8:80 > 10.3.0.50:40000";
         let flags = if words == "S" { "SA" } else { "A" };
         let out = lab.speak(POD, &format!("{back} {flags} server"));
-        assert_eq!(out, format!("e3 {back} {flags}"), "answers are routed");
+        assert_eq!(out, INTO_POD, "answers leave by the node that saw the question");
+        assert_eq!((lab.arrived().0, lab.arrived().2), (format!("{back} {flags}"), 64), "no hop");
     }
     assert_eq!(lab.names(), ["pods", "pods", "red.hairpin", "red.egress"]);
     assert_eq!((lab.session().sent.0, lab.session().received.0), (2, 2));
@@ -111,7 +112,8 @@ fn what_a_pod_sends_to_a_service_goes_back_to_its_node_and_is_seen_again_at_the_
         assert_eq!(lab.hairpin(&format!("{seen} {words}")), "e1 udp 10.1.0.1:33000 > 10.3.0.9:6080");
         let flags = if words == "S" { "SA" } else { "A" };
         let back = format!("tcp 10.3.0.9:8080 > 10.3.0.8:40000 {flags}");
-        assert_eq!(lab.speak("10.3.0.9", &format!("{back} server")), format!("e3 {back}"), "to the client's node");
+        let given_back = "e1 udp 10.1.0.1:33000 > 10.3.0.9:6080";
+        assert_eq!(lab.speak("10.3.0.9", &format!("{back} server")), given_back, "by its own node to the client's");
         let back = format!("tcp 10.96.0.10:80 > 10.3.0.8:40000 {flags}");
         assert_eq!(lab.hairpin(&format!("{back} server")), INTO_POD, "which undoes the translation");
         assert_eq!(lab.arrived().0, back);
@@ -139,9 +141,10 @@ fn the_same_over_ipv6_and_for_ping() {
     );
     assert_eq!(lab.arrived().0, "udp [2001:db8:3::50]:4000 > [2001:db8:3::8]:53");
     let out = lab.speak("2001:db8:3::8", "udp [2001:db8:3::8]:53 > [2001:db8:3::50]:4000");
-    assert_eq!(out, "e3 udp [2001:db8:3::8]:53 > [2001:db8:3::50]:4000");
+    assert_eq!(out, "e1 udp [2001:db8:1::1]:33000 > [2001:db8:3::8]:6080");
     assert_eq!(lab.hairpin("ping 10.3.0.50 > 10.3.0.8 id=7"), INTO_POD);
-    assert_eq!(lab.speak(POD, "pong 10.3.0.8 > 10.3.0.50 id=7"), "e3 pong 10.3.0.8 > 10.3.0.50 id=7");
+    assert_eq!(lab.speak(POD, "pong 10.3.0.8 > 10.3.0.50 id=7"), INTO_POD);
+    assert_eq!(lab.arrived().0, "pong 10.3.0.8 > 10.3.0.50 id=7");
     assert_eq!(lab.sessions().len(), 2);
 }
 
@@ -262,7 +265,7 @@ fn a_commit_that_refuses_it_tells_both_ends() {
     lab.hairpin("tcp 10.3.0.50:40000 > 10.3.0.8:80 A");
     lab.commit(&cloud(&cluster("red", 1), "", &rule("no", "any", "any", "reset-both")));
     lab.pass(1);
-    assert_eq!(lab.settle(), ["e3 tcp 10.3.0.8:80 > 10.3.0.50:40000 RA", INTO_POD]);
+    assert_eq!(lab.settle(), [INTO_POD, INTO_POD], "both by the pod, one goes on to the node");
     assert_eq!(lab.arrived().0, "tcp 10.3.0.50:40000 > 10.3.0.8:80 RA");
 }
 
@@ -314,15 +317,15 @@ fn a_client_that_gets_a_tunnel_of_its_own_begins_anew() {
 }
 
 #[test]
-fn answers_find_the_tunnel_of_a_client_that_another_firewall_serves() {
+fn answers_reach_a_client_in_its_tunnel_by_the_nodes_of_both() {
     let mut lab = Lab::new(&pods());
     lab.hairpin("udp 10.3.0.7:40000 > 10.3.0.8:53");
     let answer = "udp 10.3.0.8:53 > 10.3.0.7:40000";
-    assert_eq!(lab.speak(POD, answer), format!("e3 {answer}"));
+    assert_eq!(lab.speak(POD, answer), INTO_POD);
     let into_client = "e1 udp 10.1.0.1:33000 > 10.3.0.7:6080";
     assert_eq!(lab.hairpin(answer), into_client, "the client's node hands our own answer on to us");
     assert_eq!((lab.session().received.0, lab.counters().hairpins_returned), (1, 1));
-    assert_eq!(lab.speak(POD, answer), into_client);
+    assert_eq!(lab.speak(POD, answer), INTO_POD);
 }
 
 #[test]

@@ -224,8 +224,8 @@ impl Reference {
     pub(super) fn passes(&self, at: usize, from_client: bool) -> bool {
         let session = &self.sessions[at];
         let through = matches!(&session.kind, Kind::Forward { exit, .. } if is_side(&self.config, exit));
-        let to_pod = from_client && self.header.is_some_and(|header| header.pod.is_some());
-        through && (!is_hairpin(&session.ingress) || to_pod)
+        let to_pod = self.header.map(|header| header.pod.is_some());
+        through && (!is_hairpin(&session.ingress) || to_pod == Some(from_client))
     }
 
     /// Where what goes to the sender of a packet to a pod leaves: not by the pod's tunnel.

@@ -23,7 +23,8 @@ impl Reference {
         if !is_side(&self.config, exit) {
             return None;
         }
-        let learned = self.learned(at, usize::from(from_client)).map(|learned| learned.header);
+        let given_back = !from_client && is_hairpin(&self.sessions[at].ingress);
+        let learned = self.learned(at, usize::from(from_client)).filter(|_| !given_back).map(|learned| learned.header);
         if self.passes(at, from_client) { self.header } else { learned.or(self.sessions[at].header) }
     }
 
@@ -56,13 +57,13 @@ impl Reference {
     pub(super) fn way(&self, at: usize, from_client: bool) -> Option<(Tuple, String, Station)> {
         let session = &self.sessions[at];
         let says = if from_client { session.server.tuple } else { session.client.tuple }.reversed();
-        let routed = !from_client && is_hairpin(&session.ingress);
-        let back = if routed { Some(self.way_back(&session.ingress, says.destination)?) } else { None };
+        if !from_client && is_hairpin(&session.ingress) {
+            let egress = interface_name(EGRESS);
+            let station = self.passes_to(at, from_client, &egress)?;
+            return Some((says, egress, station));
+        }
         if self.learned(at, usize::from(from_client)).is_some() && !self.passes(at, from_client) {
             return Some((says, interface_name(EGRESS), Station::Mac(STATION)));
-        }
-        if let Some((exit, next_hop)) = back {
-            return Some((says, exit, Station::Neighbor(next_hop)));
         }
         Some(match &session.kind {
             Kind::Forward { exit, next_hop } if from_client => {
