@@ -300,6 +300,9 @@ impl Node {
         node.host.route(&format!("default via 192.168.{number}.1")).unwrap();
         fabric.route(&format!("10.244.{number}.0/24 via {}", node.address())).unwrap();
         node.host.forwarding().unwrap();
+        // As kube-proxy's rules: a node that saw one direction of a connection only drops the other.
+        let rules = "table ip conntrack { chain forward { type filter hook forward priority 0; ct state invalid drop; } }";
+        node.host.sh(&format!("echo '{rules}' | nft -f -")).unwrap();
         node
     }
 
