@@ -20,7 +20,7 @@ RUN = pathlib.Path(os.environ.get("K8S_RUN", "/tmp/bartizan-k8s"))
 NODES = ["n1", "n2"]
 MANAGER, FIREWALL = "10.250.0.50", "10.250.0.100"
 PUBLIC, INTERNET = "203.0.113.1", "203.0.113.10"
-SERVICES = "10.96.0.0/16"
+SERVICES, PODS, HOSTS = "10.96.0.0/16", "10.244.0.0/16", "10.250.0.0/24"
 MAPS = RUN / "bpf"
 CHART = ROOT / "charts" / "ai-runtime-security" / "helm"
 
@@ -75,11 +75,15 @@ def archive(name, *words):
 
 
 def images():
-    """All images of the lab."""
+    """All images of the lab, and the one that Kubernetes' own tests start."""
     busybox = ["--file", "/bin/busybox=/bin/busybox"]
     for tool in ["sh", "cat", "echo", "ip", "sed", "sleep", "httpd", "mkdir", "chmod", "true"]:
         busybox += ["--link", f"bin/{tool}=busybox"]
-    return [
+    agnhost = pathlib.Path(os.environ["K8S_BIN"]) / "agnhost"
+    tests = [archive("agnhost", "k8s.gcr.io/e2e-test-images/agnhost:2.21", "--file", f"{agnhost}=/agnhost", "--file",
+                     "/bin/busybox=/bin/busybox", "--link", "bin/sh=busybox", "--link", "bin/seq=busybox", "--link",
+                     "bin/sleep=busybox", "--", "/agnhost")] if agnhost.exists() else []
+    return tests + [
         archive("pause", "lab.local/pause:1", "--file", "/bin/busybox=/bin/busybox", "--", "/bin/busybox", "sleep", "100000000"),
         archive("host", "lab.local/host:1", *busybox, "--file", "/usr/bin/curl=/usr/bin/curl", "--", "/bin/sh"),
         archive("pan-cni", "lab.local/pan-cni:1", "--file", f"{PROGRAMS}/bartizan-cni=/bartizan-cni", "--", "/bartizan-cni"),

@@ -6,7 +6,7 @@ import re
 import subprocess
 import urllib.parse
 
-from lab import FIREWALL, INTERNET, MANAGER, PROGRAMS, PUBLIC, RUN, SERVICES, at, wait
+from lab import FIREWALL, HOSTS, INTERNET, MANAGER, PODS, PROGRAMS, PUBLIC, RUN, SERVICES, at, wait
 
 PASSWORD = "a-long-password-of-the-lab"
 BARTIZAN = f"{PROGRAMS}/bartizan"
@@ -105,7 +105,7 @@ class Outside:
               <entry name="internet"><network><layer3><member>ethernet1/2</member></layer3></network></entry>
               <entry name="pods"><network><layer3/></network></entry></zone>
             <traffic-object><entry name="{cluster}"><k8s-cluster><cluster-id>{cluster_id}</cluster-id>
-              <service-cidr><member>{SERVICES}</member></service-cidr>
+              <cluster-cidr><member>{SERVICES}</member><member>{PODS}</member><member>{HOSTS}</member></cluster-cidr>
               <network><logical-router>lr</logical-router><zone-ingress>pods</zone-ingress>
                 <interface><member>ethernet1/1</member></interface></network></k8s-cluster></entry></traffic-object>""")
         self.put(f"{LOCAL}/template-stack/entry[@name='lab']",
@@ -147,6 +147,26 @@ class Outside:
         self.put(f"{plugin}/setup/notify-group/entry[@name='lab']", "<device-group><member>lab</member></device-group>")
         self.put(f"{plugin}/monitoring-definition/entry[@name='lab']",
                  f"<cluster>{cluster}</cluster><notify-group>lab</notify-group><enable>yes</enable>")
+
+    def automate(self, cluster):
+        """NetworkPolicies become rules, at once."""
+        rules = f"{LOCAL}/device-group/entry[@name='lab']/pre-rulebase/security/rules"
+        any_of = "".join(f"<{name}><member>any</member></{name}>" for name in ("source", "application", "service"))
+        # What a pod sends to a service is decided where it arrives: at the pod behind it.
+        self.put(f"{rules}/entry[@name='services']",
+                 f"<from><member>pods</member></from><to><member>pods</member></to>{any_of}"
+                 f"<destination><member>{SERVICES}</member></destination><action>allow</action>")
+        self.api(type="config", action="move", xpath=f"{rules}/entry[@name='services']", where="top")
+        self.put(f"{LOCAL}/plugins/kubernetes/policy-automation/entry[@name='{cluster}']",
+                 "<device-group>lab</device-group><zone><member>pods</member></zone><place><after>services</after></place>"
+                 "<auto-commit>yes</auto-commit>")
+        self.commit()
+
+    def rule(self, policy):
+        """The rules that a policy became, as the device group has them."""
+        xpath = f"{LOCAL}/device-group/entry[@name='lab']/pre-rulebase/security/rules"
+        rules = re.findall(r"<entry .*?</entry>", self.api(type="config", action="show", xpath=xpath), re.S)
+        return [rule for rule in rules if policy in rule]
 
     def sessions(self):
         """Sessions of the firewall, as it shows them."""

@@ -5,6 +5,7 @@ The tests run in the order of their names, on one cluster.
 
 import json
 import os
+import pathlib
 import subprocess
 import time
 import unittest
@@ -31,6 +32,19 @@ def pod(place, name, node, annotations=None):
                 "ports": [{"containerPort": 8080}],
                 "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2},
                 "livenessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 2, "failureThreshold": 5}}]}}
+
+
+def policy(name, pods, ingress, labels=None):
+    """A NetworkPolicy of the namespace `shop`."""
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": "shop", "labels": labels or {}},
+            "spec": {"podSelector": {"matchLabels": pods}, "policyTypes": ["Ingress"], "ingress": ingress}}
+
+
+def state(place, name):
+    """What became of a policy, by condition."""
+    found = get("firewallpolicystates", "-n", place, name)
+    return {one["type"]: one["status"] for one in found["status"]["conditions"]}
 
 
 def address(place, name):
@@ -102,6 +116,7 @@ class Cluster(unittest.TestCase):
                                  "caSecret": {"name": "bartizan-ca"}}}
         type(self).objects = chart(values)
         began = time.monotonic()
+        type(self).values = values
         apply(type(self).objects)
         kubectl("rollout", "status", "-n", "kube-system", "daemonset/pan-cni", "--timeout=120s", "--request-timeout=0")
         print(f"node agents ready after {time.monotonic() - began:.1f} s")
@@ -210,7 +225,45 @@ class Cluster(unittest.TestCase):
         wait("it passes again", lambda: fetch("shop", "a", f"{c}:8080", 2), 30)
         print(f"inspected again {time.monotonic() - back:.1f} s after the firewall's start")
 
-    def test_7_nothing_is_left(self):
+    def test_7_a_policy_is_enforced_and_told(self):
+        """The sample that denies all, a policy with a firewall's attributes, and none again."""
+        b = address("shop", "b")
+        fetch("shop", "a", f"{b}:8080")
+        type(self).outside.automate(CLUSTER)
+        wait("the rules of a cluster without policies", lambda: fetch("shop", "a", f"{b}:8080"))
+        deny = policy("deny-all", {}, [])
+        allow = policy("a-to-b", {"app": "b"}, [{"from": [{"podSelector": {"matchLabels": {"app": "a"}}}],
+                                                 "ports": [{"port": 8080}]}], {"np.panw.com/vuln-protection": "strict"})
+        for one, reached in ((deny, False), (allow, True)):
+            name = one["metadata"]["name"]
+            apply([one])
+            began = time.monotonic()
+            self.assertTrue(wait(f"{name} is enforced", lambda: state("shop", name)["Enforced"] == "True", 30, 0.05))
+            print(f"{name}: told as enforced {time.monotonic() - began:.2f} s after kubectl apply returned")
+            self.assertEqual(fetch("shop", "a", f"{b}:8080", 2, check=False) != "", reached)
+        [rule] = type(self).outside.rule("shop/a-to-b")
+        self.assertIn("<vulnerability><member>strict</member></vulnerability>", rule.replace("\n", ""))
+        self.assertEqual(fetch("shop", "c", f"{b}:8080", 2, check=False), "", "c is nobody that b hears")
+        print(kubectl("get", "firewallpolicystates", "-n", "shop"))
+        delete([deny, allow])
+        wait("nothing is refused any more", lambda: fetch("shop", "c", f"{b}:8080", 2), 30)
+        self.assertEqual(type(self).outside.rule("shop/a-to-b"), [])
+
+    @unittest.skipUnless((E2E := pathlib.Path(os.environ["K8S_BIN"]) / "e2e.test").exists(), "K8S_BIN has no e2e.test")
+    def test_8_the_networkpolicy_cases_of_kubernetes_pass(self):
+        """With every pod inspected but those of the system."""
+        objects = chart({**type(self).values, "inspect": "all", "excludeNamespaces": ["kube-system", "plain"]})
+        apply(objects)
+        kubectl("rollout", "status", "-n", "kube-system", "daemonset/pan-cni", "--timeout=120s", "--request-timeout=0")
+        ended = subprocess.run([self.E2E, "--provider=local", f"--kubeconfig={RUN}/admin-local.conf", "--ginkgo.noColor",
+                                "--minStartupPods=0", "--allowed-not-ready-nodes=1",
+                                "--ginkgo.focus=" + os.environ.get("E2E_FOCUS", "NetworkPolicy between server and client")],
+                               capture_output=True, text=True, check=False, timeout=3600)
+        (RUN / "e2e.log").write_text(ended.stdout + ended.stderr)
+        print(*[line for line in ended.stdout.splitlines() if line.startswith(("Ran ", "PASS", "FAIL", "[Fail]"))], sep="\n")
+        self.assertEqual(ended.returncode, 0, f"see {RUN}/e2e.log")
+
+    def test_9_nothing_is_left(self):
         delete(type(self).objects)
         for node in NODES:
             folder = RUN / f"node-{node}"

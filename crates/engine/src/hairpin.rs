@@ -80,10 +80,22 @@ impl Engine {
         reference == ReturnRef::NONE || self.tunnels.learned(reference).is_some()
     }
 
+    /// Whether the client of a session is a pod, or what it speaks to is.
+    pub(crate) fn is_of_pod(&self, slot: Slot) -> bool {
+        self.links.get(self.table.record(slot).ingress.index()).is_some_and(|link| link.routed)
+    }
+
     /// Whether a packet of a direction goes back into the tunnel it came out of, as it is.
     pub(crate) fn passes(&self, slot: Slot, direction: Direction) -> bool {
         match self.table[slot].kind {
-            Kind::Wire => true,
+            Kind::Wire if !self.is_of_pod(slot) => true,
+            // A protected pod at the other end is spoken to, and speaks, in its own tunnel.
+            Kind::Wire => match direction {
+                Direction::ClientToServer => {
+                    self.tunnels.learned(self.table.record(slot).tunnels[direction.other().index()]).is_none()
+                }
+                Direction::ServerToClient => self.tunnels.is_hairpin(),
+            },
             Kind::Hairpin => {
                 self.tunnels.is_inside() && self.tunnels.is_hairpin() == (direction == Direction::ClientToServer)
             }

@@ -266,7 +266,7 @@ impl Engine {
             return verdict;
         }
         self.touch(slot, direction, arrival.wire);
-        if kind != Kind::Wire {
+        if kind != Kind::Wire || self.is_of_pod(slot) {
             self.refresh_tunnel(slot, direction);
         }
         self.rewrite(slot, direction, frame, packet);

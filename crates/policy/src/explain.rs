@@ -164,7 +164,7 @@ impl<'a> Story<'a> {
             && iface == tunnel.other
         {
             let to = tables.interface_name(iface);
-            let text = format!("{destination} is a service of the cluster: leaves by `{to}`, back to the pod's node");
+            let text = format!("{destination} is within the cluster: leaves by `{to}`, back to the pod's node");
             self.say("route", text, None);
             return;
         }

@@ -43,9 +43,9 @@ pub struct Tunnel {
     pub other: IfaceId,
     /// Of an interface whose packets come from pods: the one by which packets come that are for such a pod.
     pub hairpin: Option<IfaceId>,
-    /// Of an interface whose packets come from pods: addresses of the cluster's services. Only the pod's own node knows
-    /// where these lead, so packets to them go back to it, by the pod.
-    pub services: Arc<[IpNet]>,
+    /// Of an interface whose packets come from pods: addresses within the cluster. Only the pod's own node knows where a
+    /// service leads, and it may track connections: packets to them go back to it, by the pod.
+    pub within: Arc<[IpNet]>,
     /// Within what its addresses are unique: sessions of two objects never meet.
     pub realm: u16,
     /// Ports by which the tunnel may come in.
@@ -162,7 +162,7 @@ pub(crate) fn way(ingress: &Interface, router: RouterId, destination: IpAddr, ro
     let back = Route::Via { iface: tunnel.other, next_hop: destination, router };
     match tunnel.way {
         Way::Wire | Way::Hairpin => back,
-        Way::Routed if tunnel.services.iter().any(|services| services.contains(&destination)) => back,
+        Way::Routed if tunnel.within.iter().any(|range| range.contains(&destination)) => back,
         Way::Routed => route(),
         Way::Overlay => match route() {
             Route::Via { iface, .. } if tunnel.lower.contains(&iface) => back,
@@ -204,7 +204,7 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
         } else {
             written.interfaces.iter().filter_map(|name| interface_id(ids, name)).collect()
         };
-        let services: Arc<[IpNet]> = written.services.iter().map(IpNet::trunc).collect();
+        let within: Arc<[IpNet]> = written.within.iter().map(IpNet::trunc).collect();
         let none: Arc<[IpNet]> = Arc::default();
         let [leaves_in, leaves_out] = leave_as;
         let ends = [
@@ -214,8 +214,8 @@ pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option
         ];
         for (id, way, other, zone_name, leaves_as, hairpin) in ends.into_iter().flatten() {
             let realm = FIRST_REALM + realm as u16;
-            let services = Arc::clone(if id == ingress { &services } else { &none });
-            let tunnel = Tunnel { way, other, hairpin, services, realm, lower: Arc::clone(&lower), leaves_as };
+            let within = Arc::clone(if id == ingress { &within } else { &none });
+            let tunnel = Tunnel { way, other, hairpin, within, realm, lower: Arc::clone(&lower), leaves_as };
             let interface = Interface {
                 name: ids.interfaces.name(id.index()).into(),
                 loopback: true,

@@ -363,11 +363,14 @@ fn services(object: &TrafficObject, explained: &Explained, address: IpAddr) -> F
         "services",
         State::Warning,
         format!(
-            "{serial} does not know {address} as a service's address, and has no source NAT towards it ({}): no answer comes \
+            "{serial} does not know that {address} is within the cluster, and has no source NAT towards it ({}): no answer comes \
              back",
             explained.outcome
         ),
-        format!("name the services' range as `service-cidr` of the traffic object `{}`", object.name),
+        format!(
+            "name the ranges of services, pods and nodes as `cluster-cidr` of the traffic object `{}`",
+            object.name
+        ),
     )
 }
 
@@ -457,7 +460,7 @@ mod tests {
         let route = answer("no rule matches", "allow").replace("<stage>nat</stage>", "<stage>route</stage>");
         let route = route.replace(
             "no rule matches",
-            "10.96.0.1 is a service of the cluster: leaves by `apps.egress`, back to the pod's node",
+            "10.96.0.1 is within the cluster: leaves by `apps.egress`, back to the pod's node",
         );
         assert_eq!(services(&object, &Explained::read(&route).unwrap(), address).state, State::Ok);
         let (state, text, services) = judge("no rule matches", "deny");

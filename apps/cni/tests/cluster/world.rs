@@ -301,8 +301,13 @@ impl Node {
         fabric.route(&format!("10.244.{number}.0/24 via {}", node.address())).unwrap();
         node.host.forwarding().unwrap();
         // As kube-proxy's rules: a node that saw one direction of a connection only drops the other.
-        let rules = "table ip conntrack { chain forward { type filter hook forward priority 0; ct state invalid drop; } }";
-        node.host.sh(&format!("echo '{rules}' | nft -f -")).unwrap();
+        let chain = "ip tracked forward";
+        node.host
+            .sh(&format!(
+                "nft add table ip tracked && nft 'add chain {chain} {{ type filter hook forward priority 0; }}'"
+            ))
+            .unwrap();
+        node.host.sh(&format!("nft add rule {chain} ct state invalid drop")).unwrap();
         node
     }
 

@@ -101,7 +101,7 @@ fn what_an_unprotected_host_sends_to_a_pod_is_judged_and_goes_into_the_pods_tunn
 /// Only the pod's own node knows which pods are behind a service: it gets the packet back, out of the pod.
 #[test]
 fn what_a_pod_sends_to_a_service_goes_back_to_its_node_and_is_seen_again_at_the_pod_behind() {
-    let services = "<service-cidr><member>10.96.0.0/16</member></service-cidr></k8s-cluster>";
+    let services = "<cluster-cidr><member>10.96.0.0/16</member></cluster-cidr></k8s-cluster>";
     let config = pods().replace("</k8s-cluster>", services);
     let mut lab = Lab::new(&config);
     let (asked, seen) = ("tcp 10.3.0.8:40000 > 10.96.0.10:80", "tcp 10.3.0.8:40000 > 10.3.0.9:8080");
@@ -128,8 +128,30 @@ fn what_a_pod_sends_to_a_service_goes_back_to_its_node_and_is_seen_again_at_the_
         destination_port: 80,
     };
     let told: Vec<String> = explain(&lab.tables, &flow).steps.into_iter().map(|step| step.text).collect();
-    let route = "10.96.0.10 is a service of the cluster: leaves by `red.egress`, back to the pod's node";
+    let route = "10.96.0.10 is within the cluster: leaves by `red.egress`, back to the pod's node";
     assert!(told.iter().any(|text| text == route), "{told:#?}");
+}
+
+/// A node that tracks connections sees both directions of what pods say, or neither.
+#[test]
+fn within_the_cluster_a_pod_speaks_by_its_node_until_the_others_tunnel_is_known() {
+    let within = "<cluster-cidr><member>10.3.0.0/24</member></cluster-cidr></k8s-cluster>";
+    let mut lab = Lab::new(&pods().replace("</k8s-cluster>", within));
+    assert_eq!(lab.speak(POD, "udp 10.3.0.8:40000 > 10.3.0.50:53"), INTO_POD);
+    assert_eq!(lab.hairpin("udp 10.3.0.50:53 > 10.3.0.8:40000"), INTO_POD);
+    assert_eq!(lab.names(), ["pods", "pods", "red.ingress", "red.egress"]);
+    let (there, back) = ("tcp 10.3.0.8:40000 > 10.3.0.9:80", "tcp 10.3.0.9:80 > 10.3.0.8:40000");
+    let into_server = "e1 udp 10.1.0.1:33000 > 10.3.0.9:6080";
+    assert_eq!(lab.speak(POD, &format!("{there} S")), INTO_POD);
+    assert_eq!(lab.hairpin(&format!("{there} S")), into_server, "the server's node hands it on");
+    assert_eq!(lab.counters().hairpins_returned, 1);
+    assert_eq!(lab.speak("10.3.0.9", &format!("{back} SA server")), INTO_POD, "answers into the client's tunnel");
+    for _ in 0..2 {
+        assert_eq!(lab.speak(POD, &format!("{there} A")), into_server);
+        assert_eq!(lab.speak("10.3.0.9", &format!("{back} A server")), INTO_POD);
+    }
+    assert_eq!(lab.sessions().len(), 2);
+    assert_eq!(lab.counters().hairpins_returned, 1);
 }
 
 #[test]

@@ -30,7 +30,7 @@ const GENEVE_PORT: u16 = 6081;
 /// Ports and networks of Azure's pair: where packets come by the ingress side, and by the other.
 const AZURE: [(u16, u32); 2] = [(10_801, 801), (10_800, 800)];
 const CLUSTER_ID: u32 = 7;
-const SERVICES: &str = "<service-cidr><member>172.16.1.0/24</member><member>fd01:0:0:1::/64</member></service-cidr>";
+const WITHIN: &str = "<cluster-cidr><member>172.16.1.0/24</member><member>fd01:0:0:1::/64</member></cluster-cidr>";
 const NESTED_PORT: u16 = 33_000;
 
 /// What is around the packets of a scenario.
@@ -39,8 +39,8 @@ pub(crate) struct Tunnel {
     pub(crate) kind: Kind,
     /// The outer addresses are of IPv6.
     pub(crate) v6: bool,
-    /// Of a cluster: the hosts that are far behind the first interface are its services.
-    pub(crate) services: bool,
+    /// Of a cluster: the hosts that are far behind the first interface are within it.
+    pub(crate) within: bool,
 }
 
 /// Whose tunnel it is.
@@ -92,7 +92,7 @@ impl Tunnel {
             4 => Kind::Google { overlay },
             _ => Kind::Azure,
         };
-        let tunnel = Self { kind, v6: random.percent(30), services: random.percent(50) };
+        let tunnel = Self { kind, v6: random.percent(30), within: random.percent(50) };
         random.percent(60).then_some(tunnel)
     }
 
@@ -106,8 +106,8 @@ impl Tunnel {
         let overlay = |yes| if yes { "<overlay-routing>yes</overlay-routing>" } else { "" };
         let tunnel = match self.kind {
             Kind::Cluster | Kind::Nested => {
-                let services = if self.services { SERVICES } else { "" };
-                format!("<k8s-cluster><cluster-id>{CLUSTER_ID}</cluster-id>{services}{network}</k8s-cluster>")
+                let within = if self.within { WITHIN } else { "" };
+                format!("<k8s-cluster><cluster-id>{CLUSTER_ID}</cluster-id>{within}{network}</k8s-cluster>")
             }
             Kind::Aws { overlay: routed } => format!("<vpc><vpce-id>any</vpce-id>{}{network}</vpc>", overlay(routed)),
             Kind::Google { overlay: routed } => format!("<gcp-nsi>{}{network}</gcp-nsi>", overlay(routed)),

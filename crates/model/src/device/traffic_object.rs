@@ -2,7 +2,7 @@
 //!
 //! `k8s-cluster` and `vpc` are the vendor's. `gcp-nsi` and `azure-gwlb` are ours, named after the vendor's
 //! commands `request plugins vm_series gcp nsi inspect` and `azure-gwlb-inspect`; so are `overlay-routing`,
-//! which the vendor keeps outside of the configuration, `interface`, `service-cidr`, and the `vpce-id` `any`.
+//! which the vendor keeps outside of the configuration, `interface`, `cluster-cidr`, and the `vpce-id` `any`.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +46,8 @@ pub struct TrafficObject {
     pub zone_egress: String,
     /// Interfaces by which the tunnel may come in; empty for the router's Ethernet interfaces.
     pub interfaces: Vec<String>,
-    /// Of a cluster: addresses of its services, which its nodes translate.
-    pub services: Vec<IpNet>,
+    /// Of a cluster: addresses of its services, pods and nodes, which its nodes know how to reach.
+    pub within: Vec<IpNet>,
 }
 
 /// Which tunnel a traffic object is about.
@@ -141,7 +141,7 @@ fn object(context: &mut Context, config: &DeviceConfig, node: &Node<'_>) -> Opti
         ingress.clone()
     };
     let interfaces = interfaces(context, config, &network);
-    let services = services(context, config, &choice);
+    let within = within(context, config, &choice);
     Some(TrafficObject {
         name,
         origin: node.origin(),
@@ -150,12 +150,12 @@ fn object(context: &mut Context, config: &DeviceConfig, node: &Node<'_>) -> Opti
         zone_ingress: ingress?,
         zone_egress: egress?,
         interfaces,
-        services,
+        within,
     })
 }
 
-fn services(context: &mut Context, config: &DeviceConfig, choice: &Node<'_>) -> Vec<IpNet> {
-    let members = choice.child("service-cidr").map(|list| list.members().collect::<Vec<_>>()).unwrap_or_default();
+fn within(context: &mut Context, config: &DeviceConfig, choice: &Node<'_>) -> Vec<IpNet> {
+    let members = choice.child("cluster-cidr").map(|list| list.members().collect::<Vec<_>>()).unwrap_or_default();
     members.iter().filter_map(|member| network_value(context, config, member, &member.text())).collect()
 }
 

@@ -145,7 +145,7 @@ pub(crate) fn way_from(now: Now<'_>, ingress: &str, destination: IpAddr, among: 
     let back = Way::Out(if ingress == there { here } else { there }, destination);
     match (object.kind, &routed) {
         (TrafficKind::K8sCluster { .. }, _) if ingress == hairpin => back,
-        (TrafficKind::K8sCluster { .. }, _) if object.services.iter().any(|range| range.contains(&destination)) => back,
+        (TrafficKind::K8sCluster { .. }, _) if object.within.iter().any(|range| range.contains(&destination)) => back,
         (TrafficKind::K8sCluster { .. }, _) => routed,
         (TrafficKind::AzureGwlb { .. }, _) => back,
         (TrafficKind::Vpc { overlay_routing, .. } | TrafficKind::GcpNsi { overlay_routing, .. }, routed) => {

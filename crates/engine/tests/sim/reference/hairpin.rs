@@ -225,7 +225,18 @@ impl Reference {
         let session = &self.sessions[at];
         let through = matches!(&session.kind, Kind::Forward { exit, .. } if is_side(&self.config, exit));
         let to_pod = self.header.map(|header| header.pod.is_some());
-        through && (!is_hairpin(&session.ingress) || to_pod == Some(from_client))
+        through
+            && match side_of(&self.config, &session.ingress) {
+                _ if is_hairpin(&session.ingress) => to_pod == Some(from_client),
+                Some((object, _)) if matches!(object.kind, TrafficKind::K8sCluster { .. }) => {
+                    if from_client {
+                        self.learned(at, SERVER).is_none()
+                    } else {
+                        to_pod == Some(true)
+                    }
+                }
+                _ => true,
+            }
     }
 
     /// Where what goes to the sender of a packet to a pod leaves: not by the pod's tunnel.

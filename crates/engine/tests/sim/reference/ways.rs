@@ -62,7 +62,7 @@ impl Reference {
             let station = self.passes_to(at, from_client, &egress)?;
             return Some((says, egress, station));
         }
-        if self.learned(at, usize::from(from_client)).is_some() && !self.passes(at, from_client) {
+        if self.learned(at, usize::from(from_client)).is_some() {
             return Some((says, interface_name(EGRESS), Station::Mac(STATION)));
         }
         Some(match &session.kind {
