@@ -25,7 +25,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bartizan-cni", &[]),
     ("bartizan-firewall", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-packet", "bartizan-policy"]),
     ("bartizan-kube", &["bartizan-model", "bartizan-playbook"]),
-    ("bartizan-manager", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-policy"]),
+    (
+        "bartizan-manager",
+        &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-playbook", "bartizan-policy"],
+    ),
     ("bartizan-engine", &["bartizan-model", "bartizan-packet", "bartizan-policy"]),
     ("bartizan-api", &["bartizan-model"]),
     ("bartizan-playbook", &["bartizan-model", "bartizan-policy"]),

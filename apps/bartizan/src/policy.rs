@@ -11,7 +11,7 @@ use bartizan_model::{diff, edit, xml};
 use bartizan_playbook::change::{self, Change, Place};
 use bartizan_playbook::manifests::{self, Source};
 use bartizan_playbook::trial::{Outcome, Trial};
-use bartizan_playbook::{End, Plan, Ports, Settings, translate};
+use bartizan_playbook::{Catalogue, End, Plan, Ports, Settings, translate};
 use serde_json::json;
 
 use self::arguments::{Folder, Policy, Rules, RulesForm};
@@ -29,9 +29,9 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Has a verb done.
 pub(crate) fn run(verb: &Policy) -> Result<(), Failure> {
     match verb {
-        Policy::Lint { folder } => lint(&read(&folder.path)?),
+        Policy::Lint { folder } => lint(&read(folder)?),
         Policy::Render { folder, rules, output, device_group } => {
-            let plan = plan(&faultless(folder)?, rules)?;
+            let plan = plan(&faultless(folder)?, &folder.cluster, rules)?;
             match output {
                 RulesForm::Table => print(&listed(&plan)),
                 RulesForm::Xml => print(&xml::write_pretty(&whole(&plan, device_group))),
@@ -42,12 +42,13 @@ pub(crate) fn run(verb: &Policy) -> Result<(), Failure> {
             }
         }
         Policy::Diff { folder, rules, device_group, server } => {
-            let plan = plan(&faultless(folder)?, rules)?;
+            let plan = plan(&faultless(folder)?, &folder.cluster, rules)?;
             differences(&plan, device_group, &*remote::configuration(server, "running")?)
         }
         Policy::Test { folder, rules, junit, output } => {
+            let cluster = &folder.cluster;
             let folder = faultless(folder)?;
-            let plan = plan(&folder, rules)?;
+            let plan = plan(&folder, cluster, rules)?;
             let trial = Trial::new(&plan, &folder.snapshot);
             let outcomes: Vec<Outcome> = folder.tests.iter().map(|test| trial.run(test)).collect();
             if let Some(path) = junit {
@@ -60,28 +61,57 @@ pub(crate) fn run(verb: &Policy) -> Result<(), Failure> {
     }
 }
 
-/// All manifests below a path, in the order of their names.
-fn read(path: &Path) -> Result<manifests::Folder, Failure> {
-    let failed =
-        |path: &Path, error: std::io::Error| Failure::new(1, format!("error: read `{}`: {error}", path.display()));
+/// All manifests below a path, in the order of their names, and what the catalogue says of them.
+fn read(folder: &Folder) -> Result<manifests::Folder, Failure> {
+    let path = &folder.path;
+    let catalogue = folder.catalogue.as_deref().map(catalogue).transpose()?;
     let mut paths = Vec::new();
     if path.is_dir() {
-        gather(path, &mut paths).map_err(|(path, error)| failed(&path, error))?;
+        gather(path, &mut paths).map_err(|(path, error)| failed(&path, &error))?;
     } else {
-        paths.push(path.to_owned());
+        paths.push(path.clone());
     }
+    // The catalogue may lie among the manifests.
+    let is_catalogue = |file: &PathBuf| folder.catalogue.as_ref().is_some_and(|catalogue| same_file(catalogue, file));
+    paths.retain(|file| !is_catalogue(file));
     let mut sources = Vec::new();
     for file in paths {
-        let length = std::fs::metadata(&file).map_err(|error| failed(&file, error))?.len();
-        if length > FILE_BYTES_MAX {
-            let text = format!("error: `{}` has {length} bytes; {FILE_BYTES_MAX} are read at most", file.display());
-            return Err(Failure::new(1, text));
-        }
-        let text = std::fs::read_to_string(&file).map_err(|error| failed(&file, error))?;
+        let text = text(&file)?;
         let shown = file.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&file);
         sources.push(Source { path: shown.display().to_string(), text });
     }
-    Ok(manifests::read(&sources))
+    let mut read = manifests::read(&sources);
+    if let Some(catalogue) = catalogue {
+        read.review(&folder.cluster, &catalogue);
+    }
+    Ok(read)
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(1, format!("error: read `{}`: {error}", path.display()))
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+fn text(file: &Path) -> Result<String, Failure> {
+    let length = std::fs::metadata(file).map_err(|error| failed(file, &error))?.len();
+    if length > FILE_BYTES_MAX {
+        let text = format!("error: `{}` has {length} bytes; {FILE_BYTES_MAX} are read at most", file.display());
+        return Err(Failure::new(1, text));
+    }
+    std::fs::read_to_string(file).map_err(|error| failed(file, &error))
+}
+
+fn catalogue(file: &Path) -> Result<Catalogue, Failure> {
+    let wrong = |what: &str| Failure::new(VALIDATION, format!("{}: {what}", file.display()));
+    let read: Catalogue = serde_saphyr::from_str(&text(file)?).map_err(|error| {
+        let told = error.to_string();
+        wrong(told.lines().next().unwrap_or("cannot be read"))
+    })?;
+    let faults = read.faults();
+    if faults.is_empty() { Ok(read) } else { Err(wrong(&faults.join(&format!("\n{}: ", file.display())))) }
 }
 
 fn gather(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
@@ -105,7 +135,7 @@ fn gather(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::
 }
 
 fn faultless(folder: &Folder) -> Result<manifests::Folder, Failure> {
-    let read = read(&folder.path)?;
+    let read = read(folder)?;
     if read.problems.is_empty() { Ok(read) } else { Err(Failure::new(VALIDATION, read.problems.join("\n"))) }
 }
 
@@ -131,9 +161,9 @@ fn lint(folder: &manifests::Folder) -> Result<(), Failure> {
     print(&text)
 }
 
-fn plan(folder: &manifests::Folder, rules: &Rules) -> Result<Plan, Failure> {
+fn plan(folder: &manifests::Folder, cluster: &str, rules: &Rules) -> Result<Plan, Failure> {
     let settings = Settings {
-        cluster: rules.cluster.clone(),
+        cluster: cluster.to_owned(),
         zones: rules.zones.clone(),
         allow_the_rest: !rules.no_rest,
         rules_max: RULES_MAX,

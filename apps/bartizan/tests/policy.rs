@@ -103,3 +103,42 @@ fn faults_and_failing_tests_end_with_3() {
     );
     assert!(lines[1].contains("line 37") && lines[1].contains("unknown field `policyType`"), "{err}");
 }
+
+#[test]
+fn a_catalogue_refuses_what_a_team_may_not_name() {
+    let catalogue = example().join("../catalogue.yaml");
+    let (folder, catalogue) = (example(), catalogue.to_str().unwrap().to_owned());
+    let folder = folder.to_str().unwrap();
+    let (code, out, err) = policy(&["lint", folder, "--catalogue", &catalogue]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let (code, out, err) = policy(&["test", folder, "--catalogue", &catalogue]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+
+    let place = tempfile::tempdir().unwrap();
+    for name in ["workloads.yaml", "policies.yaml"] {
+        std::fs::copy(example().join(name), place.path().join(name)).unwrap();
+    }
+    // It may lie among the manifests.
+    let own = place.path().join("catalogue.yaml");
+    let text = std::fs::read_to_string(catalogue).unwrap();
+    std::fs::write(
+        &own,
+        text.replace("allow: {applications: [postgres, mysql, redis]", "allow: {applications: [mysql]"),
+    )
+    .unwrap();
+    let arguments = ["lint", place.path().to_str().unwrap(), "--catalogue", own.to_str().unwrap()];
+    let (code, out, err) = policy(&arguments);
+    assert_eq!((code, out.as_str()), (3, ""));
+    let told = "policies.yaml:10: NetworkPolicy data/web-to-db: metadata.labels[np.panw.com/appid]: application `postgres` \
+                may not be named: the catalogue's entries for namespace `data` are `everybody`, `data`; there are `mysql`";
+    assert_eq!(err.trim_end(), told);
+
+    std::fs::write(&own, "entries: [{name: a, namespace-selector: team in x}]").unwrap();
+    let (code, _, err) = policy(&arguments);
+    assert_eq!(code, 3);
+    assert!(err.contains("catalogue.yaml: ") && err.contains("`team in x` is no condition on a label"), "{err}");
+    std::fs::write(&own, "entries: [{name: a}, {name: a}]").unwrap();
+    let (code, _, err) = policy(&arguments);
+    assert_eq!(code, 3);
+    assert!(err.contains("catalogue.yaml: entries[1].name: `a` is the name of an entry before"), "{err}");
+}

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::accounts::Accounts;
+use crate::automation::Automation;
 use crate::configuration::{Configuration, FIRST_CONFIGURATION};
 use crate::device::{Device, first_configuration};
 use crate::fleet::Fleet;
@@ -47,6 +48,8 @@ pub(crate) struct App {
     pub(crate) fleet: Fleet,
     /// Tags of addresses.
     pub(crate) tags: Tags,
+    /// Policies of Kubernetes clusters.
+    pub(crate) automation: Automation,
     /// The way of traffic logs to the disk.
     pub(crate) logs: Logs,
     /// What leaves of the logs.
@@ -92,6 +95,7 @@ impl App {
         let (accounts, made) = Accounts::open(store.clone(), password).await?;
         let jobs = Jobs::open(store.clone()).await?;
         let tags = Tags::open(&store).await?;
+        let automation = Automation::open(&store).await?;
         let room = Room { rows_max: settings.traffic_logs_max, storage: settings.log_storage };
         let (logs, writer) = Logs::new(store.clone(), configuration.clone(), room);
         let app = Self {
@@ -106,6 +110,7 @@ impl App {
             checker: Arc::default(),
             fleet: Fleet::default(),
             tags,
+            automation,
             logs,
             forwarding: Forwarding::default(),
             queries: Queries::default(),

@@ -21,6 +21,8 @@ const HONOURED: &[&str] = &[
     "devices/*/deviceconfig/system/ssl-tls-service-profile",
     "devices/*/deviceconfig/system/timezone",
     "devices/*/plugins/kubernetes/monitoring-definition",
+    "devices/*/plugins/kubernetes/policy-automation",
+    "devices/*/plugins/kubernetes/policy-catalogue",
     "devices/*/plugins/kubernetes/setup/notify-group",
     "mgt-config/access-domain",
     "mgt-config/devices",

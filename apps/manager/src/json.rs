@@ -19,6 +19,7 @@ mod metrics;
 mod openapi;
 mod orders;
 mod places;
+mod policies;
 mod problem;
 mod push_scope;
 mod route;
@@ -84,6 +85,7 @@ fn routes() -> Vec<Route> {
         logs::routes(),
         export::routes(),
         tags::routes(),
+        policies::routes(),
     ]
     .concat()
 }

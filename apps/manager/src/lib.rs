@@ -6,6 +6,7 @@
 mod accounts;
 mod app;
 mod approvals;
+mod automation;
 pub mod backup;
 mod certificates;
 mod configuration;
@@ -201,6 +202,7 @@ impl Manager {
         let logs = tokio::spawn(log_writer.run());
         let forwarding = tokio::spawn(forwarding::run(app.clone()));
         let expiring = tokio::spawn(tags::run(app.clone()));
+        let automating = tokio::spawn(automation::run(app.clone()));
         let stopping = stop.subscribe();
         let serving = http::serve(app.clone(), listener, stopping);
         tokio::pin!(serving);
@@ -220,6 +222,7 @@ impl Manager {
         deliveries.abort();
         forwarding.abort();
         expiring.abort();
+        automating.abort();
         schedules.abort();
         jobs.abort();
         logs.abort();

@@ -14,6 +14,7 @@ pub(crate) mod jobs;
 pub(crate) mod lanes;
 pub(crate) mod locks;
 pub(crate) mod pending;
+pub(crate) mod policies;
 pub(crate) mod postgres;
 pub(crate) mod pushes;
 pub(crate) mod schedule_runs;

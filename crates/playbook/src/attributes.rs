@@ -53,7 +53,8 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    pub(crate) fn read(metadata: &Metadata, problems: &mut Problems) -> Self {
+    /// The attributes, and where each is written, by its key.
+    pub(crate) fn read(metadata: &Metadata, problems: &mut Problems) -> (Self, BTreeMap<String, String>) {
         let mut values: BTreeMap<&str, (String, Vec<&str>)> = BTreeMap::new();
         for (place, map) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
             for (name, value) in map {
@@ -76,7 +77,8 @@ impl Attributes {
                 }
             }
         }
-        Self::of(values, problems)
+        let places = values.iter().map(|(key, (field, _))| ((*key).to_owned(), field.clone())).collect();
+        (Self::of(values, problems), places)
     }
 
     fn of(values: BTreeMap<&str, (String, Vec<&str>)>, problems: &mut Problems) -> Self {

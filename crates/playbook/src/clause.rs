@@ -1,5 +1,6 @@
 //! What does one rule of a policy allow, in terms of groups and ports?
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
@@ -8,7 +9,7 @@ use crate::cluster::Snapshot;
 use crate::group::{Group, Namespaces, Pods};
 use crate::policy::{self, NetworkPolicy, PortName};
 use crate::ports::{PortRange, Ports, Protocol};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Kind, Problem, Problems};
 use crate::selector::Selector;
 
 /// Which way a rule looks.
@@ -31,6 +32,8 @@ pub struct Checked {
     pub uid: String,
     /// What its rules carry.
     pub attributes: Arc<Attributes>,
+    /// Where each attribute is written, by its key: `metadata.labels[np.panw.com/antivirus]`.
+    pub(crate) places: BTreeMap<String, String>,
     pub(crate) subject: Group,
     /// The directions it isolates its pods in.
     pub(crate) isolates: Vec<Direction>,
@@ -87,11 +90,11 @@ pub(crate) struct Clause {
 pub fn check(written: &NetworkPolicy) -> Result<Checked, Vec<Problem>> {
     let metadata = &written.metadata;
     let namespace = if metadata.namespace.is_empty() { "default" } else { &metadata.namespace };
-    let mut problems = Problems::of(format!("{namespace}/{}", metadata.name));
+    let mut problems = Problems::of(Kind::NetworkPolicy, format!("{namespace}/{}", metadata.name));
     if metadata.name.is_empty() {
         problems.add("metadata.name", "is missing");
     }
-    let attributes = Attributes::read(metadata, &mut problems);
+    let (attributes, places) = Attributes::read(metadata, &mut problems);
     let spec = &written.spec;
     let subject = Selector::read(&spec.pod_selector, "spec.podSelector", &mut problems);
     let isolates = directions(spec, &mut problems);
@@ -114,6 +117,7 @@ pub fn check(written: &NetworkPolicy) -> Result<Checked, Vec<Problem>> {
         name: metadata.name.clone(),
         uid: metadata.uid.clone(),
         attributes: Arc::new(attributes),
+        places,
         subject,
         isolates,
         rules,
@@ -233,6 +237,21 @@ fn read_port(written: &policy::Port, field: &str, problems: &mut Problems) -> Op
 }
 
 impl Checked {
+    /// Which kind it is of.
+    pub fn kind(&self) -> Kind {
+        Kind::NetworkPolicy
+    }
+
+    /// `namespace/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Whether it allows anything.
+    pub(crate) fn allows(&self) -> bool {
+        self.attributes.refuse.is_none() && !self.rules.is_empty()
+    }
+
     /// The rules of one direction. A named port becomes a clause for each of its numbers, for the pods that have it.
     pub(crate) fn clauses(&self, direction: Direction, snapshot: &Snapshot) -> Vec<Clause> {
         let mut found = Vec::new();

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::catalogue::Catalogue;
 use crate::clause::{Checked, check};
 use crate::cluster::{Labels, NamedPort, Pod, Snapshot};
 use crate::policy::{Metadata, NetworkPolicy};
@@ -124,6 +125,20 @@ struct Tests {
     #[serde(rename = "kind")]
     _kind: Option<String>,
     tests: Vec<Test>,
+}
+
+impl Folder {
+    /// Tells what the policies name and may not; those that do are no more among them.
+    pub fn review(&mut self, cluster: &str, catalogue: &Catalogue) {
+        let Self { snapshot, policies, places, problems, .. } = self;
+        policies.retain(|policy| {
+            let labels = snapshot.namespaces.get(&policy.namespace).cloned().unwrap_or_default();
+            let found = catalogue.review(cluster, &labels, policy);
+            let place = places.get(&policy.full_name()).map_or("", String::as_str);
+            problems.extend(found.iter().map(|problem| format!("{place}: {problem}")));
+            found.is_empty()
+        });
+    }
 }
 
 /// Reads a folder.

@@ -1,25 +1,31 @@
 //! Does a label selector match these labels?
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::text::parse;
+
 use crate::cluster::Labels;
 use crate::problem::Problems;
 
 /// A `LabelSelector` as it is written. An empty one matches everything.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Labels that must have these values.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub match_labels: Option<BTreeMap<String, String>>,
     /// Conditions that must all hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub match_expressions: Option<Vec<Expression>>,
 }
 
 /// A condition of a selector.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expression {
     /// The label.
@@ -27,6 +33,7 @@ pub struct Expression {
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
     pub operator: String,
     /// For `In` and `NotIn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<String>>,
 }
 
@@ -44,14 +51,42 @@ enum Condition {
     DoesNotExist(String),
 }
 
+/// What is wrong with a selector: the field inside of it, and what.
+type Fault = (String, String);
+
+impl LabelSelector {
+    /// Understands it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with the field inside of the selector.
+    pub fn compile(&self) -> Result<Selector, Vec<String>> {
+        let mut faults = Vec::new();
+        let selector = Selector::of(self, &mut faults);
+        let told = |(field, what): Fault| format!("{field}: {what}");
+        if faults.is_empty() { Ok(selector) } else { Err(faults.into_iter().map(told).collect()) }
+    }
+}
+
 impl Selector {
     pub(crate) fn read(written: &LabelSelector, field: &str, problems: &mut Problems) -> Self {
-        let labels = written.match_labels.iter().flatten();
-        let mut conditions: BTreeSet<Condition> =
-            labels.map(|(key, value)| Condition::In(key.clone(), BTreeSet::from([value.clone()]))).collect();
+        let mut faults = Vec::new();
+        let read = Self::of(written, &mut faults);
+        for (inside, what) in faults {
+            problems.add(format!("{field}.{inside}"), what);
+        }
+        read
+    }
+
+    fn of(written: &LabelSelector, faults: &mut Vec<Fault>) -> Self {
+        let mut conditions = BTreeSet::new();
+        for (key, value) in written.match_labels.iter().flatten() {
+            let field = format!("matchLabels[{key}]");
+            faults.extend(text::wrong_key(key).map(|what| (field.clone(), what)));
+            faults.extend(text::wrong_value(value).map(|what| (field, what)));
+            conditions.insert(Condition::In(key.clone(), BTreeSet::from([value.clone()])));
+        }
         for (index, expression) in written.match_expressions.iter().flatten().enumerate() {
-            let field = format!("{field}.matchExpressions[{index}]");
-            conditions.extend(Condition::read(expression, &field, problems));
+            conditions.extend(Condition::read(expression, &format!("matchExpressions[{index}]"), faults));
         }
         Self(conditions)
     }
@@ -94,14 +129,18 @@ impl Selector {
 }
 
 impl Condition {
-    fn read(written: &Expression, field: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(written: &Expression, field: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let Expression { key, operator, values } = written;
+        faults.extend(text::wrong_key(key).map(|what| (format!("{field}.key"), what)));
+        for value in values.iter().flatten() {
+            faults.extend(text::wrong_value(value).map(|what| (format!("{field}.values"), what)));
+        }
         let values: BTreeSet<String> = values.iter().flatten().cloned().collect();
         let wants_values = matches!(operator.as_str(), "In" | "NotIn");
         if wants_values == values.is_empty() && matches!(operator.as_str(), "In" | "NotIn" | "Exists" | "DoesNotExist")
         {
             let what = if wants_values { "needs at least one value" } else { "takes no values" };
-            problems.add(format!("{field}.values"), format!("`{operator}` {what}"));
+            faults.push((format!("{field}.values"), format!("`{operator}` {what}")));
             return None;
         }
         match operator.as_str() {
@@ -111,7 +150,7 @@ impl Condition {
             "DoesNotExist" => Some(Self::DoesNotExist(key.clone())),
             other => {
                 let known = "`In`, `NotIn`, `Exists` and `DoesNotExist` are the operators";
-                problems.add(format!("{field}.operator"), format!("`{other}` is no operator of a selector: {known}"));
+                faults.push((format!("{field}.operator"), format!("`{other}` is no operator of a selector: {known}")));
                 None
             }
         }

@@ -61,15 +61,19 @@ pub(crate) struct Folder {
     /// A folder with manifests (`.yaml`, `.yml`, `.json`) and all folders in it, or one file.
     #[arg(value_name = "DIR")]
     pub(crate) path: PathBuf,
+
+    /// A catalogue (YAML): which profiles, groups and applications the teams may name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+
+    /// The cluster's name in tags and names, and in the catalogue.
+    #[arg(long, value_name = "NAME", default_value = "cluster", value_parser = cluster)]
+    pub(crate) cluster: String,
 }
 
 /// What is the same for all rules.
 #[derive(Args, Debug)]
 pub(crate) struct Rules {
-    /// The cluster's name in tags and names.
-    #[arg(long, value_name = "NAME", default_value = "cluster", value_parser = cluster)]
-    pub(crate) cluster: String,
-
     /// A zone of the cluster's traffic; may be repeated [default: any].
     #[arg(long = "zone", value_name = "NAME")]
     pub(crate) zones: Vec<String>,

@@ -186,7 +186,7 @@ fn some(number: u8, variant: u8) -> Value {
         }
         _ => json!({ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.0.0.2/32"] } }),
     };
-    let rule = json!({ "ports": [{ "port": if variant % 2 == 0 { json!("http") } else { json!(80) } }] });
+    let rule = json!({ "ports": [{ "port": if variant.is_multiple_of(2) { json!("http") } else { json!(80) } }] });
     let (mut ingress, mut egress) = (rule.clone(), rule);
     ingress["from"] = json!([peer]);
     egress["to"] = json!([peer]);
@@ -231,11 +231,11 @@ proptest! {
         for (what, name, variant) in events {
             let namespace_name = format!("n{}", name % 2);
             let change = match what {
-                0 => namespace(&namespace_name, if variant % 2 == 0 { "a" } else { "b" }),
+                0 => namespace(&namespace_name, if variant.is_multiple_of(2) { "a" } else { "b" }),
                 1 => Change::Delete(key(Kind::Namespace, "", &namespace_name)),
                 2 => {
                     let address = format!("10.0.0.{}", 1 + variant % 3);
-                    let port = if variant % 2 == 0 { 80 } else { 8080 };
+                    let port = if variant.is_multiple_of(2) { 80 } else { 8080 };
                     pod(&namespace_name, &format!("p{name}"), a_pod(&address, &format!("a{}", variant % 3), port))
                 }
                 3 => Change::Delete(key(Kind::Pod, &namespace_name, &format!("p{name}"))),

@@ -12,6 +12,7 @@ use bartizan_model::schema;
 use bartizan_model::tree::Element;
 use bartizan_policy::check::Check;
 
+use crate::automation::{catalogue, settings};
 use crate::logs::retention;
 use crate::tags::notify;
 use crate::{accounts, certificates, coverage, forwarding, lock, schedules};
@@ -39,6 +40,8 @@ impl Checker {
         diagnostics.extend(retention::check(candidate));
         diagnostics.extend(schedules::check(candidate));
         diagnostics.extend(notify::check(candidate));
+        diagnostics.extend(settings::check(candidate));
+        diagnostics.extend(catalogue::check(candidate));
         let mut last = lock(&self.last);
         if let Some(checked) = last.take().and_then(|checked| checked.follow(candidate)) {
             diagnostics.extend(checked.whole.diagnostics(candidate));

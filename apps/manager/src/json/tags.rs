@@ -46,7 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
             Method::DELETE,
             "/kubernetes/clusters/{name}",
             telling,
-            "Forget a Kubernetes cluster and its tags",
+            "Forget a Kubernetes cluster, its tags and what was made of its policies",
             forget,
         ),
         Route::new(
@@ -202,14 +202,16 @@ async fn all(call: Call) -> Result<Json<ClusterList>, Problem> {
 }
 
 /// A cluster's tags may be for any firewall.
-fn refuse_part(caller: &Caller) -> Result<(), Problem> {
+pub(super) fn refuse_part(caller: &Caller) -> Result<(), Problem> {
     why_not_part(caller, "a cluster").map_or(Ok(()), |why| Err(Problem::forbidden(why)))
 }
 
 async fn forget(call: Call) -> Result<Done, Problem> {
     refuse_part(&call.caller)?;
     let name = call.name("name");
-    match call.app.tags.forget(&call.app.store, name).await.map_err(anyhow::Error::from)? {
+    let app = &call.app;
+    let told = app.automation.abandon(&app.store, name, &call.caller.name).await.map_err(anyhow::Error::from)?;
+    match app.tags.forget(&app.store, name).await.map_err(anyhow::Error::from)? || told {
         true => Ok(Done),
         false => Err(Problem::not_found(format!("no cluster `{name}` is known"))),
     }
@@ -237,6 +239,8 @@ struct Renewed {
     addresses: usize,
     /// SHA-256, hex, of a line `ADDRESS TAG` for each tag, in the order of addresses and tags.
     digest: String,
+    /// The word for the policies that the controller told last; empty when it told none.
+    policies_digest: String,
     /// Device groups that hear of them.
     device_groups: Vec<String>,
     /// What is not as it should be.
@@ -270,6 +274,7 @@ async fn renew(call: Call<Nothing, RenewBody>) -> Result<Json<Renewed>, Problem>
     Ok(Json(Renewed {
         addresses,
         digest,
+        policies_digest: app.automation.digest(name),
         device_groups: notified.groups(name).into_iter().collect(),
         warnings: warnings(app, name, cluster_id),
     }))

@@ -17,6 +17,7 @@ mod load;
 mod migration;
 mod overrides;
 mod parts;
+mod policies;
 mod postgres;
 mod python_clients;
 mod queue;

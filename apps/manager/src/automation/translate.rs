@@ -1,0 +1,265 @@
+//! Which rules do the policies of a cluster become, and what is wrong with those that become none?
+//!
+//! A policy with a fault does not stop the others. Its last form without one stays in force, if that still has none;
+//! otherwise the policy is left out whole, so that there is never a part of it.
+
+use std::collections::BTreeMap;
+
+use bartizan_model::xml;
+use bartizan_playbook::{self as playbook, Catalogue, Checked, Objects, Plan, check};
+use serde_json::Value;
+
+use super::settings::Settings;
+use super::told::{CLUSTER_NETWORK_POLICY, Key, NETWORK_POLICY, Told, Written};
+use crate::store::hex_digest;
+
+/// Reason of a policy without a fault.
+pub(crate) const TRANSLATED: &str = "Translated";
+/// Reason of a policy that is only to be looked at.
+pub(crate) const DRY_RUN: &str = "DryRun";
+
+/// What became of a policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    /// It has no fault.
+    pub(crate) is_good: bool,
+    /// Reason of its condition.
+    pub(crate) reason: String,
+    /// Why, for people.
+    pub(crate) message: String,
+    /// Its form of before is what the rules are of.
+    pub(crate) is_kept: bool,
+    /// Names of its rules.
+    pub(crate) rules: Vec<String>,
+    /// SHA-256, hex, of their text.
+    pub(crate) trace: String,
+}
+
+/// What became of all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Translated {
+    /// What the device group is to have.
+    pub(crate) objects: Objects,
+    /// By policy.
+    pub(crate) verdicts: BTreeMap<Key, Verdict>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the runs use it"))]
+    /// Why there are no rules at all, if there are none because of that.
+    pub(crate) too_many: Option<String>,
+}
+
+impl Translated {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the runs use it"))]
+    /// SHA-256, hex, of the objects.
+    pub(crate) fn digest(&self) -> String {
+        let mut text = String::new();
+        let objects = &self.objects;
+        for entry in objects.tags.values().chain(objects.groups.values()).chain(objects.services.values()) {
+            text += &xml::write(entry);
+        }
+        for (_, rule) in &objects.rules {
+            text += &xml::write(rule);
+        }
+        hex_digest(text.as_bytes())
+    }
+}
+
+/// Translates everything; `before` has the last forms without a fault.
+pub(crate) fn translate(
+    cluster: &str,
+    told: &Told,
+    settings: Option<&Settings>,
+    catalogue: &Catalogue,
+    before: &BTreeMap<Key, Value>,
+) -> Translated {
+    let mut verdicts = BTreeMap::new();
+    let mut policies = Vec::new();
+    let none = BTreeMap::new();
+    for written in told.written() {
+        let labels = told.namespaces.get(&written.key.namespace).unwrap_or(&none);
+        let review = |written: &Written<'_>| one(cluster, labels, catalogue, written);
+        let verdict = match review(&written) {
+            Ok(policy) => {
+                let reason = if policy.attributes.dry_run { DRY_RUN } else { TRANSLATED };
+                policies.push(policy);
+                Verdict { is_good: true, reason: reason.to_owned(), ..Verdict::default() }
+            }
+            Err((reason, mut message)) => {
+                let old = before.get(&written.key).map(|object| Written { object, ..written.clone() });
+                let kept = old.and_then(|old| review(&old).ok());
+                message.push_str(if kept.is_some() {
+                    "; what was enforced before stays in force"
+                } else {
+                    "; it is left out whole"
+                });
+                let is_kept = kept.is_some();
+                policies.extend(kept);
+                Verdict { reason, message, is_kept, ..Verdict::default() }
+            }
+        };
+        verdicts.insert(written.key, verdict);
+    }
+    // Without any policy nothing is left of what was made of them.
+    let is_empty = verdicts.is_empty();
+    let own = playbook::Settings {
+        cluster: cluster.to_owned(),
+        zones: settings.map(|settings| settings.zones.clone()).unwrap_or_default(),
+        allow_the_rest: !is_empty && settings.is_none_or(|settings| settings.allow_the_rest),
+        rules_max: settings.map_or(super::settings::RULES_MAX, |settings| settings.rules_max),
+    };
+    let plan = match playbook::translate(&own, &policies, &told.snapshot()) {
+        Ok(plan) => plan,
+        Err(too_many) => {
+            let told = too_many.to_string();
+            for verdict in verdicts.values_mut().filter(|verdict| verdict.is_good) {
+                *verdict = Verdict { reason: "TooMany".to_owned(), message: told.clone(), ..Verdict::default() };
+            }
+            return Translated { verdicts, too_many: Some(told), ..Translated::default() };
+        }
+    };
+    let mut objects = plan.render();
+    if is_empty {
+        objects.tags.clear();
+    }
+    attribute(&plan, &objects, &mut verdicts);
+    Translated { objects, verdicts, too_many: None }
+}
+
+/// Reads and reviews a policy.
+fn one(
+    cluster: &str,
+    labels: &BTreeMap<String, String>,
+    catalogue: &Catalogue,
+    written: &Written<'_>,
+) -> Result<Checked, (String, String)> {
+    if written.key.kind == CLUSTER_NETWORK_POLICY {
+        let message = "rules are made of NetworkPolicies only; write it as one in each namespace".to_owned();
+        return Err(("Invalid".to_owned(), message));
+    }
+    let policy = written.policy().map_err(|why| ("Invalid".to_owned(), why))?;
+    let told = |problems: Vec<playbook::Problem>| {
+        // The gravest one gives the name.
+        let reason = problems.iter().map(|problem| problem.reason).min().map(|reason| reason.to_string());
+        let lines: Vec<String> =
+            problems.iter().map(|problem| format!("{}: {}", problem.field, problem.what)).collect();
+        (reason.unwrap_or_default(), lines.join("; "))
+    };
+    let checked = check(&policy).map_err(told)?;
+    let problems = catalogue.review(cluster, labels, &checked);
+    if problems.is_empty() { Ok(checked) } else { Err(told(problems)) }
+}
+
+/// Tells each policy which rules are of it. Those that refuse what nobody allows are of all, and not told.
+fn attribute(plan: &Plan, objects: &Objects, verdicts: &mut BTreeMap<Key, Verdict>) {
+    let mut texts: BTreeMap<Key, String> = BTreeMap::new();
+    for (rule, (name, entry)) in plan.rules.iter().zip(&objects.rules) {
+        let origins = origins(&rule.description);
+        if origins.is_empty() {
+            continue;
+        }
+        let text = xml::write(entry);
+        for key in origins {
+            if let Some(verdict) = verdicts.get_mut(&key) {
+                verdict.rules.push(name.clone());
+                texts.entry(key).or_default().push_str(&text);
+            }
+        }
+    }
+    for (key, text) in texts {
+        if let Some(verdict) = verdicts.get_mut(&key) {
+            verdict.trace = hex_digest(text.as_bytes());
+        }
+    }
+}
+
+/// The policies that a rule's description names: `NetworkPolicy shop/web UID spec.ingress[0] and NetworkPolicy …`.
+fn origins(description: &str) -> Vec<Key> {
+    let mut found: Vec<Key> = Vec::new();
+    for part in description.split(" and ") {
+        let mut words = part.split(' ');
+        let (Some(kind), Some(name)) = (words.next(), words.next()) else { continue };
+        let (namespace, name) = match kind {
+            NETWORK_POLICY => name.split_once('/').unwrap_or_default(),
+            CLUSTER_NETWORK_POLICY => ("", name),
+            _ => continue,
+        };
+        let key = Key { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() };
+        if !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn policy(name: &str, spec: Value, annotations: Value) -> Value {
+        json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "generation": 1, "annotations": annotations},
+            "spec": spec})
+    }
+
+    fn told(policies: Vec<Value>) -> Told {
+        let labels = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), "shop".to_owned())]);
+        Told { namespaces: BTreeMap::from([("shop".to_owned(), labels)]), policies, ..Told::default() }
+    }
+
+    fn run(told: &Told, before: &BTreeMap<Key, Value>) -> Translated {
+        translate("c1", told, None, &Catalogue { entries: Vec::new(), known: Some(known()) }, before)
+    }
+
+    fn known() -> bartizan_playbook::catalogue::Names {
+        let profiles = BTreeMap::from([("spyware".to_owned(), ["strict".to_owned()].into())]);
+        bartizan_playbook::catalogue::Names { profiles, ..Default::default() }
+    }
+
+    fn key(name: &str) -> Key {
+        Key { kind: NETWORK_POLICY.to_owned(), namespace: "shop".to_owned(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn each_policy_knows_its_rules_and_one_with_a_fault_stops_no_other() {
+        let good = policy("good", json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}), json!({}));
+        let bad = policy("bad", json!({"podSelector": {}, "ingres": []}), json!({}));
+        let odd = policy("odd", json!({"podSelector": {}, "ingress": [{}]}), json!({"np.panw.com/spyware": "stric"}));
+        let dry = policy("dry", json!({"podSelector": {}, "ingress": [{}]}), json!({"np.panw.com/dry-run": "true"}));
+        let whole = told(vec![good.clone(), bad, odd, dry]);
+        let translated = run(&whole, &BTreeMap::new());
+        let verdict = |name: &str| translated.verdicts[&key(name)].clone();
+        assert!(verdict("good").is_good && verdict("good").rules.len() == 1 && !verdict("good").trace.is_empty());
+        assert!(verdict("good").rules[0].starts_with("np.c1.shop.good.i0."), "{:?}", verdict("good"));
+        assert!(
+            verdict("bad").reason == "Invalid" && verdict("bad").message.contains("ingres"),
+            "{:?}",
+            verdict("bad")
+        );
+        assert!(verdict("bad").message.ends_with("it is left out whole"));
+        assert_eq!(verdict("odd").reason, "ObjectNotFound");
+        assert!(verdict("odd").message.contains("did you mean `strict`?"), "{:?}", verdict("odd"));
+        assert!(verdict("dry").is_good && verdict("dry").reason == DRY_RUN && verdict("dry").rules.is_empty());
+
+        // What was good before stays.
+        let before =
+            BTreeMap::from([(key("bad"), policy("bad", json!({"podSelector": {}, "ingress": [{}]}), json!({})))]);
+        let kept = run(&whole, &before);
+        let bad = &kept.verdicts[&key("bad")];
+        assert!(bad.is_kept && bad.rules.len() == 1 && bad.message.ends_with("stays in force"), "{bad:?}");
+        assert_ne!(kept.digest(), translated.digest());
+        assert_eq!(run(&whole, &BTreeMap::new()).digest(), translated.digest());
+    }
+
+    #[test]
+    fn too_many_rules_are_none() {
+        let spec = json!({"podSelector": {}, "ingress": [{}, {"ports": [{"port": 1}]}, {"ports": [{"port": 2}]}]});
+        let whole = told(vec![policy("p", spec, json!({}))]);
+        let xml = "<config><devices><entry name='localhost.localdomain'><device-group><entry name='dg'/></device-group><plugins>\
+            <kubernetes><policy-automation><entry name='c1'><device-group>dg</device-group><rules-max>2</rules-max></entry>\
+            </policy-automation></kubernetes></plugins></entry></devices></config>";
+        let settings = super::super::settings::Read::of(&xml::parse(xml).unwrap()).clusters.remove("c1");
+        let translated = translate("c1", &whole, settings.as_ref(), &Catalogue::default(), &BTreeMap::new());
+        assert!(translated.too_many.is_some() && translated.objects.rules.is_empty());
+        assert_eq!(translated.verdicts[&key("p")].reason, "TooMany");
+    }
+}
