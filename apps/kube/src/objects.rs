@@ -131,6 +131,8 @@ pub struct Node {
     pub internal: Vec<IpAddr>,
     /// Its addresses outside of the cluster's network.
     pub external: Vec<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
 }
 
 /// A namespace.
@@ -242,7 +244,8 @@ impl Read for v1::Node {
     fn read(self) -> Object {
         let addresses = self.status.and_then(|status| status.addresses).unwrap_or_default();
         let of = |kind: &str| parsed(addresses.iter().filter(|one| one.type_ == kind).map(|one| one.address.clone()));
-        Object::Node(Node { internal: of("InternalIP"), external: of("ExternalIP") })
+        let labels = self.metadata.labels.unwrap_or_default();
+        Object::Node(Node { internal: of("InternalIP"), external: of("ExternalIP"), labels })
     }
 }
 
@@ -338,10 +341,11 @@ mod tests {
         assert_eq!(read::<v1::Service>(service), Object::Service(expected));
         let headless = json!({ "metadata": { "name": "db" }, "spec": { "clusterIP": "None", "clusterIPs": ["None"] } });
         assert_eq!(read::<v1::Service>(headless), Object::Service(Service::default()));
-        let node = json!({ "metadata": { "name": "n1" }, "status": { "addresses": [
+        let node = json!({ "metadata": { "name": "n1", "labels": { "pool": "a" } }, "status": { "addresses": [
             { "type": "InternalIP", "address": "192.0.2.1" }, { "type": "Hostname", "address": "n1" },
             { "type": "ExternalIP", "address": "203.0.113.9" } ] } });
-        let expected = Node { internal: vec![ip("192.0.2.1")], external: vec![ip("203.0.113.9")] };
+        let labels: Labels = [("pool".to_owned(), "a".to_owned())].into();
+        let expected = Node { internal: vec![ip("192.0.2.1")], external: vec![ip("203.0.113.9")], labels };
         assert_eq!(read::<v1::Node>(node), Object::Node(expected));
         for (value, is_protected) in [("pan-fw", true), ("none", false)] {
             let namespace = json!({ "metadata": { "name": "shop", "annotations": { FIREWALL: value }, "labels": { "team": "a" } } });

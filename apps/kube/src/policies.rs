@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bartizan_playbook::cluster::{self, NamedPort, Snapshot};
+use bartizan_playbook::cluster_policy::ClusterNetworkPolicy;
 use bartizan_playbook::policy::NetworkPolicy;
-use bartizan_playbook::{Group, Protocol, Settings, check, translate};
+use bartizan_playbook::{Checked, Group, Protocol, Settings, check, check_cluster, translate};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -137,6 +138,10 @@ impl Policies {
                 let place = (key.namespace.clone(), key.name.clone());
                 self.members.put_pod(&place, pod.as_ref().map(|pod| read::pod(key, pod)));
             }
+            (Kind::Node, object) => {
+                let node = object.and_then(|object| read::node(key, object));
+                self.members.put_node(&key.name, node);
+            }
             _ => {}
         }
     }
@@ -164,7 +169,7 @@ impl Policies {
 
     /// Whether everything was listed that policies and their groups depend on.
     pub fn is_listed(&self) -> bool {
-        let needed = [Kind::Policy, Kind::ClusterPolicy, Kind::Namespace, Kind::Pod];
+        let needed = [Kind::Policy, Kind::ClusterPolicy, Kind::Namespace, Kind::Pod, Kind::Node];
         needed.iter().all(|kind| self.listed.contains(kind))
     }
 
@@ -189,16 +194,15 @@ impl Policies {
     }
 
     fn translate(&mut self, now: Instant) {
-        let of_kind = |kind| self.objects.iter().filter(move |(key, _)| key.kind == kind);
-        let mut checked = Vec::new();
-        let mut faulty = 0;
-        for (_, told) in of_kind(Kind::Policy) {
-            let written = serde_json::from_value::<NetworkPolicy>(Value::clone(told));
-            match written.ok().and_then(|written| check(&written).ok()) {
-                Some(policy) => checked.push(policy),
-                None => faulty += 1,
+        let of = |(key, told): (&Key, &Arc<Value>)| -> Option<Checked> {
+            let told = Value::clone(told);
+            if key.kind == Kind::ClusterPolicy {
+                return check_cluster(&serde_json::from_value::<ClusterNetworkPolicy>(told).ok()?).ok();
             }
-        }
+            check(&serde_json::from_value::<NetworkPolicy>(told).ok()?).ok()
+        };
+        let checked: Vec<Checked> = self.objects.iter().filter_map(of).collect();
+        let faulty = self.objects.len() - checked.len();
         let snapshot = self.snapshot();
         let plan = translate(&self.settings, &checked, &snapshot);
         self.counts = Counts { policies: self.objects.len(), faulty, too_many: plan.is_err(), ..self.counts };
@@ -236,7 +240,8 @@ impl Policies {
             let ports = ports.iter().filter_map(named).collect();
             cluster::Pod { namespace, labels, ports, ..cluster::Pod::default() }
         };
-        Snapshot { namespaces: self.members.namespaces().clone(), pods: self.shapes.keys().map(pod).collect() }
+        let (namespaces, pods) = (self.members.namespaces().clone(), self.shapes.keys().map(pod).collect());
+        Snapshot { namespaces, pods, ..Snapshot::default() }
     }
 
     fn state(&self) -> Wanted {

@@ -1,27 +1,34 @@
 //! Which addresses are of which group now?
 //!
-//! An event costs as much as what it concerns: a pod is asked of all groups, a new group of all pods.
+//! An event costs as much as what it concerns: a pod or node is asked of all groups, a new group of all of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bartizan_playbook::cluster::{Pod, Snapshot};
+use bartizan_playbook::cluster::{Node, Pod, Snapshot};
 
 use super::Groups;
 use crate::labels::Labels;
 
-/// Namespace and name.
+/// Namespace and name; a node is in no namespace.
 type Place = (String, String);
+
+/// Who may belong to a group.
+#[derive(Debug)]
+enum Member {
+    Pod(Pod),
+    Node(Node),
+}
 
 /// Who belongs to which group.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// Only the labels of its namespaces.
     snapshot: Snapshot,
-    pods: BTreeMap<Place, Pod>,
+    members: BTreeMap<Place, Member>,
     groups: Groups,
-    /// What each pod says of its addresses, in order.
+    /// What each member says of its addresses, in order.
     said: HashMap<Place, Vec<(IpAddr, Arc<str>)>>,
     /// What is said of each address, how often.
     addresses: HashMap<IpAddr, BTreeMap<Arc<str>, u32>>,
@@ -55,9 +62,18 @@ impl Members {
 
     /// A pod is there, or another one than before, or gone.
     pub(super) fn put_pod(&mut self, place: &Place, pod: Option<Pod>) {
-        match pod {
-            Some(pod) => self.pods.insert(place.clone(), pod),
-            None => self.pods.remove(place),
+        self.put(place, pod.map(Member::Pod));
+    }
+
+    /// A node is there, or another one than before, or gone.
+    pub(super) fn put_node(&mut self, name: &str, node: Option<Node>) {
+        self.put(&(String::new(), name.to_owned()), node.map(Member::Node));
+    }
+
+    fn put(&mut self, place: &Place, member: Option<Member>) {
+        match member {
+            Some(member) => self.members.insert(place.clone(), member),
+            None => self.members.remove(place),
         };
         self.say(place);
     }
@@ -73,7 +89,7 @@ impl Members {
         };
         let from = (name.to_owned(), String::new());
         let places: Vec<Place> =
-            self.pods.range(from..).map(|(place, _)| place).take_while(|(of, _)| of == name).cloned().collect();
+            self.members.range(from..).map(|(place, _)| place).take_while(|(of, _)| of == name).cloned().collect();
         places.iter().for_each(|place| self.say(place));
         true
     }
@@ -91,7 +107,7 @@ impl Members {
         if gone.is_empty() && new.is_empty() {
             return;
         }
-        let places: Vec<Place> = self.pods.keys().cloned().collect();
+        let places: Vec<Place> = self.members.keys().cloned().collect();
         for place in places {
             let mut said = self.said.get(&place).cloned().unwrap_or_default();
             said.retain(|(_, tag)| !gone.contains(tag));
@@ -106,11 +122,16 @@ impl Members {
     }
 
     fn of(&self, place: &Place, groups: &Groups) -> Vec<(IpAddr, Arc<str>)> {
-        let Some(pod) = self.pods.get(place) else { return Vec::new() };
-        let tagged = groups.iter().flat_map(|(tag, group)| {
-            group.addresses_of(&self.snapshot, pod).map(move |address| (address, tag.clone()))
-        });
-        tagged.collect()
+        let mut found = Vec::new();
+        for (tag, group) in groups {
+            let add = |address| found.push((address, tag.clone()));
+            match self.members.get(place) {
+                Some(Member::Pod(pod)) => group.addresses_of(&self.snapshot, pod).for_each(add),
+                Some(Member::Node(node)) => group.addresses_of_node(node).for_each(add),
+                None => {}
+            }
+        }
+        found
     }
 
     fn replace(&mut self, place: &Place, mut after: Vec<(IpAddr, Arc<str>)>) {

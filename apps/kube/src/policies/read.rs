@@ -60,6 +60,13 @@ pub(super) fn pod(key: &Key, pod: &Pod) -> cluster::Pod {
     }
 }
 
+/// A node as groups see it.
+pub(super) fn node(key: &Key, object: &Object) -> Option<cluster::Node> {
+    let Object::Node(node) = object else { return None };
+    let addresses = node.internal.iter().chain(&node.external).copied().collect();
+    Some(cluster::Node { name: key.name.clone(), labels: node.labels.clone(), addresses })
+}
+
 /// A protocol as Kubernetes spells it.
 pub(super) fn name_of(protocol: Protocol) -> &'static str {
     Protocol::NAMES.iter().find(|(_, known)| *known == protocol).map_or("TCP", |(name, _)| name)

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::cluster::{Change, Cluster, Tagging};
 use crate::labels::Filter;
-use crate::objects::Namespace;
+use crate::objects::{Namespace, Node};
 use crate::tags::Names;
 
 fn cluster() -> Cluster {
@@ -195,6 +195,21 @@ fn some(number: u8, variant: u8) -> Value {
     written(if number < 2 { "n0" } else { "n1" }, &format!("p{number}"), spec)
 }
 
+/// ClusterNetworkPolicies of a few kinds.
+fn whole(number: u8, variant: u8) -> Value {
+    let peer = match variant % 3 {
+        0 => json!({ "namespaces": { "matchLabels": { "team": "a" } } }),
+        1 => json!({ "pods": { "namespaceSelector": {}, "podSelector": { "matchLabels": { "app": "a1" } } } }),
+        _ => json!({ "nodes": { "matchLabels": { "pool": "a" } } }),
+    };
+    let action = if variant.is_multiple_of(2) { "Accept" } else { "Deny" };
+    json!({ "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": { "name": format!("c{number}"), "uid": "u" },
+        "spec": { "tier": if number < 2 { "Admin" } else { "Baseline" }, "priority": variant,
+            "subject": { "namespaces": { "matchLabels": { "team": "b" } } },
+            "egress": [{ "action": action, "to": [peer] }] } })
+}
+
 fn naive(objects: &BTreeMap<Key, Object>) -> BTreeMap<IpAddr, BTreeSet<String>> {
     let mut snapshot = Snapshot::default();
     let mut checked = Vec::new();
@@ -206,9 +221,13 @@ fn naive(objects: &BTreeMap<Key, Object>) -> BTreeMap<IpAddr, BTreeSet<String>> 
                 snapshot.namespaces.insert(key.name.clone(), labels);
             }
             Object::Pod(pod) => snapshot.pods.push(read::pod(key, pod)),
+            Object::Policy(told) if key.kind == Kind::ClusterPolicy => {
+                checked.push(check_cluster(&serde_json::from_value(Value::clone(told)).unwrap()).unwrap());
+            }
             Object::Policy(told) => {
                 checked.push(check(&serde_json::from_value(Value::clone(told)).unwrap()).unwrap());
             }
+            Object::Node(_) => snapshot.nodes.extend(read::node(key, object)),
             _ => {}
         }
     }
@@ -223,7 +242,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn any_order_of_events_ends_as_if_all_were_translated_at_once(
-        events in prop::collection::vec((0..6_u8, 0..4_u8, 0..12_u8), 1..50)
+        events in prop::collection::vec((0..9_u8, 0..4_u8, 0..12_u8), 1..50)
     ) {
         let mut cluster = cluster();
         let mut objects: BTreeMap<Key, Object> = BTreeMap::new();
@@ -240,6 +259,17 @@ proptest! {
                 }
                 3 => Change::Delete(key(Kind::Pod, &namespace_name, &format!("p{name}"))),
                 4 => applied(&some(name, variant)),
+                5 => {
+                    let labels = labels(&[("pool", if variant % 3 == 0 { "a" } else { "b" })]);
+                    let internal = vec![format!("10.0.1.{}", 1 + variant % 2).parse().unwrap()];
+                    let node = Node { internal, labels, ..Node::default() };
+                    Change::Apply(key(Kind::Node, "", &format!("k{name}")), Object::Node(node))
+                }
+                6 => Change::Apply(
+                    key(Kind::ClusterPolicy, "", &format!("c{name}")),
+                    Object::Policy(Arc::new(whole(name, variant))),
+                ),
+                7 => Change::Delete(key(Kind::ClusterPolicy, "", &format!("c{name}"))),
                 _ => Change::Delete(key(Kind::Policy, if name < 2 { "n0" } else { "n1" }, &format!("p{name}"))),
             };
             match &change {

@@ -19,7 +19,7 @@ fn names(told: &Value, list: &str) -> Vec<String> {
 /// Every address has the tags of its groups that rules of this state speak of.
 fn is_tagged(told: &Value, tags: &BTreeMap<IpAddr, BTreeSet<String>>, pods: &[Pod]) {
     let namespaces = serde_json::from_value(told["namespaces"].clone()).unwrap();
-    let snapshot = Snapshot { namespaces, pods: pods.to_vec() };
+    let snapshot = Snapshot { namespaces, pods: pods.to_vec(), ..Snapshot::default() };
     let policies = told["policies"].as_array().unwrap();
     let checked: Vec<_> =
         policies.iter().map(|one| check(&serde_json::from_value(one.clone()).unwrap()).unwrap()).collect();
@@ -77,7 +77,7 @@ impl Shop {
     async fn until_tagged(&self) {
         let state = self.told().last().unwrap().0.clone();
         let namespaces = serde_json::from_value(state["namespaces"].clone()).unwrap();
-        let snapshot = Snapshot { namespaces, pods: self.pods.clone() };
+        let snapshot = Snapshot { namespaces, pods: self.pods.clone(), ..Snapshot::default() };
         let policies = state["policies"].as_array().unwrap();
         let checked: Vec<_> =
             policies.iter().map(|one| check(&serde_json::from_value(one.clone()).unwrap()).unwrap()).collect();
