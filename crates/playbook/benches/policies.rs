@@ -5,7 +5,7 @@
 //! read that one, translate all, render, compare with the device group. `make bench` keeps the figures.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that cannot be set up measures nothing")]
-#![expect(clippy::print_stdout, reason = "the figures")]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "figures of the clock")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
