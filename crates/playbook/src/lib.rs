@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod change;
 mod clause;
 pub mod cluster;
+pub mod graph;
 mod group;
 pub mod manifests;
 mod names;

@@ -114,7 +114,6 @@ impl Told {
         Snapshot { namespaces: self.namespaces.clone(), pods: self.pods.iter().map(pod).collect() }
     }
 
-    #[expect(dead_code, reason = "the runs use it")]
     /// SHA-256, hex, of what is no policy: namespaces and named ports.
     pub(crate) fn surroundings(&self) -> String {
         // Strings and numbers: nothing in it can fail to serialise.

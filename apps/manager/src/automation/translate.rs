@@ -42,13 +42,11 @@ pub(crate) struct Translated {
     pub(crate) objects: Objects,
     /// By policy.
     pub(crate) verdicts: BTreeMap<Key, Verdict>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the runs use it"))]
     /// Why there are no rules at all, if there are none because of that.
     pub(crate) too_many: Option<String>,
 }
 
 impl Translated {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the runs use it"))]
     /// SHA-256, hex, of the objects.
     pub(crate) fn digest(&self) -> String {
         let mut text = String::new();
