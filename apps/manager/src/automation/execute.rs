@@ -225,12 +225,10 @@ impl Execution {
     async fn ask(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
         self.step(name, "waiting", &json!({ "text": text }));
         "waiting".clone_into(&mut self.run.state);
-        self.keep(1).await?;
         let message = format!("run {} waits for approval: {text}", self.run.id);
         self.app.store.settle_incidents(self.run.id, ("waiting", None), &message).await?;
         settle::held(&self.app, &self.run, &message).await?;
-        self.app.automation.tell_all();
-        Ok(())
+        self.keep(1).await
     }
 
     /// It stays where it failed.
@@ -248,13 +246,11 @@ impl Execution {
                 }
             }
         }
-        self.keep(0).await?;
         tracing::warn!(run = self.run.id, cluster = self.run.cluster, "a run failed: {message}");
         let text = format!("run {} failed at {message}", self.run.id);
         self.app.store.settle_incidents(self.run.id, ("failed", Some("error")), &text).await?;
         settle::failed(&self.app, &self.run, failure.reason, &text).await?;
-        self.app.automation.tell_all();
-        Ok(())
+        self.keep(0).await
     }
 
     async fn end(&mut self, ending: Ending) -> anyhow::Result<()> {
@@ -266,14 +262,13 @@ impl Execution {
         let state = if ending == Ending::Rejected { "rejected" } else { "done" };
         state.clone_into(&mut self.run.state);
         self.run.finished_us = Some(now_us());
-        self.keep(0).await?;
+        // Until it is written down that this is the end, it is come to again.
         self.app.store.settle_incidents(self.run.id, ("closed", None), "").await?;
         match ending {
             Ending::Rejected => settle::rejected(&self.app, &self.run).await?,
             _ => settle::done(&self.app, &self.run).await?,
         }
-        self.app.automation.tell_all();
-        Ok(())
+        self.keep(0).await
     }
 }
 

@@ -107,7 +107,9 @@ struct Differences {
 
 impl Differences {
     fn of(cluster: &Cluster, told: &Told, basis: &Basis) -> Self {
-        let mut found = Self { basis: cluster.basis != basis.digest, ..Self::default() };
+        // What was never taken up is new, and not otherwise than before.
+        let is_other = !cluster.basis.is_empty() && cluster.basis != basis.digest;
+        let mut found = Self { basis: is_other, ..Self::default() };
         let mut wanted = BTreeSet::new();
         for written in told.written() {
             match cluster.policies.get(&written.key) {
