@@ -174,13 +174,12 @@ fn plan(folder: &manifests::Folder, cluster: &str, rules: &Rules) -> Result<Plan
 
 fn listed(plan: &Plan) -> String {
     let end = |parts: &[End]| {
-        let parts: Vec<String> = parts
-            .iter()
-            .map(|part| match part {
-                End::Pods(group) => group.to_string(),
-                End::Block(block) => block.to_string(),
-            })
-            .collect();
+        let shown = |part: &End| match part {
+            End::Pods(tagged) => tagged.group.to_string(),
+            End::Block(block) => block.to_string(),
+            End::Domain(name) => name.clone(),
+        };
+        let parts: Vec<String> = parts.iter().map(shown).collect();
         if parts.is_empty() { "any".to_owned() } else { parts.join("; ") }
     };
     let rows = plan.rules.iter().map(|rule| {
@@ -222,6 +221,7 @@ fn whole(plan: &Plan, device_group: &str) -> Element {
         Element::entry(device_group),
         vec![
             inside(Element::new("tag"), objects.tags.into_values().collect()),
+            inside(Element::new("address"), objects.addresses.into_values().collect()),
             inside(Element::new("address-group"), objects.groups.into_values().collect()),
             inside(Element::new("service"), objects.services.into_values().collect()),
             inside(Element::new("pre-rulebase"), vec![rules]),

@@ -41,6 +41,20 @@ fn the_example_has_no_fault_and_its_tests_pass() {
 }
 
 #[test]
+fn the_example_of_the_whole_cluster_passes_its_tests() {
+    let folder = example().join("../cluster");
+    let (code, out, err) = policy(&["lint", folder.to_str().unwrap()]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(out.trim(), "3 policies of 3 namespaces and 3 workloads, without a fault");
+    let (code, out, err) = policy(&["test", folder.to_str().unwrap()]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.ends_with("9 passed, 0 failed\n"), "{out}");
+    let (code, out, _) = policy(&["render", folder.to_str().unwrap(), "-o", "set"]);
+    assert_eq!(code, 0);
+    assert!(out.contains(" fqdn updates.example.com"), "{out}");
+}
+
+#[test]
 fn the_rules_are_a_part_of_a_configuration() {
     let folder = example();
     let arguments = ["render", folder.to_str().unwrap(), "--cluster", "c1", "--device-group", "dg"];

@@ -124,17 +124,39 @@ impl Attributes {
         read
     }
 
+    /// What a rule carries that refuses.
+    pub(crate) fn of_a_refusal(&self) -> Self {
+        let Self { applications, log, refuse, schedule, .. } = self.clone();
+        Self { applications, log, refuse, schedule, ..Self::default() }
+    }
+
+    /// The same for those flows alone that another policy means; `None` when no application is in both.
+    pub(crate) fn within(&self, outer: &Self) -> Option<Self> {
+        Some(Self { applications: self.common(outer)?, ..self.clone() })
+    }
+
+    /// What is refused of what `source` allows; `None` when no application is in both.
+    pub(crate) fn refuses(&self, source: &Self) -> Option<Self> {
+        let schedule = self.schedule.clone().or_else(|| source.schedule.clone());
+        Some(Self { applications: self.common(source)?, schedule, ..self.clone() })
+    }
+
+    /// The applications of both; `None` when there are none, which is not the same as any.
+    fn common(&self, other: &Self) -> Option<BTreeSet<String>> {
+        match (self.applications.is_empty(), other.applications.is_empty()) {
+            (true, _) => Some(other.applications.clone()),
+            (_, true) => Some(self.applications.clone()),
+            _ => {
+                let both: BTreeSet<String> = self.applications.intersection(&other.applications).cloned().collect();
+                (!both.is_empty()).then_some(both)
+            }
+        }
+    }
+
     /// What a flow gets that both of two policies allow; `None` when no application is in both. Where both name
     /// another profile, group, log profile or schedule, the one of the destination's policy (`self`) stays.
     pub(crate) fn and(&self, source: &Self) -> Option<Self> {
-        let applications = match (self.applications.is_empty(), source.applications.is_empty()) {
-            (true, _) => source.applications.clone(),
-            (_, true) => self.applications.clone(),
-            _ => self.applications.intersection(&source.applications).cloned().collect(),
-        };
-        if applications.is_empty() && !(self.applications.is_empty() && source.applications.is_empty()) {
-            return None;
-        }
+        let applications = self.common(source)?;
         let mut profiles = self.profiles.clone();
         if self.group.is_none() {
             for (element, name) in &source.profiles {

@@ -49,6 +49,27 @@ impl Block {
         (problems.found.len() == before).then_some(block)
     }
 
+    /// All addresses of a network.
+    pub(crate) fn network(text: &str, field: &str, problems: &mut Problems) -> Option<Self> {
+        let cidr: Option<IpNet> = text.parse().ok();
+        if cidr.is_none() {
+            problems.add(field, format!("`{text}` is no prefix: write it as `10.0.0.0/8` or `fd00::/8`"));
+        }
+        cidr.map(|cidr| Self { cidr: cidr.trunc(), except: Vec::new() })
+    }
+
+    /// The addresses of both; `None` when there are none.
+    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
+        let (outer, inner) = if self.cidr.contains(&other.cidr) { (self, other) } else { (other, self) };
+        if !outer.cidr.contains(&inner.cidr) {
+            return None;
+        }
+        let within = |part: &&IpNet| inner.cidr.contains(*part) || part.contains(&inner.cidr);
+        let except: Vec<IpNet> = outer.except.iter().filter(within).chain(&inner.except).copied().collect();
+        let both = Self { cidr: inner.cidr, except: IpNet::aggregate(&except) };
+        (!both.prefixes().is_empty()).then_some(both)
+    }
+
     /// Whether the address is one of it.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.cidr.contains(&address) && !self.except.iter().any(|part| part.contains(&address))

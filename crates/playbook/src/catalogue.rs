@@ -14,10 +14,10 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::attributes::{PREFIX, PROFILES};
-use crate::clause::Checked;
+use crate::checked::Checked;
 use crate::cluster::Labels;
-use crate::problem::{Problem, Problems, Reason};
-use crate::selector::{LabelSelector, parse};
+use crate::problem::{Kind, Problem, Problems, Reason};
+use crate::selector::{LabelSelector, Selector, parse};
 
 /// In an entry, instead of names: everything that exists.
 pub const ANY: &str = "any";
@@ -137,10 +137,11 @@ impl fmt::Display for Sort {
 impl Catalogue {
     /// What a policy names and may not: [`Reason::ObjectNotFound`] or [`Reason::NotAllowed`], each with its field.
     ///
-    /// `labels` are those of the policy's namespace.
+    /// `labels` are those of the policy's namespace; they do not matter for a ClusterNetworkPolicy, for which the entries
+    /// for all namespaces are.
     pub fn review(&self, cluster: &str, labels: &Labels, policy: &Checked) -> Vec<Problem> {
         let entries = (!self.entries.is_empty())
-            .then(|| self.entries.iter().filter(|entry| entry.is_for(cluster, labels)).collect::<Vec<_>>());
+            .then(|| self.entries.iter().filter(|entry| entry.is_for(cluster, labels, policy)).collect::<Vec<_>>());
         let mut problems = Problems::of(policy.kind(), policy.full_name());
         for sort in Sort::all() {
             let known = self.known.as_ref().and_then(|known| sort.of(known));
@@ -199,10 +200,15 @@ impl Catalogue {
 }
 
 impl Entry {
-    /// Whether it is for a namespace with the labels. A selector that cannot be understood is for nobody.
-    fn is_for(&self, cluster: &str, labels: &Labels) -> bool {
+    /// Whether it is for a policy in a namespace with the labels; for a ClusterNetworkPolicy when it is for all
+    /// namespaces. A selector that cannot be understood is for nobody.
+    fn is_for(&self, cluster: &str, labels: &Labels, policy: &Checked) -> bool {
         let is_cluster = self.clusters.is_empty() || self.clusters.contains(cluster);
-        is_cluster && self.namespace_selector.compile().is_ok_and(|selector| selector.matches(labels))
+        let fits = |selector: Selector| match policy.kind() {
+            Kind::NetworkPolicy => selector.matches(labels),
+            Kind::ClusterNetworkPolicy => selector.is_everything(),
+        };
+        is_cluster && self.namespace_selector.compile().is_ok_and(fits)
     }
 }
 
@@ -257,7 +263,10 @@ impl Question<'_> {
 
 /// Whose names are meant, in a message.
 fn whose(policy: &Checked) -> String {
-    format!("namespace `{}`", policy.namespace)
+    match policy.kind() {
+        Kind::NetworkPolicy => format!("namespace `{}`", policy.namespace),
+        Kind::ClusterNetworkPolicy => "policies of the whole cluster".to_owned(),
+    }
 }
 
 /// Where the attribute is written.

@@ -91,6 +91,7 @@ pub fn plan(group: &Element, xpath: &str, wanted: &Objects, place: &Place) -> Re
         Planner { xpath, owner: &wanted.owner, conflicts: Vec::new(), before: Vec::new(), after: Vec::new() };
     planner.objects(group, &["tag"], &wanted.tags);
     planner.objects(group, &["service"], &wanted.services);
+    planner.objects(group, &["address"], &wanted.addresses);
     planner.objects(group, &["address-group"], &wanted.groups);
     planner.rules(group, &wanted.rules, place);
     if !planner.conflicts.is_empty() {

@@ -1,16 +1,13 @@
-//! What does one rule of a policy allow, in terms of groups and ports?
+//! What does one rule of a policy decide, in terms of groups and ports?
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::block::Block;
-use crate::cluster::Snapshot;
-use crate::group::{Group, Namespaces, Pods};
-use crate::policy::{self, NetworkPolicy, PortName};
+use crate::group::Group;
 use crate::ports::{PortRange, Ports, Protocol};
-use crate::problem::{Kind, Problem, Problems};
-use crate::selector::Selector;
+use crate::reach::Reach;
 
 /// Which way a rule looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,39 +18,21 @@ pub enum Direction {
     Egress,
 }
 
-/// A policy without a fault.
-#[derive(Clone, Debug)]
-pub struct Checked {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its identity; empty in a file.
-    pub uid: String,
-    /// What its rules carry.
-    pub attributes: Arc<Attributes>,
-    /// Where each attribute is written, by its key: `metadata.labels[np.panw.com/antivirus]`.
-    pub(crate) places: BTreeMap<String, String>,
-    pub(crate) subject: Group,
-    /// The directions it isolates its pods in.
-    pub(crate) isolates: Vec<Direction>,
-    rules: Vec<Written>,
+impl Direction {
+    /// The rule's field.
+    pub(crate) fn field(self, index: usize) -> String {
+        let name = if self == Self::Ingress { "ingress" } else { "egress" };
+        format!("spec.{name}[{index}]")
+    }
 }
 
-/// A rule of a policy as it was written.
-#[derive(Clone, Debug)]
-struct Written {
-    direction: Direction,
-    index: usize,
-    peers: Peers,
-    /// `None` for all.
-    ports: Option<Vec<WrittenPort>>,
-}
-
-#[derive(Clone, Debug)]
-enum WrittenPort {
-    Range(PortRange),
-    Named(String, Protocol),
+/// What becomes of what a rule means, in its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    Allow,
+    Refuse,
+    /// The next tier decides.
+    Pass,
 }
 
 /// The other end.
@@ -68,256 +47,120 @@ pub(crate) enum Peers {
 pub(crate) enum Peer {
     Pods(Group),
     Block(Block),
+    /// Hosts behind a DNS name, which are no pods.
+    Domain(String),
 }
 
 /// Who may talk with whom, in numbers of ports only.
 #[derive(Clone, Debug)]
 pub(crate) struct Clause {
-    pub(crate) subject: Group,
+    /// The pods it is about: of one of the groups. More than one only where [`Clause::is_rest`].
+    pub(crate) subjects: Vec<Group>,
     pub(crate) peers: Peers,
     pub(crate) ports: Ports,
+    pub(crate) verdict: Verdict,
     pub(crate) attributes: Arc<Attributes>,
     /// `namespace.policy.i0`, for names.
-    pub(crate) readable: String,
-    /// `NetworkPolicy namespace/policy (uid) spec.ingress[0]`, for descriptions.
-    pub(crate) origin: String,
-}
-
-/// Reads a policy.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn check(written: &NetworkPolicy) -> Result<Checked, Vec<Problem>> {
-    let metadata = &written.metadata;
-    let namespace = if metadata.namespace.is_empty() { "default" } else { &metadata.namespace };
-    let mut problems = Problems::of(Kind::NetworkPolicy, format!("{namespace}/{}", metadata.name));
-    if metadata.name.is_empty() {
-        problems.add("metadata.name", "is missing");
-    }
-    let (attributes, places) = Attributes::read(metadata, &mut problems);
-    let spec = &written.spec;
-    let subject = Selector::read(&spec.pod_selector, "spec.podSelector", &mut problems);
-    let isolates = directions(spec, &mut problems);
-    let mut rules = Vec::new();
-    for (index, rule) in spec.ingress.iter().flatten().enumerate() {
-        let place = Place { namespace, direction: Direction::Ingress, index };
-        rules.push(read(&place, ("from", rule.from.as_deref()), rule.ports.as_deref(), &mut problems));
-    }
-    for (index, rule) in spec.egress.iter().flatten().enumerate() {
-        let place = Place { namespace, direction: Direction::Egress, index };
-        rules.push(read(&place, ("to", rule.to.as_deref()), rule.ports.as_deref(), &mut problems));
-    }
-    rules.retain(|rule| isolates.contains(&rule.direction));
-    if !problems.found.is_empty() {
-        return Err(problems.found);
-    }
-    let subject = Group::Pods(Pods { namespaces: Namespaces::Named(namespace.to_owned()), pods: subject });
-    Ok(Checked {
-        namespace: namespace.to_owned(),
-        name: metadata.name.clone(),
-        uid: metadata.uid.clone(),
-        attributes: Arc::new(attributes),
-        places,
-        subject,
-        isolates,
-        rules,
-    })
-}
-
-fn directions(spec: &policy::Spec, problems: &mut Problems) -> Vec<Direction> {
-    let types: Vec<&String> = spec.policy_types.iter().flatten().collect();
-    if types.is_empty() {
-        // As the API server fills it in.
-        let has_egress = spec.egress.as_ref().is_some_and(|rules| !rules.is_empty());
-        return if has_egress { vec![Direction::Ingress, Direction::Egress] } else { vec![Direction::Ingress] };
-    }
-    let mut found = Vec::new();
-    for (index, name) in types.into_iter().enumerate() {
-        match name.as_str() {
-            "Ingress" => found.push(Direction::Ingress),
-            "Egress" => found.push(Direction::Egress),
-            other => {
-                let what = format!("`{other}` is no type of a policy: they are `Ingress` and `Egress`");
-                problems.add(format!("spec.policyTypes[{index}]"), what);
-            }
-        }
-    }
-    found
-}
-
-struct Place<'a> {
-    namespace: &'a str,
-    direction: Direction,
-    index: usize,
-}
-
-impl Place<'_> {
-    fn field(&self) -> String {
-        let direction = if self.direction == Direction::Ingress { "ingress" } else { "egress" };
-        format!("spec.{direction}[{}]", self.index)
-    }
-}
-
-fn read(
-    place: &Place<'_>,
-    (side, peers): (&str, Option<&[policy::Peer]>),
-    ports: Option<&[policy::Port]>,
-    problems: &mut Problems,
-) -> Written {
-    let field = place.field();
-    let mut found = Vec::new();
-    for (index, peer) in peers.unwrap_or_default().iter().enumerate() {
-        found.extend(read_peer(peer, place.namespace, &format!("{field}.{side}[{index}]"), problems));
-    }
-    let peers = if peers.unwrap_or_default().is_empty() { Peers::Anybody } else { Peers::Of(found) };
-    let mut numbers = Vec::new();
-    for (index, port) in ports.unwrap_or_default().iter().enumerate() {
-        numbers.extend(read_port(port, &format!("{field}.ports[{index}]"), problems));
-    }
-    let ports = (!ports.unwrap_or_default().is_empty()).then_some(numbers);
-    Written { direction: place.direction, index: place.index, peers, ports }
-}
-
-fn read_peer(peer: &policy::Peer, namespace: &str, field: &str, problems: &mut Problems) -> Option<Peer> {
-    let policy::Peer { pod_selector, namespace_selector, ip_block } = peer;
-    if let Some(block) = ip_block {
-        if pod_selector.is_some() || namespace_selector.is_some() {
-            problems.add(field, "has `ipBlock` beside a selector: make two peers of it");
-        }
-        return Block::read(block, &format!("{field}.ipBlock"), problems).map(Peer::Block);
-    }
-    if pod_selector.is_none() && namespace_selector.is_none() {
-        problems.add(
-            field,
-            "is empty: give it `podSelector`, `namespaceSelector` or `ipBlock` (`podSelector: {}` is all pods)",
-        );
-        return None;
-    }
-    let pods = pod_selector.as_ref().map(|written| Selector::read(written, &format!("{field}.podSelector"), problems));
-    let namespaces = match namespace_selector {
-        Some(written) => Namespaces::Selected(Selector::read(written, &format!("{field}.namespaceSelector"), problems)),
-        None => Namespaces::Named(namespace.to_owned()),
-    };
-    Some(Peer::Pods(Group::Pods(Pods { namespaces, pods: pods.unwrap_or_default() })))
-}
-
-fn read_port(written: &policy::Port, field: &str, problems: &mut Problems) -> Option<WrittenPort> {
-    let name = written.protocol.as_deref().unwrap_or("TCP");
-    let Some(protocol) = Protocol::read(name) else {
-        problems.add(format!("{field}.protocol"), format!("`{name}` is no protocol here: `TCP`, `UDP` and `SCTP` are"));
-        return None;
-    };
-    let number = |value: i64, field: String, problems: &mut Problems| {
-        let number = u16::try_from(value).ok().filter(|number| *number > 0);
-        if number.is_none() {
-            problems.add(field, format!("{value} is no port: they go from 1 to 65535"));
-        }
-        number
-    };
-    match (&written.port, written.end_port) {
-        (None, None) => Some(WrittenPort::Range(PortRange { protocol, low: 0, high: u16::MAX })),
-        (None | Some(PortName::Name(_)), Some(_)) => {
-            problems.add(format!("{field}.endPort"), "needs a number as `port`");
-            None
-        }
-        (Some(PortName::Name(name)), None) => Some(WrittenPort::Named(name.clone(), protocol)),
-        (Some(PortName::Number(low)), end) => {
-            let low = number(*low, format!("{field}.port"), problems)?;
-            let high = match end {
-                Some(end) => number(end, format!("{field}.endPort"), problems)?,
-                None => low,
-            };
-            if high < low {
-                problems.add(format!("{field}.endPort"), format!("{high} is below `port`, which is {low}"));
-                return None;
-            }
-            Some(WrittenPort::Range(PortRange { protocol, low, high }))
-        }
-    }
-}
-
-impl Checked {
-    /// Which kind it is of.
-    pub fn kind(&self) -> Kind {
-        Kind::NetworkPolicy
-    }
-
-    /// `namespace/name`.
-    pub fn full_name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
-    }
-
-    /// Whether it allows anything.
-    pub(crate) fn allows(&self) -> bool {
-        self.attributes.refuse.is_none() && !self.rules.is_empty()
-    }
-
-    /// The rules of one direction. A named port becomes a clause for each of its numbers, for the pods that have it.
-    pub(crate) fn clauses(&self, direction: Direction, snapshot: &Snapshot) -> Vec<Clause> {
-        let mut found = Vec::new();
-        for rule in self.rules.iter().filter(|rule| rule.direction == direction) {
-            let letter = if direction == Direction::Ingress { 'i' } else { 'e' };
-            let field = Place { namespace: &self.namespace, direction, index: rule.index }.field();
-            let clause = Clause {
-                subject: self.subject.clone(),
-                peers: rule.peers.clone(),
-                ports: Ports::All,
-                attributes: Arc::clone(&self.attributes),
-                readable: format!("{}.{}.{letter}{}", self.namespace, self.name, rule.index),
-                origin: format!("NetworkPolicy {}/{} {} {field}", self.namespace, self.name, self.uid)
-                    .replace("  ", " "),
-            };
-            let Some(ports) = &rule.ports else {
-                found.push(clause);
-                continue;
-            };
-            let ranges =
-                ports.iter().filter_map(|port| if let WrittenPort::Range(range) = port { Some(*range) } else { None });
-            let ranges: Vec<PortRange> = ranges.collect();
-            if !ranges.is_empty() {
-                found.push(Clause { ports: Ports::of(ranges), ..clause.clone() });
-            }
-            for port in ports {
-                if let WrittenPort::Named(name, protocol) = port {
-                    found.extend(clause.named(direction, name, *protocol, snapshot));
-                }
-            }
-        }
-        found
-    }
+    pub(crate) readable: Arc<str>,
+    /// `NetworkPolicy namespace/policy uid spec.ingress[0]`, for descriptions.
+    pub(crate) origin: Arc<str>,
+    /// What is refused because NetworkPolicies isolate and none allows it.
+    pub(crate) is_rest: bool,
 }
 
 impl Clause {
     /// For each number that pods with that named port have, where the packets go: those pods.
-    fn named(&self, direction: Direction, name: &str, protocol: Protocol, snapshot: &Snapshot) -> Vec<Self> {
+    pub(crate) fn named(&self, direction: Direction, name: &str, protocol: Protocol, reach: &Reach<'_>) -> Vec<Self> {
         let ends: Vec<Group> = match (direction, &self.peers) {
-            (Direction::Ingress, _) => vec![self.subject.clone()],
+            (Direction::Ingress, _) => self.subjects.clone(),
             (Direction::Egress, Peers::Anybody) => vec![Group::every_pod()],
-            (Direction::Egress, Peers::Of(peers)) => peers
-                .iter()
-                .map(|peer| match peer {
-                    Peer::Pods(group) => group.clone(),
-                    // A pod has the port also when it is meant by its address.
-                    Peer::Block(block) => Group::In(block.clone()),
-                })
-                .collect(),
+            (Direction::Egress, Peers::Of(peers)) => peers.iter().filter_map(Peer::pods).collect(),
         };
-        let mut numbers = std::collections::BTreeSet::new();
-        for pod in snapshot.pods.iter().filter(|pod| ends.iter().any(|end| end.contains(snapshot, pod))) {
-            let named = pod.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
-            numbers.extend(named.map(|port| port.number));
-        }
         let clause = |number: u16| {
             let serves = Group::Serves(name.to_owned(), protocol, number);
+            let ends = ends.iter().map(|end| end.and(&serves));
             let mut clause = self.clone();
             clause.ports = Ports::Of(vec![PortRange { protocol, low: number, high: number }]);
             if direction == Direction::Ingress {
-                clause.subject = clause.subject.and(&serves);
+                clause.subjects = ends.collect();
             } else {
-                clause.peers = Peers::Of(ends.iter().map(|end| Peer::Pods(end.and(&serves))).collect());
+                clause.peers = Peers::Of(ends.map(Peer::Pods).collect());
             }
             clause
         };
-        numbers.into_iter().map(clause).collect()
+        reach.numbers(&ends, name, protocol).into_iter().map(clause).collect()
+    }
+
+    /// What both mean, of the same direction, with the verdict of `other`; `None` when that is nothing.
+    ///
+    /// A DNS name that is to be within addresses is left out: what cannot be told apart is not allowed.
+    pub(crate) fn restrict(&self, other: &Self, reach: &Reach<'_>) -> Option<Self> {
+        let ports = self.ports.and(&other.ports)?;
+        let attributes = other.attributes.within(&self.attributes)?;
+        let pairs = self.subjects.iter().flat_map(|a| other.subjects.iter().map(move |b| a.and(b)));
+        let subjects: Vec<Group> = pairs.filter(|group| reach.is_possible(group)).collect();
+        let peers = self.peers.and(&other.peers, reach)?;
+        if subjects.is_empty() {
+            return None;
+        }
+        Some(Self {
+            subjects,
+            peers,
+            ports,
+            verdict: other.verdict,
+            attributes: Arc::new(attributes),
+            readable: format!("{}.{}", self.readable, other.readable).into(),
+            origin: format!("{} and {}", other.origin, self.origin).into(),
+            is_rest: other.is_rest,
+        })
+    }
+
+    /// Whether anything is meant by both, of the same direction.
+    pub(crate) fn overlaps(&self, other: &Self, reach: &Reach<'_>) -> bool {
+        // A DNS name may be any address.
+        let is_name = |clause: &Self| clause.peers.has_domain();
+        is_name(self) || is_name(other) || self.restrict(other, reach).is_some()
+    }
+}
+
+impl Peer {
+    /// The pods that it means; `None` when it means no pods.
+    pub(crate) fn pods(&self) -> Option<Group> {
+        match self {
+            Self::Pods(group) => Some(group.clone()),
+            // A pod is meant also by its address.
+            Self::Block(block) => Some(Group::In(block.clone())),
+            Self::Domain(_) => None,
+        }
+    }
+
+    fn and(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Pods(group), Self::Block(block)) | (Self::Block(block), Self::Pods(group)) => {
+                Some(Self::Pods(group.and(&Group::In(block.clone()))))
+            }
+            (Self::Pods(one), Self::Pods(other)) => Some(Self::Pods(one.and(other))),
+            (Self::Block(one), Self::Block(other)) => one.and(other).map(Self::Block),
+            (Self::Domain(one), Self::Domain(other)) => (one == other).then(|| self.clone()),
+            (Self::Domain(_), _) | (_, Self::Domain(_)) => None,
+        }
+    }
+}
+
+impl Peers {
+    pub(crate) fn has_domain(&self) -> bool {
+        matches!(self, Self::Of(peers) if peers.iter().any(|peer| matches!(peer, Peer::Domain(_))))
+    }
+
+    /// What both mean; `None` for nobody.
+    fn and(&self, other: &Self, reach: &Reach<'_>) -> Option<Self> {
+        let (ours, theirs) = match (self, other) {
+            (Self::Anybody, peers) | (peers, Self::Anybody) => return Some(peers.clone()),
+            (Self::Of(ours), Self::Of(theirs)) => (ours, theirs),
+        };
+        let pairs = ours.iter().flat_map(|one| theirs.iter().filter_map(|other| one.and(other)));
+        let both: BTreeSet<Peer> =
+            pairs.filter(|peer| !matches!(peer, Peer::Pods(group) if !reach.is_possible(group))).collect();
+        (!both.is_empty()).then(|| Self::Of(both.into_iter().collect()))
     }
 }

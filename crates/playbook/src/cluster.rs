@@ -15,6 +15,19 @@ pub struct Snapshot {
     pub namespaces: BTreeMap<String, Labels>,
     /// The pods that have addresses.
     pub pods: Vec<Pod>,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// The addresses of its status.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// A pod.

@@ -9,13 +9,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
-use crate::cluster::{Pod, Snapshot};
+use crate::cluster::{Node, Pod, Snapshot};
 use crate::names;
 use crate::ports::Protocol;
 use crate::selector::Selector;
 
-/// A condition on a pod that policies can speak about (no host network, not ended).
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// A condition on a pod that policies can speak about (no host network, not ended), or on a node.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
     /// Pods with labels.
@@ -24,20 +24,20 @@ pub enum Group {
     In(Block),
     /// Pods with a named port of that number.
     Serves(String, Protocol, u16),
+    /// Nodes with labels: their addresses, not those of pods.
+    Nodes(Selector),
     /// All of the conditions hold.
     All(BTreeSet<Group>),
-    /// One of them does.
-    Any(BTreeSet<Group>),
 }
 
 /// Pods with labels.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Pods {
     pub(crate) namespaces: Namespaces,
     pub(crate) pods: Selector,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Namespaces {
     Named(String),
@@ -45,7 +45,7 @@ pub(crate) enum Namespaces {
 }
 
 impl Namespaces {
-    fn matches(&self, snapshot: &Snapshot, name: &str) -> bool {
+    pub(crate) fn matches(&self, snapshot: &Snapshot, name: &str) -> bool {
         match self {
             Self::Named(named) => named == name,
             Self::Selected(selector) => snapshot.namespaces.get(name).is_some_and(|labels| selector.matches(labels)),
@@ -69,19 +69,12 @@ impl Group {
                 }
             }
         }
-        Self::one_of_or(merged(parts), Self::All)
-    }
-
-    pub(crate) fn any(parts: BTreeSet<Self>) -> Self {
-        Self::one_of_or(parts, Self::Any)
-    }
-
-    fn one_of_or(mut parts: BTreeSet<Self>, whole: fn(BTreeSet<Self>) -> Self) -> Self {
+        let mut parts = merged(parts);
         match parts.pop_first() {
             Some(only) if parts.is_empty() => only,
             first => {
                 parts.extend(first);
-                whole(parts)
+                Self::All(parts)
             }
         }
     }
@@ -103,37 +96,46 @@ impl Group {
                 };
                 pod.ports.iter().any(is)
             }
+            Self::Nodes(_) => false,
             Self::All(parts) => parts.iter().all(|part| part.holds(snapshot, pod)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(snapshot, pod)),
         }
     }
 
-    /// Whether no pod can be of it, whatever pods come: no namespace fits, or the labels contradict one another.
-    pub(crate) fn is_impossible(&self, snapshot: &Snapshot) -> bool {
+    /// Whether the pod would be of the group if its addresses fitted: rules do not follow addresses, members do.
+    pub(crate) fn may_contain(&self, snapshot: &Snapshot, pod: &Pod) -> bool {
         match self {
-            Self::Any(parts) => parts.iter().all(|part| part.is_impossible(snapshot)),
-            Self::In(_) | Self::Serves(..) => false,
-            Self::Pods(Pods { namespaces, pods }) => {
-                pods.is_impossible() || !snapshot.namespaces.keys().any(|name| namespaces.matches(snapshot, name))
-            }
-            Self::All(parts) => {
-                if parts.iter().any(|part| part.is_impossible(snapshot)) {
-                    return true;
-                }
-                let pods =
-                    || parts.iter().filter_map(|part| if let Self::Pods(pods) = part { Some(pods) } else { None });
-                let labels = pods().fold(Selector::default(), |all, one| all.and(&one.pods));
-                let fits = |name: &String| pods().all(|one| one.namespaces.matches(snapshot, name));
-                labels.is_impossible() || !snapshot.namespaces.keys().any(fits)
-            }
+            Self::In(_) => true,
+            Self::All(parts) => parts.iter().all(|part| part.may_contain(snapshot, pod)),
+            Self::Pods(_) | Self::Serves(..) | Self::Nodes(_) => self.contains(snapshot, pod),
         }
     }
 
-    /// Addresses of the group's pods; of a pod that is meant by its address only the ones that are in the block.
+    fn holds_node(&self, node: &Node) -> bool {
+        match self {
+            Self::Pods(_) | Self::Serves(..) => false,
+            Self::In(block) => node.addresses.iter().any(|address| block.contains(*address)),
+            Self::Nodes(selector) => selector.matches(&node.labels),
+            Self::All(parts) => parts.iter().all(|part| part.holds_node(node)),
+        }
+    }
+
+    /// Whether its members are nodes.
+    fn is_of_nodes(&self) -> bool {
+        match self {
+            Self::Nodes(_) => true,
+            Self::All(parts) => parts.iter().any(Self::is_of_nodes),
+            Self::Pods(_) | Self::In(_) | Self::Serves(..) => false,
+        }
+    }
+
+    /// Addresses of the group's pods or nodes; of a pod that is meant by its address only the ones that are in the block.
     pub(crate) fn addresses(&self, snapshot: &Snapshot) -> BTreeSet<std::net::IpAddr> {
         let mut found = BTreeSet::new();
         for pod in &snapshot.pods {
             found.extend(self.addresses_of(snapshot, pod));
+        }
+        for node in &snapshot.nodes {
+            found.extend(self.addresses_of_node(node));
         }
         found
     }
@@ -149,6 +151,12 @@ impl Group {
         addresses.into_iter().flatten().copied().filter(|address| self.means(*address))
     }
 
+    /// The addresses by which a node is of the group; none when it is not, or the group is of pods.
+    pub fn addresses_of_node<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = std::net::IpAddr> + use<'a> {
+        let addresses = (self.is_of_nodes() && self.holds_node(node)).then_some(&node.addresses);
+        addresses.into_iter().flatten().copied().filter(|address| self.means(*address))
+    }
+
     /// Its tag in a cluster, which is the name of its address group, too.
     pub fn tag(&self, cluster: &str) -> String {
         names::group(cluster, &self.to_string())
@@ -158,7 +166,7 @@ impl Group {
         match self {
             Self::In(block) => block.contains(address),
             Self::All(parts) => parts.iter().all(|part| part.means(address)),
-            Self::Pods(_) | Self::Serves(..) | Self::Any(_) => true,
+            Self::Pods(_) | Self::Serves(..) | Self::Nodes(_) => true,
         }
     }
 }
@@ -187,13 +195,6 @@ fn merged(parts: BTreeSet<Group>) -> BTreeSet<Group> {
 /// The canonical text.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, parts: &BTreeSet<Self>, word: &str| {
-            for (index, part) in parts.iter().enumerate() {
-                f.write_str(if index == 0 { "" } else { word })?;
-                write!(f, "({part})")?;
-            }
-            Ok(())
-        };
         match self {
             Self::Pods(Pods { namespaces, pods }) => {
                 match namespaces {
@@ -205,8 +206,15 @@ impl fmt::Display for Group {
             }
             Self::In(block) => write!(f, "in {block}"),
             Self::Serves(name, protocol, number) => write!(f, "with port {name} = {}/{number}", protocol.tag()),
-            Self::All(parts) => list(f, parts, " and "),
-            Self::Any(parts) => list(f, parts, " or "),
+            Self::Nodes(selector) if selector.is_everything() => f.write_str("nodes"),
+            Self::Nodes(selector) => write!(f, "nodes with {selector}"),
+            Self::All(parts) => {
+                for (index, part) in parts.iter().enumerate() {
+                    f.write_str(if index == 0 { "" } else { " and " })?;
+                    write!(f, "({part})")?;
+                }
+                Ok(())
+            }
         }
     }
 }

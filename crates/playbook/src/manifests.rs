@@ -12,10 +12,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::catalogue::Catalogue;
-use crate::clause::{Checked, check};
-use crate::cluster::{Labels, NamedPort, Pod, Snapshot};
+use crate::check::{check, check_cluster};
+use crate::checked::Checked;
+use crate::cluster::{Labels, NamedPort, Node, Pod, Snapshot};
+use crate::cluster_policy::ClusterNetworkPolicy;
 use crate::policy::{Metadata, NetworkPolicy};
 use crate::ports::Protocol;
+use crate::problem::Problem;
 use crate::trial::Test;
 
 /// A file.
@@ -48,6 +51,8 @@ pub struct Folder {
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// The label that the API server gives each namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// The version of ClusterNetworkPolicies.
+const CLUSTER_POLICY: &str = "policy.networking.k8s.io/v1alpha2";
 /// What test files end in.
 const TEST_ENDINGS: [&str; 2] = [".test.yaml", ".test.yml"];
 
@@ -104,6 +109,24 @@ struct ContainerPort {
     name: String,
     container_port: u16,
     protocol: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeObject {
+    metadata: Metadata,
+    status: NodeStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    addresses: Vec<NodeAddress>,
+}
+
+#[derive(Deserialize)]
+struct NodeAddress {
+    address: String,
 }
 
 #[derive(Deserialize)]
@@ -224,6 +247,8 @@ impl Reader {
         }
         match (kind.kind.as_str(), kind.version.as_str()) {
             ("NetworkPolicy", "networking.k8s.io/v1" | "") => self.policy(place, text),
+            ("ClusterNetworkPolicy", CLUSTER_POLICY) => self.cluster_policy(place, text),
+            ("Node", _) => self.node(place, text),
             ("Namespace", _) => {
                 let Some(namespace) = self.parse::<Object<Value>>(place, text) else { return };
                 let name = namespace.metadata.name;
@@ -248,6 +273,15 @@ impl Reader {
             ("NetworkPolicy", version) => {
                 self.wrong(place, format!("`{version}` has no NetworkPolicy: `networking.k8s.io/v1` has"));
             }
+            ("ClusterNetworkPolicy", version) => {
+                self.wrong(place, format!("`{version}` has no ClusterNetworkPolicy: `{CLUSTER_POLICY}` has"));
+            }
+            ("AdminNetworkPolicy" | "BaselineAdminNetworkPolicy", _) => {
+                self.wrong(
+                    place,
+                    format!("{}: is the kind of before: write a ClusterNetworkPolicy of `{CLUSTER_POLICY}`", kind.kind),
+                );
+            }
             ("", _) => self.wrong(place, "has no `kind`"),
             (other, _) => *self.folder.passed_over.entry(other.to_owned()).or_default() += 1,
         }
@@ -267,16 +301,41 @@ impl Reader {
 
     fn policy(&mut self, place: &str, text: &str) {
         let Some(policy) = self.parse::<NetworkPolicy>(place, text) else { return };
-        match check(&policy) {
+        self.checked(place, check(&policy));
+    }
+
+    fn cluster_policy(&mut self, place: &str, text: &str) {
+        let Some(policy) = self.parse::<ClusterNetworkPolicy>(place, text) else { return };
+        // In a file, what closes a rule is a fault like any.
+        let checked = check_cluster(&policy).and_then(|mut checked| match std::mem::take(&mut checked.closed) {
+            closed if closed.is_empty() => Ok(checked),
+            closed => Err(closed),
+        });
+        self.checked(place, checked);
+    }
+
+    fn checked(&mut self, place: &str, checked: Result<Checked, Vec<Problem>>) {
+        match checked {
             Ok(checked) => {
-                let name = format!("{}/{}", checked.namespace, checked.name);
-                if self.is_new(place, "NetworkPolicy", &name) {
+                let name = checked.full_name();
+                if self.is_new(place, &checked.kind().to_string(), &name) {
                     self.folder.places.insert(name, place.to_owned());
                     self.folder.policies.push(checked);
                 }
             }
             Err(problems) => problems.iter().for_each(|problem| self.wrong(place, problem)),
         }
+    }
+
+    fn node(&mut self, place: &str, text: &str) {
+        let Some(node) = self.parse::<NodeObject>(place, text) else { return };
+        if !self.is_new(place, "Node", &node.metadata.name) {
+            return;
+        }
+        let mut addresses = BTreeSet::new();
+        // Names of hosts are among them.
+        addresses.extend(node.status.addresses.iter().filter_map(|told| told.address.parse::<IpAddr>().ok()));
+        self.folder.snapshot.nodes.push(Node { name: node.metadata.name, labels: node.metadata.labels, addresses });
     }
 
     fn workload(&mut self, place: &str, kind: &str, metadata: &Metadata, workload: Option<Workload>) {
@@ -344,8 +403,9 @@ impl Reader {
     fn finish(mut self) -> Folder {
         let snapshot = &mut self.folder.snapshot;
         let named = snapshot.pods.iter().map(|pod| pod.namespace.clone());
-        let named: Vec<String> =
-            named.chain(self.folder.policies.iter().map(|policy| policy.namespace.clone())).collect();
+        let named: Vec<String> = named
+            .chain(self.folder.policies.iter().map(|policy| policy.namespace.clone()).filter(|name| !name.is_empty()))
+            .collect();
         for namespace in named {
             snapshot.namespaces.entry(namespace).or_default();
         }

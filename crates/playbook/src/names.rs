@@ -23,6 +23,11 @@ pub(crate) fn group(cluster: &str, text: &str) -> String {
     format!("np.{cluster}.{}", digest(text, LONG))
 }
 
+/// Name of the address object of a DNS name.
+pub(crate) fn domain(cluster: &str, name: &str) -> String {
+    format!("np.{cluster}.fqdn.{}", digest(name, LONG))
+}
+
 /// Name of a rule: what it is for, and a digest of what it is.
 pub(crate) fn rule(cluster: &str, readable: &str, identity: &str) -> String {
     let tail = digest(identity, SHORT);

@@ -7,12 +7,15 @@ use std::fmt;
 pub enum Kind {
     /// `networking.k8s.io/v1`.
     NetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2`.
+    ClusterNetworkPolicy,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
         })
     }
 }
@@ -43,7 +46,7 @@ impl fmt::Display for Reason {
 pub struct Problem {
     /// The policy's kind.
     pub kind: Kind,
-    /// `namespace/name` of the policy.
+    /// `namespace/name` of the policy, or the name of a ClusterNetworkPolicy.
     pub policy: String,
     /// The field, as `kubectl explain` spells it, with positions: `spec.ingress[0].from[1].ipBlock.cidr`.
     pub field: String,

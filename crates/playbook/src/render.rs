@@ -16,6 +16,8 @@ pub struct Objects {
     pub owner: String,
     /// `tag`.
     pub tags: BTreeMap<String, Element>,
+    /// `address`: the DNS names that rules mean.
+    pub addresses: BTreeMap<String, Element>,
     /// `address-group`.
     pub groups: BTreeMap<String, Element>,
     /// `service`.
@@ -38,6 +40,13 @@ impl Plan {
             objects.groups.insert(name, entry);
         }
         for rule in &self.rules {
+            for part in &rule.destination {
+                if let End::Domain(domain) = part {
+                    let name = names::domain(&self.settings.cluster, domain);
+                    let parts = [leaf("fqdn", domain), members("tag", [owner.as_str()])];
+                    objects.addresses.entry(name.clone()).or_insert_with(|| with(Element::entry(&name), parts));
+                }
+            }
             if let Ports::Of(ranges) = &rule.ports {
                 for range in ranges {
                     let name = self.service(range);
@@ -54,15 +63,20 @@ impl Plan {
     }
 
     fn rule(&self, rule: &Rule, owner: &str) -> Element {
-        let zones: Vec<&str> = self.settings.zones.iter().map(String::as_str).collect();
+        // Pods are in the cluster's zones; what else an end means may be in any.
+        let zones = |end: &[End]| -> Vec<&str> {
+            let is_pods = |part: &End| matches!(part, End::Pods(_));
+            let within = !end.is_empty() && end.iter().all(is_pods);
+            self.settings.zones.iter().filter(|_| within).map(String::as_str).collect()
+        };
         let services: Vec<String> = match &rule.ports {
             Ports::All => Vec::new(),
             Ports::Of(ranges) => ranges.iter().map(|range| self.service(range)).collect(),
         };
         let attributes = &rule.attributes;
         let mut parts = vec![
-            members_or_any("from", zones.clone()),
-            members_or_any("to", zones),
+            members_or_any("from", zones(&rule.source)),
+            members_or_any("to", zones(&rule.destination)),
             members_or_any("source", self.end(&rule.source).iter().map(String::as_str)),
             members_or_any("destination", self.end(&rule.destination).iter().map(String::as_str)),
             members("source-user", ["any"]),
@@ -88,7 +102,8 @@ impl Plan {
         let mut found = Vec::new();
         for part in parts {
             match part {
-                End::Pods(group) => found.push(names::group(&self.settings.cluster, &group.to_string())),
+                End::Pods(tagged) => found.push(tagged.tag.clone()),
+                End::Domain(domain) => found.push(names::domain(&self.settings.cluster, domain)),
                 End::Block(block) => found.extend(block.prefixes().iter().map(ToString::to_string)),
             }
         }

@@ -4,29 +4,35 @@
 //! destination? A list in which the first match decides has one answer. The sections of the list, in this order, make
 //! one of two:
 //!
-//! 1. what policies with a refusing `action` refuse;
-//! 2. isolated source, isolated destination: what an egress rule and an ingress rule both allow, pair by pair;
-//! 3. everything else between these two: refused;
-//! 4. isolated source: what its egress rules allow. The destination is not isolated, or 3 had decided;
-//! 5. everything else from an isolated source: refused;
-//! 6. isolated destination: what its ingress rules allow. The source is not isolated, or 5 had decided;
-//! 7. everything else to an isolated destination: refused;
-//! 8. the pods that no policy is about: allowed, if [`Settings::allow_the_rest`].
+//! - For each rule of the egress list ([`crate::order`]) that allows: with each rule of the ingress list in its order, what
+//!   both mean, allowed or refused as the ingress list says; then what the egress rule means, allowed. The destination is
+//!   meant by no ingress rule then.
+//! - For each rule of the egress list that refuses: that.
+//! - Behind the egress list, for flows from nobody that it means: the ingress list.
+//! - The pods that no policy is about: allowed, if [`Settings::allow_the_rest`].
+//!
+//! Rules that allow in any order, as those of NetworkPolicies, go together: the ingress list is asked once for all of them,
+//! and what it refuses is refused of everything that NetworkPolicies isolate; so refusals do not multiply. What the ingress
+//! list refuses before it allows anything comes before all, once.
 //!
 //! So there is no need of rules for what is *not* a group, and only pairs multiply. Pairs that cannot meet, because their
 //! namespaces, labels, ports or applications exclude one another, are left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::block::Block;
-use crate::clause::{Checked, Clause, Direction, Peer, Peers};
+use crate::checked::Checked;
+use crate::clause::{Clause, Direction, Peer, Peers, Verdict};
 use crate::cluster::Snapshot;
 use crate::group::Group;
 use crate::names;
+use crate::order::{self, Part};
 use crate::ports::Ports;
+use crate::reach::{Reach, Spaces};
 
 /// What is the same for all rules of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +50,32 @@ pub struct Settings {
 /// One end of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
-    /// Pods.
-    Pods(Group),
+    /// Pods, or nodes.
+    Pods(Arc<Tagged>),
     /// Addresses.
     Block(Block),
+    /// The hosts behind a DNS name.
+    Domain(String),
+}
+
+/// A group and its tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tagged {
+    /// The tag of its members, which is the name of its address group, too.
+    pub tag: String,
+    /// Who belongs to it.
+    pub group: Group,
+}
+
+/// For people: a group's condition in brackets.
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pods(tagged) => write!(f, "[{}]", tagged.group),
+            Self::Block(block) => write!(f, "[{block}]"),
+            Self::Domain(name) => f.write_str(name),
+        }
+    }
 }
 
 /// A rule. An end without parts is anybody.
@@ -108,10 +136,11 @@ impl std::error::Error for TooMany {}
 /// When there are too many.
 pub fn translate(settings: &Settings, policies: &[Checked], snapshot: &Snapshot) -> Result<Plan, TooMany> {
     let (dry, live): (Vec<&Checked>, Vec<&Checked>) = policies.iter().partition(|policy| policy.attributes.dry_run);
-    let dry = Maker::new(settings, snapshot).of(&dry)?;
-    let mut rules = Maker::new(settings, snapshot).of(&live)?;
+    let reach = Reach::new(snapshot);
+    let dry = Maker::new(settings, &reach).of(&dry)?;
+    let mut maker = Maker::new(settings, &reach);
+    let every = vec![maker.pods(&Group::every_pod())];
     if settings.allow_the_rest {
-        let every = vec![End::Pods(Group::every_pod())];
         let rest = |name: &str, source, destination| Rule {
             name: names::rule(&settings.cluster, name, name),
             source,
@@ -119,11 +148,11 @@ pub fn translate(settings: &Settings, policies: &[Checked], snapshot: &Snapshot)
             ports: Ports::All,
             action: "allow".to_owned(),
             attributes: Arc::default(),
-            description: "Pods that no NetworkPolicy is about may talk, as in Kubernetes".to_owned(),
+            description: "Pods that no policy is about may talk, as in Kubernetes".to_owned(),
         };
-        rules.push(rest("rest-out", every.clone(), Vec::new()));
-        rules.push(rest("rest-in", Vec::new(), every));
+        maker.last = vec![rest("rest-out", every.clone(), Vec::new()), rest("rest-in", Vec::new(), every)];
     }
+    let rules = maker.of(&live)?;
     Ok(Plan { settings: settings.clone(), rules: unique(&settings.cluster, rules), dry })
 }
 
@@ -142,72 +171,107 @@ fn unique(cluster: &str, mut rules: Vec<Rule>) -> Vec<Rule> {
 
 struct Maker<'a> {
     settings: &'a Settings,
-    snapshot: &'a Snapshot,
+    reach: &'a Reach<'a>,
+    groups: RefCell<HashMap<Group, Arc<Tagged>>>,
     rules: Vec<Rule>,
+    /// Behind all others.
+    last: Vec<Rule>,
+}
+
+/// A clause, and where its pods can be.
+struct Seen {
+    clause: Clause,
+    subjects: Spaces,
+    peers: Spaces,
 }
 
 impl<'a> Maker<'a> {
-    fn new(settings: &'a Settings, snapshot: &'a Snapshot) -> Self {
-        Self { settings, snapshot, rules: Vec::new() }
+    fn new(settings: &'a Settings, reach: &'a Reach<'a>) -> Self {
+        Self { settings, reach, groups: RefCell::default(), rules: Vec::new(), last: Vec::new() }
+    }
+
+    fn list(&self, policies: &[&Checked], direction: Direction) -> Vec<Part<Seen>> {
+        let seen = |clause: Clause| Seen {
+            subjects: self.reach.any(&clause.subjects),
+            peers: self.reach.peers(&clause.peers),
+            clause,
+        };
+        order::list(policies, direction, self.reach).into_iter().map(|part| part.map(seen)).collect()
     }
 
     fn of(mut self, policies: &[&Checked]) -> Result<Vec<Rule>, TooMany> {
-        let mut policies = policies.to_vec();
-        policies.sort_by_key(|policy| (&policy.namespace, &policy.name));
-        let (refusing, allowing): (Vec<&Checked>, Vec<&Checked>) =
-            policies.into_iter().partition(|policy| policy.attributes.refuse.is_some());
-        let clauses = |policies: &[&Checked], direction| -> Vec<Clause> {
-            policies.iter().flat_map(|policy| policy.clauses(direction, self.snapshot)).collect()
-        };
-        let refused = (clauses(&refusing, Direction::Egress), clauses(&refusing, Direction::Ingress));
-        let mut egress = clauses(&allowing, Direction::Egress);
-        let mut ingress = clauses(&allowing, Direction::Ingress);
-        // What is looked at more closely goes first where two allow the same.
-        egress.sort_by_key(|clause| std::cmp::Reverse(clause.attributes.weight()));
-        ingress.sort_by_key(|clause| std::cmp::Reverse(clause.attributes.weight()));
-        let isolated = |direction| -> Option<End> {
-            let subjects = allowing.iter().filter(|policy| policy.isolates.contains(&direction));
-            let subjects: BTreeSet<Group> = subjects.map(|policy| policy.subject.clone()).collect();
-            (!subjects.is_empty()).then(|| End::Pods(Group::any(subjects)))
-        };
-        let (out, into) = (isolated(Direction::Egress), isolated(Direction::Ingress));
-
-        for clause in &refused.0 {
-            self.one(clause, Direction::Egress)?;
+        let out = self.list(policies, Direction::Egress);
+        let into = self.list(policies, Direction::Ingress);
+        let (out_first, out) = out.split_at(refusals(&out));
+        let (into_first, into) = into.split_at(refusals(&into));
+        for part in out_first {
+            self.part(part, Direction::Egress)?;
         }
-        for clause in &refused.1 {
-            self.one(clause, Direction::Ingress)?;
+        for part in into_first {
+            self.part(part, Direction::Ingress)?;
         }
-        if let (Some(out), Some(into)) = (&out, &into) {
-            for e in &egress {
-                for i in &ingress {
-                    self.pair(e, i)?;
-                }
+        for part in out {
+            for other in into {
+                self.meeting(part, other)?;
             }
-            self.refuse("default-deny", Some(out), Some(into));
+            self.part(part, Direction::Egress)?;
         }
-        if let Some(out) = &out {
-            for clause in &egress {
-                self.one(clause, Direction::Egress)?;
-            }
-            self.refuse("default-deny-egress", Some(out), None);
+        for part in into {
+            self.part(part, Direction::Ingress)?;
         }
-        if let Some(into) = &into {
-            for clause in &ingress {
-                self.one(clause, Direction::Ingress)?;
-            }
-            self.refuse("default-deny-ingress", None, Some(into));
+        for rule in std::mem::take(&mut self.last) {
+            self.add(rule)?;
         }
         Ok(self.rules)
+    }
+
+    /// What a part of the egress list and one of the ingress list both mean.
+    fn meeting(&mut self, out: &Part<Seen>, into: &Part<Seen>) -> Result<(), TooMany> {
+        let (allow, rest) = match out {
+            Part::One(seen) if seen.clause.verdict == Verdict::Refuse => return Ok(()),
+            Part::One(seen) => (std::slice::from_ref(seen), seen),
+            Part::Isolated { allow, rest } => (allow.as_slice(), rest),
+        };
+        match into {
+            Part::One(i) if i.clause.verdict == Verdict::Refuse => self.pair(rest, i),
+            Part::One(i) => allow.iter().try_for_each(|e| self.pair(e, i)),
+            Part::Isolated { allow: those, rest: refused } => {
+                for e in allow {
+                    those.iter().try_for_each(|i| self.pair(e, i))?;
+                }
+                self.pair(rest, refused)
+            }
+        }
+    }
+
+    /// What a part means, whoever is at the other end.
+    fn part(&mut self, part: &Part<Seen>, direction: Direction) -> Result<(), TooMany> {
+        match part {
+            Part::One(seen) => self.one(&seen.clause, direction),
+            Part::Isolated { allow, rest } => {
+                allow.iter().try_for_each(|seen| self.one(&seen.clause, direction))?;
+                self.one(&rest.clause, direction)
+            }
+        }
+    }
+
+    fn pods(&self, group: &Group) -> End {
+        if let Some(known) = self.groups.borrow().get(group) {
+            return End::Pods(Arc::clone(known));
+        }
+        let tagged = Arc::new(Tagged { tag: group.tag(&self.settings.cluster), group: group.clone() });
+        self.groups.borrow_mut().insert(group.clone(), Arc::clone(&tagged));
+        End::Pods(tagged)
     }
 
     fn ends(&self, peers: &Peers) -> Option<Vec<End>> {
         let Peers::Of(peers) = peers else { return Some(Vec::new()) };
         let possible = peers.iter().filter_map(|peer| match peer {
-            Peer::Pods(group) if group.is_impossible(self.snapshot) => None,
-            Peer::Pods(group) => Some(End::Pods(group.clone())),
+            Peer::Pods(group) if !self.reach.is_possible(group) => None,
+            Peer::Pods(group) => Some(self.pods(group)),
             Peer::Block(block) if block.prefixes().is_empty() => None,
             Peer::Block(block) => Some(End::Block(block.clone())),
+            Peer::Domain(name) => Some(End::Domain(name.clone())),
         });
         let ends: BTreeSet<End> = possible.collect();
         (!ends.is_empty()).then(|| ends.into_iter().collect())
@@ -215,65 +279,65 @@ impl<'a> Maker<'a> {
 
     fn one(&mut self, clause: &Clause, direction: Direction) -> Result<(), TooMany> {
         let Some(peers) = self.ends(&clause.peers) else { return Ok(()) };
-        let subject = vec![End::Pods(clause.subject.clone())];
-        let (source, destination) = if direction == Direction::Egress { (subject, peers) } else { (peers, subject) };
-        let action = clause.attributes.refuse.clone().unwrap_or_else(|| "allow".to_owned());
-        let identity = format!("{} {:?} {source:?} {destination:?}", clause.readable, clause.ports);
+        let subjects = clause.subjects.iter().map(|group| self.pods(group)).collect();
+        let (source, destination) = if direction == Direction::Egress { (subjects, peers) } else { (peers, subjects) };
+        let identity = if clause.is_rest {
+            clause.readable.to_string()
+        } else {
+            identity(&clause.readable, &clause.ports, &source, &destination)
+        };
         self.add(Rule {
             name: names::rule(&self.settings.cluster, &clause.readable, &identity),
             source,
             destination,
             ports: clause.ports.clone(),
-            action,
+            action: action(clause.verdict, &clause.attributes),
             attributes: Arc::clone(&clause.attributes),
-            description: names::description(clause.origin.clone()),
+            description: names::description(clause.origin.to_string()),
         })
     }
 
-    /// What both allow.
-    fn pair(&mut self, egress: &Clause, ingress: &Clause) -> Result<(), TooMany> {
-        let Some(ports) = egress.ports.and(&ingress.ports) else { return Ok(()) };
-        let Some(attributes) = ingress.attributes.and(&egress.attributes) else { return Ok(()) };
-        let Some(source) = self.meet(&egress.subject, &ingress.peers) else { return Ok(()) };
-        let Some(destination) = self.meet(&ingress.subject, &egress.peers) else { return Ok(()) };
-        let identity = format!("{} {} {ports:?} {source:?} {destination:?}", egress.readable, ingress.readable);
+    /// What both mean, as the ingress rule decides it.
+    fn pair(&mut self, egress: &Seen, ingress: &Seen) -> Result<(), TooMany> {
+        if !egress.subjects.meets(&ingress.peers) || !ingress.subjects.meets(&egress.peers) {
+            return Ok(());
+        }
+        let (e, i) = (&egress.clause, &ingress.clause);
+        let Some(ports) = e.ports.and(&i.ports) else { return Ok(()) };
+        let attributes = match i.verdict {
+            Verdict::Allow | Verdict::Pass => i.attributes.and(&e.attributes),
+            Verdict::Refuse => i.attributes.refuses(&e.attributes),
+        };
+        let Some(attributes) = attributes else { return Ok(()) };
+        let Some(source) = self.meet(&e.subjects, &i.peers) else { return Ok(()) };
+        let Some(destination) = self.meet(&i.subjects, &e.peers) else { return Ok(()) };
+        let is_rest = e.is_rest && i.is_rest;
+        let readable = if is_rest { "default-deny".to_owned() } else { format!("{}.both", i.readable) };
+        let both = format!("{} {}", e.readable, i.readable);
+        let identity = if is_rest { both } else { identity(&both, &ports, &source, &destination) };
+        let description = if is_rest { i.origin.to_string() } else { format!("{} and {}", i.origin, e.origin) };
         self.add(Rule {
-            name: names::rule(&self.settings.cluster, &format!("{}.both", ingress.readable), &identity),
+            name: names::rule(&self.settings.cluster, &readable, &identity),
             source,
             destination,
             ports,
-            action: "allow".to_owned(),
+            action: action(i.verdict, &attributes),
             attributes: Arc::new(attributes),
-            description: names::description(format!("{} and {}", ingress.origin, egress.origin)),
+            description: names::description(description),
         })
     }
 
     /// The pods of one policy that the other one means by its peers.
-    fn meet(&self, subject: &Group, peers: &Peers) -> Option<Vec<End>> {
-        let groups: BTreeSet<Group> = match peers {
-            Peers::Anybody => BTreeSet::from([subject.clone()]),
-            Peers::Of(peers) => peers
-                .iter()
-                .map(|peer| match peer {
-                    Peer::Pods(group) => subject.and(group),
-                    Peer::Block(block) => subject.and(&Group::In(block.clone())),
-                })
-                .filter(|group| !group.is_impossible(self.snapshot))
-                .collect(),
+    fn meet(&self, subjects: &[Group], peers: &Peers) -> Option<Vec<End>> {
+        let groups: BTreeSet<End> = match peers {
+            Peers::Anybody => subjects.iter().map(|subject| self.pods(subject)).collect(),
+            Peers::Of(peers) => {
+                let peers: Vec<Group> = peers.iter().filter_map(Peer::pods).collect();
+                let both = subjects.iter().flat_map(|subject| peers.iter().map(|peer| subject.and(peer)));
+                both.filter(|group| self.reach.is_possible(group)).map(|group| self.pods(&group)).collect()
+            }
         };
-        (!groups.is_empty()).then(|| groups.into_iter().map(End::Pods).collect())
-    }
-
-    fn refuse(&mut self, name: &str, source: Option<&End>, destination: Option<&End>) {
-        self.rules.push(Rule {
-            name: names::rule(&self.settings.cluster, name, name),
-            source: source.into_iter().cloned().collect(),
-            destination: destination.into_iter().cloned().collect(),
-            ports: Ports::All,
-            action: "deny".to_owned(),
-            attributes: Arc::default(),
-            description: "What no NetworkPolicy allows of pods that policies are about".to_owned(),
-        });
+        (!groups.is_empty()).then(|| groups.into_iter().collect())
     }
 
     fn add(&mut self, rule: Rule) -> Result<(), TooMany> {
@@ -286,12 +350,44 @@ impl<'a> Maker<'a> {
     }
 }
 
+/// How many parts at the beginning of a list refuse.
+fn refusals(parts: &[Part<Seen>]) -> usize {
+    let refuses = |part: &&Part<Seen>| matches!(part, Part::One(seen) if seen.clause.verdict == Verdict::Refuse);
+    parts.iter().take_while(refuses).count()
+}
+
+fn action(verdict: Verdict, attributes: &Attributes) -> String {
+    match verdict {
+        Verdict::Allow | Verdict::Pass => "allow".to_owned(),
+        Verdict::Refuse => attributes.refuse.clone().unwrap_or_else(|| "deny".to_owned()),
+    }
+}
+
+/// What a rule is, for its name.
+fn identity(readable: &str, ports: &Ports, source: &[End], destination: &[End]) -> String {
+    let mut text = readable.to_owned();
+    match ports {
+        Ports::All => text.push_str(" any"),
+        Ports::Of(ranges) => ranges.iter().for_each(|range| text.push_str(&format!(" {range}"))),
+    }
+    for end in [source, destination] {
+        text.push_str(" |");
+        for part in end {
+            match part {
+                End::Pods(tagged) => text.push_str(&format!(" {}", tagged.tag)),
+                other => text.push_str(&format!(" {other}")),
+            }
+        }
+    }
+    text
+}
+
 impl Plan {
     /// The groups that rules speak of, by their tag.
     pub fn groups(&self) -> BTreeMap<String, &Group> {
         let ends = self.rules.iter().flat_map(|rule| rule.source.iter().chain(&rule.destination));
-        let groups = ends.filter_map(|end| if let End::Pods(group) = end { Some(group) } else { None });
-        groups.map(|group| (names::group(&self.settings.cluster, &group.to_string()), group)).collect()
+        let groups = ends.filter_map(|end| if let End::Pods(tagged) = end { Some(tagged) } else { None });
+        groups.map(|tagged| (tagged.tag.clone(), &tagged.group)).collect()
     }
 
     /// The tags of each address: who belongs to which group now.

@@ -3,9 +3,9 @@
 //! The rules go the way of a push: rendered, read and compiled by the code that enforces them. What no compiler decides
 //! by the packet alone is settled before: rules for other applications than the test's are left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bartizan_model::device::{self, Action, Scope};
@@ -22,7 +22,7 @@ use crate::attributes::{Attributes, PROFILES};
 use crate::cluster::{Pod, Snapshot};
 use crate::ports::Protocol;
 use crate::render::Objects;
-use crate::rules::{Plan, Rule};
+use crate::rules::{End, Plan, Rule};
 
 /// A test, as it is written.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -30,7 +30,7 @@ use crate::rules::{Plan, Rule};
 pub struct Test {
     /// What it is called.
     pub name: String,
-    /// `namespace/pod`, `namespace/workload`, or an address.
+    /// `namespace/pod`, `namespace/workload`, an address, or a DNS name.
     pub from: String,
     /// As [`Test::from`].
     pub to: String,
@@ -101,6 +101,7 @@ pub struct Fate<'a> {
 pub struct Trial<'a> {
     plan: &'a Plan,
     snapshot: &'a Snapshot,
+    names: BTreeMap<String, BTreeSet<IpAddr>>,
 }
 
 /// The rules for flows of one application, compiled.
@@ -133,9 +134,19 @@ impl<'a> Enforced<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Rules to be tried in a cluster.
+    /// Rules to be tried in a cluster. Each DNS name that they mean gets an address that nobody else has.
     pub fn new(plan: &'a Plan, snapshot: &'a Snapshot) -> Self {
-        Self { plan, snapshot }
+        let ends = plan.rules.iter().flat_map(|rule| &rule.destination);
+        let names: BTreeSet<&String> =
+            ends.filter_map(|end| if let End::Domain(name) = end { Some(name) } else { None }).collect();
+        let addresses = (u32::from(FIRST_NAMED)..).map(|bits| BTreeSet::from([IpAddr::V4(bits.into())]));
+        Self { plan, snapshot, names: names.into_iter().cloned().zip(addresses).collect() }
+    }
+
+    /// With what a name server says of the names instead.
+    #[must_use]
+    pub fn resolving(self, names: BTreeMap<String, BTreeSet<IpAddr>>) -> Self {
+        Self { names, ..self }
     }
 
     /// The rules as they are for flows of an application.
@@ -150,7 +161,8 @@ impl<'a> Trial<'a> {
         let told =
             |diagnostics: &[Diagnostic]| diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let config = report.config.ok_or_else(|| told(&report.diagnostics))?;
-        let facts = Facts { gathered: true, tags: tried.members(self.snapshot), ..Facts::default() };
+        let (tags, names) = (tried.members(self.snapshot), self.names.clone());
+        let facts = Facts { gathered: true, tags, names, ..Facts::default() };
         let tables = compile(&config, &facts, &mut Ids::default(), 1).map_err(|diagnostics| told(&diagnostics))?;
         Ok(Enforced { plan: self.plan, tables, text })
     }
@@ -196,6 +208,11 @@ impl<'a> Trial<'a> {
         if let Ok(address) = text.parse() {
             let pod = self.snapshot.pods.iter().find(|pod| pod.addresses.contains(&address));
             return Ok((vec![address], pod));
+        }
+        if !text.contains('/') && text.contains('.') {
+            // A name that no rule has is the address of some host that is nobody's.
+            let known = self.names.get(&text.trim_end_matches('.').to_ascii_lowercase());
+            return Ok((known.map_or(vec![IpAddr::V4(UNNAMED)], |known| known.iter().copied().collect()), None));
         }
         match self.snapshot.pods.iter().find(|pod| pod.full_name() == text) {
             Some(pod) => Ok((pod.addresses.iter().copied().collect(), Some(pod))),
@@ -271,6 +288,10 @@ fn compare(test: &Test, fate: &Fate<'_>, failures: &mut Vec<String>) {
     }
 }
 
+/// The first address that stands for a DNS name in a trial (RFC 2544, benchmarks: no host of a network has it).
+const FIRST_NAMED: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// The address of a DNS name that no rule means.
+const UNNAMED: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
 const INTERFACE: &str = "ethernet1/1";
 /// Any port that a client may have (RFC 6335, dynamic ports).
 const SOURCE_PORT: u16 = 50_000;
@@ -287,20 +308,25 @@ fn configuration(objects: &Objects) -> String {
          <interface>{INTERFACE}</interface><nexthop><ip-address>192.0.2.2</ip-address></nexthop></entry></static-route></ip><ipv6>\
          <static-route><entry name='d'><destination>::/0</destination><interface>{INTERFACE}</interface><nexthop>\
          <ipv6-address>2001:db8::2</ipv6-address></nexthop></entry></static-route></ipv6></routing-table></entry></virtual-router>\
-         </network><vsys><entry name='vsys1'>{}<tag>{}</tag><address-group>{}</address-group><service>{}</service>\
+         </network><vsys><entry name='vsys1'>{}<tag>{}</tag><address>{}</address><address-group>{}</address-group><service>{}</service>\
          <rulebase><security><rules>{rules}</rules></security></rulebase></entry></vsys></entry></devices></config>",
         zones(objects),
         of(&objects.tags),
+        of(&objects.addresses),
         of(&objects.groups),
         of(&objects.services),
     )
 }
 
-/// The zone of the interface: the one that the rules name, if they name any.
+/// The zones that the rules name; the interface is in the first. A cluster's rules name all of its zones or none.
 fn zones(objects: &Objects) -> String {
-    let named = objects.rules.first().and_then(|(_, rule)| rule.child("from")?.members().next());
-    let name = named.filter(|name| name != "any").unwrap_or_else(|| "pods".to_owned());
+    let sides = objects.rules.iter().flat_map(|(_, rule)| [rule.child("from"), rule.child("to")]);
+    let mut named: BTreeSet<String> =
+        sides.flatten().flat_map(|side| side.members()).filter(|name| name != "any").collect();
+    let name = named.pop_first().unwrap_or_else(|| "pods".to_owned());
+    let others: String =
+        named.iter().map(|name| format!("<entry name='{name}'><network><layer3/></network></entry>")).collect();
     format!(
-        "<zone><entry name='{name}'><network><layer3><member>{INTERFACE}</member></layer3></network></entry></zone>"
+        "<zone><entry name='{name}'><network><layer3><member>{INTERFACE}</member></layer3></network></entry>{others}</zone>"
     )
 }

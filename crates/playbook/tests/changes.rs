@@ -130,9 +130,8 @@ fn a_policy_that_comes_to_others_is_edits_of_its_own_only() {
     let next = plan(&group(&tree), GROUP, &wanted(&[(0, 1), (1, 6), (2, 2)]), &Place::Top).unwrap();
     let text = format!("{next:?}");
     assert!(!text.contains("rules/entry[@name='np.c1.shop") && !text.contains("Delete"), "{text}");
-    // Three groups (itself, its peers, all that are isolated), its rule, and its place; the refusing rule speaks of the new
-    // group of the isolated, so that this and the allowing rule begin together. The old one is also the others' own.
-    assert_eq!(next.len(), 6, "{next:#?}");
+    // Two groups (itself and its peers), its rule, and its place; and the refusing rule speaks of its pods, too.
+    assert_eq!(next.len(), 5, "{next:#?}");
 }
 
 #[test]

@@ -87,13 +87,13 @@ fn tests_are_decided_by_the_rules_that_would_be_pushed() {
         })
         .collect();
     expect![[r#"
-        web reads the cache: allowed by np.c1.shop.web-to-cache.i0.2b024251 (NetworkPolicy shop/web-to-cache spec.ingress[0]), vulnerability strict
+        web reads the cache: allowed by np.c1.shop.web-to-cache.i0.d5ba9d01 (NetworkPolicy shop/web-to-cache spec.ingress[0]), vulnerability strict
         only as redis: denied by np.c1.default-deny-ingress.8081ab8a (What no NetworkPolicy allows of pods that policies are about)
         nobody else: denied by np.c1.default-deny-ingress.8081ab8a (What no NetworkPolicy allows of pods that policies are about)
-        no policy is about the web: allowed by np.c1.rest-in.6c6a21b3 (Pods that no NetworkPolicy is about may talk, as in Kubernetes)
+        no policy is about the web: allowed by np.c1.rest-in.6c6a21b3 (Pods that no policy is about may talk, as in Kubernetes)
         wrong: from: `shop/wep` is no pod or workload of the folder: did you mean `shop/web`?
-        wrong too: should be denied, is allowed by np.c1.shop.web-to-cache.i0.2b024251 (NetworkPolicy shop/web-to-cache spec.ingress[0]), vulnerability strict
-        and this: antivirus should be `x`, is `none`: allowed by np.c1.shop.web-to-cache.i0.2b024251 (NetworkPolicy shop/web-to-cache spec.ingress[0]), vulnerability strict
+        wrong too: should be denied, is allowed by np.c1.shop.web-to-cache.i0.d5ba9d01 (NetworkPolicy shop/web-to-cache spec.ingress[0]), vulnerability strict
+        and this: antivirus should be `x`, is `none`: allowed by np.c1.shop.web-to-cache.i0.d5ba9d01 (NetworkPolicy shop/web-to-cache spec.ingress[0]), vulnerability strict
           profiles: `virus` is none of antivirus, spyware, vuln-protection, urlfiltering, fileblocking, datafiltering, wildfire, ai-security, profile-group
     "#]].assert_eq(&lines.concat());
 }

@@ -50,13 +50,7 @@ fn rules(written: &[Value], expected: Expect) {
     let settings = Settings { cluster: "c1".to_owned(), zones: Vec::new(), allow_the_rest: false, rules_max: 100 };
     let plan = translate(&settings, &policies, &snapshot()).unwrap();
     let end = |parts: &[End]| -> String {
-        let parts: Vec<String> = parts
-            .iter()
-            .map(|part| match part {
-                End::Pods(group) => format!("[{group}]"),
-                End::Block(block) => format!("[{block}]"),
-            })
-            .collect();
+        let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
         if parts.is_empty() { "any".to_owned() } else { parts.join(" ") }
     };
     let mut text = String::new();
@@ -149,19 +143,19 @@ fn attributes_named_ports_and_both_sides_come_together() {
                         "ports": [{"port": "db"}]}]}}),
         ],
         expect![[r#"
-            np.c1.data.db.i0.both.ba75a753
-              [(pods of shop with tier=web) and (pods with tier=web)] -> [(pods of data with tier=db) and (pods of namespaces kubernetes.io/metadata.name=data) and (with port db = tcp/5432)] [(pods of data with tier=db) and (in 203.0.113.0/24 except 203.0.113.0/26) and (with port db = tcp/5432)] tcp-5432: allow app {"postgres"} profiles {"vulnerability": "strict"}
-            np.c1.data.db.i0.both.377dfde9
+            np.c1.data.db.i0.both.084e08e4
+              [(pods of shop with tier=web) and (pods with tier=web)] -> [(pods of data with tier=db) and (in 203.0.113.0/24 except 203.0.113.0/26) and (with port db = tcp/5432)] [(pods of data with tier=db) and (pods of namespaces kubernetes.io/metadata.name=data) and (with port db = tcp/5432)] tcp-5432: allow app {"postgres"} profiles {"vulnerability": "strict"}
+            np.c1.data.db.i0.both.a7757a1c
               [(pods of shop with tier=web) and (pods with tier=web)] -> [(pods of data with tier=db) and (pods of namespaces kubernetes.io/metadata.name=data) and (with port db = tcp/5433)] [(pods of data with tier=db) and (in 203.0.113.0/24 except 203.0.113.0/26) and (with port db = tcp/5433)] tcp-5433: allow app {"postgres"} profiles {"vulnerability": "strict"}
-            np.c1.default-deny.003c8a3e
+            np.c1.default-deny.2012a0c9
               [pods of shop with tier=web] -> [pods of data with tier=db] any: deny
-            np.c1.shop.web.e0.a67dc70b
+            np.c1.shop.web.e0.6a29b5d6
               [pods of shop with tier=web] -> [pods of namespaces kubernetes.io/metadata.name=data] [203.0.113.0/24 except 203.0.113.0/26] any: allow profiles {"vulnerability": "strict"}
             np.c1.default-deny-egress.83fb5ec9
               [pods of shop with tier=web] -> any any: deny
-            np.c1.data.db.i0.0ee02647
+            np.c1.data.db.i0.e2f06b41
               [pods with tier=web] -> [(pods of data with tier=db) and (with port db = tcp/5432)] tcp-5432: allow app {"postgres"}
-            np.c1.data.db.i0.29139682
+            np.c1.data.db.i0.489ef437
               [pods with tier=web] -> [(pods of data with tier=db) and (with port db = tcp/5433)] tcp-5433: allow app {"postgres"}
             np.c1.default-deny-ingress.8081ab8a
               any -> [pods of data with tier=db] any: deny
@@ -191,7 +185,7 @@ fn a_policy_that_refuses_comes_first_and_isolates_nobody() {
             "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 22}]}]}}),
         ],
         expect![[r#"
-            np.c1.shop.no-ssh.i0.80f035c1
+            np.c1.shop.no-ssh.i0.421e26bb
               any -> [pods of shop] tcp-22: reset-both
         "#]],
     );

@@ -1,8 +1,8 @@
 //! Do the rules decide every flow as the text of Kubernetes does?
 //!
-//! Random clusters, policies with every field, and all flows between their pods and some addresses outside. The rules go
+//! Random clusters, policies of both kinds with every field, and all flows between their pods and some addresses outside. The rules go
 //! the whole way: rendered, read, compiled by the code that enforces, and asked. The reference beside them follows the
-//! NetworkPolicy reference and nothing else. `BARTIZAN_ORACLE_SEEDS=FIRST..LAST` runs other seeds than the first ones.
+//! two APIs' reference and nothing else. `BARTIZAN_ORACLE_SEEDS=FIRST..LAST` runs other seeds than the first ones.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
@@ -15,11 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bartizan_playbook::cluster::Snapshot;
-use bartizan_playbook::policy::NetworkPolicy;
 use bartizan_playbook::trial::Trial;
-use bartizan_playbook::{Group, Plan, Settings, check, translate};
+use bartizan_playbook::{Group, Plan, Settings, check, check_cluster, translate};
 
-use crate::generate::{Chance, cluster, flows, policies};
+use crate::generate::{Chance, cluster, cluster_policies, flows, names, policies};
+use crate::reference::World;
 
 /// Clusters that a test run looks at. Each is asked about some hundred flows.
 const SEEDS: std::ops::Range<u64> = 0..1_000;
@@ -45,6 +45,36 @@ struct Tally {
     both_isolated: usize,
     allowed_by_pair: usize,
     outside: usize,
+    /// ClusterNetworkPolicies decided at one end at least, or passed the flow on.
+    admin: usize,
+    baseline: usize,
+    passed: usize,
+    /// Accepted by a ClusterNetworkPolicy at one end, refused by a NetworkPolicy at the other.
+    crossed: usize,
+}
+
+impl Tally {
+    fn count(&mut self, expected: &reference::Verdict) {
+        let (out, into) = (&expected.source, &expected.destination);
+        let both = out.isolated && into.isolated;
+        let either = |is: fn(&reference::Side) -> bool| is(out) || is(into);
+        let is_crossed = |one: &reference::Side, other: &reference::Side| {
+            one.by_admin && !one.refused && other.isolated && other.refused
+        };
+        for (counter, counts) in [
+            (&mut self.flows, true),
+            (&mut self.allowed, expected.allowed),
+            (&mut self.both_isolated, both),
+            (&mut self.allowed_by_pair, both && expected.allowed),
+            (&mut self.outside, expected.outside),
+            (&mut self.admin, either(|side| side.by_admin)),
+            (&mut self.baseline, either(|side| side.by_baseline)),
+            (&mut self.passed, either(|side| side.passed)),
+            (&mut self.crossed, is_crossed(out, into) || is_crossed(into, out)),
+        ] {
+            *counter += usize::from(counts);
+        }
+    }
 }
 
 /// Also with groups that came as JSON from whoever made the plan.
@@ -53,7 +83,8 @@ fn who_tags_pod_by_pod_tags_the_same(plan: &Plan, snapshot: &Snapshot) {
     for (tag, group) in plan.groups() {
         let told: Group = serde_json::from_str(&serde_json::to_string(group).unwrap()).unwrap();
         assert_eq!((&told, told.tag(&plan.settings.cluster)), (group, tag.clone()));
-        for address in snapshot.pods.iter().flat_map(|pod| told.addresses_of(snapshot, pod)) {
+        let pods = snapshot.pods.iter().flat_map(|pod| told.addresses_of(snapshot, pod));
+        for address in pods.chain(snapshot.nodes.iter().flat_map(|node| told.addresses_of_node(node))) {
             found.entry(address).or_default().insert(tag.clone());
         }
     }
@@ -63,39 +94,44 @@ fn who_tags_pod_by_pod_tags_the_same(plan: &Plan, snapshot: &Snapshot) {
 #[test]
 fn rules_decide_as_the_text_of_kubernetes() {
     let mut tally = Tally::default();
+    let names = names();
     for seed in seeds() {
         let mut chance = Chance::new(seed);
         let snapshot = cluster(&mut chance);
-        let written: Vec<NetworkPolicy> = policies(&mut chance, &snapshot);
-        let checked: Vec<_> = written.iter().map(|policy| check(policy).unwrap()).collect();
+        let policies = policies(&mut chance, &snapshot);
+        let cluster_policies = cluster_policies(&mut chance);
+        let mut checked: Vec<_> = policies.iter().map(|policy| check(policy).unwrap()).collect();
+        checked.extend(cluster_policies.iter().map(|policy| check_cluster(policy).unwrap()));
         let plan = translate(&settings(), &checked, &snapshot).unwrap();
+        // Whoever has no addresses makes the same rules.
+        let mut unaddressed = snapshot.clone();
+        unaddressed.pods.iter_mut().for_each(|pod| pod.addresses.clear());
+        assert_eq!(translate(&settings(), &checked, &unaddressed).unwrap(), plan);
         who_tags_pod_by_pod_tags_the_same(&plan, &snapshot);
-        let enforced = Trial::new(&plan, &snapshot).compiled(None).unwrap();
+        let enforced = Trial::new(&plan, &snapshot).resolving(names.clone()).compiled(None).unwrap();
+        let world =
+            World { snapshot: &snapshot, policies: &policies, cluster_policies: &cluster_policies, names: &names };
         for flow in flows(&mut chance, &snapshot) {
-            let expected = reference::verdict(&snapshot, &written, &flow);
+            let expected = reference::verdict(&world, &flow);
             let fate = enforced.fate((flow.source, flow.destination), (flow.protocol, flow.port)).unwrap();
-            let allowed = fate.allowed;
             assert_eq!(
-                allowed, expected.allowed,
-                "seed {seed}: {flow:?}\n{snapshot:#?}\n{written:#?}\n{}",
-                enforced.text
+                fate.allowed, expected.allowed,
+                "seed {seed}: {flow:?} by {:?}\n{snapshot:#?}\n{policies:#?}\n{cluster_policies:#?}\n{}",
+                fate.rule, enforced.text
             );
-            tally.flows += 1;
-            tally.allowed += usize::from(allowed);
-            let both = expected.source_isolated && expected.destination_isolated;
-            tally.both_isolated += usize::from(both);
-            tally.allowed_by_pair += usize::from(both && allowed);
-            tally.outside += usize::from(expected.outside);
+            tally.count(&expected);
         }
     }
     println!("{tally:?}");
     if seeds() == SEEDS {
         assert!(tally.flows >= FLOWS_MIN, "{tally:?}");
         // Each kind is a good part of the whole.
-        for kind in
-            [tally.allowed, tally.flows - tally.allowed, tally.both_isolated, tally.allowed_by_pair, tally.outside]
-        {
-            assert!(kind > tally.flows / 50, "{tally:?}");
+        let Tally { flows, allowed, both_isolated, allowed_by_pair, outside, admin, baseline, passed, crossed } = tally;
+        for kind in [allowed, flows - allowed, both_isolated, outside, admin, baseline] {
+            assert!(kind > flows / 50, "{tally:?}");
+        }
+        for kind in [allowed_by_pair, passed, crossed] {
+            assert!(kind > flows / 500, "{tally:?}");
         }
     }
 }

@@ -111,7 +111,11 @@ impl Told {
             ports: pod.ports.iter().filter_map(port).collect(),
             ..Pod::default()
         };
-        Snapshot { namespaces: self.namespaces.clone(), pods: self.pods.iter().map(pod).collect() }
+        Snapshot {
+            namespaces: self.namespaces.clone(),
+            pods: self.pods.iter().map(pod).collect(),
+            ..Snapshot::default()
+        }
     }
 
     /// SHA-256, hex, of what is no policy: namespaces and named ports.

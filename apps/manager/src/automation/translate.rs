@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bartizan_model::xml;
-use bartizan_playbook::{self as playbook, Catalogue, Checked, Objects, Plan, check};
+use bartizan_playbook::{self as playbook, Catalogue, Checked, Objects, Plan, check, check_cluster};
 use serde_json::Value;
 
 use super::settings::Settings;
@@ -78,8 +78,12 @@ pub(crate) fn translate(
         let verdict = match review(&written) {
             Ok(policy) => {
                 let reason = if policy.attributes.dry_run { DRY_RUN } else { TRANSLATED };
+                // What is closed of it is nothing that stops it.
+                let closed: Vec<String> =
+                    policy.closed.iter().map(|problem| format!("{}: {}", problem.field, problem.what)).collect();
                 policies.push(policy);
-                Verdict { is_good: true, reason: reason.to_owned(), ..Verdict::default() }
+                let (reason, message) = (reason.to_owned(), closed.join("; "));
+                Verdict { is_good: true, reason, message, ..Verdict::default() }
             }
             Err((reason, mut message)) => {
                 let old = before.get(&written.key).map(|object| Written { object, ..written.clone() });
@@ -129,11 +133,6 @@ fn one(
     catalogue: &Catalogue,
     written: &Written<'_>,
 ) -> Result<Checked, (String, String)> {
-    if written.key.kind == CLUSTER_NETWORK_POLICY {
-        let message = "rules are made of NetworkPolicies only; write it as one in each namespace".to_owned();
-        return Err(("Invalid".to_owned(), message));
-    }
-    let policy = written.policy().map_err(|why| ("Invalid".to_owned(), why))?;
     let told = |problems: Vec<playbook::Problem>| {
         // The gravest one gives the name.
         let reason = problems.iter().map(|problem| problem.reason).min().map(|reason| reason.to_string());
@@ -141,7 +140,13 @@ fn one(
             problems.iter().map(|problem| format!("{}: {}", problem.field, problem.what)).collect();
         (reason.unwrap_or_default(), lines.join("; "))
     };
-    let checked = check(&policy).map_err(told)?;
+    let invalid = |why: String| ("Invalid".to_owned(), why);
+    let checked = if written.key.kind == CLUSTER_NETWORK_POLICY {
+        let policy = serde_json::from_value(written.object.clone()).map_err(|error| invalid(error.to_string()))?;
+        check_cluster(&policy).map_err(told)?
+    } else {
+        check(&written.policy().map_err(invalid)?).map_err(told)?
+    };
     let problems = catalogue.review(cluster, labels, &checked);
     if problems.is_empty() { Ok(checked) } else { Err(told(problems)) }
 }
@@ -246,6 +251,21 @@ mod tests {
         assert!(bad.is_kept && bad.rules.len() == 1 && bad.message.ends_with("stays in force"), "{bad:?}");
         assert_ne!(kept.digest(), translated.digest());
         assert_eq!(run(&whole, &BTreeMap::new()).digest(), translated.digest());
+    }
+
+    #[test]
+    fn a_policy_of_the_whole_cluster_has_rules_and_tells_what_it_closes() {
+        let spec = json!({"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
+            "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}, {"action": "Accept", "from": [{"later": 1}]}]});
+        let mut whole = told(Vec::new());
+        whole.cluster_policies = vec![json!({"metadata": {"name": "guard", "uid": "u"}, "spec": spec})];
+        let key = Key { kind: CLUSTER_NETWORK_POLICY.to_owned(), namespace: String::new(), name: "guard".to_owned() };
+        let verdict = &run(&whole, &BTreeMap::new()).verdicts[&key];
+        assert!(verdict.is_good && verdict.rules.len() == 1, "{verdict:?}");
+        assert!(verdict.message.starts_with("spec.ingress[1].from[0].later: is not known"), "{verdict:?}");
+        whole.cluster_policies[0]["spec"]["tear"] = json!(1);
+        let verdict = &run(&whole, &BTreeMap::new()).verdicts[&key];
+        assert!(!verdict.is_good && verdict.message.contains("unknown field `tear`"), "{verdict:?}");
     }
 
     #[test]

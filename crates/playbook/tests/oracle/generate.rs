@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bartizan_playbook::Protocol;
-use bartizan_playbook::cluster::{Labels, NamedPort, Pod, Snapshot};
+use bartizan_playbook::cluster::{Labels, NamedPort, Node, Pod, Snapshot};
+use bartizan_playbook::cluster_policy::ClusterNetworkPolicy;
 use bartizan_playbook::policy::NetworkPolicy;
 use serde_json::{Value, json};
 
@@ -55,6 +56,13 @@ const PORT_NAMES: [&str; 2] = ["http", "metrics"];
 const PORTS: [u16; 4] = [80, 8080, 8081, 9090];
 const PROTOCOLS: [(&str, Protocol); 3] = Protocol::NAMES;
 const OUTSIDE: [&str; 5] = ["203.0.113.5", "203.0.113.130", "198.51.100.7", "2001:db8:ffff::5", "10.1.0.250"];
+const NODES: [&str; 3] = ["192.168.0.1", "192.168.0.2", "2001:db8:1::1"];
+/// Names, and what a name server says of them: also addresses of pods, which a name never means.
+const DOMAINS: [(&str, &[&str]); 3] = [
+    ("api.example.com", &["203.0.113.5", "10.1.0.2"]),
+    ("www.example.org", &["198.51.100.7", "2001:db8:ffff::5"]),
+    ("all.example.net", &["203.0.113.130", "10.1.1.2", "fd00::0:2"]),
+];
 const BLOCKS: [(&str, &[&str]); 7] = [
     ("0.0.0.0/0", &["203.0.113.0/25"]),
     ("0.0.0.0/0", &[]),
@@ -107,7 +115,18 @@ pub(crate) fn cluster(chance: &mut Chance) -> Snapshot {
             pods.push(Pod { host_network: chance.one_in(15), ended: chance.one_in(15), ..pod });
         }
     }
-    Snapshot { namespaces, pods }
+    let node = |(index, address): (usize, &&str)| Node {
+        name: format!("n{index}"),
+        labels: labels(chance),
+        addresses: BTreeSet::from([address.parse().unwrap()]),
+    };
+    let nodes = NODES.iter().enumerate().map(node).collect();
+    Snapshot { namespaces, pods, nodes }
+}
+
+pub(crate) fn names() -> BTreeMap<String, BTreeSet<IpAddr>> {
+    let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    DOMAINS.iter().map(|(name, texts)| ((*name).to_owned(), addresses(texts))).collect()
 }
 
 fn selector(chance: &mut Chance) -> Value {
@@ -195,8 +214,88 @@ pub(crate) fn policies(chance: &mut Chance, snapshot: &Snapshot) -> Vec<NetworkP
             spec["egress"] = rules(chance, "to");
         }
         let namespace = *chance.pick(&names);
-        let written =
+        let mut written =
             json!({"metadata": {"name": format!("np{index}"), "namespace": namespace, "uid": "u"}, "spec": spec});
+        if chance.one_in(8) {
+            written["metadata"]["annotations"] = json!({"np.panw.com/action": "drop"});
+        }
+        found.push(serde_json::from_value(written).unwrap());
+    }
+    found
+}
+
+fn namespaces(chance: &mut Chance) -> Value {
+    if chance.one_in(3) {
+        json!({"matchLabels": {"kubernetes.io/metadata.name": chance.pick(&NAMESPACES)}})
+    } else {
+        selector(chance)
+    }
+}
+
+fn namespaced_pod(chance: &mut Chance) -> Value {
+    json!({"namespaceSelector": namespaces(chance), "podSelector": selector(chance)})
+}
+
+fn cluster_peer(chance: &mut Chance, egress: bool, action: &str, is_named: bool) -> Value {
+    if chance.one_in(25) {
+        return if chance.one_in(2) { json!({}) } else { json!({"future": {"a": 1}}) };
+    }
+    match chance.below(if egress && !is_named { 6 } else { 2 }) {
+        0 => json!({"namespaces": namespaces(chance)}),
+        2 | 3 => json!({"networks": [chance.pick(&BLOCKS).0, chance.pick(&BLOCKS).0]}),
+        4 => json!({"nodes": selector(chance)}),
+        5 if action == "Accept" => json!({"domainNames": [chance.pick(&DOMAINS).0, chance.pick(&DOMAINS).0]}),
+        _ => json!({"pods": namespaced_pod(chance)}),
+    }
+}
+
+fn cluster_port(chance: &mut Chance, is_named: bool) -> Value {
+    let protocol = *chance.pick(&["tcp", "udp", "sctp"]);
+    match chance.below(if is_named { 4 } else { 2 }) {
+        0 => json!({protocol: {"destinationPort": {"number": chance.pick(&PORTS)}}}),
+        1 => json!({"tcp": {"destinationPort": {"range": {"start": 8000, "end": 8080 + chance.below(2)}}}}),
+        _ => json!({"destinationNamedPort": chance.pick(&PORT_NAMES)}),
+    }
+}
+
+fn cluster_rules(chance: &mut Chance, egress: bool) -> Value {
+    let mut rules = Vec::new();
+    for _ in 0..chance.below(4) {
+        let action = *chance.pick(&["Accept", "Deny", "Pass"]);
+        let is_named = chance.one_in(4);
+        let peers: Vec<Value> =
+            (0..1 + chance.below(2)).map(|_| cluster_peer(chance, egress, action, is_named)).collect();
+        let mut rule = json!({"action": action, (if egress { "to" } else { "from" }): peers});
+        if is_named || chance.one_in(3) {
+            let ports: Vec<Value> = (0..1 + chance.below(2)).map(|_| cluster_port(chance, is_named)).collect();
+            rule["protocols"] = json!(ports);
+        }
+        rules.push(rule);
+    }
+    json!(rules)
+}
+
+pub(crate) fn cluster_policies(chance: &mut Chance) -> Vec<ClusterNetworkPolicy> {
+    let mut found = Vec::new();
+    for index in 0..chance.below(5) {
+        let subject = if chance.one_in(2) {
+            json!({"namespaces": namespaces(chance)})
+        } else {
+            json!({"pods": namespaced_pod(chance)})
+        };
+        let mut spec = json!({
+            "tier": if chance.one_in(2) { "Admin" } else { "Baseline" },
+            // Two of the same priority are decided in any order; so there are none.
+            "priority": (index * 7 + 3) % 11,
+            "subject": subject,
+        });
+        if !chance.one_in(3) {
+            spec["ingress"] = cluster_rules(chance, false);
+        }
+        if !chance.one_in(3) {
+            spec["egress"] = cluster_rules(chance, true);
+        }
+        let written = json!({"metadata": {"name": format!("cnp{index}"), "uid": "u"}, "spec": spec});
         found.push(serde_json::from_value(written).unwrap());
     }
     found
@@ -206,7 +305,8 @@ pub(crate) fn policies(chance: &mut Chance, snapshot: &Snapshot) -> Vec<NetworkP
 pub(crate) fn flows(chance: &mut Chance, snapshot: &Snapshot) -> Vec<Asked> {
     let live = snapshot.pods.iter().filter(|pod| !pod.ended && !pod.host_network);
     let pods: Vec<IpAddr> = live.flat_map(|pod| pod.addresses.iter().copied()).collect();
-    let outside: Vec<IpAddr> = (0..2).map(|_| chance.pick(&OUTSIDE).parse().unwrap()).collect();
+    let mut outside: Vec<IpAddr> = (0..2).map(|_| chance.pick(&OUTSIDE).parse().unwrap()).collect();
+    outside.push(chance.pick(&NODES).parse().unwrap());
     let all: Vec<IpAddr> = pods.iter().chain(&outside).copied().collect();
     let mut found = Vec::new();
     for source in &all {
