@@ -305,6 +305,7 @@ fn recalled(root: &Element, group: &str, owner: &str) -> Objects {
     Objects {
         owner: owner.to_owned(),
         tags: tag.map(|tag| (owner.to_owned(), Element::clone(tag))).into_iter().collect(),
+        addresses: of(&["address"]).into_iter().collect(),
         groups: of(&["address-group"]).into_iter().collect(),
         services: of(&["service"]).into_iter().collect(),
         rules: of(&["pre-rulebase", "security", "rules"]),

@@ -84,6 +84,7 @@ pub(crate) fn wanted_digest(objects: &Objects, xpath: &str) -> String {
     let rule = objects.rules.iter().find(|(rule, _)| rule == name).map(|(_, rule)| rule);
     let object = match () {
         () if xpath.contains("/rules/entry[") => rule,
+        () if xpath.contains("/address/entry[") => objects.addresses.get(name),
         () if xpath.contains("/address-group/entry[") => objects.groups.get(name),
         () if xpath.contains("/service/entry[") => objects.services.get(name),
         () => objects.tags.get(name),
@@ -99,10 +100,13 @@ pub(crate) fn name_of(xpath: &str) -> &str {
 
 /// What kind of object an XPath means, for people.
 fn kind_of(xpath: &str) -> &'static str {
-    [("/rules/entry[", "rule"), ("/address-group/entry[", "address group"), ("/service/entry[", "service")]
-        .into_iter()
-        .find(|(part, _)| xpath.contains(part))
-        .map_or("tag", |(_, kind)| kind)
+    const KINDS: [(&str, &str); 4] = [
+        ("/rules/entry[", "rule"),
+        ("/address-group/entry[", "address group"),
+        ("/address/entry[", "address"),
+        ("/service/entry[", "service"),
+    ];
+    KINDS.into_iter().find(|(part, _)| xpath.contains(part)).map_or("tag", |(_, kind)| kind)
 }
 
 /// A change in words.

@@ -51,7 +51,8 @@ impl Translated {
     pub(crate) fn digest(&self) -> String {
         let mut text = String::new();
         let objects = &self.objects;
-        for entry in objects.tags.values().chain(objects.groups.values()).chain(objects.services.values()) {
+        let entries = objects.tags.values().chain(objects.addresses.values());
+        for entry in entries.chain(objects.groups.values()).chain(objects.services.values()) {
             text += &xml::write(entry);
         }
         for (_, rule) in &objects.rules {
