@@ -62,12 +62,15 @@ pub(crate) struct Automation {
     /// Clusters that somebody sees to.
     tending: Mutex<BTreeSet<String>>,
     /// By cluster, what the configuration says of it.
-    bases: Mutex<BTreeMap<String, (Arc<Element>, Arc<Basis>)>>,
+    bases: Mutex<BTreeMap<String, Reading>>,
     /// By cluster, what its policies became: of what, by which basis.
     translations: Mutex<BTreeMap<String, Translation>>,
     /// By cluster, the configuration that was looked at for drift.
     looked: Mutex<BTreeMap<String, Arc<Element>>>,
 }
+
+/// What a configuration says of a cluster.
+type Reading = (Arc<Element>, Arc<Basis>);
 
 /// What policies became, and of what.
 #[derive(Clone)]

@@ -103,10 +103,10 @@ pub(super) async fn enforced(app: &App, name: &str) -> anyhow::Result<bool> {
     };
     let changed = app.automation.change(&app.store, name, |cluster| {
         cluster.change_all(|_, state| {
-            if state.committed.holds() && !(state.enforced.reason == "Drift" && !state.enforced.holds()) {
-                if state.enforced.status != status || state.enforced.reason != reason {
-                    state.enforced.become_now(now, status, reason, message.clone());
-                }
+            let is_drift = state.enforced.reason == "Drift";
+            let is_same = state.enforced.status == status && state.enforced.reason == reason;
+            if state.committed.holds() && !is_drift && !is_same {
+                state.enforced.become_now(now, status, reason, message.clone());
             }
         });
     });
