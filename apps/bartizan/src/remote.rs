@@ -2,6 +2,7 @@
 
 mod apply;
 pub(crate) mod arguments;
+mod automation;
 pub(crate) mod client;
 mod configuration;
 mod files;
@@ -36,6 +37,7 @@ pub(crate) fn run(remote: Remote) -> Result<(), Failure> {
             Remote::Logs(logs) => logs::logs(&logs).await,
             Remote::Devices(devices) => logs::devices(&devices).await,
             Remote::Apply(apply) => apply::apply(&apply).await,
+            Remote::Automation(automation) => automation::run(automation).await,
         }
     })
 }

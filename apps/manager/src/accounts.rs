@@ -82,6 +82,8 @@ pub(crate) enum Door {
     Xml,
     /// The JSON API.
     Json,
+    /// None: a run of a playbook.
+    Automation,
 }
 
 impl Door {
@@ -90,6 +92,7 @@ impl Door {
         match self {
             Self::Xml => "XMLAPI",
             Self::Json => "JSONAPI",
+            Self::Automation => "AUTOMATION",
         }
     }
 }

@@ -51,6 +51,11 @@ pub(crate) fn are_pushes_watched(app: &App) -> bool {
     Rules::of(&app.configuration.snapshot().running).push
 }
 
+/// Whether commits do.
+pub(crate) fn are_commits_watched(app: &App) -> bool {
+    Rules::of(&app.configuration.snapshot().running).commit
+}
+
 /// `None`, or why somebody cannot approve anything.
 pub(crate) fn why_no_approver(app: &App, caller: &Caller) -> Option<String> {
     let snapshot = app.configuration.snapshot();

@@ -2,12 +2,22 @@
 //!
 //! A controller tells the whole of what its cluster wants ([`told`]); that is on disk when it is answered. What differs from
 //! what was taken up before is taken up together with whatever comes within the window of the cluster's [`settings`]:
-//! every policy is checked against the [`catalogue`] and translated ([`translate`]), and its [`state`] says what became of
-//! it. Nothing depends on who was told what when: the wanted state and what is there decide.
+//! a run of a playbook ([`playbooks`], [`execute`]) checks every policy against the [`catalogue`], translates all
+//! ([`translate`]), commits what differs ([`plan`], [`actions`]) and pushes it; [`state`] says what became of each policy,
+//! and incidents what a person may want to look at. Nothing depends on who was told what when: the wanted state and what
+//! is there decide.
 
+mod actions;
 pub(crate) mod catalogue;
 pub(crate) mod devices;
+mod drift;
+mod execute;
+mod http;
+pub(crate) mod orders;
+pub(crate) mod plan;
+pub(crate) mod playbooks;
 pub(crate) mod settings;
+mod settle;
 pub(crate) mod state;
 mod take;
 pub(crate) mod told;
@@ -17,20 +27,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bartizan_model::manager;
 use bartizan_model::tree::Element;
-use bartizan_playbook::Catalogue;
+use bartizan_playbook::{Catalogue, Objects};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::app::App;
 use crate::lock;
+use crate::store::runs::NewRun;
 use crate::store::{Store, hex_digest, now_us};
 use crate::tags::CLUSTERS_MAX;
+use playbooks::Playbooks;
 use settings::{Read, Settings};
 use state::Cluster;
 use told::{Key, Told};
+use translate::Translated;
 
 /// How often it is looked whether something changed that nobody tells.
 const TICK: Duration = Duration::from_secs(1);
+/// Changes of jobs are looked at together for so long.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// What clusters want, for all who ask.
 pub(crate) struct Automation {
@@ -39,6 +55,29 @@ pub(crate) struct Automation {
     turn: AsyncMutex<()>,
     news: watch::Sender<u64>,
     work: Notify,
+    /// Playbooks that were read.
+    pub(crate) playbooks: Playbooks,
+    /// The run whose edits are in the candidate, and their digest. Held while edits are made and committed.
+    staged: AsyncMutex<Option<(i64, String)>>,
+    /// Clusters that somebody sees to.
+    tending: Mutex<BTreeSet<String>>,
+    /// By cluster, what the configuration says of it.
+    bases: Mutex<BTreeMap<String, Reading>>,
+    /// By cluster, what its policies became: of what, by which basis.
+    translations: Mutex<BTreeMap<String, Translation>>,
+    /// By cluster, the configuration that was looked at for drift.
+    looked: Mutex<BTreeMap<String, Arc<Element>>>,
+}
+
+/// What a configuration says of a cluster.
+type Reading = (Arc<Element>, Arc<Basis>);
+
+/// What policies became, and of what.
+#[derive(Clone)]
+struct Translation {
+    told: Arc<Told>,
+    basis: String,
+    translated: Arc<Translated>,
 }
 
 /// What of the configuration decides about a cluster.
@@ -84,10 +123,22 @@ impl Automation {
             }
         }
         let clusters = clusters.into_iter().map(|(name, cluster)| (name, Arc::new(cluster))).collect();
-        let (news, work) = (watch::Sender::new(0), Notify::new());
+        playbooks::install(store).await?;
+        let automation = Self {
+            clusters: Mutex::new(clusters),
+            turn: AsyncMutex::default(),
+            news: watch::Sender::new(0),
+            work: Notify::new(),
+            playbooks: Playbooks::default(),
+            staged: AsyncMutex::default(),
+            tending: Mutex::default(),
+            bases: Mutex::default(),
+            translations: Mutex::default(),
+            looked: Mutex::default(),
+        };
         // What was left over is looked at at once.
-        work.notify_one();
-        Ok(Self { clusters: Mutex::new(clusters), turn: AsyncMutex::default(), news, work })
+        automation.knock();
+        Ok(automation)
     }
 
     /// A cluster as it is now.
@@ -108,6 +159,11 @@ impl Automation {
     /// Turns over when something changed.
     pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    /// Whoever follows looks again.
+    pub(crate) fn tell_all(&self) {
+        self.news.send_modify(|count| *count += 1);
     }
 
     /// Has somebody look whether there is something to do.
@@ -165,8 +221,36 @@ impl Automation {
         store.keep_policies(&change).await?;
         let cluster = Arc::new(cluster);
         lock(&self.clusters).insert(name.to_owned(), cluster.clone());
-        self.news.send_modify(|count| *count += 1);
+        self.tell_all();
         Ok(cluster)
+    }
+
+    /// Makes a run, and what it means for its cluster, all or nothing. `change` gets the run's number, and those of its
+    /// incidents by subject.
+    pub(crate) async fn begin(
+        &self,
+        store: &Store,
+        new: &NewRun,
+        change: impl FnOnce(&mut Cluster, i64, &BTreeMap<String, i64>),
+    ) -> sqlx::Result<i64> {
+        let _turn = self.turn.lock().await;
+        let before = self.cluster(&new.cluster);
+        let mut made = None;
+        let run = store
+            .begin_run(new, |run, numbers| {
+                let mut cluster = Cluster::clone(before.as_deref()?);
+                cluster.run = run;
+                change(&mut cluster, run, numbers);
+                let change = cluster.since(before.as_deref());
+                made = Some(cluster);
+                change
+            })
+            .await?;
+        if let Some(cluster) = made {
+            lock(&self.clusters).insert(new.cluster.clone(), Arc::new(cluster));
+        }
+        self.tell_all();
+        Ok(run)
     }
 
     /// A cluster is not to be known any more: it wants nothing, and is forgotten when nothing of it is left. Whether it was
@@ -192,20 +276,96 @@ impl Automation {
         if self.cluster(name).is_some_and(|cluster| cluster.is_over()) {
             store.forget_policies(name).await?;
             lock(&self.clusters).remove(name);
-            self.news.send_modify(|count| *count += 1);
+            self.tell_all();
         }
         Ok(())
     }
 }
 
-/// Takes up what was told, as long as the manager runs.
+/// What the running configuration says of a cluster.
+pub(crate) async fn basis(app: &App, name: &str) -> anyhow::Result<Arc<Basis>> {
+    let running = app.configuration.snapshot().running.clone();
+    if let Some((root, basis)) = lock(&app.automation.bases).get(name)
+        && Arc::ptr_eq(root, &running)
+    {
+        return Ok(basis.clone());
+    }
+    let (root, owned) = (running.clone(), name.to_owned());
+    let basis = Arc::new(tokio::task::spawn_blocking(move || Basis::of(&root, &owned)).await?);
+    lock(&app.automation.bases).insert(name.to_owned(), (running, basis.clone()));
+    Ok(basis)
+}
+
+/// What of a device group carries the owner's tag, in some version of the configuration.
+fn recalled(root: &Element, group: &str, owner: &str) -> Objects {
+    let group = manager::container(root, "device-group").and_then(|groups| groups.entry_named(group));
+    let of = |path: &[&str]| -> Vec<(String, Element)> {
+        let list = group.and_then(|group| group.descend(path)).into_iter().flat_map(Element::entries);
+        let is_ours = |entry: &Element| entry.child("tag").is_some_and(|tags| tags.members().any(|tag| tag == owner));
+        list.filter(|(_, entry)| is_ours(entry)).map(|(name, entry)| (name.to_owned(), Element::clone(entry))).collect()
+    };
+    let tag = group.and_then(|group| group.child("tag")).and_then(|tags| tags.entry_named(owner));
+    Objects {
+        owner: owner.to_owned(),
+        tags: tag.map(|tag| (owner.to_owned(), Element::clone(tag))).into_iter().collect(),
+        addresses: of(&["address"]).into_iter().collect(),
+        groups: of(&["address-group"]).into_iter().collect(),
+        services: of(&["service"]).into_iter().collect(),
+        rules: of(&["pre-rulebase", "security", "rules"]),
+    }
+}
+
+/// Sees to all clusters, and goes on with what was under way, as long as the manager runs.
 pub(crate) async fn run(app: Arc<App>) {
-    loop {
-        let _ = tokio::time::timeout(TICK, app.automation.work.notified()).await;
-        for cluster in app.automation.all() {
-            if let Err(error) = take::look(&app, &cluster.name).await {
-                tracing::error!(%error, cluster = cluster.name, "the policies of a cluster have to wait");
+    match app.store.open_runs().await {
+        Ok(runs) => {
+            for run in runs.into_iter().filter(|run| run.cluster.is_empty()) {
+                go(&app, run.id);
             }
         }
+        Err(error) => tracing::error!(%error, "runs that were under way cannot be read"),
     }
+    let mut jobs = app.jobs.changes();
+    loop {
+        tokio::select! {
+            () = app.automation.work.notified() => {}
+            _ = jobs.changed() => {
+                let _ = tokio::time::timeout(GATHER, app.automation.work.notified()).await;
+                jobs.mark_unchanged();
+            }
+            () = tokio::time::sleep(TICK) => {}
+        }
+        for cluster in app.automation.all() {
+            if !lock(&app.automation.tending).insert(cluster.name.clone()) {
+                continue;
+            }
+            let (app, name) = (app.clone(), cluster.name.clone());
+            tokio::spawn(async move {
+                let tended = take::tend(&app, &name).await;
+                lock(&app.automation.tending).remove(&name);
+                match tended {
+                    // Somebody may have knocked meanwhile.
+                    Ok(true) => app.automation.knock(),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::error!(
+                            error = format!("{error:#}"),
+                            cluster = name,
+                            "the policies of a cluster have to wait"
+                        );
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Goes on with a run that is of no cluster.
+pub(crate) fn go(app: &Arc<App>, run: i64) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Err(error) = execute::execute(&app, run).await {
+            tracing::error!(error = format!("{error:#}"), run, "a run has to wait");
+        }
+    });
 }

@@ -6,7 +6,7 @@
 
 mod connect;
 mod format;
-mod http;
+pub(crate) mod http;
 pub(crate) mod plan;
 mod syslog;
 #[cfg(test)]

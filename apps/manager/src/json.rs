@@ -5,6 +5,7 @@
 //! (`xmlapi/endpoints.rs`), and does its work by the same functions.
 
 mod approvals;
+mod automation;
 mod candidate;
 mod config;
 mod devices;
@@ -86,6 +87,7 @@ fn routes() -> Vec<Route> {
         export::routes(),
         tags::routes(),
         policies::routes(),
+        automation::routes(),
     ]
     .concat()
 }

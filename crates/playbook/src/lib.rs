@@ -16,6 +16,7 @@ mod checked;
 mod clause;
 pub mod cluster;
 pub mod cluster_policy;
+pub mod graph;
 mod group;
 pub mod manifests;
 mod members;

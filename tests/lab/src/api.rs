@@ -65,6 +65,30 @@ impl Api {
         self.host.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
+    /// A request of the JSON API, `path` below `/api/v1`; the answer, which must be no problem.
+    ///
+    /// # Errors
+    /// When there is none, or it is a problem.
+    pub fn json(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Result<serde_json::Value> {
+        let (key, url) = (format!("X-PAN-KEY: {}", self.key), format!("{}v1{path}", self.url));
+        let text = body.map(ToString::to_string).unwrap_or_default();
+        let mut words = vec!["curl", "-sSk", "--max-time", "60", "-X", method, "-H", &key];
+        if body.is_some() {
+            words.extend(["-H", "Content-Type: application/json", "--data-binary", &text]);
+        }
+        words.push(&url);
+        let answer = self.host.run(&words)?;
+        if answer.trim().is_empty() {
+            return Ok(serde_json::Value::Null);
+        }
+        let answer: serde_json::Value =
+            serde_json::from_str(&answer).with_context(|| format!("no JSON: `{answer}`"))?;
+        if answer["type"].as_str().is_some_and(|kind| kind.starts_with("urn:bartizan:problem:")) {
+            bail!("{method} {path} was refused: {answer}");
+        }
+        Ok(answer)
+    }
+
     /// `type=config&action=set`.
     ///
     /// # Errors

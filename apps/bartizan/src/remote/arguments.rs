@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::automation::Automation;
+
 /// The verbs that ask a manager.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Remote {
@@ -35,6 +37,9 @@ pub(crate) enum Remote {
     Apply(Apply),
     /// Manager: a whole configuration.
     Export(Export),
+    /// Manager: runs of playbooks, incidents, playbooks.
+    #[command(subcommand)]
+    Automation(Automation),
 }
 
 /// Which manager, and how it is known.

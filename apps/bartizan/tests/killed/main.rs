@@ -8,6 +8,7 @@
 
 mod handover;
 mod model;
+mod policies;
 
 use std::sync::mpsc;
 use std::time::Duration;

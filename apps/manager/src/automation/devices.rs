@@ -50,7 +50,13 @@ pub(crate) async fn of(app: &App, cluster: &Cluster) -> anyhow::Result<Vec<Enfor
     Ok(found)
 }
 
-/// Whether a device enforces what was committed by runs up to a version.
+/// Whether a firewall enforces what was committed by runs up to a version.
+pub(crate) async fn is_up_to(app: &App, serial: &str, version: i64) -> anyhow::Result<bool> {
+    let device = app.store.device(serial).await?.unwrap_or_default();
+    holds(app, &device, version).await
+}
+
+/// The same of what is known of it.
 async fn holds(app: &App, device: &Device, version: i64) -> anyhow::Result<bool> {
     let Some(policy) = device.policy_version else { return Ok(false) };
     if device.pushed_digest.is_empty() || device.running_digest != device.pushed_digest {

@@ -58,7 +58,6 @@ impl Condition {
         self.message = message.into();
     }
 
-    #[expect(dead_code, reason = "the runs use it")]
     /// Whether it holds.
     pub(crate) fn holds(&self) -> bool {
         self.status == Status::True
@@ -121,6 +120,8 @@ pub(crate) struct Cluster {
     pub(crate) committed: i64,
     /// The run that brings it about; 0 for none.
     pub(crate) run: i64,
+    /// Generated objects that somebody edited and that stay so, by XPath: the digest of what they were to be.
+    pub(crate) kept: BTreeMap<String, String>,
     /// What became of each policy.
     pub(crate) policies: BTreeMap<Key, Arc<PolicyState>>,
 }
@@ -150,6 +151,7 @@ impl Cluster {
             placed: row.placed,
             committed: row.committed,
             run: row.run,
+            kept: serde_json::from_str(&row.kept)?,
             policies: BTreeMap::new(),
         })
     }
@@ -164,7 +166,6 @@ impl Cluster {
         }
     }
 
-    #[expect(dead_code, reason = "the runs use it")]
     /// Changes what is known of all policies.
     pub(crate) fn change_all(&mut self, mut change: impl FnMut(&Key, &mut PolicyState)) {
         let keys: Vec<Key> = self.policies.keys().cloned().collect();
@@ -219,7 +220,13 @@ impl Cluster {
                     cluster.told_us,
                     cluster.taken_by.clone(),
                     cluster.basis.clone(),
-                    (cluster.enforced_digest.clone(), cluster.placed.clone(), cluster.committed, cluster.run),
+                    (
+                        cluster.enforced_digest.clone(),
+                        cluster.placed.clone(),
+                        cluster.committed,
+                        cluster.run,
+                        cluster.kept.clone(),
+                    ),
                 )
             };
             columns(before) == columns(self)
@@ -241,6 +248,7 @@ impl Cluster {
             placed: self.placed.clone(),
             committed: self.committed,
             run: self.run,
+            kept: serde_json::to_string(&self.kept).unwrap_or_default(),
             states,
         })
     }

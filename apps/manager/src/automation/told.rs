@@ -118,7 +118,6 @@ impl Told {
         }
     }
 
-    #[expect(dead_code, reason = "the runs use it")]
     /// SHA-256, hex, of what is no policy: namespaces and named ports.
     pub(crate) fn surroundings(&self) -> String {
         // Strings and numbers: nothing in it can fail to serialise.

@@ -42,18 +42,17 @@ pub(crate) struct Translated {
     pub(crate) objects: Objects,
     /// By policy.
     pub(crate) verdicts: BTreeMap<Key, Verdict>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the runs use it"))]
     /// Why there are no rules at all, if there are none because of that.
     pub(crate) too_many: Option<String>,
 }
 
 impl Translated {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the runs use it"))]
     /// SHA-256, hex, of the objects.
     pub(crate) fn digest(&self) -> String {
         let mut text = String::new();
         let objects = &self.objects;
-        for entry in objects.tags.values().chain(objects.groups.values()).chain(objects.services.values()) {
+        let entries = objects.tags.values().chain(objects.addresses.values());
+        for entry in entries.chain(objects.groups.values()).chain(objects.services.values()) {
             text += &xml::write(entry);
         }
         for (_, rule) in &objects.rules {

@@ -135,14 +135,7 @@ impl Sender {
                 connecting.await.with_context(late)?.with_context(|| format!("no connection to {to}"))?
             }
         };
-        let asking = async {
-            connection.ready().await?;
-            let response = connection.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-            let body = body.map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?.to_bytes();
-            anyhow::Ok((status, body))
-        };
+        let asking = exchange(&mut connection, request);
         let (status, body) =
             timeout(TIMEOUT, asking).await.with_context(late)?.with_context(|| format!("{to} takes nothing"))?;
         self.connection = Some(connection);
@@ -174,6 +167,37 @@ impl Sender {
     }
 }
 
+/// One request to a server of a profile, as it is told; its answer.
+///
+/// # Errors
+/// When there is none.
+pub(crate) async fn ask(
+    endpoint: &Endpoint,
+    secrets: &Secrets,
+    mut request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let sender = Sender::new(endpoint, secrets);
+    sender.endpoint.address(&mut request)?;
+    let to = format!("HTTP server {}:{}", endpoint.host, endpoint.port);
+    let late = || format!("{to} does not answer within {} s", TIMEOUT.as_secs());
+    let opened = timeout(TIMEOUT, sender.open()).await.with_context(late)?;
+    let mut connection = opened.with_context(|| format!("no connection to {to}"))?;
+    timeout(TIMEOUT, exchange(&mut connection, request)).await.with_context(late)?
+}
+
+/// A request and its answer.
+async fn exchange(
+    connection: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    connection.ready().await?;
+    let response = connection.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?.to_bytes();
+    Ok((status, body))
+}
+
 /// Records that an OTLP server took the request without (`partialSuccess`). The number is text in JSON.
 fn rejected(body: &[u8]) -> u64 {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else { return 0 };
@@ -183,10 +207,6 @@ fn rejected(body: &[u8]) -> u64 {
 
 impl Endpoint {
     fn request(&self, entries: &[&Element]) -> anyhow::Result<Request<Full<Bytes>>> {
-        let authority = match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        };
         let mut request = match (&self.shape, entries) {
             (Shape::Template(parts), [entry]) => parts.request(&self.method, entry)?,
             (Shape::Otlp { path, log, host }, entries) => {
@@ -197,13 +217,23 @@ impl Endpoint {
             }
             (Shape::Template(_), _) => bail!("one request is for one record"),
         };
+        self.address(&mut request)?;
+        Ok(request)
+    }
+
+    /// Whom a request is for, and who asks.
+    fn address(&self, request: &mut Request<Full<Bytes>>) -> anyhow::Result<()> {
+        let authority = match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        };
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_str(&authority)?);
         if let Some((name, password)) = &self.login {
             let login = format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
             headers.entry(AUTHORIZATION).or_insert(HeaderValue::from_str(&login)?);
         }
-        Ok(request)
+        Ok(())
     }
 }
 

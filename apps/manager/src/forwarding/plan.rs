@@ -422,6 +422,13 @@ fn servers(profile: &Element, authorities: &[rustls_pki_types::CertificateDer<'s
         .collect()
 }
 
+/// The servers of the HTTP profile of that name, whatever it forwards.
+pub(crate) fn http_servers(root: &Element, profile: &str) -> Vec<Endpoint> {
+    let profile = server_profile(root, "http", profile);
+    let servers = profile.map(|profile| endpoints(profile, Log::System, "", &authorities(root))).unwrap_or_default();
+    servers.into_iter().map(|(_, endpoint)| endpoint).collect()
+}
+
 /// The servers of an HTTP profile by name. An extension, `otlp`, makes them OpenTelemetry's.
 fn endpoints(
     profile: &Element,

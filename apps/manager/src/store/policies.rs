@@ -33,6 +33,8 @@ pub(crate) struct PolicyClusterRow {
     pub(crate) committed: i64,
     /// The run that brings it about.
     pub(crate) run: i64,
+    /// JSON: what somebody edited and stays so.
+    pub(crate) kept: String,
 }
 
 /// What becomes of one of the two large texts.
@@ -74,6 +76,8 @@ pub(crate) struct ClusterChange {
     pub(crate) committed: i64,
     /// The run.
     pub(crate) run: i64,
+    /// JSON: what somebody edited and stays so.
+    pub(crate) kept: String,
     /// Policies that changed: kind, namespace, name, and JSON; without, the row goes.
     pub(crate) states: Vec<(String, String, String, Option<String>)>,
 }
@@ -118,7 +122,7 @@ pub(super) async fn keep(transaction: &mut Transaction, change: &ClusterChange) 
         .await?;
     }
     sql("UPDATE policy_clusters SET version = $1, told_by = $2, told_us = $3, taken_by = $4, basis = $5, \
-         enforced_digest = $6, placed = $7, committed = $8, run = $9 WHERE name = $10")
+         enforced_digest = $6, placed = $7, committed = $8, run = $9, kept = $10 WHERE name = $11")
     .bind(change.version)
     .bind(&change.told_by)
     .bind(change.told_us)
@@ -128,6 +132,7 @@ pub(super) async fn keep(transaction: &mut Transaction, change: &ClusterChange) 
     .bind(&change.placed)
     .bind(change.committed)
     .bind(change.run)
+    .bind(&change.kept)
     .bind(&change.name)
     .execute(&mut *transaction)
     .await?;

@@ -67,7 +67,13 @@ pub(crate) async fn commit(app: &App, caller: &Caller, command: &Element, valida
         return Reply::message(code::DATA, "There are no changes to commit.");
     }
     let kind = if validate_only { JobKind::Validate } else { JobKind::Commit };
-    let request = CommitRequest { caller: caller.clone(), comment: description.clone(), selection, validate_only };
+    let request = CommitRequest {
+        caller: caller.clone(),
+        comment: description.clone(),
+        selection,
+        validate_only,
+        is_looked_at: false,
+    };
     let text = if validate_only { "Validate" } else { "Commit" };
     enqueue(app, caller, kind, &description, None, Work::Commit(request), text).await
 }

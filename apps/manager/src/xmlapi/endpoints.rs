@@ -57,6 +57,11 @@ pub const COMMANDS: &[(&str, Need)] = &[
     ("show approvals", Need::Reading),
     ("request approval approve", Need::Change),
     ("request approval refuse", Need::Change),
+    ("show automation", Need::Reading),
+    ("request automation run", Need::Change),
+    ("request automation approve", Need::Change),
+    ("request automation comment", Need::Change),
+    ("request automation playbook", Need::Change),
     ("show config-report", Need::Reading),
     ("request import-firewall", Need::Editing),
     ("show config-log-integrity", Need::Reading),
@@ -145,6 +150,11 @@ pub const WITHIN_A_PART: &[&str] = &[
 /// Commands of the list that are about a fleet: a firewall does not have them.
 pub const OF_MANAGERS: &[&str] = &[
     "show plugins kubernetes",
+    "show automation",
+    "request automation run",
+    "request automation approve",
+    "request automation comment",
+    "request automation playbook",
     "show object registered-ip",
     "show log-forwarding",
     "show scheduled-config-push",

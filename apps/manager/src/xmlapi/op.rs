@@ -6,6 +6,7 @@
 mod api_keys;
 mod approvals;
 pub(crate) mod authkey;
+mod automation;
 mod candidate;
 pub(super) mod certificates;
 mod config_log;
@@ -142,6 +143,10 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
         ["show", "approvals", ..] => approvals::show(app).await,
         ["request", "approval", "approve", ..] => approvals::decide(app, caller, command, true).await,
         ["request", "approval", "refuse", ..] => approvals::decide(app, caller, command, false).await,
+        ["show", "automation", ..] => automation::show(app, command).await,
+        ["request", "automation", verb @ ("run" | "approve" | "comment" | "playbook"), ..] => {
+            automation::request(app, caller, command, verb).await
+        }
         ["set", "audit-comment", ..] => rules::comment(app, caller, command).await,
         ["show", "config", "list", "audit-comments", ..] => rules::pending(app, caller, command).await,
         ["show", "config", "rule-history", ..] => rules::show(app, caller, command).await,

@@ -24,6 +24,7 @@ mod queue;
 mod reports;
 mod roles;
 mod rules;
+mod runs;
 mod schedules;
 mod schema;
 mod selective;
