@@ -160,6 +160,25 @@ class Objects(unittest.TestCase):
         self.assertEqual(lease["resourceNames"], ["bartizan-controller-east-1"])
         self.assertNotIn("Deployment", {one["kind"] for one in render(CASES["native"])})
 
+    def test_the_state_of_policies_is_printed_and_only_the_controller_writes_it(self):
+        objects = render(CASES["aks"])
+        for plural, scope, short in [("firewallpolicystates", "Namespaced", "fps"),
+                                     ("clusterfirewallpolicystates", "Cluster", "cfps")]:
+            spec = find(objects, "CustomResourceDefinition", f"{plural}.bartizan.io")["spec"]
+            self.assertEqual((spec["scope"], spec["names"]["shortNames"]), (scope, [short]))
+            version = spec["versions"][0]
+            self.assertEqual(version["subresources"], {"status": {}})
+            self.assertEqual([one["name"] for one in version["additionalPrinterColumns"] if not one.get("priority")],
+                             ["Translated", "Committed", "Enforced", "Rules", "Incident", "Age"])
+        rules = find(objects, "ClusterRole", "bartizan-controller")["rules"]
+        may = {(name, verb) for rule in rules for name in rule["resources"] for verb in rule["verbs"]}
+        self.assertLessEqual({("networkpolicies", "watch"), ("clusternetworkpolicies", "list"), ("events", "create"),
+                              ("firewallpolicystates", "create"), ("firewallpolicystates/status", "patch")}, may)
+        changed = {name for name, verb in may if verb not in ("get", "list", "watch")}
+        self.assertEqual(changed, {"events"} | {name for name, _ in may if "policystates" in name})
+        names = {one["metadata"]["name"] for one in render(CASES["native"])}
+        self.assertFalse({name for name in names if name.endswith("bartizan.io")})
+
     def test_firewalls_in_the_cluster_are_found_by_their_pods(self):
         for mode, kind in [("daemonset", "DaemonSet"), ("service", "Deployment")]:
             objects = render(CASES[mode])

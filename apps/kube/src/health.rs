@@ -45,6 +45,9 @@ struct Numbers {
     policies: Counts,
     policies_told: u64,
     policies_not_told: u64,
+    states_written: u64,
+    states_failed: u64,
+    events_said: u64,
 }
 
 impl Status {
@@ -104,6 +107,20 @@ impl Status {
         *(if is_done { &mut numbers.policies_told } else { &mut numbers.policies_not_told }) += 1;
     }
 
+    pub(crate) fn state_written(&self) {
+        self.numbers().states_written += 1;
+    }
+
+    /// A state could not be read or written, or an Event not be made.
+    pub(crate) fn states_failed(&self, error: &(dyn std::error::Error + 'static)) {
+        tracing::warn!(error, "what became of the policies cannot be shown in the cluster; it is tried again");
+        self.numbers().states_failed += 1;
+    }
+
+    pub(crate) fn event_said(&self) {
+        self.numbers().events_said += 1;
+    }
+
     fn text(&self) -> Result<String, std::fmt::Error> {
         let now = self.numbers().clone();
         let mut registry = Registry::with_prefix("bartizan_controller");
@@ -159,6 +176,9 @@ impl Status {
                 "States of the policies that it did not take; they are told again",
                 now.policies_not_told,
             ),
+            ("states_written", "States of policies that were written", now.states_written),
+            ("states_failed", "States and Events of policies that the API server did not take", now.states_failed),
+            ("events_said", "Events of policies", now.events_said),
             ("manager_failures", "Requests that the manager did not answer, or refused", now.manager_failures),
         ] {
             let counter = Counter::<u64>::default();

@@ -2,7 +2,7 @@
 //!
 //! It watches ([`watch`]) the objects on which tags depend, works out which tags each address is to have ([`cluster`]), and
 //! tells the manager ([`register`]), which gives them to the firewalls. Then it tells the policies ([`policies`], [`tell`]), of
-//! which the manager makes rules. It dials both; nothing dials it but whoever looks at its health.
+//! which the manager makes rules, and writes beside them what became of them ([`states`]). It dials both; nothing dials it but whoever looks at its health.
 
 pub mod cluster;
 mod health;
@@ -12,6 +12,7 @@ mod manager;
 pub mod objects;
 pub mod policies;
 mod register;
+mod states;
 pub mod tags;
 mod tell;
 mod watch;
@@ -127,6 +128,13 @@ impl Controller {
         let manager = Arc::new(Manager::new(&settings.manager, settings.connector.clone(), settings.key_file.clone()));
         let (say, standing) = channel::channel(None);
         watches.spawn(tell::listen(manager.clone(), settings.cluster.clone(), role.clone(), say));
+        let writer = states::Writer {
+            client,
+            cluster: settings.cluster.clone(),
+            me: settings.identity.clone(),
+            status: status.clone(),
+        };
+        watches.spawn(writer.run(role.clone(), standing.clone()));
         let now = Instant::now();
         let teller = Teller::new(manager.clone(), &settings.cluster, &settings.identity, status.clone(), now);
         let registrar = registrar(manager, &settings, &status);

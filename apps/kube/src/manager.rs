@@ -93,12 +93,78 @@ pub(crate) struct Renewed {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Standing {
+    /// By policy.
+    pub(crate) policies: Vec<PolicyState>,
+    /// The firewalls that are to enforce them.
+    pub(crate) devices: Vec<Device>,
     /// Number of this answer; 0 is none.
     pub(crate) version: u64,
     /// Digest of the state that is enforced on all devices.
     pub(crate) enforced_digest: Option<String>,
     /// Groups that its rules speak of, by their tags.
     pub(crate) groups: Option<BTreeMap<String, Group>>,
+}
+
+/// What became of a policy.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct PolicyState {
+    /// `NetworkPolicy` or `ClusterNetworkPolicy`.
+    pub(crate) kind: String,
+    /// Its namespace; of one for the whole cluster nothing.
+    #[serde(default)]
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its identity.
+    pub(crate) uid: String,
+    /// The generation that this is about.
+    pub(crate) generation: i64,
+    /// How far it is.
+    pub(crate) conditions: Vec<Condition>,
+    /// Names of its rules.
+    #[serde(default)]
+    pub(crate) rules: Vec<String>,
+    /// The incident of its last change.
+    pub(crate) incident: Option<String>,
+    /// The run of its last change.
+    pub(crate) run: Option<String>,
+}
+
+impl PolicyState {
+    /// `apiVersion` of the policy.
+    pub(crate) fn api_version(&self) -> &'static str {
+        if self.kind == "NetworkPolicy" { "networking.k8s.io/v1" } else { "policy.networking.k8s.io/v1alpha2" }
+    }
+}
+
+/// A condition, as objects of Kubernetes have them.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Condition {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub(crate) status: String,
+    /// Why, in a word.
+    pub(crate) reason: String,
+    /// Why, for people.
+    pub(crate) message: String,
+    /// Since when it is so (RFC 3339).
+    pub(crate) since: String,
+}
+
+/// A firewall.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Device {
+    /// Serial number.
+    pub(crate) serial: String,
+    /// Host name.
+    pub(crate) name: String,
+    /// SHA-256, hex, of the configuration that it enforces.
+    pub(crate) digest: String,
+    /// Whether that holds all that was committed.
+    pub(crate) enforced: bool,
 }
 
 #[derive(Deserialize)]

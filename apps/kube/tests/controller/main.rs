@@ -4,6 +4,7 @@
 
 mod manager;
 mod policies;
+mod states;
 
 use std::time::{Duration, Instant};
 

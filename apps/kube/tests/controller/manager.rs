@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) has: String,
     /// Number of the answer to who asks what became of it.
     pub(crate) version: u64,
+    /// What it says of policies: status and reason of each condition, by name.
+    pub(crate) says: BTreeMap<String, Vec<(&'static str, &'static str, &'static str)>>,
     /// It refuses policies.
     pub(crate) refuses: bool,
 }
@@ -80,17 +82,35 @@ async fn serve(listener: TcpListener, kept: Arc<Mutex<Kept>>) {
     }
 }
 
+fn states(kept: &Kept) -> Vec<Value> {
+    let told = kept.told.last().map(|(told, _)| told["policies"].as_array().cloned().unwrap_or_default());
+    let state = |policy: Value| {
+        let metadata = &policy["metadata"];
+        let says = kept.says.get(metadata["name"].as_str()?)?;
+        let condition = |(kind, status, reason): &(&str, &str, &str)| {
+            json!({ "type": kind, "status": status, "reason": reason, "message": "so it is",
+                "since": "2026-11-26T20:00:00Z" })
+        };
+        let conditions: Vec<Value> = says.iter().map(condition).collect();
+        Some(json!({ "kind": policy["kind"], "namespace": metadata["namespace"], "name": metadata["name"],
+            "uid": metadata["uid"], "generation": metadata["generation"], "version": kept.version,
+            "conditions": conditions, "rules": ["r1", "r2"], "incident": "17", "run": null }))
+    };
+    told.unwrap_or_default().into_iter().filter_map(state).collect()
+}
+
 /// What became of the policies: everything that was told is enforced.
 async fn news(kept: &Mutex<Kept>, query: &str) -> Value {
     let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let start = std::time::Instant::now();
     loop {
-        let (version, has) = {
+        let (version, has, states) = {
             let kept = kept.lock().unwrap();
-            (kept.version, kept.has.clone())
+            (kept.version, kept.has.clone(), states(&kept))
         };
         if version.to_string() != query["after"] || start.elapsed().as_secs() >= query["wait"].parse().unwrap() {
-            return json!({ "version": version, "digest": has, "enforced_digest": has, "policies": [], "devices": [] });
+            return json!({ "version": version, "digest": has, "enforced_digest": has, "policies": states,
+                "devices": [{ "serial": "7", "name": "fw", "digest": "d", "enforced": true, "connected": true }] });
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
