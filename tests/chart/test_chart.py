@@ -1,7 +1,9 @@
 """Are the chart's objects those that the documents name, and does it refuse what it should?"""
 
+import base64
 import json
 import pathlib
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,21 @@ CUSTOM = {"NetworkAttachmentDefinition"}
 def container(pod):
     """The first container of a workload."""
     return pod["spec"]["template"]["spec"]["containers"][0]
+
+
+def shake(client, server, host):
+    """A TLS handshake in memory, as a client that knows the authority does it."""
+    pipes = [ssl.MemoryBIO() for _ in range(4)]
+    ends = [client.wrap_bio(pipes[0], pipes[1], server_hostname=host), server.wrap_bio(pipes[2], pipes[3], server_side=True)]
+    for _ in range(4):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            pipes[2].write(pipes[1].read())
+            pipes[0].write(pipes[3].read())
+    assert ends[0].version() and ends[0].getpeercert()
 
 
 def configuration(objects):
@@ -153,7 +170,8 @@ class Objects(unittest.TestCase):
             "bartizan", "controller", "--manager=https://manager.example:8443",
             "--api-key-file=/etc/bartizan/key/key", "--fingerprint=" + "ab" * 32, "--cluster=East_1", "--cluster-id=1",
             "--labels=custom", "--label=shop:tier=*", "--selector=web:*:all:app in (web, api)", "--ttl=900",
-            "--lease=kube-system/bartizan-controller-east-1", "--listen=0.0.0.0:9405"])
+            "--lease=kube-system/bartizan-controller-east-1", "--listen=0.0.0.0:9405", "--webhook-listen=0.0.0.0:9443",
+            "--webhook-certificate=/etc/bartizan/webhook/tls.crt", "--webhook-key=/etc/bartizan/webhook/tls.key"])
         self.assertEqual((pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["capabilities"]),
                          (True, {"drop": ["ALL"]}))
         lease = find(objects, "Role", "bartizan-controller")["rules"][1]
@@ -178,6 +196,42 @@ class Objects(unittest.TestCase):
         self.assertEqual(changed, {"events"} | {name for name, _ in may if "policystates" in name})
         names = {one["metadata"]["name"] for one in render(CASES["native"])}
         self.assertFalse({name for name in names if name.endswith("bartizan.io")})
+
+    def test_the_webhook_has_a_certificate_that_stays(self):
+        objects = render(CASES["aks"])
+        secret = find(objects, "Secret", "bartizan-controller-webhook")
+        hook = find(objects, "ValidatingWebhookConfiguration", "bartizan-controller")["webhooks"][0]
+        self.assertEqual(hook["clientConfig"]["caBundle"], secret["data"]["ca.crt"])
+        self.assertEqual((hook["failurePolicy"], hook["sideEffects"], hook["timeoutSeconds"]), ("Ignore", "None", 5))
+        for name in ("ca.crt", "tls.crt"):
+            self.assertIn(b"BEGIN CERTIFICATE", base64.b64decode(secret["data"][name]))
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in secret["data"].items():
+                (pathlib.Path(folder) / name).write_bytes(base64.b64decode(text))
+            known = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+            server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server.load_cert_chain(f"{folder}/tls.crt", f"{folder}/tls.key")
+            shake(known, server, "bartizan-controller-webhook.kube-system.svc")
+        service = find(objects, "Service", "bartizan-controller-webhook")["spec"]
+        pod = container(find(objects, "Deployment", "bartizan-controller"))
+        self.assertIn(service["ports"][0]["targetPort"], [port["name"] for port in pod["ports"]])
+        again = render(CASES["aks"], objects=[secret])
+        self.assertEqual(find(again, "Secret", "bartizan-controller-webhook")["data"], secret["data"])
+        self.assertNotEqual(find(render(CASES["aks"]), "Secret", "bartizan-controller-webhook")["data"], secret["data"])
+
+    def test_the_webhook_may_have_another_certificate_or_not_be_there(self):
+        own = {"certSecret": "mine", "caBundle": "QQ==", "failurePolicy": "Fail", "namespaceSelector": {"matchLabels": {"a": "b"}}}
+        objects = render({**CASES["aks"], "controller": {**CASES["aks"]["controller"], "webhook": own}})
+        hook = find(objects, "ValidatingWebhookConfiguration", "bartizan-controller")["webhooks"][0]
+        self.assertEqual((hook["failurePolicy"], hook["clientConfig"]["caBundle"]), ("Fail", "QQ=="))
+        self.assertEqual(hook["namespaceSelector"], {"matchLabels": {"a": "b"}})
+        self.assertFalse([one for one in objects if one["kind"] == "Secret" and "webhook" in one["metadata"]["name"]])
+        volumes = find(objects, "Deployment", "bartizan-controller")["spec"]["template"]["spec"]["volumes"]
+        self.assertIn("mine", [one["secret"]["secretName"] for one in volumes])
+        objects = render({**CASES["aks"], "controller": {**CASES["aks"]["controller"], "webhook": {"enabled": False}}})
+        self.assertFalse({"ValidatingWebhookConfiguration"} & {one["kind"] for one in objects})
+        pod = container(find(objects, "Deployment", "bartizan-controller"))
+        self.assertFalse([word for word in pod["args"] if "webhook" in word])
 
     def test_firewalls_in_the_cluster_are_found_by_their_pods(self):
         for mode, kind in [("daemonset", "DaemonSet"), ("service", "Deployment")]:
@@ -252,6 +306,8 @@ class Refusals(unittest.TestCase):
                               ({"firewall": {"mode": "service", "autoscaling": {"min": 9}}}, "more than `max`"),
                               ({**zones, "controller": {"enabled": True}}, "not `controller.manager`"),
                               ({**zones, "controller": {"enabled": True, "manager": "https://m:1", "cluster": "c"}}, "apiKeySecret"),
+                              ({**zones, "controller": {**CASES["aks"]["controller"], "webhook": {"caBundle": "QQ=="}}}, "certSecret"),
+                              ({**zones, "controller": {**CASES["aks"]["controller"], "webhook": {"certSecret": "a"}}}, "caBundle"),
                               ({**zones, "controller": {**CASES["aks"]["controller"], "labels": "all"}}, "labelFilters")]:
             self.refused(over, pattern)
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bartizan_kube::cluster::Tagging;
 use bartizan_kube::labels::{Filter, LabelSelector, Wanted};
 use bartizan_kube::tags::Names;
-use bartizan_kube::{Controller, Settings};
+use bartizan_kube::{Controller, Settings, webhook};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,6 +60,18 @@ pub(crate) struct Arguments {
     /// Where `/healthz`, `/readyz` and `/metrics` are.
     #[arg(long, value_name = "ADDR:PORT", env = "BARTIZAN_LISTEN", default_value = "0.0.0.0:9405")]
     listen: SocketAddr,
+
+    /// Where the API server asks whether a policy is good (validating webhook, by TLS).
+    #[arg(long, value_name = "ADDR:PORT", env = "BARTIZAN_WEBHOOK_LISTEN", requires = "webhook_certificate")]
+    webhook_listen: Option<SocketAddr>,
+
+    /// The webhook's certificate with those above it, PEM. It is read again when it changes.
+    #[arg(long, value_name = "FILE", env = "BARTIZAN_WEBHOOK_CERTIFICATE", requires = "webhook_key")]
+    webhook_certificate: Option<PathBuf>,
+
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", env = "BARTIZAN_WEBHOOK_KEY", requires = "webhook_listen")]
+    webhook_key: Option<PathBuf>,
 
     /// The Lease by which one of several controllers tells the manager
     /// [default: bartizan-controller-CLUSTER in the own namespace].
@@ -144,7 +156,10 @@ async fn settings(arguments: Arguments) -> Result<Settings, Failure> {
         filter,
         selectors: arguments.selectors,
     };
+    let files = arguments.webhook_certificate.zip(arguments.webhook_key);
+    let webhook = arguments.webhook_listen.zip(files);
     Ok(Settings {
+        webhook: webhook.map(|(listen, (certificate, key))| webhook::Settings { listen, certificate, key }),
         api,
         manager: arguments.manager,
         connector: connector(arguments.fingerprint.as_deref(), ca.as_deref())?.https,

@@ -48,6 +48,8 @@ struct Numbers {
     states_written: u64,
     states_failed: u64,
     events_said: u64,
+    policies_let_in: u64,
+    policies_refused: u64,
 }
 
 impl Status {
@@ -117,6 +119,11 @@ impl Status {
         self.numbers().states_failed += 1;
     }
 
+    pub(crate) fn reviewed(&self, is_allowed: bool) {
+        let mut numbers = self.numbers();
+        *(if is_allowed { &mut numbers.policies_let_in } else { &mut numbers.policies_refused }) += 1;
+    }
+
     pub(crate) fn event_said(&self) {
         self.numbers().events_said += 1;
     }
@@ -179,6 +186,12 @@ impl Status {
             ("states_written", "States of policies that were written", now.states_written),
             ("states_failed", "States and Events of policies that the API server did not take", now.states_failed),
             ("events_said", "Events of policies", now.events_said),
+            (
+                "policies_let_in",
+                "Policies that the API server may take, of those that it asked about",
+                now.policies_let_in,
+            ),
+            ("policies_refused", "Policies that the API server was told to refuse", now.policies_refused),
             ("manager_failures", "Requests that the manager did not answer, or refused", now.manager_failures),
         ] {
             let counter = Counter::<u64>::default();

@@ -2,8 +2,10 @@
 //!
 //! It watches ([`watch`]) the objects on which tags depend, works out which tags each address is to have ([`cluster`]), and
 //! tells the manager ([`register`]), which gives them to the firewalls. Then it tells the policies ([`policies`], [`tell`]), of
-//! which the manager makes rules, and writes beside them what became of them ([`states`]). It dials both; nothing dials it but whoever looks at its health.
+//! which the manager makes rules, and writes beside them what became of them ([`states`]). It dials both; nothing dials it but
+//! whoever looks at its health, and the API server, which asks whether a policy is good ([`webhook`]).
 
+mod catalogue;
 pub mod cluster;
 mod health;
 pub mod labels;
@@ -16,6 +18,7 @@ mod states;
 pub mod tags;
 mod tell;
 mod watch;
+pub mod webhook;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -67,6 +70,8 @@ pub struct Settings {
     pub identity: String,
     /// Where health and metrics are told.
     pub listen: SocketAddr,
+    /// Where the API server asks about policies, if it does.
+    pub webhook: Option<webhook::Settings>,
 }
 
 /// A controller that is about to run.
@@ -74,6 +79,7 @@ pub struct Controller {
     settings: Settings,
     client: Client,
     listener: TcpListener,
+    webhook: Option<TcpListener>,
 }
 
 /// Where the cluster is: by a kubeconfig, or within a pod by its service account.
@@ -99,10 +105,12 @@ impl Controller {
     /// When it cannot listen, or the place of the cluster makes no sense.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let client = Client::try_from(settings.api.clone()).context("the cluster's API server cannot be asked")?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
-        Ok(Self { settings, client, listener })
+        let listener = bind(settings.listen).await?;
+        let webhook = match &settings.webhook {
+            Some(webhook) => Some(bind(webhook.listen).await?),
+            None => None,
+        };
+        Ok(Self { settings, client, listener, webhook })
     }
 
     /// Where it listens; of use when the port was given as 0.
@@ -113,12 +121,20 @@ impl Controller {
         Ok(self.listener.local_addr()?)
     }
 
+    /// Where the API server asks about policies; of use when the port was given as 0.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn webhook_addr(&self) -> anyhow::Result<Option<SocketAddr>> {
+        Ok(self.webhook.as_ref().map(TcpListener::local_addr).transpose()?)
+    }
+
     /// Runs until `shutdown` is ready. The tags stay at the manager until their time is over.
     ///
     /// # Errors
-    /// When health cannot be told any more.
+    /// When health cannot be told any more, or policies not be judged.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { settings, client, listener } = self;
+        let Self { settings, client, listener, webhook } = self;
         let status = Arc::new(Status::default());
         let (stop, stopping) = channel::channel(false);
         let router = health::router(status.clone());
@@ -135,6 +151,10 @@ impl Controller {
             status: status.clone(),
         };
         watches.spawn(writer.run(role.clone(), standing.clone()));
+        let (say, catalogue) = channel::channel(None);
+        watches.spawn(catalogue::ask(manager.clone(), settings.cluster.clone(), say));
+        let basis = Arc::new(webhook::Basis::of_cluster(&settings.cluster));
+        let judging = judge(settings.webhook.clone().zip(webhook), basis.clone(), status.clone());
         let now = Instant::now();
         let teller = Teller::new(manager.clone(), &settings.cluster, &settings.identity, status.clone(), now);
         let registrar = registrar(manager, &settings, &status);
@@ -145,10 +165,13 @@ impl Controller {
             changes,
             role,
             standing,
+            catalogue,
+            basis,
             status: status.clone(),
         };
         let outcome = tokio::select! {
             () = following.run() => Ok(()),
+            ended = judging => ended.context("policies cannot be judged any more"),
             ended = health => ended.context("the listener ended")?.context("health cannot be told any more"),
             () = shutdown => Ok(()),
         };
@@ -157,6 +180,22 @@ impl Controller {
         stop.send_replace(true);
         let _ = tokio::time::timeout(Duration::from_secs(5), election).await;
         outcome
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
+}
+
+/// Judges policies, if it is to.
+async fn judge(
+    webhook: Option<(webhook::Settings, TcpListener)>,
+    basis: Arc<webhook::Basis>,
+    status: Arc<Status>,
+) -> anyhow::Result<()> {
+    match webhook {
+        Some((settings, listener)) => webhook::run(settings, listener, basis, status).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -189,6 +228,8 @@ struct Following {
     changes: mpsc::Receiver<Change>,
     role: channel::Receiver<Role>,
     standing: channel::Receiver<Option<Arc<Standing>>>,
+    catalogue: channel::Receiver<Option<Arc<catalogue::Told>>>,
+    basis: Arc<webhook::Basis>,
     status: Arc<Status>,
 }
 
@@ -216,6 +257,14 @@ impl Following {
                     if changed.is_err() { return }
                     self.hear();
                 }
+                changed = self.catalogue.changed() => {
+                    if changed.is_err() { return }
+                    self.hear_catalogue();
+                }
+            }
+            if let Some(namespaces) = self.cluster.policies.take_namespaces() {
+                let namespaces = Arc::new(namespaces);
+                self.basis.learn(|known| known.namespaces = namespaces);
             }
             self.cluster.policies.refresh(Instant::now());
             self.status.policies(self.cluster.policies.counts());
@@ -241,6 +290,13 @@ impl Following {
             .as_ref()
             .map(|groups| groups.iter().map(|(tag, group)| (Arc::<str>::from(tag.as_str()), group.clone())).collect());
         self.cluster.policies.heard(groups, standing.enforced_digest.as_deref());
+    }
+
+    fn hear_catalogue(&mut self) {
+        let Some(told) = self.catalogue.borrow_and_update().clone() else { return };
+        self.cluster.policies.set(told.settings);
+        let catalogue = Arc::new(told.catalogue.clone());
+        self.basis.learn(|known| known.catalogue = Some(catalogue));
     }
 
     /// Tags first: when the manager makes rules of what it is told, their groups have members.

@@ -215,6 +215,12 @@ impl Manager {
         self.send(Method::PUT, &path, "application/json", body.into_bytes()).await.map(|_| ())
     }
 
+    /// What policies may name.
+    pub(crate) async fn catalogue(&self, cluster: &str) -> Result<crate::catalogue::Told, Failure> {
+        let path = format!("/api/v1/kubernetes/clusters/{cluster}/catalogue");
+        read(&self.send(Method::GET, &path, "application/json", Vec::new()).await?.1)
+    }
+
     /// What became of the policies, as soon as that differs from the answer with that number.
     pub(crate) async fn standing(&self, cluster: &str, after: u64, wait: Duration) -> Result<Standing, Failure> {
         let path = format!("/api/v1/kubernetes/clusters/{cluster}/policies?after={after}&wait={}", wait.as_secs());

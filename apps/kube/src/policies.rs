@@ -21,6 +21,7 @@ use bartizan_playbook::{Checked, Group, Protocol, Settings, check, check_cluster
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::catalogue::Translation;
 use crate::labels::Labels;
 use crate::objects::{Key, Kind, Object, Pod};
 use members::Members;
@@ -78,6 +79,7 @@ pub struct Policies {
     shapes: BTreeMap<Shape, usize>,
     listed: BTreeSet<Kind>,
     stale: bool,
+    namespaces_changed: bool,
     ours: Groups,
     theirs: Option<Groups>,
     lingering: BTreeMap<Arc<str>, (Group, Instant)>,
@@ -98,6 +100,7 @@ impl Policies {
             shapes: BTreeMap::new(),
             listed: BTreeSet::new(),
             stale: true,
+            namespaces_changed: false,
             ours: Groups::new(),
             theirs: None,
             lingering: BTreeMap::new(),
@@ -105,6 +108,19 @@ impl Policies {
             is_settled: false,
             counts: Counts::default(),
         }
+    }
+
+    /// The administrator's settings are these.
+    pub(crate) fn set(&mut self, translation: Translation) {
+        let Translation { allow_the_rest, rules_max } = translation;
+        let settings = Settings { allow_the_rest, rules_max, ..self.settings.clone() };
+        self.stale |= settings != self.settings;
+        self.settings = settings;
+    }
+
+    /// Labels of each namespace, when they changed since this was asked.
+    pub(crate) fn take_namespaces(&mut self) -> Option<BTreeMap<String, Labels>> {
+        std::mem::take(&mut self.namespaces_changed).then(|| self.members.namespaces().clone())
     }
 
     /// Learns of an object of the cluster, or that it is gone.
@@ -125,7 +141,9 @@ impl Policies {
                     labels.insert(NAME_LABEL.to_owned(), key.name.clone());
                     labels
                 });
-                self.stale |= self.members.put_namespace(&key.name, labels);
+                let is_new = self.members.put_namespace(&key.name, labels);
+                self.stale |= is_new;
+                self.namespaces_changed |= is_new;
             }
             (Kind::Pod, object) => {
                 let of = |object: Option<&Object>| match object {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::core::ErrorResponse;
+use kube::core::Status as Refusal;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -235,6 +235,6 @@ impl Writer {
     }
 }
 
-fn is(error: &ErrorResponse, code: u16) -> bool {
+fn is(error: &Refusal, code: u16) -> bool {
     error.code == code
 }

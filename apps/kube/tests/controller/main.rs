@@ -5,6 +5,7 @@
 mod manager;
 mod policies;
 mod states;
+mod webhook;
 
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,21 @@ struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<anyhow::Result<()>>,
     address: std::net::SocketAddr,
+    webhook: Option<std::net::SocketAddr>,
     _key: tempfile::NamedTempFile,
 }
 
 impl Running {
     async fn start(api: &ApiServer, manager: &Manager, name: &str) -> Self {
+        Self::start_with(api, manager, name, None).await
+    }
+
+    async fn start_with(
+        api: &ApiServer,
+        manager: &Manager,
+        name: &str,
+        webhook: Option<bartizan_kube::webhook::Settings>,
+    ) -> Self {
         let key = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(key.path(), "the-key\n").unwrap();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(trusting_nobody());
@@ -51,12 +62,14 @@ impl Running {
             lease: ("kube-system".to_owned(), "bartizan-controller-lab".to_owned()),
             identity: name.to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
+            webhook,
         };
         let controller = Controller::start(settings).await.unwrap();
         let address = controller.local_addr().unwrap();
+        let webhook = controller.webhook_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(controller.run(async { drop(stopped.await) }));
-        Self { stop, task, address, _key: key }
+        Self { stop, task, address, webhook, _key: key }
     }
 
     async fn end(self) {

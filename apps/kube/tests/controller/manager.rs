@@ -165,6 +165,12 @@ async fn answer(kept: Arc<Mutex<Kept>>, request: Request<Incoming>) -> Result<Re
             kept.told.push((told, tags));
             json!({ "accepted": true, "version": kept.version }).to_string()
         }
+        "/api/v1/kubernetes/clusters/lab/catalogue" => {
+            let known = json!({ "profiles": { "spyware": ["strict", "default"] } });
+            json!({ "catalogue": { "entries": [], "known": known }, "digest": "1",
+                "settings": { "allow_the_rest": true, "rules_max": 20000 } })
+            .to_string()
+        }
         "/api/v1/kubernetes/clusters/lab/tags" => {
             let entries = kept.tags.entries().iter();
             let tags: BTreeMap<String, Vec<&String>> =

@@ -99,6 +99,14 @@ app.kubernetes.io/component: {{ index . 1 }}
     {{- if and .caSecret.name .fingerprint -}}
       {{- fail "\n\n`controller.caSecret` and `controller.fingerprint` are both set: the manager is known by one of them. Remove one.\n" -}}
     {{- end -}}
+    {{- with .webhook -}}
+      {{- if and .enabled .caBundle (not .certSecret) -}}
+        {{- fail "\n\n`controller.webhook.caBundle` is set, but not `certSecret`: the chart makes a certificate of its own, which is not of\nthat authority. Name the Secret with the certificate, or remove `caBundle`.\n" -}}
+      {{- end -}}
+      {{- if and .enabled .certSecret (not .caBundle) (not .annotations) -}}
+        {{- fail "\n\n`controller.webhook.certSecret` is set, but neither `caBundle` nor an annotation that has it put in: the API server\ncould not know the certificate.\n" -}}
+      {{- end -}}
+    {{- end -}}
     {{- if and .labelFilters (ne .labels "custom") -}}
       {{- fail (printf "\n\n`controller.labelFilters` has an effect with `controller.labels: custom` only; it is `%s`.\n" .labels) -}}
     {{- end -}}
