@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("bartizan-cni", &[]),
     ("bartizan-firewall", &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-packet", "bartizan-policy"]),
-    ("bartizan-kube", &["bartizan-model"]),
+    ("bartizan-kube", &["bartizan-model", "bartizan-playbook"]),
     (
         "bartizan-manager",
         &["bartizan-api", "bartizan-engine", "bartizan-model", "bartizan-playbook", "bartizan-policy"],

@@ -239,6 +239,54 @@ fn files_are_applied_once_and_only_what_they_declared_goes() {
 }
 
 #[test]
+fn policies_of_a_folder_differ_from_the_manager_until_they_are_applied() {
+    let house = House::start();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/policy/shop");
+    let folder = house.path("manifests");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["workloads.yaml", "policies.yaml"] {
+        std::fs::copy(example.join(name), folder.join(name)).unwrap();
+    }
+    let folder = folder.to_str().unwrap();
+    let diff = format!("policy diff {folder} --cluster c1 --device-group dg");
+    assert!(house.ends(&diff, 1).err.contains("the manager has no device group `dg`"));
+    house.done("set device-group dg description pods");
+    // What is there already, and nobody's of the cluster, stays.
+    house.done("set device-group dg tag mine");
+    house.done("commit --wait");
+    let all = house.ends(&diff, 4).out;
+    assert!(all.lines().all(|line| line.starts_with("set ") || line.starts_with("move ")), "{all}");
+    assert!(all.contains("set    tag/entry[@name='k8s-np.c1'] <comments>"), "{all}");
+
+    let files = house.path("files");
+    std::fs::create_dir(&files).unwrap();
+    // The profiles that the policies name.
+    let objects = "set device-group dg profiles vulnerability strict\nset device-group dg profiles url-filtering default\n\
+                   set device-group dg log-settings profiles default\n";
+    write(&files, "objects.set", objects);
+    let rendered = house.done(&format!("policy render {folder} --cluster c1 --device-group dg -o xml"));
+    write(&files, "rules.xml", &rendered);
+    let applied = house.done(&format!("apply -f {} --commit -m policies", files.display()));
+    assert!(applied.contains("done, ok"), "{applied}");
+    assert_eq!(house.done(&diff), "");
+    assert!(house.done("get device-group dg tag mine").contains("mine"));
+
+    // Somebody edits a rule; a policy goes.
+    let rule = rendered.split("entry name=\"").find(|part| part.starts_with("np.c1.shop.web-out.e1.")).unwrap();
+    let rule = rule.split('"').next().unwrap();
+    house.done(&format!("set device-group dg pre-rulebase security rules {rule} action deny"));
+    house.done("commit --wait");
+    let drift = house.ends(&diff, 4).out;
+    let lines: Vec<&str> = drift.lines().collect();
+    assert_eq!(lines.len(), 1, "{drift}");
+    assert!(drift.starts_with(&format!("edit   pre-rulebase/security/rules/entry[@name='{rule}'] <entry")), "{drift}");
+    std::fs::write(house.path("manifests/policies.yaml"), "").unwrap();
+    let gone = house.ends(&diff, 4).out;
+    assert!(gone.contains(&format!("delete pre-rulebase/security/rules/entry[@name='{rule}']")), "{gone}");
+    assert!(!gone.contains("mine"), "{gone}");
+}
+
+#[test]
 fn a_manager_is_known_by_its_authority_or_it_is_not_asked() {
     let house = House::start();
     let zeros = "0".repeat(64);

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 
 use crate::labels::{ApplyOn, Filter, LabelSelector};
 use crate::objects::{Key, Kind, Namespace, Node, Object, Pod, Service, Slice};
-use crate::tags::{Names, TAGS_MAX, Tag};
+use crate::policies::Policies;
+use crate::tags::{Names, POLICY_TAGS_MAX, TAGS_MAX, Tag};
 
 /// What happened in the cluster.
 #[derive(Clone, Debug)]
@@ -50,12 +51,16 @@ pub struct Cluster {
     /// What a list under way has named.
     listing: BTreeMap<Kind, HashSet<Key>>,
     listed: BTreeSet<Kind>,
+    /// What its policies say.
+    pub policies: Policies,
 }
 
 impl Cluster {
     /// Nothing is known.
     pub fn new(tagging: Tagging) -> Self {
+        let policies = Policies::of_cluster(tagging.names.cluster());
         Self {
+            policies,
             tagging,
             objects: HashMap::new(),
             slices_of: HashMap::new(),
@@ -86,23 +91,26 @@ impl Cluster {
                     self.objects.keys().filter(|key| key.kind == kind && !named.contains(key)).cloned().collect();
                 gone.into_iter().for_each(|key| self.put(key, None));
                 self.listed.insert(kind);
+                self.policies.listed(kind);
             }
         }
     }
 
-    /// Whether objects of every kind were listed once: before, what is not known may be there.
+    /// Whether all objects that tags depend on were listed once: before, what is not known may be there.
     pub fn is_listed(&self) -> bool {
-        self.listed.len() == Kind::ALL.len()
+        Kind::OF_TAGS.iter().all(|kind| self.listed.contains(kind))
     }
 
     /// The addresses whose tags may have changed since this was asked last.
     pub fn take_dirty(&mut self) -> BTreeSet<IpAddr> {
-        std::mem::take(&mut self.dirty)
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.extend(self.policies.take_dirty());
+        dirty
     }
 
     /// Whether the tags of some address may have changed.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.policies.is_dirty()
     }
 
     /// Addresses to look at again.
@@ -112,14 +120,20 @@ impl Cluster {
 
     /// Every address that has tags.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.keys().copied()
+        self.addresses.keys().copied().chain(self.policies.addresses())
     }
 
-    /// The tags of an address, and how many more it would have.
+    /// The tags of an address, and how many more it would have. Those of policies do not count among the others: a rule
+    /// without one of them would let through what it is to refuse.
     pub fn tags(&self, address: IpAddr) -> (BTreeSet<String>, usize) {
-        let Some(said) = self.addresses.get(&address) else { return (BTreeSet::new(), 0) };
-        let tags = said.keys().take(TAGS_MAX).map(|(_, tag)| tag.clone()).collect();
-        (tags, said.len().saturating_sub(TAGS_MAX))
+        let of_policies: Vec<&str> = self.policies.tags(address).collect();
+        let mut more = of_policies.len().saturating_sub(POLICY_TAGS_MAX);
+        let mut tags: BTreeSet<String> = of_policies.into_iter().take(POLICY_TAGS_MAX).map(str::to_owned).collect();
+        if let Some(said) = self.addresses.get(&address) {
+            more += said.len().saturating_sub(TAGS_MAX);
+            tags.extend(said.keys().take(TAGS_MAX).map(|(_, tag)| tag.clone()));
+        }
+        (tags, more)
     }
 
     /// How many objects of a kind there are.
@@ -129,7 +143,7 @@ impl Cluster {
 
     /// How many namespaces have their pods inspected.
     pub fn protected_namespaces(&self) -> usize {
-        let is_protected = |object: &&Object| matches!(object, Object::Namespace(Namespace { is_protected: true }));
+        let is_protected = |object: &&Object| matches!(object, Object::Namespace(Namespace { is_protected: true, .. }));
         self.objects.values().filter(is_protected).count()
     }
 
@@ -138,6 +152,7 @@ impl Cluster {
             return;
         }
         self.index(&key, object.as_ref());
+        self.policies.learn(&key, self.objects.get(&key), object.as_ref());
         match object {
             Some(object) => self.objects.insert(key.clone(), object),
             None => self.objects.remove(&key),
@@ -177,7 +192,7 @@ impl Cluster {
             Some(Object::Service(service)) => self.of_service(key, service),
             Some(Object::Slice(slice)) => self.of_slice(key, slice),
             Some(Object::Node(node)) => self.of_node(node),
-            Some(Object::Namespace(_)) | None => Vec::new(),
+            Some(Object::Namespace(_) | Object::Policy(_)) | None => Vec::new(),
         };
         let before = self.said.remove(key).unwrap_or_default();
         for (address, tag) in &after {

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::lease::Role;
 use crate::manager::{Failure, Objects};
+use crate::policies::Counts;
 
 /// The text format of OpenMetrics, which Prometheus reads.
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +42,9 @@ struct Numbers {
     tags_told: u64,
     refused: u64,
     warnings: usize,
+    policies: Counts,
+    policies_told: u64,
+    policies_not_told: u64,
 }
 
 impl Status {
@@ -91,6 +95,15 @@ impl Status {
         self.numbers().warnings = warnings;
     }
 
+    pub(crate) fn policies(&self, counts: Counts) {
+        self.numbers().policies = counts;
+    }
+
+    pub(crate) fn policies_told(&self, is_done: bool) {
+        let mut numbers = self.numbers();
+        *(if is_done { &mut numbers.policies_told } else { &mut numbers.policies_not_told }) += 1;
+    }
+
     fn text(&self) -> Result<String, std::fmt::Error> {
         let now = self.numbers().clone();
         let mut registry = Registry::with_prefix("bartizan_controller");
@@ -110,6 +123,13 @@ impl Status {
             "Namespaces whose annotation sends pods through a firewall",
             now.objects.protected_namespaces,
         );
+        gauge("policies_faulty", "Policies with a fault: their rules are not made", now.policies.faulty);
+        gauge(
+            "policies_too_many",
+            "Whether the policies need more rules than there may be",
+            now.policies.too_many.into(),
+        );
+        gauge("policy_groups", "Groups of pods that rules speak of", now.policies.groups);
         let objects = Family::<Vec<(String, String)>, Gauge>::default();
         registry.register("objects", "Objects of the cluster, by kind", objects.clone());
         let counts = [
@@ -117,6 +137,7 @@ impl Status {
             ("services", now.objects.services),
             ("nodes", now.objects.nodes),
             ("namespaces", now.objects.namespaces),
+            ("policies", now.policies.policies),
         ];
         for (kind, count) in counts {
             let labels = vec![("kind".to_owned(), kind.to_owned())];
@@ -132,6 +153,12 @@ impl Status {
             ("addresses_told", "Addresses whose tags were changed at the manager", now.addresses_told),
             ("tags_told", "Tags that came or went at the manager", now.tags_told),
             ("addresses_refused", "Addresses whose tags the manager did not take", now.refused),
+            ("policies_told", "States of the policies that the manager took", now.policies_told),
+            (
+                "policies_not_told",
+                "States of the policies that it did not take; they are told again",
+                now.policies_not_told,
+            ),
             ("manager_failures", "Requests that the manager did not answer, or refused", now.manager_failures),
         ] {
             let counter = Counter::<u64>::default();

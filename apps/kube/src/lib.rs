@@ -1,8 +1,8 @@
 //! The controller of one Kubernetes cluster: what do the firewalls have to know of its addresses?
 //!
 //! It watches ([`watch`]) the objects on which tags depend, works out which tags each address is to have ([`cluster`]), and
-//! tells the manager ([`register`]), which gives them to the firewalls. It dials both; nothing dials it but whoever looks at its
-//! health.
+//! tells the manager ([`register`]), which gives them to the firewalls. Then it tells the policies ([`policies`], [`tell`]), of
+//! which the manager makes rules. It dials both; nothing dials it but whoever looks at its health.
 
 pub mod cluster;
 mod health;
@@ -10,8 +10,10 @@ pub mod labels;
 pub mod lease;
 mod manager;
 pub mod objects;
+pub mod policies;
 mod register;
 pub mod tags;
+mod tell;
 mod watch;
 
 use std::future::Future;
@@ -31,8 +33,9 @@ use crate::cluster::{Change, Cluster, Tagging};
 use crate::health::Status;
 use crate::lease::{Election, Role};
 pub use crate::manager::Connector;
-use crate::manager::{Manager, Renewal};
+use crate::manager::{Manager, Renewal, Standing};
 use crate::register::Registrar;
+use crate::tell::Teller;
 
 /// Events that are taken at once before the manager is told.
 const EVENTS: usize = 4096;
@@ -120,11 +123,24 @@ impl Controller {
         let router = health::router(status.clone());
         let health = tokio::spawn(async move { axum::serve(listener, router).await });
         let (role, election) = elect(&settings, &client, stopping);
-        let (changes, watches) = watch::all(&client, &status);
-        let registrar = registrar(&settings, &status);
-        let cluster = Cluster::new(settings.tagging);
+        let (changes, mut watches) = watch::all(&client, &status);
+        let manager = Arc::new(Manager::new(&settings.manager, settings.connector.clone(), settings.key_file.clone()));
+        let (say, standing) = channel::channel(None);
+        watches.spawn(tell::listen(manager.clone(), settings.cluster.clone(), role.clone(), say));
+        let now = Instant::now();
+        let teller = Teller::new(manager.clone(), &settings.cluster, &settings.identity, status.clone(), now);
+        let registrar = registrar(manager, &settings, &status);
+        let following = Following {
+            cluster: Cluster::new(settings.tagging),
+            registrar,
+            teller,
+            changes,
+            role,
+            standing,
+            status: status.clone(),
+        };
         let outcome = tokio::select! {
-            () = follow(cluster, registrar, changes, role, &status) => Ok(()),
+            () = following.run() => Ok(()),
             ended = health => ended.context("the listener ended")?.context("health cannot be told any more"),
             () = shutdown => Ok(()),
         };
@@ -147,8 +163,7 @@ fn elect(
     (role, tokio::spawn(async move { election.run(&say, stopping).await }))
 }
 
-fn registrar(settings: &Settings, status: &Arc<Status>) -> Registrar {
-    let manager = Manager::new(&settings.manager, settings.connector.clone(), settings.key_file.clone());
+fn registrar(manager: Arc<Manager>, settings: &Settings, status: &Arc<Status>) -> Registrar {
     let renewal = Renewal {
         cluster_id: settings.cluster_id,
         controller: settings.identity.clone(),
@@ -158,34 +173,76 @@ fn registrar(settings: &Settings, status: &Arc<Status>) -> Registrar {
     Registrar::new(manager, &settings.cluster, renewal, status.clone(), Instant::now())
 }
 
-/// Learns what happens, and tells it.
-async fn follow(
-    mut cluster: Cluster,
-    mut registrar: Registrar,
-    mut changes: mpsc::Receiver<Change>,
-    mut role: channel::Receiver<Role>,
-    status: &Status,
-) {
-    loop {
-        let now = *role.borrow_and_update();
-        status.is(now);
-        if now != Role::Leader {
-            registrar.forget();
-        }
-        let wakes = registrar.wakes(&cluster, now == Role::Leader);
-        tokio::select! {
-            change = changes.recv() => {
-                let Some(change) = change else { return };
-                cluster.learn(change);
-                let taken = 1 + take(&mut cluster, &mut changes).await;
-                status.happened(taken, cluster.is_listed());
+/// Who learns what happens, and tells it.
+struct Following {
+    cluster: Cluster,
+    registrar: Registrar,
+    teller: Teller,
+    changes: mpsc::Receiver<Change>,
+    role: channel::Receiver<Role>,
+    standing: channel::Receiver<Option<Arc<Standing>>>,
+    status: Arc<Status>,
+}
+
+impl Following {
+    /// Until nothing happens any more.
+    async fn run(mut self) {
+        loop {
+            let now = *self.role.borrow_and_update();
+            self.status.is(now);
+            if now != Role::Leader {
+                self.registrar.forget();
+                self.teller.forget();
             }
-            () = tokio::time::sleep_until(wakes.into()), if now != Role::Standby => {}
-            changed = role.changed() => if changed.is_err() { return },
+            let wakes = self.wakes(now == Role::Leader);
+            tokio::select! {
+                change = self.changes.recv() => {
+                    let Some(change) = change else { return };
+                    self.cluster.learn(change);
+                    let taken = 1 + take(&mut self.cluster, &mut self.changes).await;
+                    self.status.happened(taken, self.cluster.is_listed());
+                }
+                () = tokio::time::sleep_until(wakes.into()), if now != Role::Standby => {}
+                changed = self.role.changed() => if changed.is_err() { return },
+                changed = self.standing.changed() => {
+                    if changed.is_err() { return }
+                    self.hear();
+                }
+            }
+            self.cluster.policies.refresh(Instant::now());
+            self.status.policies(self.cluster.policies.counts());
+            let now = *self.role.borrow();
+            if now != Role::Standby {
+                self.work(now == Role::Leader).await;
+            }
         }
-        let now = *role.borrow();
-        if now != Role::Standby {
-            registrar.work(&mut cluster, now == Role::Leader).await;
+    }
+
+    fn wakes(&self, tells: bool) -> Instant {
+        let mut wakes = self.registrar.wakes(&self.cluster, tells);
+        if tells && self.registrar.has_told(&self.cluster) {
+            wakes = self.teller.wakes(&self.cluster.policies).map_or(wakes, |telling| telling.min(wakes));
+        }
+        self.cluster.policies.wakes().map_or(wakes, |letting_go| letting_go.min(wakes))
+    }
+
+    fn hear(&mut self) {
+        let Some(standing) = self.standing.borrow_and_update().clone() else { return };
+        let groups = standing
+            .groups
+            .as_ref()
+            .map(|groups| groups.iter().map(|(tag, group)| (Arc::<str>::from(tag.as_str()), group.clone())).collect());
+        self.cluster.policies.heard(groups, standing.enforced_digest.as_deref());
+    }
+
+    /// Tags first: when the manager makes rules of what it is told, their groups have members.
+    async fn work(&mut self, tells: bool) {
+        self.registrar.work(&mut self.cluster, tells).await;
+        if let Some(digest) = self.registrar.take_policies_digest() {
+            self.teller.heard(digest);
+        }
+        if tells && self.registrar.has_told(&self.cluster) {
+            self.teller.work(&self.cluster.policies).await;
         }
     }
 }

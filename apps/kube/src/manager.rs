@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bartizan_model::tree::{Child, Element};
 use bartizan_model::xml;
+use bartizan_playbook::Group;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request};
@@ -83,6 +84,21 @@ pub(crate) struct Renewed {
     pub(crate) digest: String,
     /// What is not as it should be.
     pub(crate) warnings: Vec<String>,
+    /// Digest of the policies that it was told last; of a manager that takes none, nothing.
+    #[serde(default)]
+    pub(crate) policies_digest: Option<String>,
+}
+
+/// What became of the policies.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Standing {
+    /// Number of this answer; 0 is none.
+    pub(crate) version: u64,
+    /// Digest of the state that is enforced on all devices.
+    pub(crate) enforced_digest: Option<String>,
+    /// Groups that its rules speak of, by their tags.
+    pub(crate) groups: Option<BTreeMap<String, Group>>,
 }
 
 #[derive(Deserialize)]
@@ -127,7 +143,31 @@ impl Manager {
         Ok(kept.addresses)
     }
 
+    /// Tells all policies of the cluster, and what they are about.
+    pub(crate) async fn tell_policies(&self, cluster: &str, body: String) -> Result<(), Failure> {
+        let path = format!("/api/v1/kubernetes/clusters/{cluster}/policies");
+        self.send(Method::PUT, &path, "application/json", body.into_bytes()).await.map(|_| ())
+    }
+
+    /// What became of the policies, as soon as that differs from the answer with that number.
+    pub(crate) async fn standing(&self, cluster: &str, after: u64, wait: Duration) -> Result<Standing, Failure> {
+        let path = format!("/api/v1/kubernetes/clusters/{cluster}/policies?after={after}&wait={}", wait.as_secs());
+        let sent = self.send_within(wait + PATIENCE, Method::GET, &path, "application/json", Vec::new());
+        read(&sent.await?.1)
+    }
+
     async fn send(&self, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Result<(u16, Bytes), Failure> {
+        self.send_within(PATIENCE, method, path, kind, body).await
+    }
+
+    async fn send_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Result<(u16, Bytes), Failure> {
         let away = |error: &dyn std::error::Error| Failure::Away(with_causes(error));
         let key = tokio::fs::read_to_string(&self.key_file)
             .await
@@ -152,8 +192,8 @@ impl Manager {
             // What is not the request's fault will be over some time.
             if status >= 500 { Err(Failure::Away(why)) } else { Err(Failure::Refused(why)) }
         };
-        let answer = tokio::time::timeout(PATIENCE, exchange).await;
-        answer.unwrap_or_else(|_| Err(Failure::Away(format!("it said nothing for {} s", PATIENCE.as_secs()))))
+        let answer = tokio::time::timeout(patience, exchange).await;
+        answer.unwrap_or_else(|_| Err(Failure::Away(format!("it said nothing for {} s", patience.as_secs()))))
     }
 }
 

@@ -1,12 +1,16 @@
-//! What of an object of the cluster has to do with tags?
+//! What of an object of the cluster has to do with tags and rules?
 //!
 //! Objects are read into these at the door; the rest of them is let go.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use bartizan_playbook::Protocol;
+use bartizan_playbook::cluster::NamedPort;
 use k8s_openapi::api::core::v1;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::labels::Labels;
 use crate::tags::Workload;
@@ -31,11 +35,15 @@ pub enum Kind {
     Node,
     /// A namespace.
     Namespace,
+    /// A NetworkPolicy.
+    Policy,
+    /// A ClusterNetworkPolicy.
+    ClusterPolicy,
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Pod, Self::Service, Self::Slice, Self::Node, Self::Namespace];
+    /// Those that the tags of addresses depend on.
+    pub const OF_TAGS: [Self; 5] = [Self::Pod, Self::Service, Self::Slice, Self::Node, Self::Namespace];
 
     /// In the plural, as the API has it.
     pub fn plural(self) -> &'static str {
@@ -45,11 +53,13 @@ impl Kind {
             Self::Slice => "endpointslices",
             Self::Node => "nodes",
             Self::Namespace => "namespaces",
+            Self::Policy => "networkpolicies",
+            Self::ClusterPolicy => "clusternetworkpolicies",
         }
     }
 }
 
-/// Which object it is; nodes and namespaces are in no namespace.
+/// Which object it is; nodes, namespaces and ClusterNetworkPolicies are in no namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Its kind.
@@ -73,6 +83,8 @@ pub enum Object {
     Node(Node),
     /// A namespace.
     Namespace(Namespace),
+    /// A policy of either kind, as it was written.
+    Policy(Arc<Value>),
 }
 
 /// A pod.
@@ -86,6 +98,10 @@ pub struct Pod {
     pub labels: Labels,
     /// What it belongs to.
     pub owner: Option<(Workload, String)>,
+    /// Its named ports, of all containers.
+    pub ports: Vec<NamedPort>,
+    /// It is in the cluster's own network, and has not ended.
+    pub in_cluster: bool,
 }
 
 /// A service.
@@ -115,6 +131,8 @@ pub struct Node {
     pub internal: Vec<IpAddr>,
     /// Its addresses outside of the cluster's network.
     pub external: Vec<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
 }
 
 /// A namespace.
@@ -122,6 +140,8 @@ pub struct Node {
 pub struct Namespace {
     /// Whether its annotation sends its pods through a firewall.
     pub is_protected: bool,
+    /// Its labels.
+    pub labels: Labels,
 }
 
 /// What the interface of a pod says of itself.
@@ -160,15 +180,11 @@ struct Target {
 
 /// Reads an object of the API.
 pub trait Read {
-    /// Which kind it is.
-    const KIND: Kind;
     /// What of it matters.
     fn read(self) -> Object;
 }
 
 impl Read for v1::Pod {
-    const KIND: Kind = Kind::Pod;
-
     fn read(self) -> Object {
         let owner = self.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
         let owner = owner.and_then(|owner| Some((Workload::of_kind(&owner.kind)?, owner.name.clone())));
@@ -176,16 +192,28 @@ impl Read for v1::Pod {
         let on_host = self.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
         let status = self.status.unwrap_or_default();
         let has_ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let ports = self.spec.as_ref().map(named_ports).unwrap_or_default();
         if on_host || has_ended {
-            return Object::Pod(Pod { labels, owner, ..Pod::default() });
+            return Object::Pod(Pod { labels, owner, ports, ..Pod::default() });
         }
         let all = status.pod_ips.iter().flatten().map(|one| one.ip.as_str()).chain(status.pod_ip.as_deref());
         let mut addresses: Vec<IpAddr> = all.filter_map(|ip| ip.parse().ok()).collect();
         addresses.sort();
         addresses.dedup();
         let interfaces = interfaces(&self.metadata);
-        Object::Pod(Pod { addresses, interfaces, labels, owner })
+        Object::Pod(Pod { addresses, interfaces, labels, owner, ports, in_cluster: true })
     }
+}
+
+fn named_ports(spec: &v1::PodSpec) -> Vec<NamedPort> {
+    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let named = ports.filter_map(|port| {
+        let name = port.name.clone().filter(|name| !name.is_empty())?;
+        let protocol = Protocol::read(port.protocol.as_deref().unwrap_or("TCP"))?;
+        Some(NamedPort { name, protocol, number: u16::try_from(port.container_port).ok()? })
+    });
+    named.collect()
 }
 
 fn interfaces(metadata: &ObjectMeta) -> Vec<(String, IpAddr)> {
@@ -200,8 +228,6 @@ fn interfaces(metadata: &ObjectMeta) -> Vec<(String, IpAddr)> {
 }
 
 impl Read for v1::Service {
-    const KIND: Kind = Kind::Service;
-
     fn read(self) -> Object {
         let labels = self.metadata.labels.unwrap_or_default();
         let spec = self.spec.unwrap_or_default();
@@ -215,38 +241,32 @@ impl Read for v1::Service {
 }
 
 impl Read for v1::Node {
-    const KIND: Kind = Kind::Node;
-
     fn read(self) -> Object {
         let addresses = self.status.and_then(|status| status.addresses).unwrap_or_default();
         let of = |kind: &str| parsed(addresses.iter().filter(|one| one.type_ == kind).map(|one| one.address.clone()));
-        Object::Node(Node { internal: of("InternalIP"), external: of("ExternalIP") })
+        let labels = self.metadata.labels.unwrap_or_default();
+        Object::Node(Node { internal: of("InternalIP"), external: of("ExternalIP"), labels })
     }
 }
 
 impl Read for v1::Namespace {
-    const KIND: Kind = Kind::Namespace;
-
     fn read(self) -> Object {
         let value = self.metadata.annotations.as_ref().and_then(|all| all.get(FIREWALL));
-        Object::Namespace(Namespace { is_protected: value.is_some_and(|value| value.starts_with("pan-fw")) })
+        let is_protected = value.is_some_and(|value| value.starts_with("pan-fw"));
+        Object::Namespace(Namespace { is_protected, labels: self.metadata.labels.unwrap_or_default() })
     }
 }
 
 /// An endpoint slice, of whichever version the cluster has.
-impl Read for DynamicObject {
-    const KIND: Kind = Kind::Slice;
-
-    fn read(self) -> Object {
-        let service = self.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME)).cloned();
-        let raw: RawSlice = serde_json::from_value(self.data).unwrap_or(RawSlice { endpoints: None });
-        let mut endpoints = Vec::new();
-        for endpoint in raw.endpoints.unwrap_or_default() {
-            let pod = endpoint.target_ref.filter(|target| target.kind == "Pod").map(|target| target.name);
-            endpoints.extend(parsed(endpoint.addresses).into_iter().map(|address| (address, pod.clone())));
-        }
-        Object::Slice(Slice { service: service.unwrap_or_default(), endpoints })
+pub(crate) fn slice(object: DynamicObject) -> Object {
+    let service = object.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME)).cloned();
+    let raw: RawSlice = serde_json::from_value(object.data).unwrap_or(RawSlice { endpoints: None });
+    let mut endpoints = Vec::new();
+    for endpoint in raw.endpoints.unwrap_or_default() {
+        let pod = endpoint.target_ref.filter(|target| target.kind == "Pod").map(|target| target.name);
+        endpoints.extend(parsed(endpoint.addresses).into_iter().map(|address| (address, pod.clone())));
     }
+    Object::Slice(Slice { service: service.unwrap_or_default(), endpoints })
 }
 
 fn parsed(texts: impl IntoIterator<Item = String>) -> Vec<IpAddr> {
@@ -281,20 +301,26 @@ mod tests {
                     "annotations": { NETWORK_STATUS: "[{\"name\":\"cbr0\",\"interface\":\"eth0\",\"ips\":[\"10.0.0.1\"],\"default\":true},\
                         {\"name\":\"sriov\",\"interface\":\"net1\",\"ips\":[\"192.168.7.1\",\"x\"]}]" }
                 },
-                "spec": { "containers": [], "hostNetwork": on_host },
+                "spec": { "hostNetwork": on_host, "containers": [
+                    { "name": "main", "ports": [{ "name": "http", "containerPort": 8080 }, { "containerPort": 9 }] },
+                    { "name": "dns", "ports": [{ "name": "dns", "containerPort": 53, "protocol": "UDP" }] }] },
                 "status": { "phase": phase, "podIP": "10.0.0.1", "podIPs": [{ "ip": "10.0.0.1" }, { "ip": "fd00::1" }] }
             })
         };
         let owner = Some((Workload::ReplicaSet, "web".to_owned()));
         let labels: Labels = [("app".to_owned(), "web".to_owned())].into();
+        let port = |name: &str, protocol, number| NamedPort { name: name.to_owned(), protocol, number };
+        let ports = vec![port("http", Protocol::Tcp, 8080), port("dns", Protocol::Udp, 53)];
         let running = Pod {
             addresses: vec![ip("10.0.0.1"), ip("fd00::1")],
             interfaces: vec![("net1".to_owned(), ip("192.168.7.1"))],
             labels: labels.clone(),
             owner: owner.clone(),
+            ports: ports.clone(),
+            in_cluster: true,
         };
         assert_eq!(read::<v1::Pod>(pod("Running", false)), Object::Pod(running));
-        let ended = Object::Pod(Pod { labels, owner, ..Pod::default() });
+        let ended = Object::Pod(Pod { labels, owner, ports, ..Pod::default() });
         for (phase, on_host) in [("Succeeded", false), ("Failed", false), ("Running", true)] {
             assert_eq!(read::<v1::Pod>(pod(phase, on_host)), ended);
         }
@@ -315,14 +341,16 @@ mod tests {
         assert_eq!(read::<v1::Service>(service), Object::Service(expected));
         let headless = json!({ "metadata": { "name": "db" }, "spec": { "clusterIP": "None", "clusterIPs": ["None"] } });
         assert_eq!(read::<v1::Service>(headless), Object::Service(Service::default()));
-        let node = json!({ "metadata": { "name": "n1" }, "status": { "addresses": [
+        let node = json!({ "metadata": { "name": "n1", "labels": { "pool": "a" } }, "status": { "addresses": [
             { "type": "InternalIP", "address": "192.0.2.1" }, { "type": "Hostname", "address": "n1" },
             { "type": "ExternalIP", "address": "203.0.113.9" } ] } });
-        let expected = Node { internal: vec![ip("192.0.2.1")], external: vec![ip("203.0.113.9")] };
+        let labels: Labels = [("pool".to_owned(), "a".to_owned())].into();
+        let expected = Node { internal: vec![ip("192.0.2.1")], external: vec![ip("203.0.113.9")], labels };
         assert_eq!(read::<v1::Node>(node), Object::Node(expected));
         for (value, is_protected) in [("pan-fw", true), ("none", false)] {
-            let namespace = json!({ "metadata": { "name": "shop", "annotations": { FIREWALL: value } } });
-            assert_eq!(read::<v1::Namespace>(namespace), Object::Namespace(Namespace { is_protected }));
+            let namespace = json!({ "metadata": { "name": "shop", "annotations": { FIREWALL: value }, "labels": { "team": "a" } } });
+            let labels = [("team".to_owned(), "a".to_owned())].into();
+            assert_eq!(read::<v1::Namespace>(namespace), Object::Namespace(Namespace { is_protected, labels }));
         }
     }
 
@@ -334,9 +362,9 @@ mod tests {
                 "targetRef": { "kind": "Pod", "namespace": "shop", "name": "web-1" } }, { "addresses": ["192.0.2.8"] }] });
         let endpoints = vec![(ip("10.0.0.1"), Some("web-1".to_owned())), (ip("192.0.2.8"), None)];
         let expected = Object::Slice(Slice { service: "web".to_owned(), endpoints });
-        assert_eq!(read::<DynamicObject>(old), expected);
+        assert_eq!(slice(serde_json::from_value(old).unwrap()), expected);
         let empty = json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": { "name": "x" },
             "addressType": "IPv4", "endpoints": null });
-        assert_eq!(read::<DynamicObject>(empty), Object::Slice(Slice::default()));
+        assert_eq!(slice(serde_json::from_value(empty).unwrap()), Object::Slice(Slice::default()));
     }
 }

@@ -20,6 +20,8 @@ use crate::objects::Kind;
 
 /// Addresses of one message.
 const ADDRESSES: usize = 500;
+/// Tags of one message, beyond which no further address is put into it.
+const TAGS: usize = 10_000;
 /// A renewal at least so often, so that what is wrong is known soon.
 const RENEW_MAX: Duration = Duration::from_secs(30);
 /// How long the manager is left alone after a failure; it doubles up to the second.
@@ -27,7 +29,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 
 /// Tells the manager.
 pub(crate) struct Registrar {
-    manager: Manager,
+    manager: Arc<Manager>,
     cluster: String,
     renewal: Renewal,
     status: Arc<Status>,
@@ -37,11 +39,21 @@ pub(crate) struct Registrar {
     quiet_until: Instant,
     pause: Duration,
     warnings: Vec<String>,
+    /// What the last renewal said of policies.
+    policies_digest: Option<String>,
+    /// What the manager has of before was compared with what policies need.
+    is_swept: bool,
 }
 
 impl Registrar {
     /// Tells of that cluster.
-    pub(crate) fn new(manager: Manager, cluster: &str, renewal: Renewal, status: Arc<Status>, now: Instant) -> Self {
+    pub(crate) fn new(
+        manager: Arc<Manager>,
+        cluster: &str,
+        renewal: Renewal,
+        status: Arc<Status>,
+        now: Instant,
+    ) -> Self {
         Self {
             manager,
             cluster: cluster.to_owned(),
@@ -52,6 +64,8 @@ impl Registrar {
             quiet_until: now,
             pause: BACKOFF.0,
             warnings: Vec::new(),
+            policies_digest: None,
+            is_swept: false,
         }
     }
 
@@ -64,6 +78,16 @@ impl Registrar {
     pub(crate) fn wakes(&self, cluster: &Cluster, tells: bool) -> Instant {
         let has_to_tell = tells && cluster.is_listed() && (cluster.is_dirty() || self.kept.is_none());
         if has_to_tell { self.quiet_until } else { self.renew_at.max(self.quiet_until) }
+    }
+
+    /// What the manager said since this was asked of the policies that it has.
+    pub(crate) fn take_policies_digest(&mut self) -> Option<String> {
+        self.policies_digest.take()
+    }
+
+    /// Whether the manager has all tags.
+    pub(crate) fn has_told(&self, cluster: &Cluster) -> bool {
+        self.kept.is_some() && cluster.is_listed() && !cluster.is_dirty()
     }
 
     /// Does what there is to do: renews, and when this controller `tells`, tells what has changed.
@@ -113,6 +137,7 @@ impl Registrar {
         }
         self.status.warned(renewed.warnings.len());
         self.warnings = renewed.warnings;
+        self.policies_digest = renewed.policies_digest;
         Ok(())
     }
 
@@ -126,20 +151,31 @@ impl Registrar {
                 kept.insert(tags)
             }
         };
-        let dirty: Vec<IpAddr> = cluster.take_dirty().into_iter().collect();
+        if !self.is_swept && cluster.policies.is_settled() {
+            self.is_swept = true;
+            let all: Vec<IpAddr> = kept.keys().copied().collect();
+            cluster.touch(all);
+        }
+        let mut dirty = cluster.take_dirty().into_iter().peekable();
         let mut left_out = 0;
-        for (number, chunk) in dirty.chunks(ADDRESSES).enumerate() {
+        while dirty.peek().is_some() {
             let mut changes = BTreeMap::new();
             let mut after = Vec::new();
-            for address in chunk {
-                let (wanted, more) = cluster.tags(*address);
+            let mut tags = 0;
+            while changes.len() < ADDRESSES && tags < TAGS {
+                let Some(address) = dirty.next() else { break };
+                let (mut wanted, more) = cluster.tags(address);
                 left_out += more;
-                let has = kept.get(address).cloned().unwrap_or_default();
+                let has = kept.get(&address).cloned().unwrap_or_default();
+                if !wanted.is_empty() {
+                    wanted.extend(has.iter().filter(|tag| cluster.policies.keeps(tag)).cloned());
+                }
                 if wanted != has {
-                    let come = wanted.difference(&has).cloned().collect();
-                    let go = has.difference(&wanted).cloned().collect();
-                    changes.insert(*address, Difference { come, go });
-                    after.push((*address, wanted));
+                    let come: Vec<String> = wanted.difference(&has).cloned().collect();
+                    let go: Vec<String> = has.difference(&wanted).cloned().collect();
+                    tags += come.len() + go.len();
+                    changes.insert(address, Difference { come, go });
+                    after.push((address, wanted));
                 }
             }
             if changes.is_empty() {
@@ -149,7 +185,7 @@ impl Registrar {
                 Ok(refused) => refused,
                 Err(failure) => {
                     // It may have done it: each is compared again, and asked for again.
-                    cluster.touch(dirty.iter().skip(number * ADDRESSES).copied());
+                    cluster.touch(changes.keys().copied().chain(dirty));
                     self.kept = None;
                     return Err(failure);
                 }
@@ -157,7 +193,6 @@ impl Registrar {
             for line in refused.iter().take(10) {
                 tracing::error!("the manager does not take the tags of {line}");
             }
-            let tags = changes.values().map(|change| change.come.len() + change.go.len()).sum();
             self.status.told(changes.len(), tags, refused.len());
             for (address, tags) in after {
                 if tags.is_empty() {

@@ -3,10 +3,11 @@
 //! The names are those of Panorama's plugin for Kubernetes, so that its filters of dynamic address groups go on to match.
 //! A name that is too long is cut and ends with a hash of the whole, so that two long ones do not become one.
 
+pub use bartizan_model::registered::POLICY_TAGS_MAX;
 use bartizan_model::registered::{TAG_CHARS_MAX, is_cluster_name};
 use sha2::{Digest as _, Sha256};
 
-/// Tags of one address; of more, the last by [`Rank`] are left out.
+/// Tags of one address besides those of policies; of more, the last by [`Rank`] are left out.
 pub const TAGS_MAX: usize = 32;
 /// Hex digits of the hash at the end of a name that was cut, behind a `-`.
 const HASH_CHARS: usize = 8;
@@ -58,6 +59,7 @@ impl Workload {
 /// The tags of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
+    cluster: String,
     base: String,
 }
 
@@ -68,9 +70,14 @@ impl Names {
     /// When a cluster cannot be called so.
     pub fn of_cluster(name: &str) -> Result<Self, String> {
         if is_cluster_name(name) {
-            return Ok(Self { base: format!("k8s.cl_{name}") });
+            return Ok(Self { cluster: name.to_owned(), base: format!("k8s.cl_{name}") });
         }
         Err(format!("`{name}` is no name for a cluster: it has 1 to 20 of A-Z a-z 0-9 _ -"))
+    }
+
+    /// The cluster's name.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     /// Of every address in a namespace.

@@ -10,14 +10,20 @@ use crate::tree::{Child, Element};
 
 /// Addresses with tags in one [`Registry`].
 pub const ADDRESSES_MAX: usize = 100_000;
-/// Tags of one address in one [`Registry`], as on PAN-OS.
+/// Tags of one address in one [`Registry`], as on PAN-OS; those of policies are not counted among them.
 pub const TAGS_MAX: usize = 64;
+/// Tags of policies of one address in one [`Registry`].
+pub const POLICY_TAGS_MAX: usize = 1024;
 /// Longest tag in characters, as on PAN-OS.
 pub const TAG_CHARS_MAX: usize = 127;
 /// Longest timeout: 30 days, as on PAN-OS.
 pub const TIMEOUT_S_MAX: i64 = 2_592_000;
 /// What the tags of a Kubernetes cluster begin with; its name follows, up to a dot.
 const CLUSTER_PREFIX: &str = "k8s.cl_";
+/// What the tags of the groups of a cluster's policies begin with; its name follows, a dot, and a digest.
+const POLICY_PREFIX: &str = "np.";
+/// Hex digits of that digest.
+const POLICY_DIGITS: usize = 16;
 
 /// When a tag goes by itself, in seconds since the Unix epoch; `None` for never.
 pub type Expiry = Option<i64>;
@@ -111,8 +117,12 @@ impl Registry {
             came.push(Change { address: *address, tag: tag.clone(), came: true, timeout_s: timeout.unwrap_or(0) });
             new.tags.insert(tag.clone(), expiry);
         }
-        if new.tags.len() > TAGS_MAX {
+        let of_policies = new.tags.keys().filter(|tag| is_policy_tag(tag)).count();
+        if new.tags.len() - of_policies > TAGS_MAX {
             return Err(format!("an address has at most {TAGS_MAX} tags"));
+        }
+        if of_policies > POLICY_TAGS_MAX {
+            return Err(format!("an address has at most {POLICY_TAGS_MAX} tags of policies"));
         }
         new.persistent = *persistent;
         self.entries.insert(*address, new);
@@ -203,10 +213,25 @@ pub fn respond(message: &Element, mut run: impl FnMut(Order) -> Result<(), Strin
     if failed { Err(response) } else { Ok(response) }
 }
 
-/// The Kubernetes cluster that a tag is of, by its beginning: `k8s.cl_prod.ns_shop` is of `prod`.
+/// The Kubernetes cluster that a tag is of, by its beginning: `k8s.cl_prod.ns_shop` is of `prod`, and so is
+/// `np.prod.0123456789abcdef`, the tag of a group of its policies.
 pub fn cluster_of(tag: &str) -> Option<&str> {
+    if let Some(cluster) = policy_cluster(tag) {
+        return Some(cluster);
+    }
     let rest = tag.strip_prefix(CLUSTER_PREFIX)?;
     rest.split('.').next().filter(|name| !name.is_empty())
+}
+
+/// Whether it is the tag of a group of a cluster's policies.
+pub fn is_policy_tag(tag: &str) -> bool {
+    policy_cluster(tag).is_some()
+}
+
+fn policy_cluster(tag: &str) -> Option<&str> {
+    let (cluster, digest) = tag.strip_prefix(POLICY_PREFIX)?.split_once('.')?;
+    let is_digest = digest.len() == POLICY_DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_digest && is_cluster_name(cluster)).then_some(cluster)
 }
 
 /// Whether it is a name for a cluster: 1 to 20 letters, digits, `_` and `-`. A dot would end it within a tag.
@@ -338,6 +363,11 @@ mod tests {
         let register =
             |ip: &str, tags: &str| format!("<register><entry ip='{ip}'><tag>{tags}</tag></entry></register>");
         assert!(update(&mut known, &register("10.0.0.1", &many), 0).0.is_err());
+        let of_policies =
+            |count: usize| -> String { (0..count).map(|at| format!("<member>np.prod.{at:016x}</member>")).collect() };
+        let full = of_policies(POLICY_TAGS_MAX) + &many.replacen("<member>t0</member>", "", 1);
+        assert!(update(&mut known, &register("10.0.0.1", &full), 0).0.is_ok(), "those of policies do not take room");
+        assert!(update(&mut known, &register("10.0.0.2", &of_policies(POLICY_TAGS_MAX + 1)), 0).0.is_err());
         let entry = Entry { persistent: true, tags: [("t".to_owned(), None)].into() };
         let all = (0..u32::try_from(ADDRESSES_MAX).unwrap()).map(|at| (IpAddr::V4(at.into()), entry.clone()));
         let mut known = Registry::of(all.collect());
@@ -355,6 +385,10 @@ mod tests {
         assert_eq!(cluster_of("k8s.cl_prod"), Some("prod"));
         assert_eq!(cluster_of("k8s.cl_.ns_shop"), None);
         assert_eq!(cluster_of("web"), None);
+        assert_eq!(cluster_of("np.prod.0123456789abcdef"), Some("prod"));
+        for other in ["np.prod", "np.prod.0123456789abcde", "np.prod.0123456789abcdef.x", "np.0123456789abcdef"] {
+            assert!(cluster_of(other).is_none() && !is_policy_tag(other), "{other}");
+        }
         assert!(is_cluster_name("aks-cluster_1") && !is_cluster_name("a.b") && !is_cluster_name(&"x".repeat(21)));
     }
 }

@@ -87,6 +87,13 @@ impl Attributes {
             for word in words.iter().filter(|word| word.len() > NAME_MAX) {
                 problems.add(field, format!("`{word}` is longer than a name can be: {NAME_MAX} characters"));
             }
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            for word in words.iter().filter(|word| !word.chars().all(fits)) {
+                problems.add(
+                    field,
+                    format!("`{word}` is no name of an object: they have letters, digits, `-`, `_` and `.`"),
+                );
+            }
             if *key == "appid" {
                 let some = words.iter().filter(|word| **word != "any");
                 read.applications = some.map(|word| (*word).to_owned()).collect();

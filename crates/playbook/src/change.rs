@@ -3,11 +3,12 @@
 //! What carries the owner's tag is ours; everything else is not, whatever its name. Objects come before the rules that
 //! use them and go after. Of the rules that are there and stay, the longest run that is in order already does not move.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bartizan_model::edit::Destination;
-use bartizan_model::tree::{Child, Element, quote};
+use bartizan_model::tree::{Attribute, Child, Element, quote};
 use bartizan_model::xml;
 
 use crate::render::Objects;
@@ -138,17 +139,17 @@ impl Planner<'_> {
     }
 
     fn bring(&mut self, path: &[&str], name: &str, wanted: &Element, there: Option<&Element>) {
-        let xpath = self.entry(path, name);
         match there {
             None => {
                 let content = wanted.elements().map(|child| xml::write(child)).collect();
-                self.before.push(Change::Set { xpath, content });
+                self.before.push(Change::Set { xpath: self.entry(path, name), content });
             }
             Some(entry) if !self.is_ours(path, name, entry) => {
-                self.conflicts.push(Conflict { xpath, owner: self.owner.to_owned() });
+                self.conflicts.push(Conflict { xpath: self.entry(path, name), owner: self.owner.to_owned() });
             }
             Some(entry) if same(entry, wanted) => {}
             Some(entry) => {
+                let xpath = self.entry(path, name);
                 let mut wanted = wanted.clone();
                 wanted.attributes.extend(entry.attributes.iter().filter(|(name, _)| &**name == "uuid").cloned());
                 self.before.push(Change::Edit { xpath, entry: xml::write(&wanted) });
@@ -245,23 +246,33 @@ const BESIDES: [&str; 8] = ["uuid", "admin", "dirtyId", "time", "loc", "src", "p
 
 /// Whether both mean the same: the order of elements and what the manager notes at them do not matter.
 fn same(a: &Element, b: &Element) -> bool {
-    let attributes = |element: &Element| -> BTreeSet<(String, String)> {
-        let kept = element.attributes.iter().filter(|(name, _)| !BESIDES.contains(&&**name));
-        kept.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    let means = |(name, _): &&Attribute| !BESIDES.contains(&&**name);
+    let has_all = |one: &Element, other: &Element| {
+        one.attributes.iter().filter(means).all(|attribute| other.attributes.contains(attribute))
     };
-    let text = |element: &Element| -> String {
-        element
-            .children
-            .iter()
-            .filter_map(|child| if let Child::Text(text) = child { Some(&**text) } else { None })
-            .collect()
-    };
-    if a.name != b.name || attributes(a) != attributes(b) || text(a) != text(b) {
+    if a.name != b.name || !has_all(a, b) || !has_all(b, a) || text(a) != text(b) {
         return false;
+    }
+    // As a rule they are written in the same order.
+    if a.elements().count() != b.elements().count() {
+        return false;
+    }
+    if a.elements().zip(b.elements()).all(|(one, other)| same(one, other)) {
+        return true;
     }
     let mut rest: Vec<&Element> = b.elements().map(|child| &**child).collect();
     a.elements().all(|child| {
         let found = rest.iter().position(|other| same(child, other));
         found.map(|found| rest.swap_remove(found)).is_some()
-    }) && rest.is_empty()
+    })
+}
+
+/// The text of an element itself.
+fn text(element: &Element) -> Cow<'_, str> {
+    let mut texts =
+        element.children.iter().filter_map(|child| if let Child::Text(text) = child { Some(&**text) } else { None });
+    match (texts.next(), texts.next()) {
+        (first, None) => Cow::Borrowed(first.unwrap_or_default()),
+        (first, second) => first.into_iter().chain(second).chain(texts).collect(),
+    }
 }

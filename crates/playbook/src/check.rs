@@ -14,7 +14,11 @@ use crate::group::{Group, Namespaces, Pods};
 use crate::policy::{self, NetworkPolicy, PortName};
 use crate::ports::{PortRange, Protocol};
 use crate::problem::{Kind, Problem, Problems};
-use crate::selector::Selector;
+use crate::selector::{Selector, wrong_name, wrong_port};
+
+/// Longest name of an object, and of a namespace (Kubernetes, Object Names and IDs).
+pub(crate) const OBJECT_NAME_MAX: usize = 253;
+const NAMESPACE_MAX: usize = 63;
 
 /// Reads a policy.
 ///
@@ -26,6 +30,11 @@ pub fn check(written: &NetworkPolicy) -> Result<Checked, Vec<Problem>> {
     let mut problems = Problems::of(Kind::NetworkPolicy, format!("{namespace}/{}", metadata.name));
     if metadata.name.is_empty() {
         problems.add("metadata.name", "is missing");
+    } else if let Some(wrong) = wrong_name(&metadata.name, OBJECT_NAME_MAX) {
+        problems.add("metadata.name", wrong);
+    }
+    if let Some(wrong) = wrong_name(namespace, NAMESPACE_MAX) {
+        problems.add("metadata.namespace", wrong);
     }
     let (attributes, places) = Attributes::read(metadata, &mut problems);
     let spec = &written.spec;
@@ -153,7 +162,13 @@ fn read_port(written: &policy::Port, field: &str, problems: &mut Problems) -> Op
             problems.add(format!("{field}.endPort"), "needs a number as `port`");
             None
         }
-        (Some(PortName::Name(name)), None) => Some(WrittenPort::Named(name.clone(), protocol)),
+        (Some(PortName::Name(name)), None) => match wrong_port(name) {
+            Some(wrong) => {
+                problems.add(format!("{field}.port"), wrong);
+                None
+            }
+            None => Some(WrittenPort::Named(name.clone(), protocol)),
+        },
         (Some(PortName::Number(low)), end) => {
             let low = port_number(*low, format!("{field}.port"), problems)?;
             let high = match end {

@@ -14,6 +14,9 @@ use crate::names;
 use crate::ports::Protocol;
 use crate::selector::Selector;
 
+/// The label that the API server gives each namespace.
+pub(crate) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
 /// A condition on a pod that policies can speak about (no host network, not ended), or on a node.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,6 +82,29 @@ impl Group {
         }
     }
 
+    /// Whether nothing can be of both, as far as names of namespaces and labels tell without putting them together.
+    pub(crate) fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pods(one), Self::Pods(other)) => {
+                let names = (&one.namespaces, &other.namespaces);
+                let is_elsewhere = matches!(names, (Namespaces::Named(one), Namespaces::Named(other)) if one != other);
+                is_elsewhere || one.pods.excludes(&other.pods)
+            }
+            (Self::All(parts), other) | (other, Self::All(parts)) => parts.iter().any(|part| part.excludes(other)),
+            _ => false,
+        }
+    }
+
+    /// The one namespace that its pods are of, if it is known by its name; none of nodes.
+    pub(crate) fn home(&self) -> Option<&str> {
+        match self {
+            Self::Pods(Pods { namespaces: Namespaces::Named(name), .. }) => Some(name),
+            Self::Pods(Pods { namespaces: Namespaces::Selected(selector), .. }) => selector.only(NAME_LABEL),
+            Self::All(parts) => parts.iter().find_map(Self::home),
+            Self::In(_) | Self::Serves(..) | Self::Nodes(_) => None,
+        }
+    }
+
     /// Whether the pod is of the group.
     pub fn contains(&self, snapshot: &Snapshot, pod: &Pod) -> bool {
         pod.is_selectable() && self.holds(snapshot, pod)
@@ -120,24 +146,12 @@ impl Group {
     }
 
     /// Whether its members are nodes.
-    fn is_of_nodes(&self) -> bool {
+    pub(crate) fn is_of_nodes(&self) -> bool {
         match self {
             Self::Nodes(_) => true,
             Self::All(parts) => parts.iter().any(Self::is_of_nodes),
             Self::Pods(_) | Self::In(_) | Self::Serves(..) => false,
         }
-    }
-
-    /// Addresses of the group's pods or nodes; of a pod that is meant by its address only the ones that are in the block.
-    pub(crate) fn addresses(&self, snapshot: &Snapshot) -> BTreeSet<std::net::IpAddr> {
-        let mut found = BTreeSet::new();
-        for pod in &snapshot.pods {
-            found.extend(self.addresses_of(snapshot, pod));
-        }
-        for node in &snapshot.nodes {
-            found.extend(self.addresses_of_node(node));
-        }
-        found
     }
 
     /// The addresses by which a pod is of the group; none when it is not. Of the snapshot, only the labels of the pod's

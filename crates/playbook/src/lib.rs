@@ -3,8 +3,8 @@
 //! [`check`] and [`check_cluster`] read one policy with its firewall attributes and refuse it with every reason at once.
 //! [`translate`] makes an ordered list of rules of all checked policies of a cluster, [`Plan::render`] the objects of a
 //! device group, and [`change::plan`] the fewest edits that bring a device group there. [`catalogue::Catalogue`] says which
-//! profiles and applications a team may name. Who belongs to a dynamic group is [`Plan::members`]: it follows the pods
-//! without a commit. [`manifests`] reads a cluster from a folder of files, and [`trial`] asks the rules what they would do
+//! profiles and applications a team may name. Who belongs to a dynamic group is [`Plan::members`], for one pod
+//! [`Members`]: it follows the pods without a commit. [`manifests`] reads a cluster from a folder of files, and [`trial`] asks the rules what they would do
 //! there.
 
 pub mod attributes;
@@ -19,6 +19,7 @@ pub mod cluster_policy;
 pub mod graph;
 mod group;
 pub mod manifests;
+mod members;
 mod names;
 mod order;
 pub mod policy;
@@ -36,6 +37,7 @@ pub use check::{check, check_cluster};
 pub use checked::{Checked, Tier};
 pub use clause::Direction;
 pub use group::Group;
+pub use members::Members;
 pub use ports::{PortRange, Ports, Protocol};
 pub use problem::{Kind, Problem, Reason};
 pub use render::Objects;

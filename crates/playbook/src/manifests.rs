@@ -16,6 +16,7 @@ use crate::check::{check, check_cluster};
 use crate::checked::Checked;
 use crate::cluster::{Labels, NamedPort, Node, Pod, Snapshot};
 use crate::cluster_policy::ClusterNetworkPolicy;
+use crate::group::NAME_LABEL;
 use crate::policy::{Metadata, NetworkPolicy};
 use crate::ports::Protocol;
 use crate::problem::Problem;
@@ -49,8 +50,6 @@ pub struct Folder {
 
 /// The first address of pods whose files name none (RFC 6598, shared address space).
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
-/// The label that the API server gives each namespace.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The version of ClusterNetworkPolicies.
 const CLUSTER_POLICY: &str = "policy.networking.k8s.io/v1alpha2";
 /// What test files end in.

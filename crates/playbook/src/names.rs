@@ -13,9 +13,8 @@ const LONG: usize = 16;
 
 fn digest(text: &str, digits: usize) -> String {
     let hash = Sha256::digest(text.as_bytes());
-    let mut hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.truncate(digits);
-    hex
+    let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.take(digits).filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 /// Tag, and name, of a group.
@@ -32,6 +31,7 @@ pub(crate) fn domain(cluster: &str, name: &str) -> String {
 pub(crate) fn rule(cluster: &str, readable: &str, identity: &str) -> String {
     let tail = digest(identity, SHORT);
     let mut name = format!("np.{cluster}.{readable}");
+    name.retain(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     name.truncate(NAME_MAX - SHORT - 1);
     format!("{}.{tail}", name.trim_end_matches(['.', '-']))
 }
@@ -41,8 +41,8 @@ pub(crate) fn owner(cluster: &str) -> String {
     format!("k8s-np.{cluster}")
 }
 
-/// Most characters of a description (PAN-OS 11.1).
-const DESCRIPTION_MAX: usize = 1024;
+/// Most characters of the description of an address group (PAN-OS 11.1); a rule's may have one more.
+const DESCRIPTION_MAX: usize = 1023;
 
 /// A description within the limit; what does not fit is told to be missing.
 pub(crate) fn description(mut text: String) -> String {

@@ -29,6 +29,7 @@ use crate::checked::Checked;
 use crate::clause::{Clause, Direction, Peer, Peers, Verdict};
 use crate::cluster::Snapshot;
 use crate::group::Group;
+use crate::members::Members;
 use crate::names;
 use crate::order::{self, Part};
 use crate::ports::Ports;
@@ -333,7 +334,9 @@ impl<'a> Maker<'a> {
             Peers::Anybody => subjects.iter().map(|subject| self.pods(subject)).collect(),
             Peers::Of(peers) => {
                 let peers: Vec<Group> = peers.iter().filter_map(Peer::pods).collect();
-                let both = subjects.iter().flat_map(|subject| peers.iter().map(|peer| subject.and(peer)));
+                let pairs = subjects.iter().flat_map(|subject| peers.iter().map(move |peer| (subject, peer)));
+                let both =
+                    pairs.filter(|(subject, peer)| !subject.excludes(peer)).map(|(subject, peer)| subject.and(peer));
                 both.filter(|group| self.reach.is_possible(group)).map(|group| self.pods(&group)).collect()
             }
         };
@@ -385,19 +388,18 @@ fn identity(readable: &str, ports: &Ports, source: &[End], destination: &[End]) 
 impl Plan {
     /// The groups that rules speak of, by their tag.
     pub fn groups(&self) -> BTreeMap<String, &Group> {
-        let ends = self.rules.iter().flat_map(|rule| rule.source.iter().chain(&rule.destination));
-        let groups = ends.filter_map(|end| if let End::Pods(tagged) = end { Some(tagged) } else { None });
-        groups.map(|tagged| (tagged.tag.clone(), &tagged.group)).collect()
+        self.tagged().into_values().map(|tagged| (tagged.tag.clone(), &tagged.group)).collect()
     }
 
-    /// The tags of each address: who belongs to which group now.
+    /// The same, each with its tag.
+    pub fn tagged(&self) -> BTreeMap<&str, &Arc<Tagged>> {
+        let ends = self.rules.iter().flat_map(|rule| rule.source.iter().chain(&rule.destination));
+        let groups = ends.filter_map(|end| if let End::Pods(tagged) = end { Some(tagged) } else { None });
+        groups.map(|tagged| (tagged.tag.as_str(), tagged)).collect()
+    }
+
+    /// The tags of each address: who belongs to which group now. For one pod that changes, ask [`Members`].
     pub fn members(&self, snapshot: &Snapshot) -> BTreeMap<IpAddr, BTreeSet<String>> {
-        let mut found: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
-        for (tag, group) in self.groups() {
-            for address in group.addresses(snapshot) {
-                found.entry(address).or_default().insert(tag.clone());
-            }
-        }
-        found
+        Members::new(self.tagged().into_values().cloned()).all(snapshot)
     }
 }

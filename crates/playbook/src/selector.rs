@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::text::parse;
+pub(crate) use self::text::{wrong_name, wrong_port};
 
 use crate::cluster::Labels;
 use crate::problem::Problems;
@@ -109,6 +110,30 @@ impl Selector {
     /// What both match.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(self.0.union(&other.0).cloned().collect())
+    }
+
+    /// The value that a label must have, if there is one.
+    pub(crate) fn only(&self, label: &str) -> Option<&str> {
+        self.0.iter().find_map(|condition| match condition {
+            Condition::In(key, values) if key == label && values.len() == 1 => values.first().map(String::as_str),
+            _ => None,
+        })
+    }
+
+    /// Whether nothing can match both, as far as two conditions on the same label tell.
+    pub(crate) fn excludes(&self, other: &Self) -> bool {
+        let one_way = |ours: &Self, theirs: &Self| {
+            ours.0.iter().any(|condition| {
+                let Condition::In(key, values) = condition else { return false };
+                theirs.0.iter().any(|other| match other {
+                    Condition::In(k, others) => k == key && values.is_disjoint(others),
+                    Condition::NotIn(k, others) => k == key && values.is_subset(others),
+                    Condition::DoesNotExist(k) => k == key,
+                    Condition::Exists(_) => false,
+                })
+            })
+        };
+        one_way(self, other) || one_way(other, self)
     }
 
     /// Whether nothing can match, as far as one label at a time tells.

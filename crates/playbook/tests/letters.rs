@@ -110,6 +110,24 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn names_that_nothing_can_have_are_told() {
+    problems(
+        json!({
+            "metadata": {"name": "Bäd", "namespace": "a b", "annotations": {"np.panw.com/spyware": "<strict>"}},
+            "spec": {"podSelector": {"matchLabels": {"a b": "c d"}}, "ingress": [{"ports": [{"port": "no name"}]}]}
+        }),
+        expect![[r#"
+            NetworkPolicy a b/Bäd: metadata.name: `Bäd` is no name of an object: it has at most 253 small letters, digits, `-` and `.`, a letter or digit first and last
+            NetworkPolicy a b/Bäd: metadata.namespace: `a b` is no name of an object: it has at most 63 small letters, digits, `-` and `.`, a letter or digit first and last
+            NetworkPolicy a b/Bäd: metadata.annotations[np.panw.com/spyware]: `<strict>` is no name of an object: they have letters, digits, `-`, `_` and `.`
+            NetworkPolicy a b/Bäd: spec.podSelector.matchLabels[a b]: `a b` cannot be the key of a label: it is a name of at most 63 letters, digits, `-`, `_` and `.`, with a domain and `/` before it or without
+            NetworkPolicy a b/Bäd: spec.podSelector.matchLabels[a b]: `c d` cannot be the value of a label: it has at most 63 letters, digits, `-`, `_` and `.`, a letter or digit first and last
+            NetworkPolicy a b/Bäd: spec.ingress[0].ports[0].port: `no name` is no name of a port: it has at most 15 small letters, digits and `-`, a letter among them
+        "#]],
+    );
+}
+
+#[test]
 fn a_field_that_is_not_known_is_no_policy() {
     let written = json!({"metadata": {"name": "n"}, "spec": {"podSelector": {}, "ingres": []}});
     let refused = serde_json::from_value::<NetworkPolicy>(written).unwrap_err().to_string();

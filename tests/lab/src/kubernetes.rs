@@ -1,7 +1,9 @@
 //! What would a Kubernetes API server answer? One without a cluster, whose objects the test makes and changes.
 //!
 //! It speaks what clients depend on: lists in pages, watches as chunked lines from a resource version on, bookmarks, 410 for
-//! what it does not have any more, conflicts of Leases, and connections that break.
+//! what it does not have any more, conflicts, statuses, and connections that break.
+
+mod one;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -57,6 +59,8 @@ struct World {
     cuts: u64,
     /// Times that bookmarks were sent.
     bookmarks: u64,
+    /// Whether there are ClusterNetworkPolicies.
+    has_cluster_policies: bool,
     lists: BTreeMap<String, usize>,
     watches: BTreeMap<String, usize>,
 }
@@ -103,16 +107,18 @@ impl ApiServer {
 
     /// Removes an object.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) {
-        let mut world = self.shared.world();
-        let key = (plural.to_owned(), namespace.to_owned(), name.to_owned());
-        if let Some(mut object) = world.objects.remove(&key) {
-            world.version += 1;
-            object["metadata"]["resourceVersion"] = json!(world.version.to_string());
-            let version = world.version;
-            world.history.push(Event { version, plural: plural.to_owned(), kind: "DELETED", object });
-        }
-        drop(world);
-        self.shared.tell();
+        self.shared.delete(plural, namespace, name);
+    }
+
+    /// From now on the cluster has ClusterNetworkPolicies, or has none any more.
+    pub fn have_cluster_policies(&self, has: bool) {
+        self.shared.world().has_cluster_policies = has;
+    }
+
+    /// All objects of a kind.
+    pub fn all(&self, plural: &str) -> Vec<Value> {
+        let world = self.shared.world();
+        world.objects.iter().filter(|((of, ..), _)| of == plural).map(|(_, object)| object.clone()).collect()
     }
 
     /// An object as it is.
@@ -206,6 +212,19 @@ impl Shared {
         self.news.send_modify(|number| *number += 1);
     }
 
+    fn delete(&self, plural: &str, namespace: &str, name: &str) {
+        let mut world = self.world();
+        let key = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+        if let Some(mut object) = world.objects.remove(&key) {
+            world.version += 1;
+            object["metadata"]["resourceVersion"] = json!(world.version.to_string());
+            let version = world.version;
+            world.history.push(Event { version, plural: plural.to_owned(), kind: "DELETED", object });
+        }
+        drop(world);
+        self.tell();
+    }
+
     fn put(&self, plural: &str, mut object: Value) -> Value {
         let mut world = self.world();
         let of = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
@@ -241,19 +260,36 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         parts.uri.query().into_iter().flat_map(|query| query.split('&')).filter_map(pair).collect();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
-    Ok(match steps.as_slice() {
-        ["apis"] => say(StatusCode::OK, &groups(&shared)),
-        ["api", "v1", plural @ ("pods" | "services" | "nodes" | "namespaces")] => many(&shared, "v1", plural, &query),
-        ["apis", group @ "discovery.k8s.io", version, plural @ "endpointslices"]
-            if shared.discovery.iter().any(|known| known == version) =>
-        {
-            many(&shared, &format!("{group}/{version}"), plural, &query)
+    let (api_version, rest) = match steps.as_slice() {
+        ["apis"] => return Ok(say(StatusCode::OK, &groups(&shared))),
+        ["api", version, rest @ ..] => ((*version).to_owned(), rest),
+        ["apis", group, version, rest @ ..] => (format!("{group}/{version}"), rest),
+        _ => return Ok(unknown(&path)),
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let [plural, rest @ ..] = rest else { return Ok(unknown(&path)) };
+    if !shared.has(&api_version, plural) {
+        return Ok(unknown(&path));
+    }
+    Ok(match (rest, &parts.method) {
+        ([], &Method::GET) => many(&shared, &api_version, plural, &query),
+        ([], &Method::POST) => {
+            let which = one::Which { plural, namespace, name: None, is_status: false };
+            one::answer(&shared, &parts.method, &which, &body)
         }
-        ["apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases", rest @ ..] => {
-            lease(&shared, &parts.method, namespace, rest.first().copied(), &body)
+        ([name, rest @ ..], method) => {
+            let which = one::Which { plural, namespace, name: Some(name), is_status: rest == ["status"] };
+            one::answer(&shared, method, &which, &body)
         }
-        _ => status(StatusCode::NOT_FOUND, "NotFound", &format!("there is no `{path}`")),
+        _ => unknown(&path),
     })
+}
+
+fn unknown(path: &str) -> Response<Body> {
+    status(StatusCode::NOT_FOUND, "NotFound", &format!("there is no `{path}`"))
 }
 
 fn pair(text: &str) -> Option<(String, String)> {
@@ -261,12 +297,46 @@ fn pair(text: &str) -> Option<(String, String)> {
     Some((name.to_owned(), value.replace("%3A", ":")))
 }
 
+/// Groups of the API with their versions, and what is in them.
+const API: [(&str, &str, &[&str]); 7] = [
+    ("", "v1", &["pods", "services", "nodes", "namespaces"]),
+    ("coordination.k8s.io", "v1", &["leases"]),
+    ("networking.k8s.io", "v1", &["networkpolicies"]),
+    ("policy.networking.k8s.io", "v1alpha2", &["clusternetworkpolicies"]),
+    ("events.k8s.io", "v1", &["events"]),
+    ("bartizan.io", "v1", &["firewallpolicystates", "clusterfirewallpolicystates"]),
+    ("discovery.k8s.io", "", &["endpointslices"]),
+];
+/// The group that a cluster may be without.
+const OPTIONAL: &str = "policy.networking.k8s.io";
+
+impl Shared {
+    fn versions(&self, group: &str, version: &str) -> Vec<String> {
+        match group {
+            "discovery.k8s.io" => self.discovery.clone(),
+            OPTIONAL if !self.world().has_cluster_policies => Vec::new(),
+            _ => vec![version.to_owned()],
+        }
+    }
+
+    fn has(&self, api_version: &str, plural: &str) -> bool {
+        API.iter().any(|(group, version, plurals)| {
+            let spelled =
+                |version: &String| if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+            plurals.contains(&plural) && self.versions(group, version).iter().any(|one| spelled(one) == api_version)
+        })
+    }
+}
+
 fn groups(shared: &Shared) -> Value {
-    let version =
-        |version: &String| json!({ "groupVersion": format!("discovery.k8s.io/{version}"), "version": version });
-    let versions: Vec<Value> = shared.discovery.iter().map(version).collect();
-    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [
-        { "name": "discovery.k8s.io", "versions": versions, "preferredVersion": versions[0] } ] })
+    let group = |(group, version, _): &(&str, &str, &[&str])| {
+        let told = |version: &String| json!({ "groupVersion": format!("{group}/{version}"), "version": version });
+        let versions: Vec<Value> = shared.versions(group, version).iter().map(told).collect();
+        let preferred = versions.first().filter(|_| !group.is_empty())?;
+        Some(json!({ "name": group, "versions": versions, "preferredVersion": preferred }))
+    };
+    let groups: Vec<Value> = API.iter().filter_map(group).collect();
+    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
 /// A list, or a watch.
@@ -281,6 +351,12 @@ fn kind_of(plural: &str) -> &'static str {
         "services" => "Service",
         "nodes" => "Node",
         "namespaces" => "Namespace",
+        "networkpolicies" => "NetworkPolicy",
+        "clusternetworkpolicies" => "ClusterNetworkPolicy",
+        "firewallpolicystates" => "FirewallPolicyState",
+        "clusterfirewallpolicystates" => "ClusterFirewallPolicyState",
+        "events" => "Event",
+        "leases" => "Lease",
         _ => "EndpointSlice",
     }
 }
@@ -385,30 +461,6 @@ async fn stream(
     }
 }
 
-fn lease(shared: &Shared, method: &Method, namespace: &str, name: Option<&str>, body: &[u8]) -> Response<Body> {
-    let mut object: Value = serde_json::from_slice(body).unwrap_or_default();
-    let name = name.map(str::to_owned).or_else(|| object["metadata"]["name"].as_str().map(str::to_owned));
-    let name = name.unwrap_or_default();
-    let key = ("leases".to_owned(), namespace.to_owned(), name.clone());
-    let known = shared.world().objects.get(&key).cloned();
-    match (method, known) {
-        (&Method::GET, Some(known)) => say(StatusCode::OK, &known),
-        (&Method::POST, None) => {
-            object["metadata"]["namespace"] = json!(namespace);
-            say(StatusCode::CREATED, &shared.put("leases", object))
-        }
-        (&Method::PUT, Some(known))
-            if object["metadata"]["resourceVersion"] == known["metadata"]["resourceVersion"] =>
-        {
-            say(StatusCode::OK, &shared.put("leases", object))
-        }
-        (&Method::POST | &Method::PUT, Some(_)) => {
-            status(StatusCode::CONFLICT, "Conflict", "the object has been modified")
-        }
-        _ => status(StatusCode::NOT_FOUND, "NotFound", &format!("leases \"{name}\" not found")),
-    }
-}
-
 fn status(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
     let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code.as_u16() });
@@ -446,4 +498,17 @@ pub fn slice(api_version: &str, namespace: &str, service: &str, endpoints: &[(&s
         "metadata": { "name": format!("{service}-1"), "namespace": namespace,
             "labels": { "kubernetes.io/service-name": service } },
         "endpoints": endpoints, "ports": [] })
+}
+
+/// A NetworkPolicy with a specification.
+pub fn network_policy(namespace: &str, name: &str, spec: Value) -> Value {
+    json!({ "kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1",
+        "metadata": { "name": name, "namespace": namespace, "uid": format!("{namespace}-{name}"), "generation": 1 },
+        "spec": spec })
+}
+
+/// A namespace with labels.
+pub fn namespace(name: &str, labels: &[(&str, &str)]) -> Value {
+    let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+    json!({ "kind": "Namespace", "apiVersion": "v1", "metadata": { "name": name, "uid": name, "labels": labels } })
 }

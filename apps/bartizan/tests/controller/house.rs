@@ -14,7 +14,7 @@ const PASSWORD: &str = "correct horse battery";
 const MANAGER: &str = "127.0.0.1:8443";
 /// How long something may take, on a machine that does other things as well.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
+pub(crate) const LOCALHOST: &str = "/config/devices/entry[@name='localhost.localdomain']";
 /// Set in the process that has its own network.
 const INSIDE: &str = "BARTIZAN_TEST_INSIDE";
 
@@ -117,12 +117,20 @@ impl House {
         self.api(&[("type", "op"), ("cmd", command)])
     }
 
-    fn set(&self, xpath: &str, element: &str) {
+    /// The JSON API.
+    pub(crate) fn json(&self, path: &str) -> serde_json::Value {
+        let key = format!("X-PAN-KEY: {}", self.key);
+        let url = format!("https://{MANAGER}/api/v1{path}");
+        let output = Command::new("curl").args(["-sSk", "--max-time", "40", "-H", &key, &url]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    pub(crate) fn set(&self, xpath: &str, element: &str) {
         let answer = self.api(&[("type", "config"), ("action", "set"), ("xpath", xpath), ("element", element)]);
         assert!(answer.contains("success"), "{answer}");
     }
 
-    fn job(&self, parameters: &[(&str, &str)]) -> String {
+    pub(crate) fn job(&self, parameters: &[(&str, &str)]) -> String {
         let answer = self.api(parameters);
         let id = between(&answer, "<job>", "</job>").unwrap_or_else(|| panic!("{answer}")).to_owned();
         let command = format!("<show><jobs><id>{id}</id></jobs></show>");

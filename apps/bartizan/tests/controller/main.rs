@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod house;
+mod policies;
 
 use std::fs;
 use std::thread::sleep;

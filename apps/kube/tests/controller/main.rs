@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod manager;
+mod policies;
 
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,12 @@ impl Running {
     async fn end(self) {
         drop(self.stop);
         self.task.await.unwrap().unwrap();
+    }
+
+    /// Ends it at whatever it does.
+    async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
     }
 
     async fn told(&self, path: &str) -> (u16, String) {

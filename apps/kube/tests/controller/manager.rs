@@ -1,15 +1,15 @@
-//! What would a manager keep? One that holds tags as the real one does, and says what it was asked.
+//! What would a manager keep? One that holds tags and policies as the real one does, and says what it was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bartizan_model::registered::{Registry, lines, respond};
 use bartizan_model::xml;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +22,14 @@ pub(crate) struct Kept {
     pub(crate) tags: Registry,
     pub(crate) messages: usize,
     pub(crate) renewals: Vec<Value>,
+    /// Policies as they were told, with the tags that there were then.
+    pub(crate) told: Vec<(Value, BTreeMap<IpAddr, BTreeSet<String>>)>,
+    /// The digest of what it has; empty when it has nothing.
+    pub(crate) has: String,
+    /// Number of the answer to who asks what became of it.
+    pub(crate) version: u64,
+    /// It refuses policies.
+    pub(crate) refuses: bool,
 }
 
 /// The manager.
@@ -72,9 +80,31 @@ async fn serve(listener: TcpListener, kept: Arc<Mutex<Kept>>) {
     }
 }
 
+/// What became of the policies: everything that was told is enforced.
+async fn news(kept: &Mutex<Kept>, query: &str) -> Value {
+    let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let start = std::time::Instant::now();
+    loop {
+        let (version, has) = {
+            let kept = kept.lock().unwrap();
+            (kept.version, kept.has.clone())
+        };
+        if version.to_string() != query["after"] || start.elapsed().as_secs() >= query["wait"].parse().unwrap() {
+            return json!({ "version": version, "digest": has, "enforced_digest": has, "policies": [], "devices": [] });
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 async fn answer(kept: Arc<Mutex<Kept>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     assert_eq!(request.headers()["x-pan-key"], "the-key");
     let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if method == Method::GET && path.ends_with("/policies") {
+        let answer = news(&kept, &query).await;
+        return Ok(Response::new(Full::new(Bytes::from(answer.to_string()))));
+    }
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mut kept = kept.lock().unwrap();
     let text = match path.as_str() {
@@ -97,8 +127,23 @@ async fn answer(kept: Arc<Mutex<Kept>>, request: Request<Incoming>) -> Result<Re
                 digest.update(line)
             });
             let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({ "addresses": 0, "digest": digest, "device_groups": [], "warnings": ["no traffic object"] })
-                .to_string()
+            json!({ "addresses": 0, "digest": digest, "device_groups": [], "warnings": ["no traffic object"],
+                "policies_digest": kept.has })
+            .to_string()
+        }
+        "/api/v1/kubernetes/clusters/lab/policies" if kept.refuses => {
+            let mut answer = Response::new(Full::new(Bytes::from("no")));
+            *answer.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(answer);
+        }
+        "/api/v1/kubernetes/clusters/lab/policies" => {
+            let told: Value = serde_json::from_slice(&body).unwrap();
+            kept.has = told["digest"].as_str().unwrap().to_owned();
+            kept.version += 1;
+            let entries = kept.tags.entries().iter();
+            let tags = entries.map(|(address, entry)| (*address, entry.tags.keys().cloned().collect())).collect();
+            kept.told.push((told, tags));
+            json!({ "accepted": true, "version": kept.version }).to_string()
         }
         "/api/v1/kubernetes/clusters/lab/tags" => {
             let entries = kept.tags.entries().iter();

@@ -12,8 +12,6 @@ use bartizan_model::registered::is_cluster_name;
 use bartizan_model::tree::{Element, quote};
 use bartizan_playbook::change::Place;
 
-use crate::tags::notify::Notified;
-
 /// Who makes the edits of runs. Nobody logs in under this name.
 pub(crate) const AUTHOR: &str = "automation";
 /// How long changes are gathered for one run, in milliseconds, where runs commit by themselves.
@@ -223,20 +221,8 @@ pub(crate) fn check(root: &Element) -> Vec<Diagnostic> {
         found
             .push(Diagnostic::error(codes::INVALID_NAME, at, message).with_help("give the administrator another name"));
     }
-    let notified = Notified::read(root);
     for (cluster, settings) in &clusters {
         let base = format!("{LOCALHOST_XPATH}/plugins/kubernetes/policy-automation/entry[@name={}]", quote(cluster));
-        let told = notified.groups(cluster);
-        let group = &settings.device_group;
-        if !told.contains(group) && !manager::ancestors(root, group).iter().any(|above| told.contains(above)) {
-            let message = format!(
-                "no monitoring definition tells device group `{group}` the tags of cluster `{cluster}`: the groups of the \
-                 generated rules stay empty there"
-            );
-            let at = Origin::xpath(format!("{base}/device-group"));
-            let help = "add the device group to the notify group of the cluster's monitoring definition";
-            found.push(Diagnostic::warning(codes::MISSING_MEMBER, at, message).with_help(help));
-        }
         if settings.four_eyes && settings.auto_commit {
             let message =
                 format!("runs of cluster `{cluster}` wait for approval: `four-eyes` goes before `auto-commit`");
@@ -273,9 +259,7 @@ mod tests {
         assert!(!settings.auto_commit && settings.allow_the_rest && !settings.disabled && !settings.four_eyes);
         assert_eq!((settings.window, settings.rules_max), (Duration::from_secs(2), RULES_MAX));
         assert_eq!((settings.drift, &settings.place), (Drift::Report, &Place::Bottom));
-        let found = told(&root);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("no monitoring definition tells device group `dg`"), "{found:?}");
+        assert!(told(&root).is_empty());
     }
 
     #[test]

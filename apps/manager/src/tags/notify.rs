@@ -1,14 +1,15 @@
 //! Which firewalls hear of a cluster's tags?
 //!
 //! As with Panorama's plugin for Kubernetes: a monitoring definition names a cluster and a notify group, which is a list of
-//! device groups. Tags that are of no cluster are for every firewall.
+//! device groups. Tags that are of no cluster are for every firewall. Tags of the groups of a cluster's policies are for the
+//! device group that the rules are made in, whatever the definitions say: its rules mean nothing without them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bartizan_model::codes;
 use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::manager::{self, LOCALHOST_XPATH};
-use bartizan_model::registered::is_cluster_name;
+use bartizan_model::registered::{is_cluster_name, is_policy_tag};
 use bartizan_model::tree::{Element, quote};
 
 /// What one firewall hears of.
@@ -16,6 +17,8 @@ use bartizan_model::tree::{Element, quote};
 pub(crate) struct Scope {
     /// Clusters, and whether it hears of addresses that are only known within them.
     clusters: BTreeMap<String, bool>,
+    /// Clusters whose policies it enforces.
+    policies: BTreeSet<String>,
 }
 
 /// A monitoring definition.
@@ -45,17 +48,20 @@ pub(crate) struct Notified {
 impl Scope {
     #[cfg(test)]
     pub(super) fn of_clusters(names: &[&str]) -> Self {
-        Self { clusters: names.iter().map(|name| ((*name).to_owned(), true)).collect() }
+        Self { clusters: names.iter().map(|name| ((*name).to_owned(), true)).collect(), ..Self::default() }
     }
 
     /// Whether it hears of that tag. `source` is the tag's cluster, or empty.
     pub(super) fn includes(&self, source: &str, tag: &str) -> bool {
+        if is_policy_tag(tag) {
+            return self.policies.contains(source);
+        }
         source.is_empty() || self.clusters.get(source).is_some_and(|internal| *internal || is_external(tag))
     }
 
     /// Whether it hears of some tags of a source.
     pub(super) fn includes_some_of(&self, source: &str) -> bool {
-        source.is_empty() || self.clusters.contains_key(source)
+        source.is_empty() || self.clusters.contains_key(source) || self.policies.contains(source)
     }
 }
 
@@ -65,11 +71,15 @@ impl Notified {
         let definitions = definitions(root);
         let mut devices: BTreeMap<String, Scope> = BTreeMap::new();
         let traffic_objects = traffic_objects(root);
-        if definitions.is_empty() {
+        let policies = policy_groups(root);
+        if definitions.is_empty() && policies.is_empty() {
             return Self { traffic_objects, ..Self::default() };
         }
         for device in manager::devices(root) {
             let Some(group) = device.device_group else { continue };
+            for (cluster, _) in policies.iter().filter(|(_, groups)| groups.contains(&group)) {
+                devices.entry(device.serial.clone()).or_default().policies.insert(cluster.clone());
+            }
             for definition in definitions.iter().filter(|definition| definition.groups.contains(&group)) {
                 let clusters = &mut devices.entry(device.serial.clone()).or_default().clusters;
                 let internal = clusters.entry(definition.cluster.clone()).or_default();
@@ -132,6 +142,18 @@ fn definitions(root: &Element) -> Vec<Definition> {
         Some(Definition { name: name.to_owned(), cluster: text(entry, "cluster"), groups, internal })
     };
     plugin.child("monitoring-definition").into_iter().flat_map(|list| list.entries()).filter_map(definition).collect()
+}
+
+/// Clusters, and the device groups that get their policies' rules, with those below them.
+fn policy_groups(root: &Element) -> BTreeMap<String, BTreeSet<String>> {
+    let settings = plugin(root).and_then(|plugin| plugin.child("policy-automation"));
+    let of = |(cluster, entry): (&str, &std::sync::Arc<Element>)| {
+        let group = text(entry, "device-group");
+        let mut groups: BTreeSet<String> = manager::descendants(root, &group).into_iter().collect();
+        groups.insert(group);
+        (cluster.to_owned(), groups)
+    };
+    settings.into_iter().flat_map(|list| list.entries()).map(of).collect()
 }
 
 fn traffic_objects(root: &Element) -> BTreeSet<i64> {
@@ -212,7 +234,8 @@ mod tests {
         <entry name='two'><cluster>prod</cluster><notify-group>outside</notify-group><enable>yes</enable></entry>\
         <entry name='off'><cluster>test</cluster><notify-group>all</notify-group><enable>no</enable></entry>\
         <entry name='bad'><cluster>a.b</cluster><notify-group>none</notify-group></entry>\
-        </monitoring-definition></kubernetes></plugins></entry></devices></config>";
+        </monitoring-definition><policy-automation><entry name='prod'><device-group>cloud</device-group></entry>\
+        </policy-automation></kubernetes></plugins></entry></devices></config>";
 
     #[test]
     fn a_definition_reaches_the_firewalls_of_its_groups_and_of_those_below() {
@@ -225,6 +248,8 @@ mod tests {
         assert!(heard("3", "k8s.cl_prod.ns_shop.exsvc_web") && heard("3", "k8s.cl_prod.ex_nodes"));
         assert!(!heard("4", "k8s.cl_prod.ex_nodes"));
         assert!(!notified.scope("1").includes("test", "k8s.cl_test.nodes"), "not enabled");
+        let policy = "np.prod.0123456789abcdef";
+        assert!(heard("1", policy) && heard("2", policy) && !heard("3", policy), "only where the rules are");
         assert!(notified.scope("4").includes("", "web"));
         assert_eq!(notified.groups("prod").len(), 4);
         assert_eq!(notified.devices("prod").collect::<Vec<_>>(), ["1", "2", "3"]);

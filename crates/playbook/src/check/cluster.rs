@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::attributes::Attributes;
 use crate::block::Block;
-use crate::check::port_number;
+use crate::check::{OBJECT_NAME_MAX, port_number};
 use crate::checked::{Checked, Tier, Written, WrittenPort};
 use crate::clause::{Direction, Peer, Peers, Verdict};
 use crate::cluster_policy::{ClusterNetworkPolicy, Destination, NamespacedPod, Numbers, ProtocolPorts, Rule};
@@ -19,7 +19,7 @@ use crate::cluster_policy::{Peer as WrittenPeer, Subject};
 use crate::group::{Group, Namespaces, Pods};
 use crate::ports::{PortRange, Protocol};
 use crate::problem::{Kind, Problem, Problems};
-use crate::selector::{LabelSelector, Selector};
+use crate::selector::{LabelSelector, Selector, wrong_name, wrong_port};
 
 /// Most rules of a direction, peers of a rule, protocols of a rule, networks and names of a peer.
 const ITEMS_MAX: usize = 25;
@@ -38,6 +38,8 @@ pub fn check_cluster(written: &ClusterNetworkPolicy) -> Result<Checked, Vec<Prob
     let mut reader = Reader { problems: problems(&metadata.name), closed: problems(&metadata.name) };
     if metadata.name.is_empty() {
         reader.problems.add("metadata.name", "is missing");
+    } else if let Some(wrong) = wrong_name(&metadata.name, OBJECT_NAME_MAX) {
+        reader.problems.add("metadata.name", wrong);
     }
     if !metadata.namespace.is_empty() {
         reader.problems.add("metadata.namespace", "is there, but the kind has no namespaces: leave it out");
@@ -330,6 +332,9 @@ impl Reader {
         }
         let mut found = Vec::new();
         if let Some(name) = destination_named_port {
+            if let Some(wrong) = wrong_port(name) {
+                self.problems.add(format!("{field}.destinationNamedPort"), wrong);
+            }
             found.extend(Protocol::NAMES.map(|(_, protocol)| WrittenPort::Named(name.clone(), protocol)));
         }
         for (name, protocol, written) in numbered {

@@ -113,6 +113,28 @@ pub(super) fn wrong_value(value: &str) -> Option<String> {
     (!is_name(value)).then(|| format!("`{value}` cannot be the value of a label: it has {form}"))
 }
 
+/// Why an object cannot have the name, or be in the namespace; `None` when it can (Kubernetes, Object Names and IDs).
+pub(crate) fn wrong_name(name: &str, longest: usize) -> Option<String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_good = name.len() <= longest && name.chars().all(fits) && name.starts_with(ends) && name.ends_with(ends);
+    let form = "small letters, digits, `-` and `.`, a letter or digit first and last";
+    (!is_good).then(|| format!("`{name}` is no name of an object: it has at most {longest} {form}"))
+}
+
+/// Why a container's port cannot have the name; `None` when it can (RFC 6335, 5.1).
+pub(crate) fn wrong_port(name: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_good = (1..=15).contains(&name.len())
+        && name.chars().all(fits)
+        && name.chars().any(|c| c.is_ascii_lowercase())
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    let form = "at most 15 small letters, digits and `-`, a letter among them";
+    (!is_good).then(|| format!("`{name}` is no name of a port: it has {form}"))
+}
+
 /// Empty, or within the limits of Kubernetes.
 fn is_name(text: &str) -> bool {
     let ends = [text.chars().next(), text.chars().next_back()];
