@@ -85,7 +85,8 @@ async fn run_in(server: &Server, state: &str) -> Value {
     loop {
         let runs = server.told("/api/v1/automation/runs?limit=1").await;
         if runs["runs"][0]["state"] == state {
-            return newest(server).await;
+            // This one: another may have begun meanwhile.
+            return server.told(&format!("/api/v1/automation/runs/{}", runs["runs"][0]["id"])).await;
         }
         assert!(begun.elapsed().as_secs() < 40, "no run is {state}: {:#}", newest(server).await);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
