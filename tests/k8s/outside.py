@@ -159,7 +159,7 @@ class Outside:
         self.api(type="config", action="move", xpath=f"{rules}/entry[@name='services']", where="top")
         self.put(f"{LOCAL}/plugins/kubernetes/policy-automation/entry[@name='{cluster}']",
                  "<device-group>lab</device-group><zone><member>pods</member></zone><place><after>services</after></place>"
-                 "<auto-commit>yes</auto-commit>")
+                 f"<pod-cidr><member>{PODS}</member></pod-cidr><auto-commit>yes</auto-commit>")
         self.commit()
 
     def rule(self, policy):

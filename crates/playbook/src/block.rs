@@ -58,6 +58,11 @@ impl Block {
         cidr.map(|cidr| Self { cidr: cidr.trunc(), except: Vec::new() })
     }
 
+    /// A prefix without some parts of it.
+    pub(crate) fn without(cidr: IpNet, parts: &[IpNet]) -> Self {
+        Self { cidr, except: parts.iter().filter(|part| cidr.contains(*part)).copied().collect() }
+    }
+
     /// The addresses of both; `None` when there are none.
     pub(crate) fn and(&self, other: &Self) -> Option<Self> {
         let (outer, inner) = if self.cidr.contains(&other.cidr) { (self, other) } else { (other, self) };

@@ -30,6 +30,7 @@ mod render;
 mod rules;
 mod selector;
 pub mod trial;
+mod unknown;
 
 pub use block::Block;
 pub use catalogue::Catalogue;
@@ -43,3 +44,4 @@ pub use problem::{Kind, Problem, Reason};
 pub use render::Objects;
 pub use rules::{End, Plan, Rule, Settings, Tagged, TooMany, translate};
 pub use selector::{LabelSelector, Selector, parse as parse_selector};
+pub use unknown::Ranges;

@@ -118,20 +118,20 @@ fn service(name: &str, range: &PortRange, owner: &str) -> Element {
     with(Element::entry(name), [with(Element::new("protocol"), [protocol]), members("tag", [owner])])
 }
 
-fn leaf(name: &str, text: &str) -> Element {
+pub(crate) fn leaf(name: &str, text: &str) -> Element {
     Element::leaf(name, text)
 }
 
-fn with(mut element: Element, children: impl IntoIterator<Item = Element>) -> Element {
+pub(crate) fn with(mut element: Element, children: impl IntoIterator<Item = Element>) -> Element {
     element.children.extend(children.into_iter().map(|child| Child::Element(Arc::new(child))));
     element
 }
 
-fn members<'a>(name: &str, texts: impl IntoIterator<Item = &'a str>) -> Element {
+pub(crate) fn members<'a>(name: &str, texts: impl IntoIterator<Item = &'a str>) -> Element {
     with(Element::new(name), texts.into_iter().map(|text| leaf("member", text)))
 }
 
-fn members_or_any<'a>(name: &str, texts: impl IntoIterator<Item = &'a str>) -> Element {
+pub(crate) fn members_or_any<'a>(name: &str, texts: impl IntoIterator<Item = &'a str>) -> Element {
     let mut texts = texts.into_iter().peekable();
     if texts.peek().is_none() { members(name, ["any"]) } else { members(name, texts) }
 }

@@ -23,6 +23,7 @@ use crate::cluster::{Pod, Snapshot};
 use crate::ports::Protocol;
 use crate::render::Objects;
 use crate::rules::{End, Plan, Rule};
+use crate::unknown::Ranges;
 
 /// A test, as it is written.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub struct Trial<'a> {
     plan: &'a Plan,
     snapshot: &'a Snapshot,
     names: BTreeMap<String, BTreeSet<IpAddr>>,
+    pods: Ranges,
 }
 
 /// The rules for flows of one application, compiled.
@@ -140,7 +142,7 @@ impl<'a> Trial<'a> {
         let names: BTreeSet<&String> =
             ends.filter_map(|end| if let End::Domain(name) = end { Some(name) } else { None }).collect();
         let addresses = (u32::from(FIRST_NAMED)..).map(|bits| BTreeSet::from([IpAddr::V4(bits.into())]));
-        Self { plan, snapshot, names: names.into_iter().cloned().zip(addresses).collect() }
+        Self { plan, snapshot, names: names.into_iter().cloned().zip(addresses).collect(), pods: Ranges::default() }
     }
 
     /// With what a name server says of the names instead.
@@ -149,13 +151,21 @@ impl<'a> Trial<'a> {
         Self { names, ..self }
     }
 
+    /// With these addresses as those of pods: who has one and is not in the cluster is not known yet.
+    #[must_use]
+    pub fn among(self, pods: Ranges) -> Self {
+        Self { pods, ..self }
+    }
+
     /// The rules as they are for flows of an application.
     ///
     /// # Errors
     /// When the rules are refused by the reader or the compiler, with every reason.
     pub fn compiled(&self, application: Option<&str>) -> Result<Enforced<'a>, String> {
         let tried = self.of_application(application);
-        let text = configuration(&tried.render());
+        let mut objects = tried.render();
+        tried.refuse_unknown(&mut objects, &self.pods);
+        let text = configuration(&objects);
         let tree = xml::parse(&text).map_err(|diagnostic| diagnostic.to_string())?;
         let report = device::read(&tree, Scope::Device);
         let told =

@@ -10,6 +10,7 @@ use bartizan_model::diagnostic::{Diagnostic, Origin};
 use bartizan_model::manager::{self, LOCALHOST_XPATH};
 use bartizan_model::registered::is_cluster_name;
 use bartizan_model::tree::{Element, quote};
+use bartizan_playbook::Ranges;
 use bartizan_playbook::change::Place;
 
 /// Who makes the edits of runs. Nobody logs in under this name.
@@ -52,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// Pods that no policy is about may talk.
     pub(crate) allow_the_rest: bool,
+    /// Addresses of pods: who has one and is not known yet, waits.
+    pub(crate) pods: Ranges,
     /// Most rules.
     pub(crate) rules_max: usize,
     /// Whoever told or asked for a change does not approve it.
@@ -142,6 +145,7 @@ impl Reader<'_> {
             auto_commit,
             window: Duration::from_millis(self.number("batch-window", window_ms, WINDOW_MAX_MS)),
             allow_the_rest: self.flag("allow-the-rest", true),
+            pods: self.pods(),
             rules_max: usize::try_from(rules_max).unwrap_or(RULES_MAX),
             four_eyes: self.flag("four-eyes", false),
             drift: self.drift(),
@@ -176,6 +180,24 @@ impl Reader<'_> {
                 otherwise
             }
         }
+    }
+
+    fn pods(&mut self) -> Ranges {
+        let texts = members(self.entry, "pod-cidr");
+        if !texts.is_empty() && text(self.entry, "allow-the-rest").as_deref() == Some("no") {
+            let message = "with `allow-the-rest` no there is no group of all known pods".to_owned();
+            self.wrong(
+                codes::CHOICE,
+                "pod-cidr",
+                message,
+                "leave one of the two out: the rules behind refuse unknown pods",
+            );
+        }
+        Ranges::read(texts.iter().map(String::as_str)).unwrap_or_else(|wrong| {
+            let message = format!("`{}` is no prefix", wrong.join("`, `"));
+            self.wrong(codes::INVALID_ADDRESS, "pod-cidr", message, "write it as `10.244.0.0/16`");
+            Ranges::default()
+        })
     }
 
     fn place(&mut self) -> Place {
@@ -278,10 +300,11 @@ mod tests {
 
         let wrong = with(
             "<entry name='a b'><device-group>gone</device-group><place><top/><bottom/></place><auto-commit>true</auto-commit>\
-             <rules-max>many</rules-max><drift>undo</drift></entry>",
+             <rules-max>many</rules-max><drift>undo</drift><allow-the-rest>no</allow-the-rest>\
+             <pod-cidr><member>10.244/16</member></pod-cidr></entry>",
         );
         let found = told(&wrong);
-        assert_eq!(found.len(), 6, "{found:?}");
+        assert_eq!(found.len(), 8, "{found:?}");
         assert!(Read::of(&wrong).clusters.is_empty());
     }
 }

@@ -120,6 +120,9 @@ pub(crate) fn translate(
         }
     };
     let mut objects = plan.render();
+    if let Some(settings) = settings.filter(|_| !is_empty) {
+        plan.refuse_unknown(&mut objects, &settings.pods);
+    }
     if is_empty {
         objects.tags.clear();
     }
