@@ -62,9 +62,9 @@ pub(super) fn routes() -> Vec<Route> {
         ),
         Route::new(
             get,
-            "/automation/events",
+            "/automation/events/{cluster}",
             reading,
-            "Numbers of the newest run and incident, with every change",
+            "The newest run and incident of a cluster, with every change",
             follow,
         ),
     ]
@@ -493,6 +493,10 @@ struct Change {
 }
 
 async fn follow(call: Call) -> Result<Events<Change>, Problem> {
+    let cluster = call.name("cluster").to_owned();
+    if call.app.automation.cluster(&cluster).is_none() {
+        return Err(Problem::not_found(format!("cluster `{cluster}` told no policies")));
+    }
     let (sender, changes) = mpsc::channel(1);
     let app = call.app.clone();
     tokio::spawn(async move {
@@ -500,8 +504,10 @@ async fn follow(call: Call) -> Result<Events<Change>, Problem> {
         let mut stop = app.stop.clone();
         loop {
             let count = *news.borrow_and_update();
-            let (runs, incidents) =
-                tokio::join!(app.store.runs(("", ""), i64::MAX, 1), app.store.incidents(("", ""), i64::MAX, 1));
+            let (runs, incidents) = tokio::join!(
+                app.store.runs((&cluster, ""), i64::MAX, 1),
+                app.store.incidents((&cluster, ""), i64::MAX, 1)
+            );
             let run = runs.ok().and_then(|rows| rows.into_iter().next()).map(Run::from);
             let incident = incidents.ok().and_then(|rows| rows.into_iter().next()).map(Incident::from);
             if sender.send(Change { count, run, incident }).await.is_err() {
