@@ -289,7 +289,7 @@ impl Following {
             .groups
             .as_ref()
             .map(|groups| groups.iter().map(|(tag, group)| (Arc::<str>::from(tag.as_str()), group.clone())).collect());
-        self.cluster.policies.heard(groups, standing.enforced_digest.as_deref());
+        self.cluster.policies.heard(groups, standing.enforced());
     }
 
     fn hear_catalogue(&mut self) {

@@ -105,6 +105,17 @@ pub(crate) struct Standing {
     pub(crate) groups: Option<BTreeMap<String, Group>>,
 }
 
+impl Standing {
+    /// Digest of the state that is enforced as it was told. A policy with a fault may be in force in its form of before,
+    /// whose groups only the manager knows: then nothing is.
+    pub(crate) fn enforced(&self) -> Option<&str> {
+        let has_fault = |policy: &PolicyState| {
+            policy.conditions.iter().any(|condition| condition.kind == "Translated" && condition.status == "False")
+        };
+        self.enforced_digest.as_deref().filter(|_| !self.policies.iter().any(has_fault))
+    }
+}
+
 /// What became of a policy.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct PolicyState {
@@ -335,6 +346,18 @@ fn refusals(answer: &str) -> Result<Vec<String>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn while_a_policy_has_a_fault_the_tags_of_its_form_of_before_stay() {
+        let standing = |status: &str| -> Standing {
+            serde_json::from_value(serde_json::json!({"version": 1, "enforced_digest": "d", "policies": [
+                {"kind": "NetworkPolicy", "namespace": "shop", "name": "web", "uid": "u", "generation": 2, "conditions": [
+                    {"type": "Translated", "status": status, "reason": "NotAllowed", "message": "", "since": ""}]}]}))
+            .unwrap()
+        };
+        assert_eq!(standing("True").enforced(), Some("d"));
+        assert_eq!(standing("False").enforced(), None);
+    }
 
     #[test]
     fn changes_are_one_message() {
