@@ -178,7 +178,8 @@ impl Engine {
     }
 
     /// The side by which packets of a direction go into the tunnel that was learned for their receiver. A tunnel
-    /// that a commit took away, or whose cluster is behind another router now, is forgotten.
+    /// that a commit took away, or whose cluster is behind another router now, is forgotten. What a pod answers to what
+    /// came for it needs none: it goes by its node.
     pub(crate) fn learned_way(&mut self, slot: Slot, direction: Direction) -> Option<IfaceId> {
         if self.table[slot].kind == Kind::Hairpin {
             return None;

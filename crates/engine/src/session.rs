@@ -44,10 +44,11 @@ impl Direction {
 pub(crate) enum Kind {
     /// At a host beyond an interface.
     Forward,
-    /// At a host beyond the tunnel they came out of: the firewall is a wire, no hop.
+    /// At a host beyond the tunnel they came out of: the firewall is a wire, no hop. Of a pod's session that is its node, as
+    /// long as the other end is in no tunnel of its own.
     Wire,
     /// At the pod beyond the tunnel they came out of, on their way to which they were: the firewall is no hop.
-    /// What the pod answers is routed.
+    /// What the pod answers goes back to its node, by the pod.
     Hairpin,
     /// At the host's own TCP, by the local link.
     LocalService,

@@ -28,7 +28,7 @@ pub enum Way {
     Wire,
     /// Are routed; what would leave by the interface of the tunnel leaves by the other one instead.
     Overlay,
-    /// Are routed.
+    /// Are routed; what is for the cluster itself goes back into the tunnel.
     Routed,
     /// Leave by the other interface, into the tunnel of the pod that they came from and are for.
     Hairpin,
