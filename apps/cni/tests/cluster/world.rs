@@ -252,23 +252,38 @@ impl World {
 
     /// The sessions that the firewall logged between two addresses.
     pub(crate) fn logged(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Value> {
+        self.lines("start", source, destination)
+    }
+
+    fn lines(&self, subtype: &str, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Value> {
         let lines = self.firewall.traffic().unwrap();
         let (source, destination) = (source.to_string(), destination.to_string());
         lines
             .into_iter()
-            .filter(|line| line["subtype"] == "start" && line["src"] == source && line["dst"] == destination)
+            .filter(|line| line["subtype"] == subtype && line["src"] == source && line["dst"] == destination)
             .collect()
     }
 
-    /// Waits until the firewall has logged a session, and gives back the interfaces and zones it was between.
-    pub(crate) fn seen(&self, source: Ipv4Addr, destination: Ipv4Addr) -> [String; 4] {
+    /// Waits until the firewall has logged a session, and gives back the interfaces and zones it was between, and the id
+    /// of the cluster that it was with.
+    pub(crate) fn seen(&self, source: Ipv4Addr, destination: Ipv4Addr) -> ([String; 4], Option<u64>) {
+        self.wait_for("start", source, destination)
+    }
+
+    /// The same of a session's end.
+    pub(crate) fn ended(&self, source: Ipv4Addr, destination: Ipv4Addr) -> ([String; 4], Option<u64>) {
+        self.wait_for("end", source, destination)
+    }
+
+    fn wait_for(&self, subtype: &str, source: Ipv4Addr, destination: Ipv4Addr) -> ([String; 4], Option<u64>) {
         let begun = Instant::now();
         loop {
-            if let Some(line) = self.logged(source, destination).last() {
-                return ["inbound_if", "outbound_if", "from", "to"]
+            if let Some(line) = self.lines(subtype, source, destination).last() {
+                let sides = ["inbound_if", "outbound_if", "from", "to"]
                     .map(|field| line[field].as_str().unwrap_or_default().to_owned());
+                return (sides, line["k8s_cluster_id"].as_u64());
             }
-            assert!(begun.elapsed() < PATIENCE, "the firewall never saw {source} > {destination}");
+            assert!(begun.elapsed() < PATIENCE, "the firewall never saw {source} > {destination}: {subtype}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
