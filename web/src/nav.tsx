@@ -45,7 +45,23 @@ const rules = (base: 'security' | 'nat', which: 'pre' | 'post', section: string,
   },
 });
 
+const log = (name: string, label: string): Place => ({
+  path: `/monitor/logs/${name}`,
+  tab: 'Monitor',
+  section: 'Logs',
+  label,
+  load: async () => {
+    const { LogScreen } = await import('./screens/monitor/LogScreen');
+    return { default: () => <LogScreen log={name} title={label} /> };
+  },
+});
+
 export const PLACES: Place[] = [
+  log('traffic', 'Traffic'),
+  log('threat', 'Threat'),
+  log('iptag', 'IP-Tag'),
+  log('system', 'System'),
+  log('config', 'Configuration'),
   rules('security', 'pre', 'Security', 'Pre Rules'),
   rules('security', 'post', 'Security', 'Post Rules'),
   rules('nat', 'pre', 'NAT', 'Pre Rules'),

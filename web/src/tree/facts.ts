@@ -2,6 +2,7 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { api, told } from '../api/client';
+import { elements, nameOf } from './node';
 
 const read = (xpath: string) => told(api.GET('/api/v1/config/schema', { params: { query: { xpath } } }));
 
@@ -17,11 +18,22 @@ export function useFacts(xpath: string | undefined) {
 
 /** The names that can stand at a place; they change with the candidate. */
 export function useNames(xpath: string, enabled: boolean): string[] {
-  const facts = useQuery({
-    queryKey: ['config', 'names', xpath],
+  const zones = /-rulebase\/.*\/(from|to|zone)$/.test(xpath);
+  const names = useQuery({
+    queryKey: ['config', 'names', zones ? 'zones' : xpath],
     enabled,
-    queryFn: () => read(xpath),
+    queryFn: async () => (zones ? await zonesOfAll() : (await read(xpath)).names),
     staleTime: 5000,
   });
-  return facts.data?.names ?? [];
+  return names.data ?? [];
+}
+
+const ZONES =
+  "/config/devices/entry[@name='localhost.localdomain']/template/entry/config/devices/entry/vsys/entry/zone";
+
+/** A rule of a device group may be for any template's zones: which of them its devices have, a commit checks. */
+async function zonesOfAll(): Promise<string[]> {
+  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { xpath: ZONES, depth: 1 } } }));
+  const names = nodes.flatMap((found) => elements(found.node).map(nameOf));
+  return ['any', ...new Set(names)];
 }

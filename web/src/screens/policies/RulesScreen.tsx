@@ -23,7 +23,7 @@ import { useColumns } from '../../table/Columns';
 import { Grid } from '../../table/Grid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
-import { entryPath, leaf, nameOf } from '../../tree/node';
+import { entryPath, nameOf } from '../../tree/node';
 import { Confirm } from '../Confirm';
 import { useFindings } from '../commit/Findings';
 import { Tool } from '../lists/ListScreen';
@@ -55,7 +55,7 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
   const move = (names: string[], target: Target) =>
     edit.mutate(moves(list, names, target), { onSuccess: () => setMoving(false) });
   const toggle = (word: 'yes' | 'no') =>
-    edit.mutate(own.map((row): Asked => ({ action: 'set', xpath: row.entry.xpath, node: leaf('disabled', word) })));
+    edit.mutate(own.map((row): Asked => ({ action: 'set', xpath: `${row.entry.xpath}/disabled`, text: word })));
   const clone = () =>
     edit.mutate(
       own.flatMap((row): Asked[] => {
