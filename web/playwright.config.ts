@@ -6,8 +6,12 @@ export default defineConfig({
   testDir: 'tests',
   globalSetup: './tests/lab.ts',
   outputDir: 'test-results',
-  // One manager has one candidate: tests that change it take their turns.
-  workers: 1,
+  workers: 2,
+  // One manager has one candidate: tests that change it take their turns. Who only looks does so side by side.
+  projects: [
+    { name: 'changes', testIgnore: 'screens.spec.ts', workers: 1 },
+    { name: 'screens', testMatch: 'screens.spec.ts', fullyParallel: true, dependencies: ['changes'] },
+  ],
   forbidOnly: true,
   timeout: 30_000,
   expect: { timeout: 10_000 },

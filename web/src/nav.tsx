@@ -68,6 +68,24 @@ export const PLACES: Place[] = [
   rules('nat', 'post', 'NAT', 'Post Rules'),
   ...objectLists.map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
+  {
+    path: '/panorama/managed-devices',
+    tab: 'Panorama',
+    label: 'Managed Devices',
+    load: async () => ({ default: (await import('./screens/panorama/DevicesScreen')).DevicesScreen }),
+  },
+  {
+    path: '/panorama/device-groups',
+    tab: 'Panorama',
+    label: 'Device Groups',
+    load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).DeviceGroupsScreen }),
+  },
+  {
+    path: '/panorama/templates',
+    tab: 'Panorama',
+    label: 'Templates',
+    load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
+  },
 ];
 
 /** The first place of a tab. */

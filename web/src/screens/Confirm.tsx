@@ -1,7 +1,7 @@
 // Is that really meant? Nothing is deleted before somebody saw what.
 
-import { Alert, Button, Group, List, Modal, Stack, Text } from '@mantine/core';
-import { linesOf } from '../api/problem';
+import { Button, Group, List, Modal, Stack, Text } from '@mantine/core';
+import { Refusal } from './Refusal';
 
 type Properties = {
   title: string;
@@ -25,15 +25,7 @@ export function Confirm({ title, lines, verb, busy, error, onConfirm, onClose }:
           ))}
         </List>
         {lines.length > SHOWN && <Text size="sm">and {lines.length - SHOWN} more</Text>}
-        {error != null && (
-          <Alert color="red" title="Refused" role="alert">
-            {linesOf(error).map((line) => (
-              <Text key={line} size="sm">
-                {line}
-              </Text>
-            ))}
-          </Alert>
-        )}
+        {error != null && <Refusal error={error} />}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={onClose} data-autofocus>
             Cancel

@@ -55,6 +55,7 @@ export function Palette() {
       shortcut="mod + K"
       nothingFound="Nothing is called so."
       searchProps={{ placeholder: 'Where to?', 'aria-label': 'Where to?', leftSection: <IconSearch size={18} /> }}
+      attributes={{ content: { 'aria-label': 'Go to' } }}
       limit={12}
       scrollable
     />

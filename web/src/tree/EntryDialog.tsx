@@ -4,11 +4,12 @@
 // that was read (`if_digest`): when there is another one by then, both are put together and shown before anything is
 // written.
 
-import { Alert, Button, Drawer, Group, List, Stack, TextInput } from '@mantine/core';
+import { Alert, Button, Drawer, Group, Stack, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { nodeAt, useEdit } from '../api/config';
-import { linesOf, Problem } from '../api/problem';
+import { Problem } from '../api/problem';
 import type { Asked, Node } from '../api/types';
+import { Refusal } from '../screens/Refusal';
 import { EntryForm, type Layout } from './Form';
 import { labelOf } from './labels';
 import { merge } from './merge';
@@ -93,15 +94,7 @@ export function EntryDialog({ opened, title, layout, readOnly, named, onClose, o
       >
         <Stack gap="sm">
           {conflict && <Merged conflicts={conflict} />}
-          {edit.error && (
-            <Alert color="red" title="Refused" role="alert">
-              <List size="sm">
-                {linesOf(edit.error).map((line) => (
-                  <List.Item key={line}>{line}</List.Item>
-                ))}
-              </List>
-            </Alert>
-          )}
+          {edit.error && <Refusal error={edit.error} />}
           <TextInput
             label="Name"
             required

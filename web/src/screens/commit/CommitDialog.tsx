@@ -1,6 +1,6 @@
 // What would be committed, whose is it, is it right, and where would it be pushed?
 
-import { Alert, Button, Checkbox, Group, Modal, Stack, Tabs, Text, Textarea } from '@mantine/core';
+import { Button, Checkbox, Group, Modal, Stack, Tabs, Text, Textarea } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api, told } from '../../api/client';
@@ -8,6 +8,7 @@ import { forget, useCandidate } from '../../api/config';
 import { linesOf, Problem } from '../../api/problem';
 import type { Job } from '../../api/types';
 import { closeDialog, type Kind, openJob } from '../../shell/commits';
+import { Refusal } from '../Refusal';
 import { Changes } from './Changes';
 import { Diff } from './Diff';
 import { Findings } from './Findings';
@@ -87,18 +88,6 @@ export function CommitDialog({ kind, onClose }: { kind: Kind; onClose: () => voi
         </Group>
       </Stack>
     </Modal>
-  );
-}
-
-function Refusal({ error }: { error: unknown }) {
-  return (
-    <Alert color="red" title="Refused" role="alert">
-      {linesOf(error).map((line) => (
-        <Text key={line} size="sm">
-          {line}
-        </Text>
-      ))}
-    </Alert>
   );
 }
 

@@ -7,7 +7,7 @@ import { wordsOf } from '../commit/Changes';
 import { Failure } from '../Page';
 import { type Flow, type Step, useExplained } from './explain';
 
-export function Explanation({ serial, flow }: { serial: string; flow: Flow }) {
+export function Explanation({ serial, flow, logged }: { serial: string; flow: Flow; logged?: string }) {
   const explained = useExplained(serial, flow);
   const group = useDevices().data?.devices.find((device) => device.serial === serial)?.group ?? undefined;
   if (explained.error) return <Failure error={explained.error} />;
@@ -16,7 +16,7 @@ export function Explanation({ serial, flow }: { serial: string; flow: Flow }) {
   return (
     <Stack gap="sm">
       <Alert color={outcome === 'allow' ? 'green' : 'red'} title={`${outcome}${rule ? ` by rule ${rule}` : ''}`}>
-        What the firewall would do with the first packet of this flow now, by what it enforces.
+        {logged} What the firewall would do with the first packet of this flow now, by what it enforces.
       </Alert>
       <Timeline active={steps.length} bulletSize={14} lineWidth={2} color="gray">
         {steps.map((step) => (

@@ -37,7 +37,7 @@ export function LineDetail({ log, line, fields, onNarrow, onClose }: Properties)
           </Tabs.List>
           <Tabs.Panel value="fields">{table}</Tabs.Panel>
           <Tabs.Panel value="why">
-            <Explanation serial={line.fields['serial'] ?? ''} flow={flowOf(line)} />
+            <Explanation serial={line.fields['serial'] ?? ''} flow={flowOf(line)} logged={loggedOf(line)} />
           </Tabs.Panel>
         </Tabs>
       ) : (
@@ -62,6 +62,12 @@ export function flowOf({ fields }: LogLine): Flow {
     sourcePort: fields['sport'] ?? '',
     destinationPort: fields['dport'] ?? '',
   };
+}
+
+/** What the log says of the flow, in a sentence. */
+function loggedOf({ fields }: LogLine): string {
+  const reason = fields['session_end_reason'];
+  return `The log says: ${fields['action']} by rule ${fields['rule']}${reason ? ` (${reason})` : ''}.`;
 }
 
 function Fields({ line, fields, onNarrow }: Pick<Properties, 'line' | 'fields' | 'onNarrow'>) {
