@@ -69,6 +69,24 @@ export const PLACES: Place[] = [
   ...objectLists.map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
   {
+    path: '/automation/runs',
+    tab: 'Automation',
+    label: 'Runs',
+    load: async () => ({ default: (await import('./screens/automation/RunsScreen')).RunsScreen }),
+  },
+  {
+    path: '/automation/incidents',
+    tab: 'Automation',
+    label: 'Incidents',
+    load: async () => ({ default: (await import('./screens/automation/IncidentsScreen')).IncidentsScreen }),
+  },
+  {
+    path: '/automation/playbooks',
+    tab: 'Automation',
+    label: 'Playbooks',
+    load: async () => ({ default: (await import('./screens/automation/PlaybooksScreen')).PlaybooksScreen }),
+  },
+  {
     path: '/panorama/managed-devices',
     tab: 'Panorama',
     label: 'Managed Devices',
@@ -85,6 +103,27 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Templates',
     load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/clusters',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Clusters',
+    load: async () => ({ default: (await import('./screens/kubernetes/ClustersScreen')).ClustersScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/network-policies',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Network Policies',
+    load: async () => ({ default: (await import('./screens/kubernetes/PoliciesScreen')).PoliciesScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/registered-addresses',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Registered Addresses',
+    load: async () => ({ default: (await import('./screens/kubernetes/TagsScreen')).TagsScreen }),
   },
 ];
 

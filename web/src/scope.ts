@@ -9,6 +9,8 @@ import { entryPath } from './tree/node';
 export type Search = {
   group?: string;
   template?: string;
+  /** The Kubernetes cluster that is looked at. */
+  cluster?: string;
   /** What is searched for in a list, or asked of a log. */
   q?: string;
   /** The entry whose form is open. */
@@ -24,7 +26,13 @@ export function readSearch(search: Record<string, unknown>): Search {
     const value = search[name];
     return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
   };
-  return { group: word('group'), template: word('template'), q: word('q'), open: word('open') };
+  return {
+    group: word('group'),
+    template: word('template'),
+    cluster: word('cluster'),
+    q: word('q'),
+    open: word('open'),
+  };
 }
 
 export function useAddress(): [Search, (change: Partial<Search>) => void] {
