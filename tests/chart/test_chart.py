@@ -265,6 +265,13 @@ class Objects(unittest.TestCase):
                 for objects in (first, second)]
         self.assertNotEqual(*sums)
 
+    def test_the_ranges_of_the_cluster_are_in_the_configuration(self):
+        ranges = {"firewall": {"mode": "daemonset", "clusterCidr": "10.96.0.0/16, 10.244.0.0/16"}}
+        text = find(render(ranges), "ConfigMap", "bartizan-firewall")["data"]["firewall.xml"]
+        self.assertIn("<cluster-cidr><member>10.96.0.0/16</member><member>10.244.0.0/16</member></cluster-cidr>", text)
+        text = find(render(CASES["daemonset"]), "ConfigMap", "bartizan-firewall")["data"]["firewall.xml"]
+        self.assertNotIn("cluster-cidr", text)
+
     def test_the_notes_name_the_firewalls_and_the_next_step(self):
         notes = render(CASES["eks"], notes=True)
         self.assertIn("Firewalls: 10.0.1.21 (us-east-1a), 10.0.2.21 (us-east-1b), 10.0.3.21 (us-east-1c).", notes)
@@ -297,6 +304,7 @@ class Refusals(unittest.TestCase):
         zones = {"endpoints1": "10.0.0.1", "endpoints1zone": "a"}
         for over, pattern in [({}, "No firewall is named"),
                               ({**zones, "endpoints2zone": "b"}, "`endpoints2zone` names the zone b, but `endpoints2` is empty"),
+                              ({**zones, "firewall": {"clusterCidr": "10.0.0.0/8"}}, "write the ranges into `cluster-cidr`"),
                               ({**zones, "endpoints7zone": "b"}, "there is no `endpoints7`"),
                               ({**zones, "endpoints2": "10.0.0.1", "endpoints2zone": "b"}, "both are 10.0.0.1"),
                               ({"endpoints": "10.0.0.1,10.0.0.1"}, "twice"),

@@ -87,9 +87,10 @@ def images():
         archive("pause", "lab.local/pause:1", "--file", "/bin/busybox=/bin/busybox", "--", "/bin/busybox", "sleep", "100000000"),
         archive("host", "lab.local/host:1", *busybox, "--file", "/usr/bin/curl=/usr/bin/curl", "--", "/bin/sh"),
         archive("pan-cni", "lab.local/pan-cni:1", "--file", f"{PROGRAMS}/bartizan-cni=/bartizan-cni", "--", "/bartizan-cni"),
-        archive("bartizan", "lab.local/bartizan:1", *busybox[:2], "--link", "bin/sh=busybox", "--link", "bin/cat=busybox",
-                "--link", "bin/sed=busybox", "--file", f"{PROGRAMS}/bartizan=/usr/local/bin/bartizan",
-                "--file", "/sbin/ip=/sbin/ip", "--file", "/usr/sbin/nft=/usr/sbin/nft", "--user", "65532", "--", "bartizan"),
+        # Debian's programs, as in the image of images/bartizan: busybox's shell would take its own `ip`.
+        archive("bartizan", "lab.local/bartizan:1", "--file", f"{PROGRAMS}/bartizan=/usr/local/bin/bartizan",
+                *(word for path in ("/bin/sh", "/bin/cat", "/bin/sed", "/sbin/ip", "/usr/sbin/nft")
+                  for word in ("--file", f"{path}={path}")), "--user", "65532", "--", "bartizan"),
     ]
 
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 import unittest
 
-from lab import (FIREWALL, INTERNET, MANAGER, MAPS, NODES, PUBLIC, RUN, apply, at, chart, delete, get, kubectl, outside,
+from lab import (FIREWALL, HOSTS, INTERNET, MANAGER, MAPS, NODES, PODS, PUBLIC, RUN, SERVICES, apply, at, chart, delete, get, kubectl, outside,
                  outside_down, run, tool, wait)
 from outside import BARTIZAN, DATA, Outside
 
@@ -106,7 +106,7 @@ class Cluster(unittest.TestCase):
         apply([pod(*one) for one in all_of])
         ready(*(f"{one[0]}/{one[1]}" for one in all_of))
 
-    def test_1_the_chart_installs(self):
+    def test_01_the_chart_installs(self):
         ranges = {node["spec"]["podCIDR"]: node["status"]["addresses"][0]["address"] for node in get("nodes")["items"]}
         kubectl("create", "secret", "generic", "-n", "kube-system", "bartizan-key", f"--from-literal=key={type(self).outside.key}")
         kubectl("create", "secret", "generic", "-n", "kube-system", "bartizan-ca", f"--from-file=ca.pem={DATA}/pki/ca.pem")
@@ -132,7 +132,7 @@ class Cluster(unittest.TestCase):
         web = wait("an address", lambda: address("shop", "a"))
         type(self).outside.configure(CLUSTER, CLUSTER_ID, ranges, web)
 
-    def test_2_probes_of_inspected_pods_are_green(self):
+    def test_02_probes_of_inspected_pods_are_green(self):
         self.pods(("shop", "a", "n1"), ("shop", "b", "n1"), ("shop", "c", "n2"), ("pay", "d", "n2"),
                   ("plain", "e", "n1"), ("plain", "f", "n2"), ("plain", "g", "n1", ANNOTATED))
         time.sleep(6)
@@ -141,7 +141,7 @@ class Cluster(unittest.TestCase):
         apply([{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "c", "namespace": "shop"},
                 "spec": {"selector": {"app": "c"}, "ports": [{"port": 80, "targetPort": 8080}]}}])
 
-    def test_3_the_firewall_sees_inspected_pods_by_their_own_address(self):
+    def test_03_the_firewall_sees_inspected_pods_by_their_own_address(self):
         a, b, c = (address("shop", name) for name in "abc")
         d = address("pay", "d")
         wait("tags reach the firewall", lambda: fetch("shop", "a", f"{b}:8080"), 60)
@@ -178,19 +178,22 @@ class Cluster(unittest.TestCase):
         return server
 
     def assert_logged(self, source, destination, rule):
-        """The firewall logged a flow with both addresses, the pods' zone or the internet's, and the rule by its tag."""
+        """The firewall logged a flow with both addresses, the pods' zone or the internet's, the rule by its tag, and the
+        cluster's id: of what comes from the internet, once the pod's node has said whose it is."""
         query = f"( addr.src in {source} ) and ( addr.dst in {destination} ) and ( rule eq {rule} )"
         lines = wait(f"a log line: {query}", lambda: type(self).outside.traffic(query), 60)
         self.assertIn(lines[0]["from"], ("pods", "internet"))
+        if source != INTERNET:
+            self.assertEqual(lines[0]["k8s_cluster_id"], str(CLUSTER_ID))
 
-    def test_4_what_is_not_annotated_is_left_alone(self):
+    def test_04_what_is_not_annotated_is_left_alone(self):
         e, f = address("plain", "e"), address("plain", "f")
         self.assertEqual(fetch("plain", "e", f"{f}:8080"), e)
         self.assertNotIn(e, type(self).outside.sessions())
         words = at("n1", "ip", "-o", "link")
         self.assertNotIn("vxlan", words)
 
-    def test_5_coverage_and_doctor_say_so(self):
+    def test_05_coverage_and_doctor_say_so(self):
         for name in [("shop", "a"), ("shop", "b"), ("shop", "c"), ("pay", "d"), ("plain", "g")]:
             wait(f"{name} is told", lambda: self.coverage()[name]["inspected"], 30)
         by_name = self.coverage()
@@ -211,7 +214,7 @@ class Cluster(unittest.TestCase):
         listed = json.loads(run(BARTIZAN, "k8s", "coverage", "--all", "-o", "json", "--kubeconfig", RUN / "admin-local.conf", check=False))
         return {(one["namespace"], one["name"]): one for one in listed["pods"]}
 
-    def test_6_a_firewall_that_is_gone_is_noticed_within_three_seconds(self):
+    def test_06_a_firewall_that_is_gone_is_noticed_within_three_seconds(self):
         b, c, f = address("shop", "b"), address("shop", "c"), address("plain", "f")
         type(self).outside.stop("firewall")
         gone = time.monotonic()
@@ -226,7 +229,7 @@ class Cluster(unittest.TestCase):
         wait("it passes again", lambda: fetch("shop", "a", f"{c}:8080", 2), 30)
         print(f"inspected again {time.monotonic() - back:.1f} s after the firewall's start")
 
-    def test_7_a_policy_is_enforced_and_told(self):
+    def test_07_a_policy_is_enforced_and_told(self):
         """The sample that denies all, a policy with a firewall's attributes, and none again."""
         b = address("shop", "b")
         fetch("shop", "a", f"{b}:8080")
@@ -250,11 +253,52 @@ class Cluster(unittest.TestCase):
         wait("nothing is refused any more", lambda: fetch("shop", "c", f"{b}:8080", 2), 30)
         self.assertEqual(type(self).outside.rule("shop/a-to-b"), [])
 
-    @unittest.skipUnless((E2E := pathlib.Path(os.environ["K8S_BIN"]) / "e2e.test").exists(), "K8S_BIN has no e2e.test")
-    def test_8_the_networkpolicy_cases_of_kubernetes_pass(self):
-        """With every pod inspected but those of the system."""
-        objects = chart({**type(self).values, "inspect": "all", "excludeNamespaces": ["kube-system", "plain"]})
+    def test_08_firewalls_run_in_the_cluster(self):
+        """One on each node, then a deployment; neither has a manager, all is allowed and logged."""
+        a, b, c = (address("shop", name) for name in "abc")
+        f = address("plain", "f")
+        for mode, workload, more in (("daemonset", "daemonset", {"clusterCidr": f"{SERVICES},{PODS},{HOSTS}"}),
+                                     ("service", "deployment", {"autoscaling": {"min": 1, "max": 2}})):
+            firewall = {"mode": mode, "image": "lab.local/bartizan:1", "setForwarding": True, **more}
+            objects = chart({**type(self).values, "endpoints": "", "fwtrustcidr": "", "firewall": firewall})
+            self.replace(objects)
+            for one in (f"{workload}/bartizan-firewall", "daemonset/pan-cni"):
+                kubectl("rollout", "status", "-n", "kube-system", one, "--timeout=120s", "--request-timeout=0")
+            ready("shop/a", "shop/b", "shop/c")
+            for what, target in (("same node", b), ("other node", c), ("not inspected", f)):
+                with self.subTest(f"{mode}: {what}"):
+                    seen = wait(f"{mode}: {what}", lambda: fetch("shop", "a", f"{target}:8080", 2), 60)
+                    own = {one["status"]["podIP"] for one in self.firewalls()}
+                    self.assertIn(seen, {a} if mode == "daemonset" else own)
+                    wait("its session", lambda: any(a in line and target in line for line in self.seen()), 5)
+        self.replace(chart(type(self).values))
+        kubectl("rollout", "status", "-n", "kube-system", "daemonset/pan-cni", "--timeout=120s", "--request-timeout=0")
+        wait("it passes by the firewall outside again", lambda: fetch("shop", "a", f"{c}:8080", 2), 60)
+
+    def replace(self, objects):
+        """As an upgrade of the release does: what is no more in it goes."""
+        names = {(one["kind"], one["metadata"]["name"]) for one in objects}
+        gone = [one for one in type(self).objects if (one["kind"], one["metadata"]["name"]) not in names]
         apply(objects)
+        if gone:
+            delete(gone)
+        type(self).objects = objects
+        wait("firewalls of before end", lambda: not [one for one in self.firewalls() if "deletionTimestamp" in one["metadata"]], 90)
+
+    def firewalls(self):
+        """The firewalls' pods."""
+        return get("pods", "-n", "kube-system", "-l", "app.kubernetes.io/component=firewall")["items"]
+
+    def seen(self):
+        """Sessions of all firewalls in the cluster, a line each."""
+        return [line for one in self.firewalls()
+                for line in kubectl("exec", "-n", "kube-system", one["metadata"]["name"], "--", "bartizan", "show", "session",
+                                    "all").splitlines()]
+
+    @unittest.skipUnless((E2E := pathlib.Path(os.environ["K8S_BIN"]) / "e2e.test").exists(), "K8S_BIN has no e2e.test")
+    def test_09_the_networkpolicy_cases_of_kubernetes_pass(self):
+        """With every pod inspected but those of the system."""
+        self.replace(chart({**type(self).values, "inspect": "all", "excludeNamespaces": ["kube-system", "plain"]}))
         kubectl("rollout", "status", "-n", "kube-system", "daemonset/pan-cni", "--timeout=120s", "--request-timeout=0")
         skip = []
         try:
@@ -270,7 +314,7 @@ class Cluster(unittest.TestCase):
         print(*[line for line in ended.stdout.splitlines() if line.startswith(("Ran ", "PASS", "FAIL", "[Fail]"))], sep="\n")
         self.assertEqual(ended.returncode, 0, f"see {RUN}/e2e.log")
 
-    def test_9_nothing_is_left(self):
+    def test_10_nothing_is_left(self):
         delete(type(self).objects)
         for node in NODES:
             folder = RUN / f"node-{node}"

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use bartizan_api::fleet::TrafficLog;
-use bartizan_engine::verdict::{EndReason, LogKind, SessionLog, Time};
+use bartizan_engine::verdict::{EndReason, LogKind, SessionLog, SessionView, Time};
 use bartizan_policy::tables::Ids;
 use jiff::Timestamp;
 
@@ -59,7 +59,13 @@ pub fn record(line: &SessionLog, ids: &Ids, clock: &Clock, now: Time) -> Traffic
         start_us: clock.wall(session.start).as_microsecond(),
         elapsed_s: i64::try_from(session.last.0.saturating_sub(session.start.0) / 1_000_000_000).unwrap_or(i64::MAX),
         session_end_reason: end_reason(line).to_owned(),
+        k8s_cluster_id: cluster(session, ids).unwrap_or(0),
     }
+}
+
+/// The id of the Kubernetes cluster that a session is with: the client's, or else that of what it speaks to.
+pub fn cluster(session: &SessionView, ids: &Ids) -> Option<u32> {
+    [Some(session.ingress), session.egress, session.learned].into_iter().flatten().find_map(|id| ids.cluster(id))
 }
 
 fn subtype(kind: LogKind) -> &'static str {
@@ -166,12 +172,13 @@ fn json(record: &TrafficLog) -> serde_json::Value {
         "start": time(record.start_us),
         "elapsed": record.elapsed_s,
         "session_end_reason": record.session_end_reason,
+        "k8s_cluster_id": (record.k8s_cluster_id > 0).then_some(record.k8s_cluster_id),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use bartizan_engine::verdict::{DropReason, FlowKey, SessionState, SessionView};
+    use bartizan_engine::verdict::{DropReason, FlowKey, SessionState};
     use bartizan_model::device::Action;
     use bartizan_policy::tables::{IfaceId, NatRuleId, RuleId, ZoneId};
 
@@ -205,6 +212,7 @@ mod tests {
             server: flow("192.0.2.9", 443, "203.0.113.1", 2000),
             ingress: IfaceId(0),
             egress: Some(IfaceId(1)),
+            learned: None,
             from: Some(ZoneId(0)),
             to: Some(ZoneId(1)),
             rule: Some(RuleId(0)),
@@ -244,6 +252,45 @@ mod tests {
         let record = written(&line);
         assert_eq!((&*record.subtype, &*record.action, &*record.rule), ("drop", "drop", ""));
         assert_eq!((&*record.session_end_reason, &*record.application), ("no-route", "not-applicable"));
+    }
+
+    #[test]
+    fn a_session_has_the_id_of_the_cluster_that_it_is_with() {
+        let network = "<network><logical-router>lr</logical-router><zone-ingress>a</zone-ingress>\
+                       <zone-egress>a</zone-egress></network>";
+        let mut ids = ids();
+        let mut compile = |kind: &str| {
+            let text = format!(
+                "<config><devices><entry name='localhost.localdomain'><network><logical-router><entry name='lr'><vrf>\
+                 <entry name='default'/></vrf></entry></logical-router></network><vsys><entry name='vsys1'><zone>\
+                 <entry name='a'><network><layer3/></network></entry></zone><traffic-object><entry name='red'>{kind}\
+                 </entry></traffic-object></entry></vsys></entry></devices></config>"
+            );
+            let root = bartizan_model::xml::parse(&text).unwrap();
+            let read = bartizan_model::device::read(&root, bartizan_model::device::Scope::Device);
+            let config = read.config.unwrap_or_else(|| panic!("{:#?}", read.diagnostics));
+            let facts = bartizan_policy::facts::Facts::default();
+            bartizan_policy::compile::compile(&config, &facts, &mut ids, 1).unwrap().ids().clone()
+        };
+        let ids = compile(&format!("<k8s-cluster><cluster-id>7</cluster-id>{network}</k8s-cluster>"));
+        let side = |name: &str| ids.interfaces.position(name).map(|at| IfaceId(at as u16));
+        let told = |ids: &Ids, ingress, egress, learned| {
+            let mut line = line(LogKind::End);
+            (line.session.ingress, line.session.egress, line.session.learned) = (ingress, egress, learned);
+            let record = record(&line, ids, &Clock::start(), Time(0));
+            (record.k8s_cluster_id, json(&record)["k8s_cluster_id"].clone())
+        };
+        let port = IfaceId(0);
+        for name in ["red.ingress", "red.hairpin"] {
+            assert_eq!(told(&ids, side(name).unwrap(), Some(port), None), (7, 7.into()), "{name}");
+        }
+        assert_eq!(told(&ids, port, side("red.egress"), None).0, 7);
+        assert_eq!(told(&ids, port, Some(port), side("red.egress")).0, 7, "a pod that was found behind a port");
+        assert_eq!(told(&ids, port, Some(port), None), (0, serde_json::Value::Null));
+        assert_eq!(told(&ids, port, None, None).0, 0);
+        // An object that is none of a cluster any more has no id; one that is gone keeps it for what is still to be said.
+        let other = compile(&format!("<vpc><vpce-id>vpce-0123456789abcdef0</vpce-id>{network}</vpc>"));
+        assert_eq!(told(&other, side("red.ingress").unwrap(), None, None).0, 0);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(crate) mod versions;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -65,7 +66,9 @@ impl Store {
             Some(member) => postgres::open(&member).await?,
             None => sqlite::open(data_dir).await?,
         };
-        Ok(Self { writer, reader, sealer: Sealer::default(), steps: Arc::default() })
+        let store = Self { writer, reader, sealer: Sealer::default(), steps: Arc::default() };
+        store.complete_slices().await.context("cannot bring the traffic log up to date")?;
+        Ok(store)
     }
 
     /// Returns when nothing can be written any more, which happens to a server's database only.

@@ -331,14 +331,20 @@ impl Engine {
 
     /// All sessions, the refused and the closed among them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
-        self.table.views()
+        self.sessions_in(0..self.session_slots())
+    }
+
+    /// A session as it is shown.
+    pub(crate) fn view(&self, slot: Slot) -> SessionView {
+        let learned = self.table.record(slot).tunnels.into_iter().find_map(|one| self.tunnels.learned(one));
+        SessionView { learned: learned.map(|learned| learned.side), ..self.table.view(slot) }
     }
 
     /// Those in some of the table's slots: who looks at a million of them does so step by step, and lets packets
     /// pass in between.
     pub fn sessions_in(&self, slots: Range<u32>) -> impl Iterator<Item = SessionView> {
         let slots = slots.start..slots.end.min(self.session_slots());
-        slots.filter(|slot| self.table[*slot].live).map(|slot| self.table.view(slot))
+        slots.filter(|slot| self.table[*slot].live).map(|slot| self.view(slot))
     }
 
     /// The addresses of tables that packets touch at random, of their whole room from the start: memory that
@@ -375,7 +381,7 @@ impl Engine {
             Port::Local => crate::key::LOCAL_REALM,
         };
         let (slot, _) = self.table.find(&crate::key::Key::of(packet, realm))?;
-        Some(self.table.view(slot))
+        Some(self.view(slot))
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.
@@ -388,7 +394,7 @@ impl Engine {
         self.advance(now);
         let mut cleared = 0;
         for slot in slots.start..slots.end.min(self.session_slots()) {
-            if self.table[slot].live && chosen(&self.table.view(slot)) {
+            if self.table[slot].live && chosen(&self.view(slot)) {
                 self.end(slot, EndReason::Cleared);
                 cleared += 1;
             }

@@ -31,7 +31,7 @@ impl DropLogs {
 
 impl Engine {
     pub(crate) fn log_session(&mut self, slot: Slot, kind: LogKind, end_reason: Option<EndReason>) {
-        let session = self.table.view(slot);
+        let session = self.view(slot);
         self.outbox.log(SessionLog { kind, session, end_reason, drop_reason: None }, &mut self.counters);
     }
 
@@ -80,6 +80,7 @@ impl Engine {
             server: answer_of(packet, &key),
             ingress,
             egress: None,
+            learned: None,
             from,
             to: None,
             rule: None,

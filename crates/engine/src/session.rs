@@ -207,6 +207,7 @@ impl Session {
             server: server.key.flow(),
             ingress: record.ingress,
             egress: Some(record.egress),
+            learned: None,
             from: record.from,
             to: record.to,
             rule: record.rule,

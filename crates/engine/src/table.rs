@@ -144,12 +144,6 @@ impl Table {
         [self.index.memory(), room_of(&self.slots), room_of(&self.records)]
     }
 
-    /// All sessions as they are shown.
-    pub(crate) fn views(&self) -> impl Iterator<Item = SessionView> {
-        let live = self.slots.iter().zip(&self.records).filter(|(session, _)| session.live);
-        live.map(|(session, record)| session.view(record))
-    }
-
     pub(crate) fn view(&self, slot: Slot) -> SessionView {
         self[slot].view(self.record(slot))
     }

@@ -353,6 +353,8 @@ pub struct SessionView {
     /// Where they go out; the interface that owns the address for local delivery; where
     /// they would have gone when refused; `None` in a drop line.
     pub egress: Option<IfaceId>,
+    /// Of a session with a pod whose own tunnel was found while it lived: where packets go into it.
+    pub learned: Option<IfaceId>,
     /// Source zone.
     pub from: Option<ZoneId>,
     /// Destination zone.

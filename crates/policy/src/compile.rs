@@ -82,6 +82,7 @@ pub(crate) fn compile_device(
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
+    tunnels::note_clusters(objects, ids);
     let mut interfaces = interfaces(config, facts, ids);
     let tunnels = tunnels::compile(config, ids, &mut interfaces);
     let known: HashSet<&str> = config.interfaces.iter().map(|entry| &*entry.name).collect();

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::tables::IfaceId;
+
 /// Names that have been seen, each with the id it keeps for the life of the process.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -58,6 +60,16 @@ pub struct Ids {
     pub nat_rules: Names,
     /// Traffic objects.
     pub traffic_objects: Names,
+    /// Ids of Kubernetes clusters by the interfaces of their traffic objects. They stay when an object goes: what is
+    /// said of a session later needs them.
+    pub(crate) clusters: HashMap<usize, u32>,
+}
+
+impl Ids {
+    /// The id of the cluster behind an interface: one of a traffic object.
+    pub fn cluster(&self, interface: IfaceId) -> Option<u32> {
+        self.clusters.get(&interface.index()).copied()
+    }
 }
 
 #[cfg(test)]

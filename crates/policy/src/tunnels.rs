@@ -180,6 +180,23 @@ pub(crate) fn interface_names(object: &TrafficObject) -> impl Iterator<Item = St
     sides.iter().map(|side| format!("{}.{side}", object.name))
 }
 
+/// Notes which clusters are behind the objects' interfaces; all names have their ids.
+pub(crate) fn note_clusters(objects: &[TrafficObject], ids: &mut Ids) {
+    for object in objects {
+        let cluster = match object.kind {
+            TrafficKind::K8sCluster { cluster_id } => Some(cluster_id),
+            TrafficKind::Vpc { .. } | TrafficKind::GcpNsi { .. } | TrafficKind::AzureGwlb { .. } => None,
+        };
+        for name in interface_names(object) {
+            let Some(id) = interface_id(ids, &name) else { continue };
+            match cluster {
+                Some(cluster) => ids.clusters.insert(id.index(), cluster),
+                None => ids.clusters.remove(&id.index()),
+            };
+        }
+    }
+}
+
 /// Adds the objects' interfaces to those of the configuration; all names have their ids.
 pub(crate) fn compile(config: &DeviceConfig, ids: &Ids, interfaces: &mut [Option<Interface>]) -> Tunnels {
     let mut tunnels = Tunnels::default();

@@ -18,7 +18,7 @@ const RATE: usize = 50;
 /// Pods that run at the same time.
 const ALIVE: usize = 40;
 /// Runtimes call plugins for several pods at once.
-const CALLERS: usize = 4;
+const CALLERS: usize = 16;
 const SINK: u16 = 9999;
 
 #[test]

@@ -80,7 +80,8 @@ impl World {
 fn every_way_to_and_from_an_annotated_pod_leads_through_the_firewall() {
     let Some(world) = world() else { return };
     let Pods { cart, db, api, probe, other } = pods(&world);
-    let inward = ["shop.ingress", "shop.egress", "pods", "pods"];
+    let sides = |sides: [&str; 4]| sides.map(str::to_owned);
+    let inward = (sides(["shop.ingress", "shop.egress", "pods", "pods"]), Some(7));
     for peer in [&api, &db, &other] {
         world.reaches(&cart, (&peer.name, peer.address, WEB), cart.address);
         assert_eq!(world.seen(cart.address, peer.address), inward, "to {}", peer.name);
@@ -89,15 +90,20 @@ fn every_way_to_and_from_an_annotated_pod_leads_through_the_firewall() {
     let before = world.logged(cart.address, db.address).len();
     assert_eq!(world.fetch("cart", SERVICE, 80).unwrap(), ("db".to_owned(), cart.address));
     assert_eq!(world.seen(cart.address, SERVICE), inward);
-    assert_eq!(world.seen(cart.address, db.address), ["shop.hairpin", "shop.egress", "pods", "pods"]);
+    let hairpin = (sides(["shop.hairpin", "shop.egress", "pods", "pods"]), Some(7));
+    assert_eq!(world.seen(cart.address, db.address), hairpin);
     assert_eq!(world.logged(cart.address, db.address).len(), before + 1);
     world.reaches(&cart, ("internet", INTERNET, 80), OUTSIDE);
-    assert_eq!(world.seen(cart.address, INTERNET), ["shop.ingress", "ethernet1/2", "pods", "untrust"]);
+    let outward = (sides(["shop.ingress", "ethernet1/2", "pods", "untrust"]), Some(7));
+    assert_eq!(world.seen(cart.address, INTERNET), outward);
     let got = world.fetch("internet", PUBLISHED, 80).unwrap();
     assert_eq!(got, ("cart".to_owned(), INTERNET), "the pod sees the client's own address");
-    assert_eq!(world.seen(INTERNET, PUBLISHED), ["ethernet1/2", "ethernet1/1", "untrust", "trust"]);
+    // Its first packet left by the routes; by the end the firewall knows whose pod it came to.
+    let published = sides(["ethernet1/2", "ethernet1/1", "untrust", "trust"]);
+    assert_eq!(world.seen(INTERNET, PUBLISHED), (published.clone(), None));
+    world.firewall.json(&format!("clear session all filter destination {PUBLISHED}")).unwrap();
+    assert_eq!(world.ended(INTERNET, PUBLISHED), (published, Some(7)));
     // From pods that are not annotated, on the same node and another.
-    let hairpin = ["shop.hairpin", "shop.egress", "pods", "pods"];
     for (from, to) in [(&probe, &cart), (&probe, &db), (&other, &cart)] {
         world.reaches(from, (&to.name, to.address, WEB), from.address);
         assert_eq!(world.seen(from.address, to.address), hairpin, "{} to {}", from.name, to.name);

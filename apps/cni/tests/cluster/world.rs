@@ -13,6 +13,7 @@ use anyhow::{Result, ensure};
 use bartizan_lab::process::eventually;
 use bartizan_lab::standalone::Standalone;
 use bartizan_lab::{Lab, Namespace, Process};
+use nix::sched::CloneFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 
@@ -179,7 +180,7 @@ impl World {
         }
         let folder =
             if name == "bridge" { REFERENCE_PLUGINS.to_owned() } else { node.dir.join("bin").display().to_string() };
-        let mut command = node.runtime(&format!("{folder}/{name}"));
+        let mut command = Command::new(format!("{folder}/{name}"));
         command
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", format!("c-{}", pod.name))
@@ -190,7 +191,7 @@ impl World {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = node.as_runtime(|| command.spawn().unwrap());
         child.stdin.take().unwrap().write_all(config.to_string().as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -252,23 +253,38 @@ impl World {
 
     /// The sessions that the firewall logged between two addresses.
     pub(crate) fn logged(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Value> {
+        self.lines("start", source, destination)
+    }
+
+    fn lines(&self, subtype: &str, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<Value> {
         let lines = self.firewall.traffic().unwrap();
         let (source, destination) = (source.to_string(), destination.to_string());
         lines
             .into_iter()
-            .filter(|line| line["subtype"] == "start" && line["src"] == source && line["dst"] == destination)
+            .filter(|line| line["subtype"] == subtype && line["src"] == source && line["dst"] == destination)
             .collect()
     }
 
-    /// Waits until the firewall has logged a session, and gives back the interfaces and zones it was between.
-    pub(crate) fn seen(&self, source: Ipv4Addr, destination: Ipv4Addr) -> [String; 4] {
+    /// Waits until the firewall has logged a session, and gives back the interfaces and zones it was between, and the id
+    /// of the cluster that it was with.
+    pub(crate) fn seen(&self, source: Ipv4Addr, destination: Ipv4Addr) -> ([String; 4], Option<u64>) {
+        self.wait_for("start", source, destination)
+    }
+
+    /// The same of a session's end.
+    pub(crate) fn ended(&self, source: Ipv4Addr, destination: Ipv4Addr) -> ([String; 4], Option<u64>) {
+        self.wait_for("end", source, destination)
+    }
+
+    fn wait_for(&self, subtype: &str, source: Ipv4Addr, destination: Ipv4Addr) -> ([String; 4], Option<u64>) {
         let begun = Instant::now();
         loop {
-            if let Some(line) = self.logged(source, destination).last() {
-                return ["inbound_if", "outbound_if", "from", "to"]
+            if let Some(line) = self.lines(subtype, source, destination).last() {
+                let sides = ["inbound_if", "outbound_if", "from", "to"]
                     .map(|field| line[field].as_str().unwrap_or_default().to_owned());
+                return (sides, line["k8s_cluster_id"].as_u64());
             }
-            assert!(begun.elapsed() < PATIENCE, "the firewall never saw {source} > {destination}");
+            assert!(begun.elapsed() < PATIENCE, "the firewall never saw {source} > {destination}: {subtype}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -379,16 +395,21 @@ impl Node {
         ]
     }
 
-    /// A program as the node's runtime starts it: in the node's namespaces, with nothing between.
-    fn runtime(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        for (kind, path) in
-            [("mount", self.lab.join("mnt")), ("pid", self.lab.join("pid")), ("net", self.entrance.clone())]
-        {
-            command.arg(format!("--{kind}={}", path.display()));
-        }
-        command.args(["--", program]);
-        command
+    /// Starts a program as the node's runtime does: from the node's namespaces, with nothing between.
+    fn as_runtime<T: Send>(&self, start: impl FnOnce() -> T + Send) -> T {
+        let entrances = [self.lab.join("mnt"), self.lab.join("pid"), self.entrance.clone()];
+        // Opened before the first is entered: the paths are those of here.
+        let entrances = entrances.map(|path| File::open(path).unwrap());
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                nix::sched::unshare(CloneFlags::CLONE_FS).unwrap();
+                for entrance in &entrances {
+                    nix::sched::setns(entrance, CloneFlags::empty()).unwrap();
+                }
+                start()
+            });
+            thread.join().unwrap()
+        })
     }
 
     /// The list of plugins that the runtime reads.

@@ -146,6 +146,8 @@ pub struct Session {
     pub expires_s: u64,
     /// What PAN-OS would call the application, as far as known.
     pub application: &'static str,
+    /// Id of the Kubernetes cluster that it is with.
+    pub cluster_id: Option<u32>,
 }
 
 /// One direction of a session.

@@ -282,3 +282,35 @@ async fn of_two_controllers_one_tells_and_the_other_goes_on() {
     assert_eq!(holder().as_deref(), Some("second"));
     second.end().await;
 }
+
+/// Fifty pods start in a second and forty run at a time, as long as the plugin's test of the same kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_come_and_go_leave_no_tags() {
+    let count = std::env::var("BARTIZAN_K8S_PODS").map_or(200, |text| text.parse().unwrap());
+    let api = ApiServer::start(&["v1"]);
+    let manager = Manager::start().await;
+    api.put("pods", pod("shop", "stays", "10.0.0.1", &[]));
+    let running = Running::start(&api, &manager, "one").await;
+    let stays = ["ns_shop", "ns_shop.rs_web"];
+    until_has(&manager, "10.0.0.1", &stays).await;
+    let mut due = tokio::time::interval(Duration::from_millis(20));
+    for at in 0..count + 40 {
+        due.tick().await;
+        if at < count {
+            // Addresses come again soon, as those of a node do.
+            let address = format!("10.1.0.{}", at % 60 + 1);
+            api.put("pods", pod("shop", &format!("p{at}"), &address, &[("number", &at.to_string())]));
+        }
+        if at >= 40 {
+            api.delete("pods", "shop", &format!("p{}", at - 40));
+        }
+    }
+    // Told after all of those.
+    api.put("pods", pod("shop", "last", "10.0.0.2", &[]));
+    until_has(&manager, "10.0.0.2", &stays).await;
+    let has_tags = || manager.tags().into_iter().filter(|(_, tags)| !tags.is_empty()).map(|(address, _)| address);
+    until("only those that run have tags", || has_tags().eq(["10.0.0.1", "10.0.0.2"])).await;
+    let metrics = running.told("/metrics").await.1;
+    assert!(metrics.contains("bartizan_controller_tagged_addresses 2\n"), "{metrics}");
+    running.end().await;
+}

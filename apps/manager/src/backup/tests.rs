@@ -4,6 +4,8 @@ use sqlx::ConnectOptions as _;
 
 use super::file::{FORMAT, Line, Target};
 use super::*;
+use crate::logs::filter::Filter;
+use crate::logs::query::{Log, Query};
 use crate::pki::Pki;
 use crate::store::{Store, sqlite};
 
@@ -37,4 +39,31 @@ async fn a_backup_of_an_older_version_is_brought_up_to_date_and_one_of_a_newer_i
     let refused = restore(place.path(), None, &newer, false).await.unwrap_err().to_string();
     assert!(refused.starts_with("the backup has tables of version 999"), "{refused}");
     assert!(!place.path().join("pki").exists());
+}
+
+/// A slice of a manager that did not know clusters, with one record.
+const OLD_SLICE: [&str; 3] = [
+    "INSERT INTO slice_1_word_logs VALUES (1, 'S', 'end', 'r', '', 'ssl', 'a', 'b', 'e1', 'e2', 6, 'allow', 'tcp-fin')",
+    "INSERT INTO slice_1_logs VALUES (1, 5, 4, 1, x'01', x'02', x'', x'', 77, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6)",
+    "INSERT INTO sliced_logs VALUES (1, 1, 1, 4, 4, 5, 5, 0, 0)",
+];
+
+#[tokio::test]
+async fn the_traffic_log_of_a_backup_without_cluster_ids_is_restored() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Pki::open(old.path(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut connection = sqlite::options(&sqlite::path(old.path())).create_if_missing(true).connect().await.unwrap();
+    sqlite::MIGRATOR.run_to(112, &mut connection).await.unwrap();
+    for text in OLD_SLICE {
+        sqlx::query(text).execute(&mut connection).await.unwrap();
+    }
+    let file = old.path().join("backup");
+    let written = backup(old.path(), None, &file, true).await.unwrap();
+    assert_eq!(restore(new.path(), None, &file, false).await.unwrap(), written);
+    for place in [&old, &new] {
+        let store = Store::open(place.path(), None).await.unwrap();
+        let found = store.traffic(&Query::after(Log::Traffic, Filter::All, 0, i64::MAX, 5)).await.unwrap();
+        assert_eq!(found.iter().map(|row| (row.session_id, row.cluster_id)).collect::<Vec<_>>(), [(77, 0)]);
+        store.close().await;
+    }
 }

@@ -101,7 +101,8 @@ fn comma_separated(log: Log) -> String {
         Log::Traffic => "1,$receive_time,$serial,TRAFFIC,$subtype,2816,$time_generated,$src,$dst,$natsrc,$natdst,$rule,\
             $srcuser,$dstuser,$app,$vsys,$from,$to,$inbound_if,$outbound_if,$logset,$receive_time,$sessionid,$repeatcnt,\
             $sport,$dport,$natsport,$natdport,,$proto,$action,$bytes,$bytes_sent,$bytes_received,$packets,$start,\
-            $elapsed,$category,,,,,,,$pkts_sent,$pkts_received,$session_end_reason,,,,,$vsys_name,,$action_source",
+            $elapsed,$category,,,,,,,$pkts_sent,$pkts_received,$session_end_reason,,,,,$vsys_name,,$action_source\
+            ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,$k8s_cluster_id",
         Log::Threat => "1,$receive_time,$serial,THREAT,$subtype,2816,$time_generated,$src,$dst,,,$rule,,,,$vsys,$from,,,,,\
             $receive_time,,1,,,,,,,$action,\"$misc\",$threatid,,$severity",
         Log::IpTag => "1,$receive_time,$serial,IPTAG,$subtype,2816,$time_generated,$vsys,$ip,$tag_name,$event_id,$repeatcnt,\
@@ -125,7 +126,8 @@ fn cef(log: Log) -> String {
              destinationTranslatedAddress=$natdst spt=$sport dpt=$dport cs1Label=Rule cs1=$rule app=$app \
              cs4Label=Source Zone cs4=$from cs5Label=Destination Zone cs5=$to deviceInboundInterface=$inbound_if \
              deviceOutboundInterface=$outbound_if cn1Label=SessionID cn1=$sessionid proto=$proto act=$action \
-             in=$bytes_received out=$bytes_sent reason=$session_end_reason start=$start",
+             in=$bytes_received out=$bytes_sent reason=$session_end_reason start=$start \
+             K8sClusterId=$k8s_cluster_id",
         ),
         Log::Threat => (
             "$threatid",
@@ -159,7 +161,8 @@ fn leef(log: Log) -> String {
             "cat=TRAFFIC^devTime=$receive_time^SerialNumber=$serial^src=$src^dst=$dst^srcPostNAT=$natsrc^\
              dstPostNAT=$natdst^srcPort=$sport^dstPort=$dport^RuleName=$rule^Application=$app^SourceZone=$from^\
              DestinationZone=$to^SessionID=$sessionid^proto=$proto^action=$action^srcBytes=$bytes_sent^\
-             dstBytes=$bytes_received^SessionEndReason=$session_end_reason",
+             dstBytes=$bytes_received^SessionEndReason=$session_end_reason^\
+             K8sClusterId=$k8s_cluster_id",
         ),
         Log::Threat => (
             "$threatid",

@@ -55,6 +55,7 @@ pub(crate) const TRAFFIC: Fields = &[
     ("from", Kind::Text("from_zone")),
     ("interface.dst", Kind::Text("outbound_interface")),
     ("interface.src", Kind::Text("inbound_interface")),
+    ("k8s_cluster_id", Kind::Number("cluster_id")),
     ("natdport", Kind::Number("nat_destination_port")),
     ("natdst", Kind::Address("nat_destination_key")),
     ("natsport", Kind::Number("nat_source_port")),

@@ -104,6 +104,9 @@ const PREDEFINED: &[Named] = &[
     ("top-victims", "thsum", &["dst"], &["count"], "", "Top victims"),
 ];
 
+/// The id of a Kubernetes cluster; empty for none.
+pub(crate) const CLUSTER: Column = Column::Plain("coalesce(CAST(nullif(cluster_id, 0) AS TEXT), '')");
+
 /// Fields to group the traffic log by.
 const TRAFFIC_KEYS: &[(&str, Column)] = &[
     ("action", Column::Plain("action")),
@@ -114,6 +117,7 @@ const TRAFFIC_KEYS: &[(&str, Column)] = &[
     ("from", Column::Plain("from_zone")),
     ("hour-of-receive_time", Column::Time("received_us", HOUR_US)),
     ("inbound_if", Column::Plain("inbound_interface")),
+    ("k8s_cluster_id", CLUSTER),
     ("name", Column::Plain("application")),
     ("nat_rule", Column::Plain("nat_rule")),
     ("natdst", Column::Address("nat_destination_key")),

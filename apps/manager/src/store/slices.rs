@@ -59,7 +59,7 @@ const RECORD_COLUMNS: [(&str, Kind); 19] = [
 ];
 
 /// Columns of the table of names.
-pub(crate) const WORD_COLUMNS: [(&str, Kind); 13] = [
+pub(crate) const WORD_COLUMNS: [(&str, Kind); 14] = [
     ("word", Kind::Key),
     ("serial", Kind::Text),
     ("subtype", Kind::Text),
@@ -73,6 +73,8 @@ pub(crate) const WORD_COLUMNS: [(&str, Kind); 13] = [
     ("protocol", Kind::Number),
     ("action", Kind::Text),
     ("session_end_reason", Kind::Text),
+    // Of Kubernetes; 0 for none.
+    ("cluster_id", Kind::Later),
 ];
 
 /// What a column holds.
@@ -81,6 +83,8 @@ pub(crate) enum Kind {
     /// The number of the row.
     Key,
     Number,
+    /// A number that slices of older managers do not have, and get as 0.
+    Later,
     Text,
     Bytes,
 }
@@ -129,6 +133,8 @@ impl Kind {
             (Self::Key, true) => "BIGINT PRIMARY KEY",
             (Self::Number, false) => "INTEGER NOT NULL",
             (Self::Number, true) => "BIGINT NOT NULL",
+            (Self::Later, false) => "INTEGER NOT NULL DEFAULT 0",
+            (Self::Later, true) => "BIGINT NOT NULL DEFAULT 0",
             (Self::Text, false) => "TEXT NOT NULL",
             (Self::Text, true) => "TEXT COLLATE \"C\" NOT NULL",
             (Self::Bytes, false) => "BLOB NOT NULL",
@@ -228,6 +234,31 @@ impl Store {
         sql("SELECT * FROM sliced_logs ORDER BY number").fetch_all(&self.reader).await
     }
 
+    /// Gives slices of older managers the columns that they do not have yet.
+    pub(super) async fn complete_slices(&self) -> sqlx::Result<()> {
+        let postgres = self.writer.is_postgres();
+        let catalogue = if postgres {
+            "SELECT table_name::text, column_name::text FROM information_schema.columns \
+             WHERE table_schema = current_schema()"
+        } else {
+            "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+        };
+        let mut known: HashMap<String, Vec<String>> = HashMap::new();
+        for (table, column) in sql(catalogue).fetch_all::<(String, String)>(&self.reader).await? {
+            if number_of(&table).is_some_and(|number| table == words_table(number)) {
+                known.entry(table).or_default().push(column);
+            }
+        }
+        let mut transaction = self.writer.begin().await?;
+        for (table, columns) in known {
+            for (name, kind) in WORD_COLUMNS.iter().filter(|(name, _)| columns.iter().all(|known| known != name)) {
+                let text = format!("ALTER TABLE {table} ADD COLUMN {name} {}", kind.sql(postgres));
+                run(&text, &mut transaction).await?;
+            }
+        }
+        transaction.commit().await
+    }
+
     /// The newest record's number: a query that starts now does not see later ones.
     pub(crate) async fn newest_traffic(&self) -> sqlx::Result<i64> {
         sql("SELECT coalesce(max(last_id), 0) FROM sliced_logs").fetch_value(&self.reader).await
@@ -324,7 +355,7 @@ impl Open {
                 &row.session_end_reason,
             ];
             let mut key = Vec::new();
-            write_key(&mut key, row.protocol, &texts);
+            write_key(&mut key, [row.protocol, row.cluster_id], &texts);
             open.last_word = open.last_word.max(row.word);
             open.words.insert(key, row.word);
         }
@@ -466,7 +497,7 @@ impl Open {
             &record.session_end_reason,
         ];
         self.key.clear();
-        write_key(&mut self.key, record.protocol.into(), &texts);
+        write_key(&mut self.key, [record.protocol.into(), record.k8s_cluster_id.into()], &texts);
         if let Some(word) = self.words.get(&self.key) {
             return Ok(*word);
         }
@@ -486,6 +517,8 @@ impl Open {
             .push_bind(action)
             .push(",")
             .push_bind(reason)
+            .push(",")
+            .push_bind(record.k8s_cluster_id)
             .push(")");
         statement.execute(transaction).await?;
         self.words.insert(self.key.clone(), word);
@@ -508,11 +541,14 @@ struct WordsRow {
     protocol: i64,
     action: String,
     session_end_reason: String,
+    cluster_id: i64,
 }
 
 /// A combination of names as bytes, no two of which are the same.
-fn write_key(key: &mut Vec<u8>, protocol: i64, texts: &[&str]) {
-    key.extend_from_slice(&protocol.to_le_bytes());
+fn write_key(key: &mut Vec<u8>, numbers: [i64; 2], texts: &[&str]) {
+    for number in numbers {
+        key.extend_from_slice(&number.to_le_bytes());
+    }
     for text in texts {
         key.extend_from_slice(&text.len().to_le_bytes());
         key.extend_from_slice(text.as_bytes());

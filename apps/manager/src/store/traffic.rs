@@ -77,6 +77,8 @@ pub(crate) struct TrafficRow {
     pub(crate) start_us: i64,
     pub(crate) elapsed_s: i64,
     pub(crate) session_end_reason: String,
+    /// Of Kubernetes; 0 for none.
+    pub(crate) cluster_id: i64,
 }
 
 /// An address as it is written; empty when there is none.

@@ -197,6 +197,7 @@ fn traffic_entry(row: &TrafficRow) -> Element {
         ("session_end_reason", row.session_end_reason.clone()),
         ("action_source", "from-policy".to_owned()),
         ("vsys_name", "vsys1".to_owned()),
+        ("k8s_cluster_id", if row.cluster_id == 0 { String::new() } else { row.cluster_id.to_string() }),
     ];
     for (name, value) in fields {
         line = line.leaf(name, &value);

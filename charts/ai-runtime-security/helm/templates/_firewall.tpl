@@ -175,6 +175,9 @@ RULES
       <traffic-object>
         <entry name="cluster-{{ .Values.clusterid }}"><k8s-cluster>
           <cluster-id>{{ .Values.clusterid }}</cluster-id>
+          {{- with .Values.firewall.clusterCidr }}
+          <cluster-cidr>{{ range splitList "," . }}<member>{{ trim . }}</member>{{ end }}</cluster-cidr>
+          {{- end }}
           <network><logical-router>default</logical-router><zone-ingress>pods</zone-ingress>
             <interface><member>ethernet1/1</member></interface></network>
         </k8s-cluster></entry>

@@ -76,6 +76,9 @@ app.kubernetes.io/component: {{ index . 1 }}
   {{- fail (printf "\n\n`firewall.mode: %s` runs the firewalls in the cluster and finds them by itself: remove the endpoints, or set it\nto `remote`.\n" $mode) -}}
 {{- end -}}
 {{- with .Values.firewall -}}
+  {{- if and .clusterCidr (or (eq $mode "remote") .manager .config) -}}
+    {{- fail "\n\n`firewall.clusterCidr` is for the configuration that this chart makes for firewalls in the cluster, and yours comes from\nelsewhere: write the ranges into `cluster-cidr` of its traffic object, and remove this.\n" -}}
+  {{- end -}}
   {{- if and .manager .config -}}
     {{- fail "\n\n`firewall.manager` and `firewall.config` are both set: a firewall has its configuration from a manager or from here.\nRemove one.\n" -}}
   {{- end -}}

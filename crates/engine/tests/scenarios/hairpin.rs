@@ -178,6 +178,7 @@ fn a_translated_packet_of_ours_comes_back_once_and_the_next_ones_go_straight_in(
     assert_eq!(lab.hairpin("tcp 198.51.100.9:40000 > 10.3.0.8:8080 S ttl=63"), INTO_POD);
     assert_eq!(lab.arrived(), ("tcp 198.51.100.9:40000 > 10.3.0.8:8080 S".into(), POD_MAC, 63), "no second hop");
     assert_eq!((lab.session().sent.0, lab.counters().hairpins_returned), (1, 1), "counted once");
+    assert_eq!(lab.session().learned, lab.tables.interface_id("red.egress"));
     let out = lab.speak(POD, "tcp 10.3.0.8:8080 > 198.51.100.9:40000 SA server");
     assert_eq!(out, "e2 tcp 192.0.2.80:80 > 198.51.100.9:40000 SA");
     lab.check(&format!("{client} A"), INTO_POD);

@@ -239,7 +239,7 @@ fn session_info(info: &SessionInfo) -> String {
 fn session_text(session: &Session) -> String {
     let direction =
         |one: &Direction, zone: &str| format!("{} [{zone}], {} packets, {} bytes", ends(one), one.packets, one.bytes);
-    pairs(&[
+    let mut lines = vec![
         ("session", session.id.to_string()),
         ("state", session.state.into()),
         ("protocol", protocol(session.protocol)),
@@ -253,7 +253,9 @@ fn session_text(session: &Session) -> String {
         ("started", format!("{}, {} s ago", session.start, session.age_s)),
         ("timeout", format!("{} s", session.timeout_s)),
         ("expires in", format!("{} s", session.expires_s)),
-    ])
+    ];
+    lines.extend(session.cluster_id.map(|id| ("cluster id", id.to_string())));
+    pairs(&lines)
 }
 
 fn nat_text(found: &NatMatch) -> String {

@@ -311,6 +311,7 @@ fn detail(one: &Session) -> Vec<Element> {
         ("ingress-interface", one.ingress.clone()),
         ("egress-interface", one.egress.clone()),
     ]));
+    all.extend(one.cluster_id.iter().flat_map(|id| leaves(&[("k8s-cluster-id", id.to_string())])));
     all
 }
 

@@ -244,6 +244,7 @@ fn describe(view: &SessionView, tables: &Compiled, firewall: &Firewall) -> Sessi
         timeout_s: view.expires.since(view.last) / SECOND,
         expires_s: view.expires.since(clock.now()) / SECOND,
         application: application(view),
+        cluster_id: crate::logs::cluster(view, tables.ids()),
     }
 }
 
@@ -417,6 +418,7 @@ mod tests {
             server: flow("8.8.8.8", "10.0.2.4", (443, 9999)),
             ingress: tables.interface_id("ethernet1/1").unwrap(),
             egress: tables.interface_id("ethernet1/2"),
+            learned: None,
             from: None,
             to: None,
             rule: None,

@@ -12,6 +12,8 @@ use super::super::{postgres, sqlite};
 use super::*;
 use crate::logs::filter::{Filter, TRAFFIC, parse};
 use crate::logs::query::{Log, Query};
+use crate::logs::report::CLUSTER;
+use crate::store::slices::groups::Grouping;
 
 const START_US: i64 = 1_790_000_000_000_000;
 const MINUTE_US: i64 = 60_000_000;
@@ -37,6 +39,7 @@ fn record(number: u64) -> TrafficLog {
         protocol: 6,
         destination_port: 1000 + (mixed >> 5) as u32 % 50,
         session_id: number,
+        k8s_cluster_id: if mixed % 5 == 1 { 7 } else { 0 },
         ..TrafficLog::default()
     }
 }
@@ -86,7 +89,7 @@ type Fits = fn(&TrafficLog) -> bool;
 async fn a_query_finds_what_it_asks_for_in_the_order_of_time() {
     let (sqlite, postgres, _server) = both().await;
     // 2026-09-21 14:13:20 is the start.
-    let cases: [(&str, Fits); 12] = [
+    let cases: [(&str, Fits); 14] = [
         ("", |_| true),
         ("(addr.src in 10.0.3.0/24)", |one| one.source == "10.0.3.7"),
         ("(addr.src in 10.0.3.0/24) and (port.dst eq 1007)", |one| {
@@ -106,6 +109,8 @@ async fn a_query_finds_what_it_asks_for_in_the_order_of_time() {
         ("(time_generated geq '2026/09/21 22:00:00') and (serial eq one)", |_| false),
         ("(receive_time leq '2026/01/01') and (app eq ssl)", |_| false),
         ("not (action eq allow) and (proto eq tcp)", |one| one.action == "deny"),
+        ("(k8s_cluster_id eq 7) and (rule neq rule-1)", |one| one.k8s_cluster_id == 7 && one.rule != "rule-1"),
+        ("(k8s_cluster_id neq 7)", |one| one.k8s_cluster_id == 0),
     ];
     for store in [&sqlite, &postgres] {
         fill(store).await;
@@ -199,10 +204,23 @@ async fn records_of_before_there_were_slices_are_the_first_one() {
         let rows = store.traffic(&ask("(addr.src in 10.0.0.0/8) and (rule eq r)")).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 1]);
         assert_eq!((rows[0].source.0.as_str(), rows[0].nat_source.0.as_str(), rows[0].elapsed_s), ("10.0.0.1", "", 6));
-        let records = vec![LogRecord { line: Some(Line::Traffic(record(0))) }];
-        let batch = LogBatch { serial: "S".into(), boot_id: "b".into(), sequence: 1, records };
-        store.add_logs(&mut None, &[batch], 2).await.unwrap();
-        assert_eq!(store.newest_traffic().await.unwrap(), 3);
+        assert_eq!(rows.iter().map(|row| row.cluster_id).collect::<Vec<_>>(), [0, 0], "nobody wrote it down");
+        // Into the slice of before, and into a new one.
+        for (sequence, slice_rows) in [(1, 3), (2, 3)] {
+            let line = TrafficLog { k8s_cluster_id: 7, rule: "r".into(), ..record(0) };
+            let records = vec![LogRecord { line: Some(Line::Traffic(line)) }];
+            let batch = LogBatch { serial: "S".into(), boot_id: "b".into(), sequence, records };
+            store.add_logs(&mut None, &[batch], slice_rows).await.unwrap();
+        }
+        let found = store.traffic(&ask("(k8s_cluster_id eq 7)")).await.unwrap();
+        assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [4, 3]);
+        let grouping = Grouping { keys: vec![CLUSTER], sums: vec!["1"] };
+        let mut groups = store.log_groups(&ask("(rule eq r)"), &grouping).await.unwrap();
+        groups.sort();
+        assert_eq!(groups, [(vec![String::new()], [2, 0, 0, 0]), (vec!["7".to_owned()], [2, 0, 0, 0])]);
+        // There is nothing to do the next time.
+        store.complete_slices().await.unwrap();
+        assert_eq!(store.newest_traffic().await.unwrap(), 4);
         assert_eq!(store.slices().await.unwrap().len(), 2);
     }
 }
