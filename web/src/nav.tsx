@@ -57,6 +57,12 @@ const log = (name: string, label: string): Place => ({
 });
 
 export const PLACES: Place[] = [
+  {
+    path: '/dashboard',
+    tab: 'Dashboard',
+    label: 'Dashboard',
+    load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
+  },
   log('traffic', 'Traffic'),
   log('threat', 'Threat'),
   log('iptag', 'IP-Tag'),
@@ -68,6 +74,18 @@ export const PLACES: Place[] = [
   rules('nat', 'post', 'NAT', 'Post Rules'),
   ...objectLists.map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
+  {
+    path: '/automation/runs',
+    tab: 'Automation',
+    label: 'Runs',
+    load: async () => ({ default: (await import('./screens/automation/RunsScreen')).RunsScreen }),
+  },
+  {
+    path: '/automation/incidents',
+    tab: 'Automation',
+    label: 'Incidents',
+    load: async () => ({ default: (await import('./screens/automation/IncidentsScreen')).IncidentsScreen }),
+  },
   {
     path: '/panorama/managed-devices',
     tab: 'Panorama',
