@@ -48,7 +48,7 @@ cni: setup
 	  cargo test --locked -p bartizan-cni -- --nocapture
 
 lint: setup web
-	cd web && npm run --silent lint
+	scripts/npm run --silent lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 

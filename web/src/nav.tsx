@@ -57,6 +57,12 @@ const log = (name: string, label: string): Place => ({
 });
 
 export const PLACES: Place[] = [
+  {
+    path: '/dashboard',
+    tab: 'Dashboard',
+    label: 'Dashboard',
+    load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
+  },
   log('traffic', 'Traffic'),
   log('threat', 'Threat'),
   log('iptag', 'IP-Tag'),

@@ -64,8 +64,27 @@ fn nothing_names_a_machine_path_or_a_registry_host() {
         ["registry.npmjs", ".org"].concat(),
     ];
     let mut found = Vec::new();
-    for path in
-        files(&root(), &[".rs", ".md", ".toml", ".sh", ".py", ".yaml", ".yml", ".sql", ".proto", "Makefile", ".ts", ".tsx", ".mjs", "package.json", "package-lock.json"]).unwrap()
+    for path in files(
+        &root(),
+        &[
+            ".rs",
+            ".md",
+            ".toml",
+            ".sh",
+            ".py",
+            ".yaml",
+            ".yml",
+            ".sql",
+            ".proto",
+            "Makefile",
+            ".ts",
+            ".tsx",
+            ".mjs",
+            "package.json",
+            "package-lock.json",
+        ],
+    )
+    .unwrap()
     {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         found.extend(

@@ -16,7 +16,7 @@ import { Tasks } from './Tasks';
 export function RunDialog({ id, onClose }: { id: number; onClose: () => void }) {
   const run = useRun(id);
   return (
-    <Modal opened onClose={onClose} title={`Run ${id}`} size="xl">
+    <Modal opened onClose={onClose} title={`Run ${id}${run.data ? `: ${run.data.run.playbook}` : ''}`} size="xl">
       {run.error && <Failure error={run.error} />}
       {run.isPending && <Loader size="sm" aria-label="Loading" />}
       {run.data && <Told detail={run.data} onClose={onClose} />}

@@ -29,6 +29,7 @@ import { useFindings } from '../commit/Findings';
 import { Tool } from '../lists/ListScreen';
 import { Failure, Nothing, Page } from '../Page';
 import { type Base, columnsOf, HIDDEN_AT_FIRST } from './columns';
+import { useHits } from './hits';
 import { LAYOUTS, STARTS } from './layouts';
 import { MoveDialog, type Target } from './MoveDialog';
 
@@ -42,7 +43,12 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
   const sources = useSources(base, which);
   const rows = useRows(sources, search);
   const badges = useShadowed();
-  const { columns, menu } = useColumns(`rules.${base}`, columnsOf(base, sources.length > 1, badges), HIDDEN_AT_FIRST);
+  const hits = useHits(base, address.group);
+  const { columns, menu } = useColumns(
+    `rules.${base}`,
+    columnsOf(base, sources.length > 1, badges, hits),
+    HIDDEN_AT_FIRST,
+  );
   const [selected, setSelected] = useState<Set<string>>(new Set());
   const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
   const [doomed, setDoomed] = useState(false);

@@ -4,7 +4,10 @@ import { Badge, Group } from '@mantine/core';
 import type { Node } from '../../api/types';
 import { Clip, type Column } from '../../table/Grid';
 import type { Row } from '../../table/rows';
+import { ago } from '../../times';
 import { at, elements, members, text } from '../../tree/node';
+
+import type { Hits } from './hits';
 
 export type Base = 'security' | 'nat';
 
@@ -19,7 +22,7 @@ const COLOURS: Record<string, string> = { allow: 'green', deny: 'red', drop: 're
 const action: Column<Row> = {
   id: 'action',
   header: 'Action',
-  width: 120,
+  width: 110,
   cell: (row) => {
     const word = text(row.entry.node, 'action') || 'allow';
     return (
@@ -69,13 +72,13 @@ const SECURITY: Column<Row>[] = [
   told('tag', 'Tags', 110, (node) => members(node, 'tag').join(', ')),
   told('group-tag', 'Group', 90, (node) => text(node, 'group-tag')),
   told('rule-type', 'Type', 90, (node) => text(node, 'rule-type') || 'universal'),
-  told('from', 'Source Zone', 120, (node) => list(node, 'from')),
-  told('source', 'Source Address', 170, (node) => negated(node, 'source')),
+  told('from', 'Source Zone', 110, (node) => list(node, 'from')),
+  told('source', 'Source Address', 140, (node) => negated(node, 'source')),
   told('source-user', 'Source User', 110, (node) => list(node, 'source-user')),
-  told('to', 'Destination Zone', 130, (node) => list(node, 'to')),
-  told('destination', 'Destination Address', 170, (node) => negated(node, 'destination')),
-  told('application', 'Application', 130, (node) => list(node, 'application')),
-  told('service', 'Service', 140, (node) => list(node, 'service')),
+  told('to', 'Destination Zone', 140, (node) => list(node, 'to')),
+  told('destination', 'Destination Address', 160, (node) => negated(node, 'destination')),
+  told('application', 'Application', 100, (node) => list(node, 'application')),
+  told('service', 'Service', 120, (node) => list(node, 'service')),
   told('category', 'URL Category', 110, (node) => list(node, 'category')),
   action,
   told('profile-setting', 'Profile', 120, profiles),
@@ -87,27 +90,33 @@ const NAT: Column<Row>[] = [
   told('tag', 'Tags', 110, (node) => members(node, 'tag').join(', ')),
   told('group-tag', 'Group', 90, (node) => text(node, 'group-tag')),
   told('nat-type', 'NAT Type', 90, (node) => text(node, 'nat-type') || 'ipv4'),
-  told('from', 'Source Zone', 120, (node) => list(node, 'from')),
-  told('to', 'Destination Zone', 130, (node) => list(node, 'to')),
+  told('from', 'Source Zone', 110, (node) => list(node, 'from')),
+  told('to', 'Destination Zone', 140, (node) => list(node, 'to')),
   told('to-interface', 'Destination Interface', 150, (node) => text(node, 'to-interface') || 'any'),
-  told('source', 'Source Address', 170, (node) => list(node, 'source')),
-  told('destination', 'Destination Address', 170, (node) => list(node, 'destination')),
+  told('source', 'Source Address', 140, (node) => list(node, 'source')),
+  told('destination', 'Destination Address', 160, (node) => list(node, 'destination')),
   told('service', 'Service', 120, (node) => text(node, 'service') || 'any'),
   told('source-translation', 'Source Translation', 240, translation),
   told('destination-translation', 'Destination Translation', 190, destination),
   told('description', 'Description', 220, (node) => text(node, 'description')),
 ];
 
-export const HIDDEN_AT_FIRST = ['group-tag', 'source-user', 'category', 'nat-type'];
+export const HIDDEN_AT_FIRST = ['tag', 'rule-type', 'group-tag', 'source-user', 'category', 'nat-type'];
 
 /** The columns of a rulebase; `badges` are words to think about, by XPath of the rule. */
-export function columnsOf(base: Base, inherits: boolean, badges: ReadonlyMap<string, string[]>): Column<Row>[] {
+export function columnsOf(
+  base: Base,
+  inherits: boolean,
+  badges: ReadonlyMap<string, string[]>,
+  hits: ReadonlyMap<string, Hits>,
+): Column<Row>[] {
+  const hit = (row: Row) => hits.get(row.entry.name);
   return [
-    { id: 'number', header: '#', width: 56, cell: (_, line) => <Clip>{String(line + 1)}</Clip> },
+    { id: 'number', header: '#', width: 48, cell: (_, line) => <Clip>{String(line + 1)}</Clip> },
     {
       id: 'name',
       header: 'Name',
-      width: 230,
+      width: 190,
       cell: (row) => (
         <Group gap={4} wrap="nowrap" style={{ overflow: 'hidden' }}>
           <Clip>{row.entry.name}</Clip>
@@ -125,8 +134,20 @@ export function columnsOf(base: Base, inherits: boolean, badges: ReadonlyMap<str
       ),
     },
     ...(inherits
-      ? [{ id: 'location', header: 'Location', width: 110, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
+      ? [{ id: 'location', header: 'Location', width: 90, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
       : []),
     ...(base === 'security' ? SECURITY : NAT),
+    {
+      id: 'hits',
+      header: 'Hit Count',
+      width: 90,
+      cell: (row) => <Clip>{hit(row)?.count.toLocaleString() ?? '–'}</Clip>,
+    },
+    {
+      id: 'last-hit',
+      header: 'Last Hit',
+      width: 140,
+      cell: (row) => <Clip>{hit(row)?.last ? ago(new Date((hit(row)?.last ?? 0) * 1000).toISOString()) : '–'}</Clip>,
+    },
   ];
 }
