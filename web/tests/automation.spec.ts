@@ -15,10 +15,10 @@ test('a run waits for a decision, and goes on when it is approved', async ({ pag
   const { run } = await api.post<{ run: number }>('/automation/runs', { playbook: 'ask' });
   await go('/dashboard');
   await page.getByRole('link', { name: 'Show: Runs that wait for approval' }).click();
-  await page.getByRole('row', { name: new RegExp(`^${run}waiting`) }).dblclick();
+  await page.getByRole('row', { name: new RegExp(`^${run} ?waiting`) }).dblclick();
   const dialog = page.getByRole('dialog', { name: `Run ${run}: ask` });
-  await expect(dialog.getByText('Shall it go on?')).toBeVisible();
-  await expect(dialog.getByRole('img')).toHaveAccessibleName(/question: waiting, done: not reached/);
+  await expect(dialog.getByText('Shall it go on?', { exact: true })).toBeVisible();
+  await expect(dialog.getByRole('img', { name: 'question: waiting, done: not reached' })).toBeVisible();
   await accessible(page, 'run');
   await dialog.getByLabel('Comment').fill('looked at');
   await dialog.getByRole('button', { name: 'Approve' }).click();
