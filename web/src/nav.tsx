@@ -3,6 +3,7 @@
 // A place is here when its screen is there; what the program cannot show has no line.
 
 import type { ComponentType } from 'react';
+import { kubernetesLists } from './screens/kubernetes/lists';
 import { type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
 
@@ -14,7 +15,7 @@ export type Place = {
   section?: string;
   label: string;
   /** What the scope picker offers. */
-  scope?: 'group' | 'template';
+  scope?: 'group' | 'template' | undefined;
   load: () => Promise<{ default: ComponentType }>;
 };
 
@@ -26,7 +27,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'group' ? 'group' : 'template',
+  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
@@ -124,6 +125,7 @@ export const PLACES: Place[] = [
     label: 'Network Policies',
     load: async () => ({ default: (await import('./screens/kubernetes/PoliciesScreen')).PoliciesScreen }),
   },
+  ...kubernetesLists.map((kind) => listPlace('Panorama', kind)),
   {
     path: '/panorama/kubernetes/registered-addresses',
     tab: 'Panorama',

@@ -65,10 +65,11 @@ export const LISTS = {
   stack: `${DEVICES}/template-stack`,
 };
 
-/** The place of a list in the scope of a screen: `path` is what stands below the group, the template, or its vsys. */
-export function useScoped(scope: 'group' | 'template' | 'vsys', path: string): string | undefined {
+/** The place of a list in the scope of a screen: `path` is what stands below the group, the template, its vsys, or the manager. */
+export function useScoped(scope: 'group' | 'template' | 'vsys' | 'panorama', path: string): string | undefined {
   const [search] = useAddress();
   const templates = useTemplates();
+  if (scope === 'panorama') return `${DEVICES}/${path}`;
   if (scope === 'group') return `${groupPath(search.group)}/${path}`;
   const template = search.template ?? templates.data?.templates[0];
   if (!template) return undefined;
