@@ -51,7 +51,7 @@ fn the_plugins_settings_and_traffic_objects_are_looked_at() {
         lines(None, &tree),
         [
             " policy-automation -> prod -> auto-commit 'maybe' is not 'yes' or 'no'",
-            " prod -> place has both 'top' and 'bottom', of which only one can be",
+            " policy-automation -> prod -> place has both top and bottom, which exclude one another",
             " o -> k8s-cluster -> cluster-id '4000' is out of range, it can be at most 2048",
         ]
     );
