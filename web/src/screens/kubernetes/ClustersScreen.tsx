@@ -58,10 +58,10 @@ const COLUMNS: Column<Cluster>[] = [
 export function ClustersScreen() {
   const clusters = useClusters();
   const forget = useForget();
-  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [selected, setSelected] = useState<ReadonlyMap<string, Cluster>>(new Map());
   const [leaving, setLeaving] = useState(false);
   const list = clusters.data?.clusters ?? [];
-  const [chosen] = list.filter((one) => selected.has(one.name));
+  const [chosen] = [...selected.values()];
   if (clusters.error) return <Failure error={clusters.error} />;
   return (
     <Page
