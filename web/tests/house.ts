@@ -105,17 +105,20 @@ export const test = base.extend<House>({
 /** The library gives each dialog a header, which these rules take for one of the page. */
 const LEFT_OUT = ['landmark-no-duplicate-banner', 'landmark-unique'];
 
-/** Nothing on the page keeps somebody out: no finding of axe, by the rules of WCAG 2.2 AA and good practice. */
-export async function accessible(page: Page, what: string): Promise<void> {
-  const axe = new AxeBuilder({ page }).withTags([
-    'wcag2a',
-    'wcag2aa',
-    'wcag21a',
-    'wcag21aa',
-    'wcag22aa',
-    'best-practice',
-  ]);
-  const { violations } = await axe.disableRules(LEFT_OUT).analyze();
+const STANDARDS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+/** What a theme can be wrong about: its colours. */
+export const COLOURS = ['color-contrast', 'link-in-text-block'];
+
+/**
+ * Nothing on the page keeps somebody out: no finding of axe, by the rules of WCAG 2.2 AA and good practice, or by those
+ * that are named.
+ */
+export async function accessible(page: Page, what: string, rules?: string[]): Promise<void> {
+  const axe = new AxeBuilder({ page });
+  const { violations } = await (rules
+    ? axe.withRules(rules)
+    : axe.withTags(STANDARDS).disableRules(LEFT_OUT)
+  ).analyze();
   const told = violations.map(
     (one) =>
       `${one.id} (${one.impact}): ${one.nodes
