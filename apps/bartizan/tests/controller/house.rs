@@ -103,7 +103,7 @@ impl House {
         self.spawn("controller.log", &[&place[..], &cluster, &["--listen", "127.0.0.1:9405"]].concat())
     }
 
-    fn api(&self, parameters: &[(&str, &str)]) -> String {
+    pub(crate) fn api(&self, parameters: &[(&str, &str)]) -> String {
         let mut command = Command::new("curl");
         command.args(["-sSk", "--max-time", "30", "-H", &format!("X-PAN-KEY: {}", self.key)]);
         for (name, value) in parameters {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use bartizan_lab::kubernetes::{ApiServer, namespace, network_policy, pod};
+use bartizan_lab::kubernetes::{ApiServer, namespace, network_policy, pod, slice};
 use serde_json::{Value, json};
 
 use crate::house::{House, LOCALHOST, is_inside};
@@ -90,4 +90,38 @@ fn policies_are_at_the_manager_once_whoever_was_killed() {
     house.start_manager();
     let _next = house.start_controller(&api);
     until_known(&house, &[]);
+}
+
+#[test]
+fn ports_of_services_are_service_objects_at_the_manager() {
+    if !is_inside("policies::ports_of_services_are_service_objects_at_the_manager") {
+        return;
+    }
+    let api = ApiServer::start(&["v1"]);
+    api.put("namespaces", namespace("shop", &[]));
+    api.put("pods", pod("shop", "web-1", "10.0.0.1", &[("app", "web")]));
+    let ports = json!([{ "name": "http", "port": 80, "targetPort": "http", "nodePort": 30080 }]);
+    let web = json!({ "kind": "Service", "apiVersion": "v1", "metadata": { "name": "web", "namespace": "shop" },
+        "spec": { "clusterIP": "10.96.0.1", "ports": ports } });
+    api.put("services", web);
+    let mut behind = slice("v1", "shop", "web", &[("10.0.0.1", "web-1")]);
+    behind["ports"] = json!([{ "name": "http", "protocol": "TCP", "port": 8080 }]);
+    api.put("endpointslices", behind);
+    let house = House::start();
+    let plugin = format!("{LOCALHOST}/plugins/kubernetes");
+    let settings =
+        "<device-group>cloud</device-group><auto-commit>yes</auto-commit><service-objects>yes</service-objects>";
+    house.set(&format!("{plugin}/policy-automation/entry[@name='lab']"), settings);
+    house.job(&[("type", "commit"), ("cmd", "<commit/>")]);
+    let _controller = house.start_controller(&api);
+    let xpath = format!("{LOCALHOST}/device-group/entry[@name='cloud']/service");
+    let objects = || house.api(&[("type", "config"), ("action", "show"), ("xpath", &xpath)]);
+    let names = ["shop-web-port-80-", "shop-web-targetPort-8080-", "shop-web-nodePort-30080-"];
+    house.until("all ports are objects", || names.iter().all(|name| objects().contains(name)));
+    house.until("the firewall has them", || {
+        let states = house.json(STATES);
+        states["enforced_digest"] == states["digest"] && states["devices"][0]["enforced"] == true
+    });
+    api.delete("services", "shop", "web");
+    house.until("the objects are gone", || !objects().contains("shop-web-"));
 }
