@@ -125,6 +125,18 @@ impl House {
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
+    /// What `bartizan k8s` says in JSON, and its exit code.
+    pub(crate) fn tell(&self, words: &[&str]) -> (i32, serde_json::Value) {
+        let mut command = Command::new(BINARY);
+        command.arg("k8s").args(words).args(["-o", "json"]);
+        command.env("BARTIZAN_SERVER", format!("https://{MANAGER}")).env("BARTIZAN_KEY", &self.key);
+        command.env("BARTIZAN_CA", self.path("manager/pki/ca.pem")).env("KUBECONFIG", self.path("kubeconfig"));
+        let output = command.output().unwrap();
+        let told = serde_json::from_slice(&output.stdout);
+        let told = told.unwrap_or_else(|_| panic!("{words:?}: {}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().unwrap(), told)
+    }
+
     pub(crate) fn set(&self, xpath: &str, element: &str) {
         let answer = self.api(&[("type", "config"), ("action", "set"), ("xpath", xpath), ("element", element)]);
         assert!(answer.contains("success"), "{answer}");
