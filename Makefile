@@ -1,15 +1,20 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo test test-k8s images bench soak lint setup fuzz cni
+.PHONY: demo web test test-k8s images bench soak lint setup fuzz cni
 export PATH := $(PATH):/usr/sbin:/sbin
 
+# The web page, into web/dist: a manager that is built after it has it.
+web: setup
+	scripts/web
+
 # The Azure reference deployment with real traffic; ONCE=1 ends after the table.
-demo: setup
+demo: setup web
 	cargo build --release --locked -p bartizan -p bartizan-lab
 	./target/release/demo ./target/release/bartizan $(if $(ONCE),--once)
 
-test: setup lint
+test: setup web lint
 	cargo test --workspace --locked
 	tests/chart/run
+	web/tests/run
 	$(MAKE) fuzz
 
 # A real cluster of two nodes; K8S_TOOLS and K8S_BIN are told by tests/k8s/run.
@@ -42,7 +47,8 @@ cni: setup
 	BARTIZAN_CNI=$$PWD/target/$$(rustc -vV | sed -n 's/^host: //p')/cni/bartizan-cni \
 	  cargo test --locked -p bartizan-cni -- --nocapture
 
-lint: setup
+lint: setup web
+	scripts/npm run --silent lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 

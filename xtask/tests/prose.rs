@@ -18,6 +18,21 @@ fn every_source_file_opens_with_its_question() {
 }
 
 #[test]
+fn every_file_of_the_page_opens_with_its_question() {
+    let silent: Vec<String> = files(&root().join("web"), &[".ts", ".tsx", ".mjs", ".css"])
+        .unwrap()
+        .into_iter()
+        .filter(|path| !path.to_string_lossy().contains(".gen.") && !path.starts_with(root().join("web/dist")))
+        .filter(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            !text.starts_with("// ") && !text.starts_with("/* ")
+        })
+        .map(|path| path.display().to_string())
+        .collect();
+    assert!(silent.is_empty(), "files of the page that do not open with a comment:\n{}", silent.join("\n"));
+}
+
+#[test]
 fn paths_in_the_documents_exist() {
     let mut missing = Vec::new();
     let documents = files(&root(), &[".md"]).unwrap();
@@ -27,7 +42,7 @@ fn paths_in_the_documents_exist() {
             let first = quoted.split('/').next().unwrap_or_default();
             let is_path = matches!(
                 first,
-                "crates" | "apps" | "tests" | "docs" | "xtask" | "fuzz" | "scripts" | "fixtures" | "charts"
+                "crates" | "apps" | "tests" | "docs" | "xtask" | "fuzz" | "scripts" | "fixtures" | "charts" | "web"
             ) && quoted.contains('/')
                 && !quoted.contains(['{', '*', ' ', '<', '…']);
             if is_path && !root().join(quoted).exists() {
@@ -49,8 +64,27 @@ fn nothing_names_a_machine_path_or_a_registry_host() {
         ["registry.npmjs", ".org"].concat(),
     ];
     let mut found = Vec::new();
-    for path in
-        files(&root(), &[".rs", ".md", ".toml", ".sh", ".py", ".yaml", ".yml", ".sql", ".proto", "Makefile"]).unwrap()
+    for path in files(
+        &root(),
+        &[
+            ".rs",
+            ".md",
+            ".toml",
+            ".sh",
+            ".py",
+            ".yaml",
+            ".yml",
+            ".sql",
+            ".proto",
+            "Makefile",
+            ".ts",
+            ".tsx",
+            ".mjs",
+            "package.json",
+            "package-lock.json",
+        ],
+    )
+    .unwrap()
     {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         found.extend(

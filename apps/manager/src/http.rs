@@ -1,7 +1,7 @@
 //! Who listens, and what may one connection cost?
 //!
 //! One TLS listener for everything: `/api` (and `/api/`, never a redirect between them), and where it is a manager's, the
-//! JSON API below `/api/v1` and the gRPC services of the fleet. Connections, handshakes and bodies are bounded in number,
+//! JSON API below `/api/v1`, the gRPC services of the fleet and the web page at every other path. Connections, handshakes and bodies are bounded in number,
 //! time and size.
 
 pub(crate) mod parameters;
@@ -27,7 +27,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::app::App;
-use crate::{fleet, json, pki, xmlapi};
+use crate::{fleet, json, pki, web, xmlapi};
 
 /// Connections held at once; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 12_288;
@@ -111,6 +111,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(json::router())
         .route_service("/bartizan.fleet.v1.Enrollment/{*method}", fleet::enrollment_service(app.clone()))
         .route_service("/bartizan.fleet.v1.Fleet/{*method}", fleet::fleet_service(app.clone()))
+        .fallback(web::answer)
         .with_state(app)
 }
 

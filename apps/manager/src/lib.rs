@@ -37,6 +37,7 @@ mod times;
 mod tls;
 mod topology;
 mod variables;
+mod web;
 mod xmlapi;
 
 pub use json::{Access, endpoints as json_endpoints};

@@ -109,3 +109,13 @@ fn query_parameters(schema: Value) -> Vec<Value> {
     };
     members.map(parameter).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    /// `UPDATE_EXPECT=1 cargo test -p bartizan-manager openapi` writes the file, which the page's types are made from.
+    #[test]
+    fn the_page_is_built_for_this_document() {
+        let document = serde_json::to_string_pretty(&*super::super::DOCUMENT).unwrap_or_default() + "\n";
+        expect_test::expect_file!["../../../../web/openapi.json"].assert_eq(&document);
+    }
+}

@@ -1,0 +1,83 @@
+// How are lists of the configuration read, and the candidate changed?
+
+import { notifications } from '@mantine/notifications';
+import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { api, told } from './client';
+import { linesOf } from './problem';
+import type { Asked } from './types';
+
+/** Entries that one request brings. */
+export const PAGE = 500;
+
+export const keys = {
+  entries: (xpath: string, search: string, page: number) => ['config', 'entries', xpath, search, page] as const,
+  node: (xpath: string) => ['config', 'node', xpath] as const,
+  candidate: ['config', 'candidate'] as const,
+};
+
+export function pageOf(xpath: string, search: string, page: number) {
+  return {
+    queryKey: keys.entries(xpath, search, page),
+    queryFn: () =>
+      told(
+        api.GET('/api/v1/config/entries', {
+          params: { query: { xpath, search: search || null, offset: page * PAGE, limit: PAGE } },
+        }),
+      ).catch(absent(xpath)),
+  };
+}
+
+/** A list that nobody made yet has no entries; that is no failure. */
+function absent(xpath: string) {
+  return (error: unknown) => {
+    if (error instanceof Error && 'kind' in error && error.kind === 'not-found') {
+      return { xpath, total: 0, matching: 0, entries: [] };
+    }
+    throw error;
+  };
+}
+
+/** One node with its digest; `undefined` when it is not there. */
+export function useNode(xpath: string | undefined) {
+  return useQuery({
+    queryKey: keys.node(xpath ?? ''),
+    enabled: xpath !== undefined,
+    queryFn: async () => (await nodeAt(xpath ?? '')) ?? null,
+  });
+}
+
+export async function nodeAt(xpath: string) {
+  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { xpath } } }));
+  return nodes[0];
+}
+
+/** What is pending; asked for again now and then, because others edit too. */
+export function useCandidate() {
+  return useQuery({
+    queryKey: keys.candidate,
+    queryFn: () => told(api.GET('/api/v1/candidate')),
+    refetchInterval: 5000,
+  });
+}
+
+/** After a change everything that was read of the configuration is asked for again. */
+export function forget(queries: QueryClient): Promise<void> {
+  return queries.invalidateQueries({ queryKey: ['config'] });
+}
+
+/** Edits the candidate, all edits or none. Refusals are the caller's to show when it sets `quiet`. */
+export function useEdit(quiet = false) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (edits: Asked[]) => told(api.POST('/api/v1/config/edits', { body: { edits } })),
+    onSuccess: () => forget(queries),
+    onError: (error) => {
+      if (!quiet) refused(error);
+    },
+  });
+}
+
+/** Tells that something was refused, and why. */
+export function refused(error: unknown): void {
+  notifications.show({ color: 'red', title: 'Refused', message: linesOf(error).join('\n'), autoClose: 15_000 });
+}

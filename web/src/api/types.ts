@@ -1,0 +1,25 @@
+// What are the things called that the manager speaks of? Names for the types of the OpenAPI document.
+
+import type { components } from './schema.gen';
+
+type Schemas = components['schemas'];
+
+export type Asked = Schemas['Asked'];
+export type Change = Schemas['Changed'];
+export type Device = Schemas['DeviceState'];
+export type Entry = Schemas['Entry'];
+export type Facts = Schemas['Facts'];
+export type Field = Schemas['Field'];
+export type Finding = Schemas['Finding'];
+export type Holds = Schemas['Holds'];
+export type Job = Schemas['Job'];
+export type JobDevice = Schemas['JobDevice'];
+export type LogField = Schemas['LogField'];
+export type LogLine = Schemas['LogLine'];
+export type Node = Schemas['Node'];
+export type Pending = Schemas['Pending'];
+export type PushPart = Schemas['Part2'];
+export type Run = Schemas['Run2'];
+export type RunDetail = Schemas['RunDetail'];
+export type Step = Schemas['Step'];
+export type Incident = Schemas['Incident'];

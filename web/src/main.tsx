@@ -1,0 +1,62 @@
+// Where does the page begin?
+
+import '@mantine/core/styles.css';
+import '@mantine/notifications/styles.css';
+import '@mantine/spotlight/styles.css';
+import { MantineProvider } from '@mantine/core';
+import { Notifications } from '@mantine/notifications';
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { RouterProvider } from '@tanstack/react-router';
+import { setNonce } from 'get-nonce';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { Problem } from './api/problem';
+import { useSession } from './api/session';
+import { router } from './router';
+import { Login, LoginAgain } from './shell/Login';
+import { theme, variables } from './theme';
+
+// Styles that libraries make while the page runs are let in by this number alone; see `apps/manager/src/web.rs`.
+const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? '';
+setNonce(nonce);
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 1000,
+      // A refusal stays one; only what did not arrive is asked again.
+      retry: (count, error) => count < 3 && error instanceof Problem && (error.status === 0 || error.status === 503),
+    },
+  },
+});
+
+function Page() {
+  const state = useSession();
+  if (state.kind === 'asking') return null;
+  if (state.kind === 'out') return <Login />;
+  return (
+    <>
+      <RouterProvider router={router} />
+      {state.kind === 'expired' && <LoginAgain who={state.who} />}
+    </>
+  );
+}
+
+const root = document.getElementById('root');
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <MantineProvider
+        theme={theme}
+        cssVariablesResolver={variables}
+        defaultColorScheme="auto"
+        getStyleNonce={() => nonce}
+      >
+        <Notifications position="bottom-right" />
+        <QueryClientProvider client={queries}>
+          <Page />
+        </QueryClientProvider>
+      </MantineProvider>
+    </StrictMode>,
+  );
+}

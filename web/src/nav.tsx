@@ -1,0 +1,115 @@
+// What is where? The tabs and their places, under the names that an administrator of PAN-OS looks for.
+//
+// A place is here when its screen is there; what the program cannot show has no line.
+
+import type { ComponentType } from 'react';
+import { type ListKind, objectLists } from './screens/lists/kinds';
+import { networkLists } from './screens/lists/network';
+
+/** One screen. */
+export type Place = {
+  path: string;
+  tab: Tab;
+  /** The heading that it stands below. */
+  section?: string;
+  label: string;
+  /** What the scope picker offers. */
+  scope?: 'group' | 'template';
+  load: () => Promise<{ default: ComponentType }>;
+};
+
+export const TABS = ['Dashboard', 'Monitor', 'Policies', 'Objects', 'Network', 'Automation', 'Panorama'] as const;
+export type Tab = (typeof TABS)[number];
+
+const listPlace = (tab: Tab, kind: ListKind): Place => ({
+  path: kind.path,
+  tab,
+  section: kind.section,
+  label: kind.title,
+  scope: kind.scope === 'group' ? 'group' : 'template',
+  load: async () => {
+    const { ListScreen } = await import('./screens/lists/ListScreen');
+    return { default: () => <ListScreen kind={kind} /> };
+  },
+});
+
+const rules = (base: 'security' | 'nat', which: 'pre' | 'post', section: string, label: string): Place => ({
+  path: `/policies/${base}/${which}-rules`,
+  tab: 'Policies',
+  section,
+  label,
+  scope: 'group',
+  load: async () => {
+    const { RulesScreen } = await import('./screens/policies/RulesScreen');
+    return { default: () => <RulesScreen base={base} which={which} /> };
+  },
+});
+
+const log = (name: string, label: string): Place => ({
+  path: `/monitor/logs/${name}`,
+  tab: 'Monitor',
+  section: 'Logs',
+  label,
+  load: async () => {
+    const { LogScreen } = await import('./screens/monitor/LogScreen');
+    return { default: () => <LogScreen log={name} title={label} /> };
+  },
+});
+
+export const PLACES: Place[] = [
+  {
+    path: '/dashboard',
+    tab: 'Dashboard',
+    label: 'Dashboard',
+    load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
+  },
+  log('traffic', 'Traffic'),
+  log('threat', 'Threat'),
+  log('iptag', 'IP-Tag'),
+  log('system', 'System'),
+  log('config', 'Configuration'),
+  rules('security', 'pre', 'Security', 'Pre Rules'),
+  rules('security', 'post', 'Security', 'Post Rules'),
+  rules('nat', 'pre', 'NAT', 'Pre Rules'),
+  rules('nat', 'post', 'NAT', 'Post Rules'),
+  ...objectLists.map((kind) => listPlace('Objects', kind)),
+  ...networkLists.map((kind) => listPlace('Network', kind)),
+  {
+    path: '/automation/runs',
+    tab: 'Automation',
+    label: 'Runs',
+    load: async () => ({ default: (await import('./screens/automation/RunsScreen')).RunsScreen }),
+  },
+  {
+    path: '/automation/incidents',
+    tab: 'Automation',
+    label: 'Incidents',
+    load: async () => ({ default: (await import('./screens/automation/IncidentsScreen')).IncidentsScreen }),
+  },
+  {
+    path: '/panorama/managed-devices',
+    tab: 'Panorama',
+    label: 'Managed Devices',
+    load: async () => ({ default: (await import('./screens/panorama/DevicesScreen')).DevicesScreen }),
+  },
+  {
+    path: '/panorama/device-groups',
+    tab: 'Panorama',
+    label: 'Device Groups',
+    load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).DeviceGroupsScreen }),
+  },
+  {
+    path: '/panorama/templates',
+    tab: 'Panorama',
+    label: 'Templates',
+    load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
+  },
+];
+
+/** The first place of a tab. */
+export function first(tab: Tab): Place | undefined {
+  return PLACES.find((place) => place.tab === tab);
+}
+
+/** Tabs that have something to show. */
+export const OPEN_TABS = TABS.filter((tab) => first(tab));

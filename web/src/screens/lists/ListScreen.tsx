@@ -1,0 +1,221 @@
+// A list of objects: what is there, where does it come from, and who changes it?
+
+import { ActionIcon, Button, Group, Text, TextInput, Tooltip } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { IconCopy, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
+import { type ReactNode, useEffect, useMemo, useState } from 'react';
+import { useEdit } from '../../api/config';
+import type { Node } from '../../api/types';
+import { ancestors, groupPath, useAddress, useGroups, useScoped } from '../../scope';
+import { useColumns } from '../../table/Columns';
+import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Row, type Source, useRows } from '../../table/rows';
+import { EntryDialog, type Opened } from '../../tree/EntryDialog';
+import { nameOf } from '../../tree/node';
+import { Confirm } from '../Confirm';
+import { Failure, Nothing, Page } from '../Page';
+import type { ListKind } from './kinds';
+
+export function ListScreen({ kind }: { kind: ListKind }) {
+  const [address, setAddress] = useAddress();
+  const list = useScoped(kind.scope, kind.list);
+  const [search] = useDebouncedValue(address.q ?? '', 200);
+  const sources = useSources(kind, list);
+  const rows = useRows(sources, search);
+  const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
+  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [doomed, setDoomed] = useState<string[]>();
+  const remove = useEdit(true);
+
+  const inherits = sources.length > 1;
+  const all: Column<Row>[] = [
+    { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
+    ...(inherits
+      ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
+      : []),
+    ...kind.columns.map((column) => ({
+      id: column.header,
+      header: column.header,
+      width: column.width,
+      cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
+    })),
+  ];
+  const { columns, menu } = useColumns(kind.path, all);
+
+  const open = (row: Row) => {
+    if (!row.entry.node) return;
+    const was = { node: row.entry.node, digest: row.entry.digest };
+    setOpened({ list: row.source.xpath, was, readOnly: !row.source.own });
+  };
+  const add = (start?: Node) => list && setOpened({ list, start, readOnly: false });
+  const copy = () => {
+    const row = chosen(rows.at, rows.count, selected)[0];
+    if (row?.entry.node) {
+      add({ ...row.entry.node, attributes: { name: `${nameOf(row.entry.node)}-1` } });
+    }
+  };
+  const own = [...selected].filter((xpath) => list && xpath.startsWith(`${list}/`));
+  const readOnlyScope = list === undefined;
+
+  if (rows.error) return <Failure error={rows.error} />;
+  return (
+    <Page
+      title={kind.title}
+      tools={
+        <>
+          <TextInput
+            aria-label={`Search ${kind.title}`}
+            placeholder="Search"
+            leftSection={<IconSearch size={16} />}
+            value={address.q ?? ''}
+            onChange={(event) => setAddress({ q: event.currentTarget.value || undefined })}
+          />
+          <Button leftSection={<IconPlus size={16} />} onClick={() => add()} disabled={readOnlyScope}>
+            Add
+          </Button>
+          <Tool label="Clone" icon={<IconCopy size={18} />} onClick={copy} disabled={selected.size !== 1} />
+          <Tool
+            label="Delete"
+            icon={<IconTrash size={18} />}
+            onClick={() => setDoomed(own)}
+            disabled={own.length === 0}
+          />
+          {menu}
+        </>
+      }
+    >
+      <Text size="sm" c="dimmed" aria-live="polite">
+        {search ? `${rows.count} of ${rows.total}` : rows.total} {rows.total === 1 ? 'entry' : 'entries'}
+        {selected.size > 0 && `, ${selected.size} selected`}
+      </Text>
+      <Grid
+        label={kind.title}
+        columns={columns}
+        count={rows.loading ? 0 : rows.count}
+        at={rows.at}
+        keyOf={(row) => row.entry.xpath}
+        look={rows.look}
+        selected={selected}
+        onSelect={setSelected}
+        onOpen={open}
+        quiet={(row) => !row.source.own}
+        onKey={(event) => {
+          if (event.key !== 'Delete' || own.length === 0) return false;
+          setDoomed(own);
+          return true;
+        }}
+        none={<Empty kind={kind} search={search} loading={rows.loading} noTemplate={readOnlyScope} add={() => add()} />}
+      />
+      {opened && (
+        <EntryDialog
+          key={opened.was?.digest ?? 'new'}
+          opened={opened}
+          readOnly={opened.readOnly}
+          title={opened.was ? kind.one : `Add ${kind.one}`}
+          layout={kind.layout}
+          onClose={() => setOpened(undefined)}
+        />
+      )}
+      {doomed && (
+        <Confirm
+          title={`Delete ${doomed.length === 1 ? kind.one : `${doomed.length} entries`}?`}
+          lines={doomed.map(lastName)}
+          verb="Delete"
+          busy={remove.isPending}
+          error={remove.error}
+          onClose={() => {
+            setDoomed(undefined);
+            remove.reset();
+          }}
+          onConfirm={() =>
+            remove.mutate(
+              doomed.map((xpath) => ({ action: 'delete', xpath })),
+              {
+                onSuccess: () => {
+                  setDoomed(undefined);
+                  setSelected(new Set());
+                },
+              },
+            )
+          }
+        />
+      )}
+    </Page>
+  );
+}
+
+/** An XPath's last name, for people. */
+export function lastName(xpath: string): string {
+  return /\[@name=(['"])(.*)\1\]$/.exec(xpath.slice(xpath.lastIndexOf('/entry[')))?.[2] ?? xpath;
+}
+
+function chosen(at: (line: number) => Row | undefined, count: number, selected: ReadonlySet<string>): Row[] {
+  const rows: Row[] = [];
+  for (let line = 0; line < count && rows.length < selected.size; line++) {
+    const row = at(line);
+    if (row && selected.has(row.entry.xpath)) rows.push(row);
+  }
+  return rows;
+}
+
+/** The lists that are shown: the own one, and what a device group inherits. */
+function useSources(kind: ListKind, list: string | undefined): Source[] {
+  const [{ group }] = useAddress();
+  const groups = useGroups();
+  return useMemo(() => {
+    if (!list) return [];
+    if (kind.scope !== 'group') return [{ xpath: list, location: '', own: true }];
+    const above = group ? ancestors(groups.data?.groups ?? [], group).reverse() : [];
+    const own = { xpath: list, location: group ?? 'Shared', own: true };
+    const inherited = [...above, ...(group ? [undefined] : [])].map((name) => ({
+      xpath: `${groupPath(name)}/${kind.list}`,
+      location: name ?? 'Shared',
+      own: false,
+    }));
+    return [own, ...inherited];
+  }, [kind, list, group, groups.data]);
+}
+
+type Tooled = { label: string; icon: ReactNode; onClick: () => void; disabled: boolean };
+
+export function Tool({ label, icon, onClick, disabled }: Tooled) {
+  return (
+    <Tooltip label={label}>
+      <ActionIcon aria-label={label} size="lg" onClick={onClick} disabled={disabled}>
+        {icon}
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+type Emptiness = { kind: ListKind; search: string; loading: boolean; noTemplate: boolean; add: () => void };
+
+function Empty({ kind, search, loading, noTemplate, add }: Emptiness) {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 300);
+    return () => clearTimeout(timer);
+  }, []);
+  if (noTemplate) {
+    return (
+      <Nothing>
+        There is no template yet. Network settings stand in templates: make one under Panorama &gt; Templates.
+      </Nothing>
+    );
+  }
+  if (loading) return late ? <Text c="dimmed">Loading…</Text> : null;
+  if (search) return <Nothing>Nothing here has “{search}” in its name or values.</Nothing>;
+  return (
+    <Nothing
+      next={
+        <Group>
+          <Button variant="light" leftSection={<IconPlus size={16} />} onClick={add}>
+            Add {kind.one}
+          </Button>
+        </Group>
+      }
+    >
+      {kind.purpose}
+    </Nothing>
+  );
+}

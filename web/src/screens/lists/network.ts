@@ -1,0 +1,177 @@
+// Which lists does a template's network have?
+
+import type { Node } from '../../api/types';
+import { elements, entries, members, nameOf, text } from '../../tree/node';
+import { joined, type ListKind, type Told } from './kinds';
+
+const IF = 'network/interface';
+const comment: Told = { header: 'Comment', width: 240, of: (node) => text(node, 'comment') };
+
+/** The addresses of an interface, wherever its kind keeps them. */
+function addresses(node: Node): string {
+  const at = elements(node).find((child) => child.tag === 'layer3') ?? node;
+  if (elements(at).some((child) => child.tag === 'dhcp-client')) return 'DHCP Client';
+  return entries(at, 'ip').map(nameOf).join(', ');
+}
+
+const profile: Told = {
+  header: 'Management Profile',
+  width: 190,
+  of: (node) => text(node, 'layer3', 'interface-management-profile') || text(node, 'interface-management-profile'),
+};
+const ip: Told = { header: 'IP Address', width: 220, of: addresses };
+
+const template = (
+  path: string,
+  list: string,
+  title: string,
+  one: string,
+  purpose: string,
+  columns: Told[],
+  section?: string,
+  scope: 'template' | 'vsys' = 'template',
+): ListKind => ({ path: `/network/${path}`, list, title, one, purpose, columns, section, scope });
+
+const INTERFACE_TYPES = [
+  'layer3',
+  'layer2',
+  'virtual-wire',
+  'tap',
+  'ha',
+  'aggregate-group',
+  'decrypt-mirror',
+  'log-card',
+];
+const typeOf = (node: Node) => elements(node).find((child) => INTERFACE_TYPES.includes(child.tag))?.tag ?? '';
+
+const routes = (node: Node, family: 'ip' | 'ipv6'): Node[] =>
+  entries(node, 'vrf').flatMap((vrf) => entries(vrf, 'routing-table', family, 'static-route'));
+const both = (node: Node): Node[] => [...routes(node, 'ip'), ...routes(node, 'ipv6')];
+const route = (node: Node): string => {
+  const hop = elements(elements(node).find((child) => child.tag === 'nexthop'))[0];
+  return `${nameOf(node)}: ${text(node, 'destination')} via ${hop?.text ?? hop?.tag ?? text(node, 'interface')}`;
+};
+
+export const networkLists: ListKind[] = [
+  template(
+    'interfaces/ethernet',
+    `${IF}/ethernet`,
+    'Ethernet',
+    'Ethernet interface',
+    'Ports of the firewall: ethernet1/1, ethernet1/2, ….',
+    [
+      { header: 'Interface Type', width: 130, of: typeOf },
+      profile,
+      ip,
+      { header: 'Subinterfaces', width: 180, of: (node) => entries(node, 'layer3', 'units').map(nameOf).join(', ') },
+      comment,
+    ],
+    'Interfaces',
+  ),
+  template(
+    'interfaces/loopback',
+    `${IF}/loopback/units`,
+    'Loopback',
+    'loopback interface',
+    'Addresses of the firewall itself, as those of load balancers: loopback.1, loopback.2, ….',
+    [profile, ip, comment],
+    'Interfaces',
+  ),
+  template(
+    'interfaces/tunnel',
+    `${IF}/tunnel/units`,
+    'Tunnel',
+    'tunnel interface',
+    'Ends of tunnels: tunnel.1, ….',
+    [profile, ip, comment],
+    'Interfaces',
+  ),
+  template(
+    'zones',
+    'zone',
+    'Zones',
+    'zone',
+    'Parts of the network that rules speak of. Each interface is in one.',
+    [
+      {
+        header: 'Type',
+        width: 120,
+        of: (node) =>
+          elements(elements(node).find((child) => child.tag === 'network')).find((child) =>
+            ['layer3', 'layer2', 'virtual-wire', 'tap', 'tunnel', 'external'].includes(child.tag),
+          )?.tag ?? '',
+      },
+      {
+        header: 'Interfaces',
+        width: 300,
+        of: (node) =>
+          elements(elements(node).find((child) => child.tag === 'network'))
+            .flatMap((child) => members(child))
+            .join(', '),
+      },
+      { header: 'Zone Protection Profile', width: 200, of: (node) => text(node, 'network', 'zone-protection-profile') },
+    ],
+    undefined,
+    'vsys',
+  ),
+  template(
+    'routing/logical-routers',
+    'network/logical-router',
+    'Logical Routers',
+    'logical router',
+    'Routing tables of their own, with the interfaces that use them.',
+    [
+      {
+        header: 'Interfaces',
+        width: 300,
+        of: (node) => joined(entries(node, 'vrf').flatMap((vrf) => members(vrf, 'interface'))),
+      },
+      { header: 'Static Routes', width: 110, of: (node) => String(both(node).length) },
+      { header: 'Routes', width: 500, of: (node) => both(node).map(route).join('; ') },
+    ],
+    'Routing',
+  ),
+  template(
+    'network-profiles/interface-mgmt',
+    'network/profiles/interface-management-profile',
+    'Interface Mgmt',
+    'management profile',
+    'What the firewall answers at an interface: ping, health checks, the API.',
+    [
+      {
+        header: 'Services',
+        width: 300,
+        of: (node) =>
+          elements(node)
+            .filter((child) => child.text === 'yes')
+            .map((child) => child.tag)
+            .join(', '),
+      },
+      {
+        header: 'Permitted IP Addresses',
+        width: 300,
+        of: (node) => entries(node, 'permitted-ip').map(nameOf).join(', '),
+      },
+    ],
+    'Network Profiles',
+  ),
+  template(
+    'network-profiles/zone-protection',
+    'network/profiles/zone-protection-profile',
+    'Zone Protection',
+    'zone protection profile',
+    'What is dropped before any rule: floods, scans, malformed packets.',
+    [
+      {
+        header: 'Protections',
+        width: 400,
+        of: (node) =>
+          elements(node)
+            .map((child) => child.tag)
+            .join(', '),
+      },
+      { header: 'Description', width: 260, of: (node) => text(node, 'description') },
+    ],
+    'Network Profiles',
+  ),
+];

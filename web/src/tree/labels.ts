@@ -1,0 +1,51 @@
+// What are elements called on the screen? The vendor's words where they differ from the element's own.
+
+const KNOWN: Record<string, string> = {
+  'dhcp-client': 'DHCP Client',
+  'dynamic-ip': 'Dynamic IP',
+  'dynamic-ip-and-port': 'Dynamic IP And Port',
+  ecmp: 'ECMP',
+  fqdn: 'FQDN',
+  from: 'Source Zone',
+  'group-tag': 'Group Rules By Tag',
+  ha: 'HA',
+  'icmp-unreachable': 'Send ICMP Unreachable',
+  ip: 'IPv4',
+  'ip-address': 'IP Address',
+  'ip-netmask': 'IP Netmask',
+  'ip-range': 'IP Range',
+  'ip-wildcard': 'IP Wildcard Mask',
+  ipv6: 'IPv6',
+  'log-end': 'Log at Session End',
+  'log-setting': 'Log Forwarding',
+  'log-start': 'Log at Session Start',
+  mtu: 'MTU',
+  'nat-type': 'NAT Type',
+  'next-lr': 'Next Router',
+  nexthop: 'Next Hop',
+  'negate-destination': 'Negate Destination Address',
+  'negate-source': 'Negate Source Address',
+  destination: 'Destination Address',
+  option: 'Other Settings',
+  category: 'URL Category',
+  qos: 'QoS Marking',
+  sctp: 'SCTP',
+  source: 'Source Address',
+  tag: 'Tags',
+  tcp: 'TCP',
+  to: 'Destination Zone',
+  'to-interface': 'Destination Interface',
+  udp: 'UDP',
+  url: 'URL',
+  'user-acl': 'User Identification ACL',
+  'device-acl': 'Device Identification ACL',
+  vrf: 'Routing Instances (VRF)',
+};
+
+/** The name of an element for people. */
+export function labelOf(tag: string): string {
+  return (
+    KNOWN[tag] ??
+    tag.replaceAll(/(^|-)(\w)/g, (_, dash: string, letter: string) => (dash ? ' ' : '') + letter.toUpperCase())
+  );
+}

@@ -1,0 +1,34 @@
+// Is every screen there, accessible in both themes, without a word from the browser? Each leaves a picture.
+
+import { join } from 'node:path';
+import { PLACES } from '../src/nav';
+import { accessible, expect, test } from './house';
+
+const PICTURES = join(import.meta.dirname, '..', '..', 'docs', 'screens');
+
+for (const place of PLACES) {
+  test(`${place.path} is accessible`, async ({ page, go }) => {
+    const scope = place.scope === 'group' ? '?group=azure' : '';
+    await go(place.path + scope);
+    await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+    await page.waitForLoadState('networkidle');
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await expect(page.locator('html')).toHaveAttribute('data-mantine-color-scheme', scheme);
+      await accessible(page, `${place.path} in ${scheme}`);
+      if (process.env['PICTURES'] && scheme === 'light') {
+        await page.screenshot({ path: join(PICTURES, `${place.path.slice(1).replaceAll('/', '-')}.png`) });
+      }
+    }
+  });
+}
+
+test('the palette finds a screen by its name', async ({ page, go }) => {
+  await go('/objects/tags');
+  await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+  await page.keyboard.press('Control+k');
+  await page.getByRole('textbox', { name: 'Where to?' }).fill('logical');
+  await accessible(page, 'palette');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { name: 'Logical Routers' })).toBeVisible();
+});
