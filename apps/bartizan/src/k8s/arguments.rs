@@ -18,7 +18,7 @@ pub(crate) enum Kubernetes {
     Coverage(Coverage),
     /// Where does the path of one pod's traffic end: annotation, plugin, tunnel, endpoint, traffic object, zone, rule? Or
     /// that of a policy: pods, controller, manager, rules of each firewall?
-    Doctor(Doctor),
+    Doctor(Box<Doctor>),
     /// Which clusters told the manager something: id, controller, when it was heard, tags, policies, and what is wrong?
     Clusters(Clusters),
 }
