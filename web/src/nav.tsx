@@ -68,10 +68,23 @@ export const PLACES: Place[] = [
   log('iptag', 'IP-Tag'),
   log('system', 'System'),
   log('config', 'Configuration'),
+  {
+    path: '/monitor/session-browser',
+    tab: 'Monitor',
+    label: 'Session Browser',
+    load: async () => ({ default: (await import('./screens/monitor/SessionsScreen')).SessionsScreen }),
+  },
   rules('security', 'pre', 'Security', 'Pre Rules'),
   rules('security', 'post', 'Security', 'Post Rules'),
   rules('nat', 'pre', 'NAT', 'Pre Rules'),
   rules('nat', 'post', 'NAT', 'Post Rules'),
+  {
+    path: '/policies/test',
+    tab: 'Policies',
+    section: 'Test',
+    label: 'Test Policy Match',
+    load: async () => ({ default: (await import('./screens/policies/TestScreen')).TestScreen }),
+  },
   ...objectLists.map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
   {
@@ -103,6 +116,12 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Templates',
     load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
+  },
+  {
+    path: '/panorama/config-audit',
+    tab: 'Panorama',
+    label: 'Config Audit',
+    load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
   },
 ];
 

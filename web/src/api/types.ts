@@ -21,5 +21,6 @@ export type Pending = Schemas['Pending'];
 export type PushPart = Schemas['Part2'];
 export type Run = Schemas['Run2'];
 export type RunDetail = Schemas['RunDetail'];
+export type Version = Schemas['Version'];
 export type Step = Schemas['Step'];
 export type Incident = Schemas['Incident'];
