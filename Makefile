@@ -27,7 +27,7 @@ images: setup
 
 # Each fuzz target for a bounded time; the first builds what all need.
 FUZZ_SECONDS ?= 8
-FUZZ_TARGETS ?= frame fragments tunnel config_xml lease routers lists captures commands requests policies
+FUZZ_TARGETS ?= frame fragments tunnel config_xml lease routers lists captures commands requests policies cni
 fuzz: setup
 	for target in $(FUZZ_TARGETS); do fuzz/run.sh $$target $(FUZZ_SECONDS) || exit 1; done
 

@@ -70,6 +70,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Has a verb done that waits for others: one thread, which does nothing else.
+pub(crate) fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::new(FAILURE, format!("error: start a runtime: {error}")))?.block_on(work)
+}
+
 /// Why a command failed, in words, with the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -21,7 +21,7 @@ use arguments::Remote;
 
 /// Has a verb of the manager done.
 pub(crate) fn run(remote: Remote) -> Result<(), Failure> {
-    runtime()?.block_on(async {
+    crate::wait_for(async {
         match remote {
             Remote::Login(login) => login::login(&login).await,
             Remote::Logout(server) => login::logout(&server).await,
@@ -44,15 +44,10 @@ pub(crate) fn run(remote: Remote) -> Result<(), Failure> {
 
 /// A whole configuration of the manager: `running`, `candidate`, or a version.
 pub(crate) fn configuration(server: &arguments::Server, source: &str) -> Result<Arc<Element>, Failure> {
-    runtime()?.block_on(async { configuration::tree(&client::Client::new(server)?, source).await })
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| Failure::new(1, format!("error: start a runtime: {error}")))
+    crate::wait_for(async { configuration::tree(&client::Client::new(server)?, source).await })
 }
 
 /// `bartizan validate` without a file: the candidate of the manager.
 pub(crate) fn validate(server: &arguments::Server, output: arguments::Form) -> Result<(), Failure> {
-    runtime()?.block_on(jobs::validate(server, output))
+    crate::wait_for(jobs::validate(server, output))
 }

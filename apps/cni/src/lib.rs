@@ -12,6 +12,7 @@ mod install;
 mod invocation;
 mod journal;
 mod kubeconfig;
+pub mod outside;
 mod plugin;
 mod settings;
 mod state;

@@ -43,6 +43,9 @@ pub(crate) struct Translation {
     pub(crate) allow_the_rest: bool,
     /// Most rules.
     pub(crate) rules_max: usize,
+    /// Services become service objects.
+    #[serde(default)]
+    pub(crate) service_objects: bool,
 }
 
 /// Asks as long as somebody listens.

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use crate::labels::{ApplyOn, Filter, LabelSelector};
 use crate::objects::{Key, Kind, Namespace, Node, Object, Pod, Service, Slice};
 use crate::policies::Policies;
+use crate::said::Said;
 use crate::tags::{Names, POLICY_TAGS_MAX, TAGS_MAX, Tag};
 
 /// What happened in the cluster.
@@ -44,10 +45,7 @@ pub struct Cluster {
     /// Endpoint slices that name a pod.
     slices_of: HashMap<Key, BTreeSet<Key>>,
     /// What each object says.
-    said: HashMap<Key, Vec<(IpAddr, Tag)>>,
-    /// What is said of each address, how often.
-    addresses: HashMap<IpAddr, BTreeMap<Tag, u32>>,
-    dirty: BTreeSet<IpAddr>,
+    said: Said<Key, Tag>,
     /// What a list under way has named.
     listing: BTreeMap<Kind, HashSet<Key>>,
     listed: BTreeSet<Kind>,
@@ -64,9 +62,7 @@ impl Cluster {
             tagging,
             objects: HashMap::new(),
             slices_of: HashMap::new(),
-            said: HashMap::new(),
-            addresses: HashMap::new(),
-            dirty: BTreeSet::new(),
+            said: Said::default(),
             listing: BTreeMap::new(),
             listed: BTreeSet::new(),
         }
@@ -103,24 +99,24 @@ impl Cluster {
 
     /// The addresses whose tags may have changed since this was asked last.
     pub fn take_dirty(&mut self) -> BTreeSet<IpAddr> {
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = self.said.take_dirty();
         dirty.extend(self.policies.take_dirty());
         dirty
     }
 
     /// Whether the tags of some address may have changed.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty() || self.policies.is_dirty()
+        self.said.is_dirty() || self.policies.is_dirty()
     }
 
     /// Addresses to look at again.
     pub fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.dirty.extend(addresses);
+        self.said.touch(addresses);
     }
 
     /// Every address that has tags.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.keys().copied().chain(self.policies.addresses())
+        self.said.addresses().chain(self.policies.addresses())
     }
 
     /// The tags of an address, and how many more it would have. Those of policies do not count among the others: a rule
@@ -129,10 +125,9 @@ impl Cluster {
         let of_policies: Vec<&str> = self.policies.tags(address).collect();
         let mut more = of_policies.len().saturating_sub(POLICY_TAGS_MAX);
         let mut tags: BTreeSet<String> = of_policies.into_iter().take(POLICY_TAGS_MAX).map(str::to_owned).collect();
-        if let Some(said) = self.addresses.get(&address) {
-            more += said.len().saturating_sub(TAGS_MAX);
-            tags.extend(said.keys().take(TAGS_MAX).map(|(_, tag)| tag.clone()));
-        }
+        let said = self.said.of(address);
+        more += said.len().saturating_sub(TAGS_MAX);
+        tags.extend(said.take(TAGS_MAX).map(|(_, tag)| tag.clone()));
         (tags, more)
     }
 
@@ -194,28 +189,7 @@ impl Cluster {
             Some(Object::Node(node)) => self.of_node(node),
             Some(Object::Namespace(_) | Object::Policy(_)) | None => Vec::new(),
         };
-        let before = self.said.remove(key).unwrap_or_default();
-        for (address, tag) in &after {
-            let said = self.addresses.entry(*address).or_default();
-            *said.entry(tag.clone()).or_default() += 1;
-            self.dirty.insert(*address);
-        }
-        for (address, tag) in before {
-            self.dirty.insert(address);
-            let Some(said) = self.addresses.get_mut(&address) else { continue };
-            if let Some(count) = said.get_mut(&tag) {
-                *count -= 1;
-                if *count == 0 {
-                    said.remove(&tag);
-                }
-            }
-            if said.is_empty() {
-                self.addresses.remove(&address);
-            }
-        }
-        if !after.is_empty() {
-            self.said.insert(key.clone(), after);
-        }
+        self.said.say(key, after);
     }
 
     fn of_pod(&self, key: &Key, pod: &Pod) -> Vec<(IpAddr, Tag)> {

@@ -14,6 +14,8 @@ mod manager;
 pub mod objects;
 pub mod policies;
 mod register;
+mod said;
+mod services;
 mod states;
 pub mod tags;
 mod tell;

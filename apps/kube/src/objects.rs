@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bartizan_playbook::Protocol;
 use bartizan_playbook::cluster::NamedPort;
 use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde::Deserialize;
 use serde_json::Value;
@@ -113,6 +114,43 @@ pub struct Service {
     pub external: Vec<IpAddr>,
     /// Its labels.
     pub labels: Labels,
+    /// Its ports; of one that is only another name, none.
+    pub ports: Vec<ServicePort>,
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name; of the only one it may be empty.
+    pub name: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number at the service's address.
+    pub number: u16,
+    /// Where it leads at the pods behind.
+    pub target: Behind,
+    /// Its number at the nodes.
+    pub node: Option<u16>,
+}
+
+/// A port of the pods behind a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// That number.
+    Number(u16),
+    /// Each pod's port of some name; endpoint slices have the numbers.
+    Name,
+}
+
+/// A port of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// Name of the service's port.
+    pub name: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub number: u16,
 }
 
 /// A part of a service's endpoints.
@@ -122,6 +160,8 @@ pub struct Slice {
     pub service: String,
     /// Addresses, and the pod that has it.
     pub endpoints: Vec<(IpAddr, Option<String>)>,
+    /// Their ports.
+    pub ports: Vec<SlicePort>,
 }
 
 /// A node.
@@ -160,6 +200,15 @@ struct Interface {
 struct RawSlice {
     #[serde(default)]
     endpoints: Option<Vec<RawEndpoint>>,
+    #[serde(default)]
+    ports: Option<Vec<RawPort>>,
+}
+
+#[derive(Deserialize)]
+struct RawPort {
+    name: Option<String>,
+    protocol: Option<String>,
+    port: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -210,7 +259,7 @@ fn named_ports(spec: &v1::PodSpec) -> Vec<NamedPort> {
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
     let named = ports.filter_map(|port| {
         let name = port.name.clone().filter(|name| !name.is_empty())?;
-        let protocol = Protocol::read(port.protocol.as_deref().unwrap_or("TCP"))?;
+        let protocol = protocol(port.protocol.as_deref())?;
         Some(NamedPort { name, protocol, number: u16::try_from(port.container_port).ok()? })
     });
     named.collect()
@@ -230,14 +279,34 @@ fn interfaces(metadata: &ObjectMeta) -> Vec<(String, IpAddr)> {
 impl Read for v1::Service {
     fn read(self) -> Object {
         let labels = self.metadata.labels.unwrap_or_default();
-        let spec = self.spec.unwrap_or_default();
+        let mut spec = self.spec.unwrap_or_default();
+        let ports = service_ports(&mut spec);
         // A service without an address of its own says `None`.
         let own = spec.cluster_ips.unwrap_or_default().into_iter().chain(spec.cluster_ip);
         let balancer = self.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
         let ingress = balancer.unwrap_or_default().into_iter().filter_map(|one| one.ip);
         let external = spec.external_ips.unwrap_or_default().into_iter().chain(ingress);
-        Object::Service(Service { addresses: parsed(own), external: parsed(external), labels })
+        Object::Service(Service { addresses: parsed(own), external: parsed(external), labels, ports })
     }
+}
+
+fn service_ports(spec: &mut v1::ServiceSpec) -> Vec<ServicePort> {
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return Vec::new();
+    }
+    let port = |port: v1::ServicePort| {
+        let number = u16::try_from(port.port).ok()?;
+        let target = match port.target_port {
+            None => Behind::Number(number),
+            // A zero, which the API server does not let through, would be no port.
+            Some(IntOrString::Int(target)) => u16::try_from(target).map_or(Behind::Name, Behind::Number),
+            Some(IntOrString::String(_)) => Behind::Name,
+        };
+        let node = port.node_port.and_then(|node| u16::try_from(node).ok()).filter(|node| *node > 0);
+        let (name, protocol) = (port.name.unwrap_or_default(), protocol(port.protocol.as_deref())?);
+        Some(ServicePort { name, protocol, number, target, node })
+    };
+    spec.ports.take().unwrap_or_default().into_iter().filter_map(port).collect()
 }
 
 impl Read for v1::Node {
@@ -260,13 +329,23 @@ impl Read for v1::Namespace {
 /// An endpoint slice, of whichever version the cluster has.
 pub(crate) fn slice(object: DynamicObject) -> Object {
     let service = object.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME)).cloned();
-    let raw: RawSlice = serde_json::from_value(object.data).unwrap_or(RawSlice { endpoints: None });
+    let raw: RawSlice = serde_json::from_value(object.data).unwrap_or(RawSlice { endpoints: None, ports: None });
     let mut endpoints = Vec::new();
     for endpoint in raw.endpoints.unwrap_or_default() {
         let pod = endpoint.target_ref.filter(|target| target.kind == "Pod").map(|target| target.name);
         endpoints.extend(parsed(endpoint.addresses).into_iter().map(|address| (address, pod.clone())));
     }
-    Object::Slice(Slice { service: service.unwrap_or_default(), endpoints })
+    let port = |port: RawPort| {
+        let (protocol, number) = (protocol(port.protocol.as_deref())?, u16::try_from(port.port?).ok()?);
+        Some(SlicePort { name: port.name.unwrap_or_default(), protocol, number })
+    };
+    let ports = raw.ports.unwrap_or_default().into_iter().filter_map(port).collect();
+    Object::Slice(Slice { service: service.unwrap_or_default(), endpoints, ports })
+}
+
+/// A protocol as Kubernetes spells it; TCP when it says none.
+fn protocol(text: Option<&str>) -> Option<Protocol> {
+    Protocol::read(text.unwrap_or("TCP"))
 }
 
 fn parsed(texts: impl IntoIterator<Item = String>) -> Vec<IpAddr> {
@@ -330,16 +409,31 @@ mod tests {
     fn services_and_nodes_tell_what_is_inside_and_what_is_outside() {
         let service = json!({
             "metadata": { "name": "web", "namespace": "shop" },
-            "spec": { "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"], "externalIPs": ["198.51.100.1"] },
+            "spec": { "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"], "externalIPs": ["198.51.100.1"], "ports": [
+                { "name": "web", "port": 80, "targetPort": "http", "nodePort": 30080 }, { "port": 53, "protocol": "UDP" },
+                { "port": 81, "targetPort": 8081 }, { "port": 7, "protocol": "GRE" }] },
             "status": { "loadBalancer": { "ingress": [{ "ip": "203.0.113.5" }, { "hostname": "lb.example" }] } }
         });
+        let port = |name: &str, protocol, number, target, node| ServicePort {
+            name: name.to_owned(),
+            protocol,
+            number,
+            target,
+            node,
+        };
         let expected = Service {
+            ports: vec![
+                port("web", Protocol::Tcp, 80, Behind::Name, Some(30080)),
+                port("", Protocol::Udp, 53, Behind::Number(53), None),
+                port("", Protocol::Tcp, 81, Behind::Number(8081), None),
+            ],
             addresses: vec![ip("10.96.0.7")],
             external: vec![ip("198.51.100.1"), ip("203.0.113.5")],
             labels: Labels::new(),
         };
         assert_eq!(read::<v1::Service>(service), Object::Service(expected));
-        let headless = json!({ "metadata": { "name": "db" }, "spec": { "clusterIP": "None", "clusterIPs": ["None"] } });
+        let headless = json!({ "metadata": { "name": "db" }, "spec": { "clusterIP": "None", "clusterIPs": ["None"],
+            "type": "ExternalName", "ports": [{ "port": 5432 }] } });
         assert_eq!(read::<v1::Service>(headless), Object::Service(Service::default()));
         let node = json!({ "metadata": { "name": "n1", "labels": { "pool": "a" } }, "status": { "addresses": [
             { "type": "InternalIP", "address": "192.0.2.1" }, { "type": "Hostname", "address": "n1" },
@@ -359,9 +453,11 @@ mod tests {
         let old = json!({ "apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice",
             "metadata": { "name": "web-x", "namespace": "shop", "labels": { SERVICE_NAME: "web" } }, "addressType": "IPv4",
             "endpoints": [{ "addresses": ["10.0.0.1"], "topology": { "kubernetes.io/hostname": "n1" },
-                "targetRef": { "kind": "Pod", "namespace": "shop", "name": "web-1" } }, { "addresses": ["192.0.2.8"] }] });
+                "targetRef": { "kind": "Pod", "namespace": "shop", "name": "web-1" } }, { "addresses": ["192.0.2.8"] }],
+            "ports": [{ "name": "web", "port": 8080, "protocol": "TCP" }, { "name": null, "port": null }] });
         let endpoints = vec![(ip("10.0.0.1"), Some("web-1".to_owned())), (ip("192.0.2.8"), None)];
-        let expected = Object::Slice(Slice { service: "web".to_owned(), endpoints });
+        let ports = vec![SlicePort { name: "web".to_owned(), protocol: Protocol::Tcp, number: 8080 }];
+        let expected = Object::Slice(Slice { service: "web".to_owned(), endpoints, ports });
         assert_eq!(slice(serde_json::from_value(old).unwrap()), expected);
         let empty = json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": { "name": "x" },
             "addressType": "IPv4", "endpoints": null });

@@ -24,8 +24,9 @@ use sha2::{Digest as _, Sha256};
 use crate::catalogue::Translation;
 use crate::labels::Labels;
 use crate::objects::{Key, Kind, Object, Pod};
+use crate::services::Services;
 use members::Members;
-pub(crate) use read::{cluster_policy, network_policy};
+pub(crate) use read::{cluster_policy, name_of, network_policy};
 
 /// How long a group of before stays when the manager does not say that it is of no use any more.
 const LINGER: Duration = Duration::from_secs(60);
@@ -77,6 +78,9 @@ pub struct Policies {
     objects: BTreeMap<Key, Arc<Value>>,
     /// How many pods are alike.
     shapes: BTreeMap<Shape, usize>,
+    services: Services,
+    /// The manager wants to know of services.
+    tells_services: bool,
     listed: BTreeSet<Kind>,
     stale: bool,
     namespaces_changed: bool,
@@ -98,6 +102,8 @@ impl Policies {
             members: Members::default(),
             objects: BTreeMap::new(),
             shapes: BTreeMap::new(),
+            services: Services::default(),
+            tells_services: false,
             listed: BTreeSet::new(),
             stale: true,
             namespaces_changed: false,
@@ -112,10 +118,11 @@ impl Policies {
 
     /// The administrator's settings are these.
     pub(crate) fn set(&mut self, translation: Translation) {
-        let Translation { allow_the_rest, rules_max } = translation;
+        let Translation { allow_the_rest, rules_max, service_objects } = translation;
         let settings = Settings { allow_the_rest, rules_max, ..self.settings.clone() };
-        self.stale |= settings != self.settings;
+        self.stale |= settings != self.settings || service_objects != self.tells_services;
         self.settings = settings;
+        self.tells_services = service_objects;
     }
 
     /// Labels of each namespace, when they changed since this was asked.
@@ -160,14 +167,14 @@ impl Policies {
                 let node = object.and_then(|object| read::node(key, object));
                 self.members.put_node(&key.name, node);
             }
-            _ => {}
+            (Kind::Service | Kind::Slice, object) => self.services.learn(key, object),
         }
     }
 
     /// Counts pods by what translation sees of them.
     fn count(&mut self, key: &Key, pod: Option<&Pod>, comes: bool) {
         let Some(pod) = pod.filter(|pod| !pod.ports.is_empty()) else { return };
-        let ports = pod.ports.iter().map(|port| (port.name.clone(), read::name_of(port.protocol), port.number));
+        let ports = pod.ports.iter().map(|port| (port.name.clone(), name_of(port.protocol), port.number));
         let shape = (key.namespace.clone(), pod.labels.clone(), ports.collect());
         let count = self.shapes.entry(shape.clone()).or_default();
         *count = if comes { *count + 1 } else { count.saturating_sub(1) };
@@ -187,16 +194,22 @@ impl Policies {
 
     /// Whether everything was listed that policies and their groups depend on.
     pub fn is_listed(&self) -> bool {
-        let needed = [Kind::Policy, Kind::ClusterPolicy, Kind::Namespace, Kind::Pod, Kind::Node];
+        let needed =
+            [Kind::Policy, Kind::ClusterPolicy, Kind::Namespace, Kind::Pod, Kind::Node, Kind::Service, Kind::Slice];
         needed.iter().all(|kind| self.listed.contains(kind))
     }
 
     /// Translates if something changed, and lets go of groups whose time is over.
     pub fn refresh(&mut self, now: Instant) {
-        if self.stale && self.is_listed() {
-            self.stale = false;
-            self.translate(now);
-            self.wanted = Some(self.state());
+        if self.is_listed() {
+            let has_other_services = self.services.take_changed() && self.tells_services;
+            let is_stale = std::mem::take(&mut self.stale);
+            if is_stale {
+                self.translate(now);
+            }
+            if is_stale || has_other_services {
+                self.wanted = Some(self.state());
+            }
         }
         let is_over = |since: Instant| now.saturating_duration_since(since) >= LINGER;
         if self.theirs.is_some() && self.lingering.values().any(|(_, since)| is_over(*since)) {
@@ -280,13 +293,16 @@ impl Policies {
         let of_kind = |kind| -> Vec<&Value> {
             self.objects.iter().filter(|(key, _)| key.kind == kind).map(|(_, told)| &**told).collect()
         };
-        let text = json!({
+        let mut state = json!({
             "namespaces": self.members.namespaces(),
             "pods": shapes.iter().map(pod).collect::<Vec<_>>(),
             "policies": of_kind(Kind::Policy),
             "cluster_policies": of_kind(Kind::ClusterPolicy),
-        })
-        .to_string();
+        });
+        if self.tells_services {
+            state["services"] = self.services.told().into();
+        }
+        let text = state.to_string();
         let digest = Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex

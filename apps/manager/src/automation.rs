@@ -16,6 +16,7 @@ mod http;
 pub(crate) mod orders;
 pub(crate) mod plan;
 pub(crate) mod playbooks;
+mod services;
 pub(crate) mod settings;
 mod settle;
 pub(crate) mod state;
@@ -101,7 +102,8 @@ impl Basis {
         let catalogue = catalogue::read(root, cluster, group);
         // Names and flags: nothing in it can fail to serialise.
         let text = serde_json::to_string(&catalogue).unwrap_or_default();
-        let told = settings.as_ref().map(|settings| (settings.allow_the_rest, settings.rules_max));
+        let told =
+            settings.as_ref().map(|settings| (settings.allow_the_rest, settings.rules_max, settings.service_objects));
         let catalogue_digest = hex_digest(format!("{text} {told:?}").as_bytes());
         let digest = hex_digest(format!("{text} {settings:?}").as_bytes());
         Self { settings, catalogue, digest, catalogue_digest }

@@ -74,6 +74,15 @@ pub(crate) struct News {
     pub(crate) end: u64,
 }
 
+/// What a cluster has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    /// Addresses with tags.
+    pub(crate) addresses: usize,
+    /// Tags, of all addresses.
+    pub(crate) tags: usize,
+}
+
 impl Tags {
     /// With what the store has.
     pub(crate) async fn open(store: &Store) -> anyhow::Result<Self> {
@@ -169,12 +178,16 @@ impl Tags {
         Ok(known)
     }
 
-    /// All clusters with how long ago their controllers were heard of, in seconds, and their addresses with tags.
-    pub(crate) fn clusters(&self) -> Vec<(Cluster, u64, usize)> {
+    /// All clusters with how long ago their controllers were heard of, in seconds, and what they have.
+    pub(crate) fn clusters(&self) -> Vec<(Cluster, u64, Held)> {
         let book = lock(&self.book);
-        let addresses = |name: &str| book.source(name).map_or(0, |registry| registry.entries().len());
-        let told =
-            |cluster: &Cluster| (cluster.clone(), cluster.heard.elapsed().as_secs(), addresses(&cluster.row.name));
+        let held = |name: &str| {
+            book.source(name).map_or(Held::default(), |registry| Held {
+                addresses: registry.entries().len(),
+                tags: registry.entries().values().map(|entry| entry.tags.len()).sum(),
+            })
+        };
+        let told = |cluster: &Cluster| (cluster.clone(), cluster.heard.elapsed().as_secs(), held(&cluster.row.name));
         book.clusters.values().map(told).collect()
     }
 

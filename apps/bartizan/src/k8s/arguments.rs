@@ -1,9 +1,11 @@
 //! What can be said to `bartizan k8s`.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use crate::remote::arguments::{Form, Server};
 
@@ -14,8 +16,11 @@ pub(crate) enum Kubernetes {
     Preflight(Preflight),
     /// Which pods are not inspected, and why?
     Coverage(Coverage),
-    /// Where does the path of one pod's traffic end: annotation, plugin, tunnel, endpoint, traffic object, zone, rule?
-    Doctor(Doctor),
+    /// Where does the path of one pod's traffic end: annotation, plugin, tunnel, endpoint, traffic object, zone, rule? Or
+    /// that of a policy: pods, controller, manager, rules of each firewall?
+    Doctor(Box<Doctor>),
+    /// Which clusters told the manager something: id, controller, when it was heard, tags, policies, and what is wrong?
+    Clusters(Clusters),
 }
 
 /// Which cluster, and how the answer is written.
@@ -71,8 +76,16 @@ pub(crate) struct Doctor {
     pub(crate) server: Server,
 
     /// The pod.
-    #[arg(value_name = "NAMESPACE/POD", value_parser = pod)]
-    pub(crate) pod: (String, String),
+    #[arg(value_name = "NAMESPACE/POD", value_parser = pod, required_unless_present = "policy")]
+    pub(crate) pod: Option<(String, String)>,
+
+    /// A NetworkPolicy instead, or without a namespace a ClusterNetworkPolicy.
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = policy, conflicts_with_all = ["pod", "to", "port"])]
+    pub(crate) policy: Option<Policy>,
+
+    /// The cluster's name at the manager; the one with the chart's cluster id when absent.
+    #[arg(long, value_name = "NAME", requires = "policy")]
+    pub(crate) cluster: Option<String>,
 
     /// Ask this firewall of the manager; all that have the cluster's traffic object when absent.
     #[arg(long, value_name = "SERIAL")]
@@ -85,6 +98,70 @@ pub(crate) struct Doctor {
     /// TCP port there.
     #[arg(long, value_name = "PORT", default_value_t = 443)]
     pub(crate) port: u16,
+}
+
+/// Arguments of `bartizan k8s clusters`.
+#[derive(Args, Debug)]
+pub(crate) struct Clusters {
+    #[command(flatten)]
+    pub(crate) common: crate::remote::arguments::Common,
+}
+
+/// A NetworkPolicy, or without a namespace a ClusterNetworkPolicy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Its namespace.
+    pub(crate) namespace: Option<String>,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+impl Policy {
+    /// Where the cluster's API has it.
+    pub(crate) fn path(&self) -> String {
+        match &self.namespace {
+            Some(place) => format!("/apis/networking.k8s.io/v1/namespaces/{place}/networkpolicies/{}", self.name),
+            None => format!("/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies/{}", self.name),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.namespace.is_some() { "NetworkPolicy" } else { "ClusterNetworkPolicy" }
+    }
+
+    /// What the manager says of it, among what it says of all.
+    pub(crate) fn of<'a>(&self, states: &'a Value) -> Option<&'a Value> {
+        let place = self.namespace.as_deref().unwrap_or_default();
+        let is_it = |state: &&Value| {
+            state["kind"] == self.kind() && state["namespace"] == place && state["name"] == self.name.as_str()
+        };
+        states["policies"].as_array()?.iter().find(is_it)
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(place) => write!(f, "{} `{place}/{}`", self.kind(), self.name),
+            None => write!(f, "{} `{}`", self.kind(), self.name),
+        }
+    }
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name),
+        None => (None, text),
+    };
+    let is_name =
+        |text: &str| !text.is_empty() && text.chars().all(|one| one.is_ascii_alphanumeric() || "-.".contains(one));
+    match is_name(name) && namespace.as_deref().is_none_or(is_name) {
+        true => Ok(Policy { namespace, name: name.to_owned() }),
+        false => {
+            Err("write the namespace and the name, as in `shop/allow-db`, or the name of a ClusterNetworkPolicy"
+                .to_owned())
+        }
+    }
 }
 
 fn pod(text: &str) -> Result<(String, String), String> {

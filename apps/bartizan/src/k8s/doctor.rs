@@ -1,7 +1,9 @@
-//! Where does the path of one pod's traffic end?
+//! Where does the path of one pod's traffic end, or that of a policy?
 //!
-//! Annotation, plugin, tunnel and endpoint are asked of the cluster; traffic object, zone and rule of the manager, if
+//! Of a pod, annotation, plugin, tunnel and endpoint are asked of the cluster; traffic object, zone and rule of the manager, if
 //! there is one to ask.
+
+mod policy;
 
 use std::net::IpAddr;
 
@@ -38,17 +40,22 @@ struct Facts {
 
 /// Walks the path.
 pub(super) async fn run(arguments: &Doctor) -> Result<(), Failure> {
-    let facts = gather(arguments).await?;
+    if let Some(policy) = &arguments.policy {
+        return policy::run(arguments, policy).await;
+    }
+    // The command line has one of the two.
+    let Some(asked) = &arguments.pod else { return Ok(()) };
+    let facts = gather(arguments, asked).await?;
     let mut findings = judge(&facts);
     let id = facts.scope.as_ref().map_or(0, |scope| scope.cluster_id);
     let address = facts.pod["status"]["podIP"].as_str().unwrap_or_default();
     findings.extend(firewalls(arguments, id, address, facts.service).await?);
-    let (namespace, name) = &arguments.pod;
+    let (namespace, name) = asked;
     tell(&findings, arguments.common.output, &json!({ "namespace": namespace, "pod": name }))
 }
 
-async fn gather(arguments: &Doctor) -> Result<Facts, Failure> {
-    let (common, (place, name)) = (&arguments.common, &arguments.pod);
+async fn gather(arguments: &Doctor, asked: &(String, String)) -> Result<Facts, Failure> {
+    let (common, (place, name)) = (&arguments.common, asked);
     let (cluster, namespace) = (Cluster::reach(common).await?, &*common.namespace);
     let Some(pod) = cluster.find(&format!("/api/v1/namespaces/{place}/pods/{name}")).await? else {
         return Err(Failure::new(FAILURE, format!("error: there is no pod `{name}` in the namespace `{place}`")));

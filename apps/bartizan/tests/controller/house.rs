@@ -103,7 +103,7 @@ impl House {
         self.spawn("controller.log", &[&place[..], &cluster, &["--listen", "127.0.0.1:9405"]].concat())
     }
 
-    fn api(&self, parameters: &[(&str, &str)]) -> String {
+    pub(crate) fn api(&self, parameters: &[(&str, &str)]) -> String {
         let mut command = Command::new("curl");
         command.args(["-sSk", "--max-time", "30", "-H", &format!("X-PAN-KEY: {}", self.key)]);
         for (name, value) in parameters {
@@ -123,6 +123,18 @@ impl House {
         let url = format!("https://{MANAGER}/api/v1{path}");
         let output = Command::new("curl").args(["-sSk", "--max-time", "40", "-H", &key, &url]).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    /// What `bartizan k8s` says in JSON, and its exit code.
+    pub(crate) fn tell(&self, words: &[&str]) -> (i32, serde_json::Value) {
+        let mut command = Command::new(BINARY);
+        command.arg("k8s").args(words).args(["-o", "json"]);
+        command.env("BARTIZAN_SERVER", format!("https://{MANAGER}")).env("BARTIZAN_KEY", &self.key);
+        command.env("BARTIZAN_CA", self.path("manager/pki/ca.pem")).env("KUBECONFIG", self.path("kubeconfig"));
+        let output = command.output().unwrap();
+        let told = serde_json::from_slice(&output.stdout);
+        let told = told.unwrap_or_else(|_| panic!("{words:?}: {}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().unwrap(), told)
     }
 
     pub(crate) fn set(&self, xpath: &str, element: &str) {

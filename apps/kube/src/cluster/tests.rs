@@ -27,7 +27,10 @@ fn pod(name: &str, address: &str, labels: &[(&str, &str)]) -> Change {
 
 fn slice(name: &str, endpoints: &[(&str, &str)]) -> Change {
     let endpoints = endpoints.iter().map(|(address, pod)| (ip(address), Some((*pod).to_owned()))).collect();
-    Change::Apply(key(Kind::Slice, name), Object::Slice(Slice { service: "web".to_owned(), endpoints }))
+    Change::Apply(
+        key(Kind::Slice, name),
+        Object::Slice(Slice { service: "web".to_owned(), endpoints, ..Slice::default() }),
+    )
 }
 
 fn told(cluster: &Cluster, address: &str) -> Vec<String> {
@@ -51,6 +54,7 @@ fn an_address_has_what_any_object_says_of_it() {
         addresses: vec![ip("10.96.0.1")],
         external: vec![ip("203.0.113.1")],
         labels: [("app".to_owned(), "web".to_owned())].into(),
+        ..Service::default()
     };
     cluster.learn(Change::Apply(key(Kind::Service, "web"), Object::Service(service)));
     assert_eq!(told(&cluster, "10.96.0.1"), ["ns_shop", "ns_shop.app.web", "ns_shop.svc_web"]);

@@ -1,15 +1,18 @@
 //! Which addresses are of which group now?
 //!
-//! An event costs as much as what it concerns: a pod or node is asked of all groups, a new group of all of them.
+//! An event costs as much as what it concerns: a pod or node is asked of the groups that may mean it, a new group of all of
+//! them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bartizan_playbook::Tagged;
 use bartizan_playbook::cluster::{Node, Pod, Snapshot};
 
 use super::Groups;
 use crate::labels::Labels;
+use crate::said::Said;
 
 /// Namespace and name; a node is in no namespace.
 type Place = (String, String);
@@ -21,6 +24,13 @@ enum Member {
     Node(Node),
 }
 
+/// Groups that are asked, and their tags: each once, however many addresses have it.
+#[derive(Debug, Default)]
+struct Asked {
+    groups: bartizan_playbook::Members,
+    tags: BTreeSet<Arc<str>>,
+}
+
 /// Who belongs to which group.
 #[derive(Debug, Default)]
 pub(super) struct Members {
@@ -28,11 +38,34 @@ pub(super) struct Members {
     snapshot: Snapshot,
     members: BTreeMap<Place, Member>,
     groups: Groups,
-    /// What each member says of its addresses, in order.
-    said: HashMap<Place, Vec<(IpAddr, Arc<str>)>>,
-    /// What is said of each address, how often.
-    addresses: HashMap<IpAddr, BTreeMap<Arc<str>, u32>>,
-    dirty: BTreeSet<IpAddr>,
+    asked: Asked,
+    said: Said<Place, Arc<str>>,
+}
+
+impl Asked {
+    fn of<'a>(groups: impl Iterator<Item = (&'a Arc<str>, &'a bartizan_playbook::Group)>) -> Self {
+        let groups: Vec<_> = groups.collect();
+        let tagged = |(tag, group): &(&Arc<str>, &bartizan_playbook::Group)| {
+            Arc::new(Tagged { tag: tag.to_string(), group: (*group).clone() })
+        };
+        Self {
+            groups: bartizan_playbook::Members::new(groups.iter().map(tagged)),
+            tags: groups.into_iter().map(|(tag, _)| tag.clone()).collect(),
+        }
+    }
+
+    /// The tags of a member's addresses.
+    fn tags(&self, snapshot: &Snapshot, member: &Member) -> Vec<(IpAddr, Arc<str>)> {
+        let found = match member {
+            Member::Pod(pod) => self.groups.of_pod(snapshot, pod),
+            Member::Node(node) => self.groups.of_node(node),
+        };
+        let mut all = Vec::new();
+        for (address, tags) in found {
+            all.extend(tags.into_iter().filter_map(|tag| Some((address, self.tags.get(tag)?.clone()))));
+        }
+        all
+    }
 }
 
 impl Members {
@@ -45,19 +78,19 @@ impl Members {
     }
 
     pub(super) fn tags(&self, address: IpAddr) -> impl Iterator<Item = &str> {
-        self.addresses.get(&address).into_iter().flat_map(|tags| tags.keys().map(|tag| &**tag))
+        self.said.of(address).map(|tag| &**tag)
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.keys().copied()
+        self.said.addresses()
     }
 
     pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        self.said.is_dirty()
     }
 
     pub(super) fn take_dirty(&mut self) -> BTreeSet<IpAddr> {
-        std::mem::take(&mut self.dirty)
+        self.said.take_dirty()
     }
 
     /// A pod is there, or another one than before, or gone.
@@ -98,66 +131,21 @@ impl Members {
     pub(super) fn put_groups(&mut self, groups: Groups) {
         let before = std::mem::replace(&mut self.groups, groups);
         let gone: BTreeSet<&Arc<str>> = before.keys().filter(|tag| !self.groups.contains_key(*tag)).collect();
-        let new: Groups = self
-            .groups
-            .iter()
-            .filter(|(tag, _)| !before.contains_key(*tag))
-            .map(|(tag, group)| (tag.clone(), group.clone()))
-            .collect();
-        if gone.is_empty() && new.is_empty() {
+        let new = Asked::of(self.groups.iter().filter(|(tag, _)| !before.contains_key(*tag)));
+        if gone.is_empty() && new.tags.is_empty() {
             return;
         }
-        let places: Vec<Place> = self.members.keys().cloned().collect();
-        for place in places {
-            let mut said = self.said.get(&place).cloned().unwrap_or_default();
+        self.asked = Asked::of(self.groups.iter());
+        for (place, member) in &self.members {
+            let mut said = self.said.by(place).to_vec();
             said.retain(|(_, tag)| !gone.contains(tag));
-            said.extend(self.of(&place, &new));
-            self.replace(&place, said);
+            said.extend(new.tags(&self.snapshot, member));
+            self.said.say(place, said);
         }
     }
 
     fn say(&mut self, place: &Place) {
-        let said = self.of(place, &self.groups);
-        self.replace(place, said);
-    }
-
-    fn of(&self, place: &Place, groups: &Groups) -> Vec<(IpAddr, Arc<str>)> {
-        let mut found = Vec::new();
-        for (tag, group) in groups {
-            let add = |address| found.push((address, tag.clone()));
-            match self.members.get(place) {
-                Some(Member::Pod(pod)) => group.addresses_of(&self.snapshot, pod).for_each(add),
-                Some(Member::Node(node)) => group.addresses_of_node(node).for_each(add),
-                None => {}
-            }
-        }
-        found
-    }
-
-    fn replace(&mut self, place: &Place, mut after: Vec<(IpAddr, Arc<str>)>) {
-        after.sort_unstable();
-        let before = self.said.remove(place).unwrap_or_default();
-        if before != after {
-            for (address, tag) in &after {
-                *self.addresses.entry(*address).or_default().entry(tag.clone()).or_default() += 1;
-                self.dirty.insert(*address);
-            }
-            for (address, tag) in before {
-                self.dirty.insert(address);
-                let Some(said) = self.addresses.get_mut(&address) else { continue };
-                if let Some(count) = said.get_mut(&tag) {
-                    *count -= 1;
-                    if *count == 0 {
-                        said.remove(&tag);
-                    }
-                }
-                if said.is_empty() {
-                    self.addresses.remove(&address);
-                }
-            }
-        }
-        if !after.is_empty() {
-            self.said.insert(place.clone(), after);
-        }
+        let said = self.members.get(place).map(|member| self.asked.tags(&self.snapshot, member));
+        self.said.say(place, said.unwrap_or_default());
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn node(key: &Key, object: &Object) -> Option<cluster::Node> {
 }
 
 /// A protocol as Kubernetes spells it.
-pub(super) fn name_of(protocol: Protocol) -> &'static str {
+pub(crate) fn name_of(protocol: Protocol) -> &'static str {
     Protocol::NAMES.iter().find(|(_, known)| *known == protocol).map_or("TCP", |(name, _)| name)
 }
 

@@ -290,3 +290,33 @@ proptest! {
         prop_assert_eq!(told, naive(&objects));
     }
 }
+
+#[test]
+fn services_are_told_to_a_manager_that_wants_them() {
+    use crate::objects::{Behind, Service, ServicePort};
+
+    let mut cluster = cluster();
+    let now = Instant::now();
+    let state = |cluster: &mut Cluster| -> Value {
+        cluster.policies.refresh(now);
+        serde_json::from_str(&cluster.policies.wanted().unwrap().text).unwrap()
+    };
+    let service = |number| {
+        let (name, target) = (String::new(), Behind::Number(8080));
+        let ports = vec![ServicePort { name, protocol: Protocol::Tcp, number, target, node: None }];
+        Change::Apply(key(Kind::Service, "shop", "web"), Object::Service(Service { ports, ..Service::default() }))
+    };
+    cluster.learn(service(80));
+    assert_eq!(state(&mut cluster)["services"], Value::Null);
+    let wants = Translation { allow_the_rest: true, rules_max: RULES_MAX, service_objects: true };
+    cluster.policies.set(wants);
+    let told = state(&mut cluster);
+    let ports = json!([{ "kind": "port", "protocol": "TCP", "number": 80 }, { "kind": "targetPort", "protocol": "TCP", "number": 8080 }]);
+    assert_eq!(told["services"], json!([{ "namespace": "shop", "name": "web", "ports": ports }]));
+    let before = cluster.policies.wanted().unwrap().digest.clone();
+    cluster.learn(service(81));
+    assert_eq!(state(&mut cluster)["services"][0]["ports"][0]["number"], 81);
+    assert_ne!(cluster.policies.wanted().unwrap().digest, before);
+    cluster.learn(Change::Delete(key(Kind::Service, "shop", "web")));
+    assert_eq!(state(&mut cluster)["services"], json!([]));
+}

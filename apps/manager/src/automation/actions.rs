@@ -189,7 +189,7 @@ impl Act {
         let objects = &translated.objects;
         Ok(json!({
             "rules": objects.rules.len(), "groups": objects.groups.len(), "services": objects.services.len(),
-            "digest": translated.digest(),
+            "services_left_out": translated.services_left_out, "digest": translated.digest(),
         }))
     }
 
@@ -222,12 +222,14 @@ impl Act {
         let (cluster, basis) = (self.cluster()?, self.basis().await?);
         let settings = self.settings(&basis)?.clone();
         let objects = self.wanted(&cluster, &basis).await?;
-        let running = self.app.configuration.snapshot().running.clone();
+        let now = self.app.configuration.snapshot();
+        let running = now.running.clone();
         let tree = running.clone();
         let work = move || planned(&tree, &cluster, &settings, &objects);
         let planned = tokio::task::spawn_blocking(work).await?;
         let planned = planned.map_err(|lines| Failure::new("Conflict", lines.join("; ")))?;
-        Ok((planned, running))
+        let spared = planned.sparing([&running, &now.candidate]);
+        Ok((spared.unwrap_or(planned), running))
     }
 
     async fn diff(&self) -> Result<Value, Failure> {
@@ -284,7 +286,7 @@ impl Act {
         let (planned, _) = self.plan().await?;
         if planned.changes.is_empty() {
             // It was done, and the manager ended before that was written down.
-            return self.committed(&settings.device_group, None).await;
+            return self.committed(settings, None).await;
         }
         if Some(&planned.digest) != self.with.get("digest") {
             unstage(app).await?;
@@ -314,18 +316,19 @@ impl Act {
             let reason = if is_validation { "Failed" } else { "Conflict" };
             return Err(Failure::new(reason, format!("commit job {id}: {}", job.details.join("; "))));
         }
-        self.committed(&settings.device_group, Some(id)).await
+        self.committed(settings, Some(id)).await
     }
 
     /// The rules are in the running configuration.
-    async fn committed(&self, device_group: &str, job: Option<u64>) -> Result<Value, Failure> {
+    async fn committed(&self, settings: &Settings, job: Option<u64>) -> Result<Value, Failure> {
         let version = self.app.configuration.snapshot().version;
         let now = now_us();
         let recalled = self.known["recall"]["version"].as_u64();
         let changed = self.app.automation.change(&self.app.store, &self.run.cluster, |cluster| {
             cluster.committed = to_db(version);
-            let is_empty = cluster.policies.is_empty() && recalled.is_none();
-            cluster.placed = if is_empty { String::new() } else { device_group.to_owned() };
+            let services = cluster.taken.as_ref().is_some_and(|taken| !taken.services.is_empty());
+            let is_empty = cluster.policies.is_empty() && !(services && settings.service_objects) && recalled.is_none();
+            cluster.placed = if is_empty { String::new() } else { settings.device_group.clone() };
             cluster.change_all(|_, state| {
                 if !state.translated.holds() || state.translated.reason == DRY_RUN {
                     return;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::plan::{line, name_of, place, planned, wanted_digest};
+use super::services::besides_left_over;
 use super::settings::{AUTHOR, Drift};
 use super::state::{Cluster, Status};
 use super::take::translated;
@@ -42,7 +43,9 @@ pub(super) async fn look(app: &Arc<App>, cluster: &Arc<Cluster>, basis: &Basis, 
     let found = tokio::task::spawn_blocking(move || planned(&tree, &known, &by, &objects)).await?;
     lock(&app.automation.looked).insert(cluster.name.clone(), running);
     let (places, lines): (BTreeSet<String>, Vec<String>) = match &found {
-        Ok(planned) => planned.changes.iter().map(|change| (place(change).to_owned(), line(change))).unzip(),
+        Ok(planned) => {
+            besides_left_over(&planned.changes).map(|change| (place(change).to_owned(), line(change))).unzip()
+        }
         Err(lines) => (BTreeSet::new(), lines.clone()),
     };
     if lines.is_empty() {

@@ -10,6 +10,7 @@ use bartizan_model::tree::Element;
 use bartizan_playbook::Objects;
 use bartizan_playbook::change::{Change, plan};
 
+use super::services;
 use super::settings::Settings;
 use super::state::Cluster;
 use crate::configuration::difference;
@@ -129,6 +130,13 @@ pub(crate) fn line(change: &Change) -> String {
 }
 
 impl Planned {
+    /// The same without deleting service objects that somebody names in one of these trees; nothing when nobody does.
+    pub(crate) fn sparing(&self, trees: [&Element; 2]) -> Option<Self> {
+        let changes = services::without_named(&self.changes, trees)?;
+        let digest = hex_digest(format!("{changes:?}").as_bytes());
+        Some(Self { changes, digest })
+    }
+
     /// The edits of the candidate.
     pub(crate) fn edits(&self) -> Vec<Edit> {
         let edit = |change: &Change| match change.clone() {

@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) pods: Ranges,
     /// Most rules.
     pub(crate) rules_max: usize,
+    /// Services become service objects.
+    pub(crate) service_objects: bool,
     /// Whoever told or asked for a change does not approve it.
     pub(crate) four_eyes: bool,
     /// What is done about drift.
@@ -147,6 +149,7 @@ impl Reader<'_> {
             allow_the_rest: self.flag("allow-the-rest", true),
             pods: self.pods(),
             rules_max: usize::try_from(rules_max).unwrap_or(RULES_MAX),
+            service_objects: self.flag("service-objects", false),
             four_eyes: self.flag("four-eyes", false),
             drift: self.drift(),
             disabled: self.flag("disabled", false),
@@ -289,13 +292,13 @@ mod tests {
         let root = with(
             "<entry name='prod'><device-group>dg</device-group><zone><member>pods</member></zone><place><before>last</before>\
              </place><auto-commit>yes</auto-commit><batch-window>250</batch-window><allow-the-rest>no</allow-the-rest>\
-             <rules-max>10</rules-max><drift>heal</drift><disabled>yes</disabled></entry>",
+             <rules-max>10</rules-max><drift>heal</drift><disabled>yes</disabled><service-objects>yes</service-objects></entry>",
         );
         let read = Read::of(&root);
         let settings = &read.clusters["prod"];
         assert_eq!((&*settings.zones, &settings.place), (&["pods".to_owned()][..], &Place::Before("last".to_owned())));
         assert_eq!((settings.window, settings.rules_max), (Duration::from_millis(250), 10));
-        assert!(settings.auto_commit && !settings.allow_the_rest && settings.disabled);
+        assert!(settings.auto_commit && !settings.allow_the_rest && settings.disabled && settings.service_objects);
         assert_eq!(settings.drift, Drift::Heal);
 
         let wrong = with(

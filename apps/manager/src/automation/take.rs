@@ -99,7 +99,7 @@ struct Differences {
     created: Vec<Key>,
     changed: Vec<Key>,
     deleted: Vec<Key>,
-    /// Namespaces or named ports.
+    /// Namespaces, named ports or services.
     surroundings: bool,
     /// Settings or catalogue.
     basis: bool,
@@ -149,7 +149,7 @@ impl Differences {
         if incidents.is_empty() {
             let message = match self.basis {
                 true => "settings, catalogue or the objects that policies may name changed",
-                false => "namespaces or named ports changed",
+                false => "namespaces, named ports or services changed",
             };
             let subject = "the cluster".to_owned();
             incidents.push(NewIncident {
@@ -224,7 +224,7 @@ async fn is_same(app: &App, cluster: &Cluster, told: &Arc<Told>, by: &Basis) -> 
     let new = translated_as(app, cluster, told, by).await?;
     // Where the rules go is of the settings, too.
     let group = by.settings.as_ref().map(|settings| settings.device_group.as_str()).unwrap_or_default();
-    let placed = cluster.placed == group || cluster.policies.is_empty();
+    let placed = cluster.placed == group || (cluster.policies.is_empty() && new.objects.services.is_empty());
     Ok(placed && old.objects == new.objects && old.verdicts == new.verdicts)
 }
 

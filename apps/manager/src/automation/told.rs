@@ -29,6 +29,55 @@ pub(crate) struct Told {
     pub(crate) policies: Vec<Value>,
     /// ClusterNetworkPolicies, as the cluster has them.
     pub(crate) cluster_policies: Vec<Value>,
+    /// Services with their ports, when the cluster's settings want service objects.
+    pub(crate) services: Vec<ToldService>,
+}
+
+/// A service.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ToldService {
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its ports.
+    pub(crate) ports: Vec<ServicePort>,
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServicePort {
+    /// Whose number it is.
+    pub(crate) kind: PortKind,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub(crate) protocol: String,
+    /// Its number.
+    pub(crate) number: u16,
+}
+
+/// Whose port it is.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum PortKind {
+    /// The service's own.
+    Port,
+    /// That of the pods behind it.
+    TargetPort,
+    /// That of the nodes.
+    NodePort,
+}
+
+impl PortKind {
+    /// As Kubernetes calls it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Port => "port",
+            Self::TargetPort => "targetPort",
+            Self::NodePort => "nodePort",
+        }
+    }
 }
 
 /// Pods that are alike.
@@ -118,10 +167,10 @@ impl Told {
         }
     }
 
-    /// SHA-256, hex, of what is no policy: namespaces and named ports.
+    /// SHA-256, hex, of what is no policy: namespaces, named ports and services.
     pub(crate) fn surroundings(&self) -> String {
         // Strings and numbers: nothing in it can fail to serialise.
-        hex_digest(&serde_json::to_vec(&(&self.namespaces, &self.pods)).unwrap_or_default())
+        hex_digest(&serde_json::to_vec(&(&self.namespaces, &self.pods, &self.services)).unwrap_or_default())
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Translated {
     pub(crate) verdicts: BTreeMap<Key, Verdict>,
     /// Why there are no rules at all, if there are none because of that.
     pub(crate) too_many: Option<String>,
+    /// Ports of services that became no service object, because there are too many.
+    pub(crate) services_left_out: usize,
 }
 
 impl Translated {
@@ -123,11 +125,15 @@ pub(crate) fn translate(
     if let Some(settings) = settings.filter(|_| !is_empty) {
         plan.refuse_unknown(&mut objects, &settings.pods);
     }
-    if is_empty {
+    let mut left_out = 0;
+    if settings.is_some_and(|settings| settings.service_objects) {
+        left_out = super::services::add(&mut objects, cluster, told);
+    }
+    if is_empty && objects.services.is_empty() {
         objects.tags.clear();
     }
     attribute(&plan, &objects, &mut verdicts);
-    Translated { objects, verdicts, too_many: None }
+    Translated { objects, verdicts, too_many: None, services_left_out: left_out }
 }
 
 /// Reads and reviews a policy.

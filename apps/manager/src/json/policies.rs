@@ -259,6 +259,8 @@ struct TranslationSettings {
     allow_the_rest: bool,
     /// Most rules.
     rules_max: usize,
+    /// Services are to be told: they become service objects.
+    service_objects: bool,
 }
 
 async fn catalogue(call: Call) -> Result<Json<CatalogueAnswer>, Problem> {
@@ -269,6 +271,7 @@ async fn catalogue(call: Call) -> Result<Json<CatalogueAnswer>, Problem> {
     Ok(Json(CatalogueAnswer {
         catalogue: serde_json::to_value(&catalogue).map_err(anyhow::Error::from)?,
         settings: TranslationSettings {
+            service_objects: settings.as_ref().is_some_and(|settings| settings.service_objects),
             allow_the_rest: settings.as_ref().is_none_or(|settings| settings.allow_the_rest),
             rules_max: settings.map_or(crate::automation::settings::RULES_MAX, |settings| settings.rules_max),
         },

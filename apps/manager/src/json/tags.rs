@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::route::{Access, Call, Done, Json, Nothing, Route};
 use crate::accounts::Caller;
+use crate::app::App;
+use crate::automation::state::Status;
 use crate::store::from_db;
-use crate::tags::{Cluster, Counts, Renewal, warnings};
+use crate::tags::{Cluster, Counts, Held, Renewal, warnings};
 use crate::times;
 use crate::xmlapi::why_not_part;
 
@@ -157,10 +159,40 @@ struct ClusterState {
     objects: Objects,
     /// Addresses with tags.
     tagged_addresses: usize,
+    /// Tags, of all addresses.
+    tags: usize,
+    /// Policies that it told.
+    policies: PolicyCounts,
     /// Device groups that hear of its tags.
     device_groups: Vec<String>,
     /// What is not as it should be.
     warnings: Vec<String>,
+}
+
+/// How many policies there are.
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Serialize)]
+struct PolicyCounts {
+    /// In all, of both kinds.
+    told: usize,
+    /// Those with a fault.
+    with_fault: usize,
+    /// Those whose rules are in the running configuration.
+    committed: usize,
+    /// Those that all firewalls enforce.
+    enforced: usize,
+}
+
+impl PolicyCounts {
+    fn of(app: &App, cluster: &str) -> Self {
+        let Some(cluster) = app.automation.cluster(cluster) else { return Self::default() };
+        let states = || cluster.policies.values();
+        Self {
+            told: states().count(),
+            with_fault: states().filter(|state| state.translated.status == Status::False).count(),
+            committed: states().filter(|state| state.committed.holds()).count(),
+            enforced: states().filter(|state| state.enforced.holds()).count(),
+        }
+    }
 }
 
 /// Objects that a controller sees.
@@ -182,7 +214,7 @@ struct Objects {
 async fn all(call: Call) -> Result<Json<ClusterList>, Problem> {
     let app = &call.app;
     let notified = app.tags.notified(&app.configuration.snapshot().running);
-    let state = |(cluster, silent_s, tagged_addresses): (Cluster, u64, usize)| {
+    let state = |(cluster, silent_s, held): (Cluster, u64, Held)| {
         let Cluster { row, counts, expired, .. } = cluster;
         let Counts { pods, services, nodes, namespaces, protected_namespaces } = counts;
         ClusterState {
@@ -192,7 +224,9 @@ async fn all(call: Call) -> Result<Json<ClusterList>, Problem> {
             silent_s,
             ttl_s: from_db(row.ttl_s),
             objects: Objects { pods, services, nodes, namespaces, protected_namespaces },
-            tagged_addresses,
+            tagged_addresses: held.addresses,
+            tags: held.tags,
+            policies: PolicyCounts::of(app, &row.name),
             device_groups: notified.groups(&row.name).into_iter().collect(),
             warnings: warnings(app, &row.name, row.cluster_id),
             name: row.name,

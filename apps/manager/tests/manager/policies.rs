@@ -134,7 +134,7 @@ async fn the_catalogue_says_what_may_be_named_and_policies_are_held_to_it() {
     configure(&server, "<disabled>yes</disabled><allow-the-rest>no</allow-the-rest><rules-max>500</rules-max>").await;
     let path = "/api/v1/kubernetes/clusters/prod/catalogue";
     let first = server.told(path).await;
-    assert_eq!(first["settings"], json!({"allow_the_rest": false, "rules_max": 500}));
+    assert_eq!(first["settings"], json!({"allow_the_rest": false, "rules_max": 500, "service_objects": false}));
     assert_eq!(first["catalogue"]["known"]["profiles"]["spyware"], json!(["default", "own", "strict"]));
 
     let named = |name: &str, profile: &str| {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::common::device::Device;
 use crate::common::{Identity, Server, between};
 use crate::fleet::{LOCALHOST, place};
-use crate::policies::{POLICIES, conditions, configure, lets_in, policy, tell, until};
+use crate::policies::{POLICIES, conditions, configure, lets_in, policy, tell, told, until};
 use crate::together::bob;
 
 const IN_FORCE: &str = "True=Translated True=Committed True=Enforced";
@@ -140,6 +140,61 @@ async fn policies_become_enforced_rules_change_and_go_without_touching_anything_
     assert_eq!(rules(&server).await, ["out"]);
     let group = server.get(GROUP).await;
     assert!(!group.contains("np.prod") && !group.contains("k8s-np") && group.contains("b.example"), "{group}");
+}
+
+async fn remove(server: &Server, xpath: &str) {
+    let answer = server.body(&[("type", "config"), ("action", "delete"), ("xpath", xpath)]).await;
+    assert!(answer.contains("success"), "{answer}");
+}
+
+/// The names of the services of the device group that are no rule's.
+async fn service_objects(server: &Server) -> Vec<String> {
+    let text = server.get(&format!("{GROUP}/service")).await;
+    let names = text.split("<entry name=\"").skip(1).map(|part| part.split('"').next().unwrap().to_owned());
+    names.filter(|name| !name.starts_with("np.")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_of_services_are_objects_that_stay_while_somebody_names_them() {
+    let (server, _firewall) = house(&format!("{AUTO}<service-objects>yes</service-objects>")).await;
+    let settings = server.told("/api/v1/kubernetes/clusters/prod/catalogue").await;
+    assert_eq!(settings["settings"]["service_objects"], true);
+    let tell_services = async |digest: &str, services: Value, policies: &[Value]| {
+        let mut body = told(digest, policies);
+        body["services"] = services;
+        let answer = server.json("PUT", POLICIES, Some(body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        until(&server, "it is enforced", |states| states["enforced_digest"] == digest).await;
+        service_objects(&server).await
+    };
+    let port = |kind: &str, number: u16| json!({"kind": kind, "protocol": "TCP", "number": number});
+    let web = json!([{"namespace": "shop", "name": "web", "ports": [port("port", 80), port("targetPort", 8080)]}]);
+    let names = tell_services("d1", web.clone(), &[]).await;
+    assert!(names.len() == 2 && names[0].starts_with("shop-web-port-80-"), "{names:?}");
+    assert!(names[1].starts_with("shop-web-targetPort-8080-"), "{names:?}");
+    let entry = server.get(&format!("{GROUP}/service/entry[@name='{}']", names[0])).await;
+    assert!(entry.contains("<tcp><port>80</port></tcp>") && entry.contains("<member>k8s-np.prod</member>"), "{entry}");
+    // Somebody's own service is nobody else's.
+    server
+        .set(&format!("{GROUP}/service"), "<entry name='own'><protocol><tcp><port>9</port></tcp></protocol></entry>")
+        .await;
+    let users = format!("{GROUP}/service-group");
+    server.set(&users, &format!("<entry name='g'><members><member>{}</member></members></entry>", names[0])).await;
+    let left = tell_services("d2", json!([]), &[]).await;
+    assert_eq!(left, [names[0].clone(), "own".to_owned()], "named by what nobody has committed yet");
+    remove(&server, &format!("{users}/entry[@name='g']")).await;
+    let left = tell_services("d3", json!([]), &[lets_in("web", 1, 80)]).await;
+    assert_eq!(left, ["own"]);
+    // With other settings they go.
+    assert_eq!(tell_services("d4", web, &[lets_in("web", 1, 80)]).await.len(), 3);
+    remove(&server, &format!("{LOCALHOST}/plugins/kubernetes/policy-automation/entry[@name='prod']/service-objects"))
+        .await;
+    server.commit().await;
+    let begun = std::time::Instant::now();
+    while service_objects(&server).await.len() > 1 {
+        assert!(begun.elapsed().as_secs() < 40, "{:#}", newest(&server).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use super::super::element::{Build as _, element, entry, leaf};
 use super::super::reply::{Reply, code};
 use crate::app::App;
 use crate::store::now_us;
-use crate::tags::{Row, warnings};
+use crate::tags::{Held, Row, warnings};
 use crate::times;
 
 /// `show object registered-ip all|ip X|tag T [limit N] [start-point N]`
@@ -52,7 +52,7 @@ fn line(row: &Row, now_s: i64) -> Element {
 /// `show plugins kubernetes status`
 pub(super) fn clusters(app: &App) -> Reply {
     let notified = app.tags.notified(&app.configuration.snapshot().running);
-    let line = |(cluster, silent_s, addresses): (crate::tags::Cluster, u64, usize)| {
+    let line = |(cluster, silent_s, held): (crate::tags::Cluster, u64, Held)| {
         let row = &cluster.row;
         let groups = notified.groups(&row.name);
         entry(&row.name)
@@ -67,7 +67,7 @@ pub(super) fn clusters(app: &App) -> Reply {
             .leaf("nodes", &cluster.counts.nodes.to_string())
             .leaf("namespaces", &cluster.counts.namespaces.to_string())
             .leaf("protected-namespaces", &cluster.counts.protected_namespaces.to_string())
-            .leaf("tagged-addresses", &addresses.to_string())
+            .leaf("tagged-addresses", &held.addresses.to_string())
             .with(element("device-group").with_all(groups.iter().map(|group| leaf("member", group))))
             .with(
                 element("warnings")
