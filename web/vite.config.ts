@@ -14,6 +14,7 @@ export default defineConfig({
     emptyOutDir: false,
     target: ['chrome123', 'firefox121', 'safari17.5'],
     assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 700,
     modulePreload: { polyfill: false },
   },
   server: {

@@ -3,6 +3,7 @@
 // A place is here when its screen is there; what the program cannot show has no line.
 
 import type { ComponentType } from 'react';
+import { kubernetesLists } from './screens/kubernetes/lists';
 import { type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
 
@@ -14,7 +15,7 @@ export type Place = {
   section?: string;
   label: string;
   /** What the scope picker offers. */
-  scope?: 'group' | 'template';
+  scope?: 'group' | 'template' | undefined;
   load: () => Promise<{ default: ComponentType }>;
 };
 
@@ -26,7 +27,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'group' ? 'group' : 'template',
+  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
@@ -68,10 +69,23 @@ export const PLACES: Place[] = [
   log('iptag', 'IP-Tag'),
   log('system', 'System'),
   log('config', 'Configuration'),
+  {
+    path: '/monitor/session-browser',
+    tab: 'Monitor',
+    label: 'Session Browser',
+    load: async () => ({ default: (await import('./screens/monitor/SessionsScreen')).SessionsScreen }),
+  },
   rules('security', 'pre', 'Security', 'Pre Rules'),
   rules('security', 'post', 'Security', 'Post Rules'),
   rules('nat', 'pre', 'NAT', 'Pre Rules'),
   rules('nat', 'post', 'NAT', 'Post Rules'),
+  {
+    path: '/policies/test',
+    tab: 'Policies',
+    section: 'Test',
+    label: 'Test Policy Match',
+    load: async () => ({ default: (await import('./screens/policies/TestScreen')).TestScreen }),
+  },
   ...objectLists.map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
   {
@@ -85,6 +99,12 @@ export const PLACES: Place[] = [
     tab: 'Automation',
     label: 'Incidents',
     load: async () => ({ default: (await import('./screens/automation/IncidentsScreen')).IncidentsScreen }),
+  },
+  {
+    path: '/automation/playbooks',
+    tab: 'Automation',
+    label: 'Playbooks',
+    load: async () => ({ default: (await import('./screens/automation/PlaybooksScreen')).PlaybooksScreen }),
   },
   {
     path: '/panorama/managed-devices',
@@ -103,6 +123,34 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Templates',
     load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
+  },
+  {
+    path: '/panorama/config-audit',
+    tab: 'Panorama',
+    label: 'Config Audit',
+    load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/clusters',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Clusters',
+    load: async () => ({ default: (await import('./screens/kubernetes/ClustersScreen')).ClustersScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/network-policies',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Network Policies',
+    load: async () => ({ default: (await import('./screens/kubernetes/PoliciesScreen')).PoliciesScreen }),
+  },
+  ...kubernetesLists.map((kind) => listPlace('Panorama', kind)),
+  {
+    path: '/panorama/kubernetes/registered-addresses',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Registered Addresses',
+    load: async () => ({ default: (await import('./screens/kubernetes/TagsScreen')).TagsScreen }),
   },
 ];
 

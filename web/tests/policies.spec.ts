@@ -121,3 +121,40 @@ test('a rule that something refers to is deleted only when nothing does', async 
   await question.getByRole('button', { name: 'Delete' }).click();
   await expect(question.getByRole('alert')).toContainText('cannot be deleted because of references');
 });
+
+test('a rule of a long list goes to a number that is not on the screen', async ({ page, go, api }) => {
+  const rules = Array.from(
+    { length: 450 },
+    (_, index) => `<entry name="long-${index + 1}"><action>deny</action></entry>`,
+  );
+  const group = "/config/devices/entry[@name='localhost.localdomain']/device-group";
+  await api.post('/config/edits', {
+    edits: [
+      { action: 'set', xpath: group, element: '<entry name="long"/>' },
+      {
+        action: 'set',
+        xpath: `${group}/entry[@name='long']/pre-rulebase/security/rules`,
+        element: rules.join(''),
+      },
+    ],
+  });
+  await go('/policies/security/pre-rules?group=long');
+  const grid = page.getByRole('grid');
+  await grid.getByRole('row', { name: /long-3 / }).click();
+  await grid.getByRole('row', { name: /long-3 / }).press('End');
+  await expect(grid.getByRole('row', { name: /long-450/ })).toBeFocused();
+  await expect(page.getByText('450 rules, 1 selected')).toBeVisible();
+  await page.getByRole('button', { name: 'Move' }).click();
+  await page.getByRole('menuitem', { name: 'Move to…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Move the rule' });
+  await dialog.getByLabel('Rule').fill('451');
+  await dialog.getByRole('button', { name: 'Move' }).click();
+  await expect(dialog.getByText('there is no such rule in this rulebase')).toBeVisible();
+  await dialog.getByLabel('Rule').fill('201');
+  await dialog.getByRole('button', { name: 'Move' }).click();
+  await expect(dialog).toBeHidden();
+  const path = encodeURIComponent('device-group long pre-rulebase security rules');
+  const { entries } = await api.get<{ entries: { name: string }[] }>(`/config/entries?path=${path}&offset=199&limit=2`);
+  expect(entries.map((entry) => entry.name)).toEqual(['long-3', 'long-201']);
+  await api.post('/candidate/revert', {});
+});

@@ -7,7 +7,7 @@ import { linesOf } from './problem';
 import type { Asked } from './types';
 
 /** Entries that one request brings. */
-export const PAGE = 500;
+export const PAGE = 200;
 
 export const keys = {
   entries: (xpath: string, search: string, page: number) => ['config', 'entries', xpath, search, page] as const,

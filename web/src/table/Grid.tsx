@@ -31,8 +31,9 @@ type Properties<T> = {
   at: (line: number) => T | undefined;
   keyOf: (row: T) => string;
   look?: (from: number, to: number) => void;
-  selected?: ReadonlySet<string>;
-  onSelect?: (keys: Set<string>) => void;
+  /** Lines that are selected, by their keys, as they were when they were; they need not be on the screen. */
+  selected?: ReadonlyMap<string, T>;
+  onSelect?: (rows: Map<string, T>) => void;
   onOpen?: (row: T) => void;
   /** A key that the table does not know itself, on the line that has the focus; `true` when it was used. */
   onKey?: (event: KeyboardEvent, row: T) => boolean;
@@ -53,6 +54,9 @@ export function Grid<T>(properties: Properties<T>) {
   const [active, setActive] = useState(0);
   const [over, setOver] = useState<number>();
   const dragged = useRef<number>(undefined);
+  /** The line that shall have the focus as soon as it is in the document. */
+  const wanted = useRef<number>(undefined);
+  const within = useRef(false);
   const virtual = useVirtualizer({
     count,
     getScrollElement: () => scroll.current,
@@ -64,23 +68,33 @@ export function Grid<T>(properties: Properties<T>) {
   const to = items.at(-1)?.index ?? 0;
   useEffect(() => look?.(from, to), [look, from, to]);
 
+  // A line that had the focus and is another element now (it was on its way, and came) has it again.
+  useEffect(() => {
+    const lost = within.current && document.activeElement === document.body;
+    const line = wanted.current ?? (lost ? active : undefined);
+    if (line === undefined) return;
+    const element = scroll.current?.querySelector<HTMLElement>(`[data-line="${line}"]`);
+    element?.focus({ preventScroll: true });
+    if (element) wanted.current = undefined;
+  });
+
   const go = (line: number) => {
     const next = Math.max(0, Math.min(count - 1, line));
     setActive(next);
+    wanted.current = next;
     virtual.scrollToIndex(next);
-    requestAnimationFrame(() => scroll.current?.querySelector<HTMLElement>(`[data-line="${next}"]`)?.focus());
   };
   const select = (line: number, event: { shiftKey: boolean; ctrlKey: boolean; metaKey: boolean }, toggle: boolean) => {
     const row = at(line);
     if (!row || !onSelect) return;
-    const next = new Set(event.ctrlKey || event.metaKey || toggle ? selected : []);
+    const next = new Map(event.ctrlKey || event.metaKey || toggle ? selected : []);
     if (event.shiftKey) {
       for (let index = Math.min(active, line); index <= Math.max(active, line); index++) {
         const between = at(index);
-        if (between) next.add(keyOf(between));
+        if (between) next.set(keyOf(between), between);
       }
     } else if (next.has(keyOf(row))) next.delete(keyOf(row));
-    else next.add(keyOf(row));
+    else next.set(keyOf(row), row);
     onSelect(next);
   };
   const keys = (event: KeyboardEvent, line: number) => {
@@ -121,6 +135,12 @@ export function Grid<T>(properties: Properties<T>) {
       aria-rowcount={count + 1}
       aria-multiselectable={onSelect ? true : undefined}
       tabIndex={count === 0 ? 0 : -1}
+      onFocus={() => {
+        within.current = true;
+      }}
+      onBlur={(event) => {
+        within.current = event.relatedTarget === null || event.currentTarget.contains(event.relatedTarget);
+      }}
     >
       <div className={classes.head} role="row" aria-rowindex={1}>
         {columns.map((column) => (

@@ -23,7 +23,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
   const sources = useSources(kind, list);
   const rows = useRows(sources, search);
   const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
-  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [selected, setSelected] = useState<ReadonlyMap<string, Row>>(new Map());
   const [doomed, setDoomed] = useState<string[]>();
   const remove = useEdit(true);
 
@@ -49,12 +49,12 @@ export function ListScreen({ kind }: { kind: ListKind }) {
   };
   const add = (start?: Node) => list && setOpened({ list, start, readOnly: false });
   const copy = () => {
-    const row = chosen(rows.at, rows.count, selected)[0];
+    const row = [...selected.values()][0];
     if (row?.entry.node) {
       add({ ...row.entry.node, attributes: { name: `${nameOf(row.entry.node)}-1` } });
     }
   };
-  const own = [...selected].filter((xpath) => list && xpath.startsWith(`${list}/`));
+  const own = [...selected.values()].filter((row) => row.source.own).map((row) => row.entry.xpath);
   const readOnlyScope = list === undefined;
 
   if (rows.error) return <Failure error={rows.error} />;
@@ -133,7 +133,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
               {
                 onSuccess: () => {
                   setDoomed(undefined);
-                  setSelected(new Set());
+                  setSelected(new Map());
                 },
               },
             )
@@ -147,15 +147,6 @@ export function ListScreen({ kind }: { kind: ListKind }) {
 /** An XPath's last name, for people. */
 export function lastName(xpath: string): string {
   return /\[@name=(['"])(.*)\1\]$/.exec(xpath.slice(xpath.lastIndexOf('/entry[')))?.[2] ?? xpath;
-}
-
-function chosen(at: (line: number) => Row | undefined, count: number, selected: ReadonlySet<string>): Row[] {
-  const rows: Row[] = [];
-  for (let line = 0; line < count && rows.length < selected.size; line++) {
-    const row = at(line);
-    if (row && selected.has(row.entry.xpath)) rows.push(row);
-  }
-  return rows;
 }
 
 /** The lists that are shown: the own one, and what a device group inherits. */

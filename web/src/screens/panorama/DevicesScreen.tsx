@@ -78,7 +78,7 @@ const COLUMNS: Column<Device>[] = [
 
 export function DevicesScreen() {
   const devices = useDevices();
-  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [selected, setSelected] = useState<ReadonlyMap<string, Device>>(new Map());
   const [adding, setAdding] = useState(false);
   const [leaving, setLeaving] = useState(false);
   const { columns, menu } = useColumns('devices', COLUMNS, ['serial', 'seen', 'version', 'certificate']);

@@ -93,7 +93,7 @@ type Properties = {
 };
 
 function Places({ title, kinds, columns, lines, error, purpose }: Properties) {
-  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [selected, setSelected] = useState<ReadonlyMap<string, Line>>(new Map());
   const [opened, setOpened] = useState<{ kind: Kind; before?: Line }>();
   const [doomed, setDoomed] = useState(false);
   const remove = useEdit(true);

@@ -2,13 +2,14 @@
 
 import { Button, Group, Modal, Select, Stack, TextInput } from '@mantine/core';
 import { useState } from 'react';
+import { refused } from '../../api/config';
 
 export type Target = { place: 'top' | 'bottom' } | { place: 'before' | 'after'; other: string };
 
 type Properties = {
   count: number;
   /** The name of the rule of a number or a name; nothing when there is none. */
-  find: (word: string) => string | undefined;
+  find: (word: string) => Promise<string | undefined>;
   busy: boolean;
   onMove: (target: Target) => void;
   onClose: () => void;
@@ -18,17 +19,19 @@ export function MoveDialog({ count, find, busy, onMove, onClose }: Properties) {
   const [place, setPlace] = useState<Target['place']>('before');
   const [word, setWord] = useState('');
   const beside = place === 'before' || place === 'after';
-  const other = find(word.trim());
-  const move = () => {
-    if (!beside) onMove({ place });
-    else if (other) onMove({ place, other });
+  const [missing, setMissing] = useState(false);
+  const move = async () => {
+    if (!beside) return onMove({ place });
+    const other = await find(word.trim());
+    if (other) return onMove({ place, other });
+    return setMissing(true);
   };
   return (
     <Modal opened onClose={onClose} title={count === 1 ? 'Move the rule' : `Move ${count} rules`}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          move();
+          move().catch(refused);
         }}
       >
         <Stack gap="sm">
@@ -49,8 +52,11 @@ export function MoveDialog({ count, find, busy, onMove, onClose }: Properties) {
               label="Rule"
               description="Its number or its name"
               value={word}
-              onChange={(event) => setWord(event.currentTarget.value)}
-              error={word && !other ? 'there is no such rule in this rulebase' : undefined}
+              onChange={(event) => {
+                setWord(event.currentTarget.value);
+                setMissing(false);
+              }}
+              error={missing ? 'there is no such rule in this rulebase' : undefined}
               data-autofocus
             />
           )}
@@ -58,7 +64,7 @@ export function MoveDialog({ count, find, busy, onMove, onClose }: Properties) {
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" loading={busy} disabled={beside && !other}>
+            <Button type="submit" loading={busy} disabled={beside && !word.trim()}>
               Move
             </Button>
           </Group>

@@ -16,7 +16,8 @@ import {
   IconTrash,
 } from '@tabler/icons-react';
 import { type KeyboardEvent, useMemo, useState } from 'react';
-import { useEdit } from '../../api/config';
+import { api, told } from '../../api/client';
+import { nodeAt, useEdit } from '../../api/config';
 import type { Asked } from '../../api/types';
 import { ancestors, groupPath, useAddress, useGroups } from '../../scope';
 import { useColumns } from '../../table/Columns';
@@ -49,14 +50,16 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
     columnsOf(base, sources.length > 1, badges, hits),
     HIDDEN_AT_FIRST,
   );
-  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [selected, setSelected] = useState<ReadonlyMap<string, Row>>(new Map());
   const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
   const [doomed, setDoomed] = useState(false);
   const [moving, setMoving] = useState(false);
   const edit = useEdit();
   const remove = useEdit(true);
 
-  const own = useOwn(rows.at, rows.count, selected);
+  const own = [...selected.values()]
+    .filter((row) => row.source.own)
+    .sort((one, other) => one.entry.position - other.entry.position);
   const title = `${NAMES[base]} ${which === 'pre' ? 'Pre' : 'Post'} Rules`;
   const move = (names: string[], target: Target) =>
     edit.mutate(moves(list, names, target), { onSuccess: () => setMoving(false) });
@@ -81,7 +84,9 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
     });
   };
   const step = (row: Row, by: 1 | -1) => {
-    const line = row.entry.position + by;
+    // The line may have moved since it was selected.
+    const now = findOwn(rows.at, rows.count, (one) => one.entry.xpath === row.entry.xpath) ?? row;
+    const line = now.entry.position + by;
     const other = findOwn(rows.at, rows.count, (one) => one.entry.position === line);
     if (other && !search) move([row.entry.name], { place: by < 0 ? 'before' : 'after', other: other.entry.name });
   };
@@ -224,7 +229,7 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
         <MoveDialog
           count={own.length}
           busy={edit.isPending}
-          find={(word) => ruleCalled(rows.at, rows.count, word)}
+          find={(word) => ruleCalled(list, word)}
           onMove={(target) =>
             move(
               own.map((row) => row.entry.name),
@@ -251,7 +256,7 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
               {
                 onSuccess: () => {
                   setDoomed(false);
-                  setSelected(new Set());
+                  setSelected(new Map());
                 },
               },
             )
@@ -299,20 +304,13 @@ function findOwn(at: At, count: number, is: (row: Row) => boolean): Row | undefi
   return undefined;
 }
 
-/** The selected rules that stand in this rulebase, in their order. */
-function useOwn(at: At, count: number, selected: ReadonlySet<string>): Row[] {
-  const own: Row[] = [];
-  for (let line = 0; line < count && own.length < selected.size; line++) {
-    const row = at(line);
-    if (row?.source.own && selected.has(row.entry.xpath)) own.push(row);
-  }
-  return own;
-}
-
-function ruleCalled(at: At, count: number, word: string): string | undefined {
-  const byName = findOwn(at, count, (row) => row.entry.name === word);
-  const byNumber = /^\d+$/.test(word) ? at(Number(word) - 1) : undefined;
-  return byName?.entry.name ?? (byNumber?.source.own ? byNumber.entry.name : undefined);
+/** The name of the rule of this rulebase that has this name, or this number in it. */
+async function ruleCalled(list: string, word: string): Promise<string | undefined> {
+  if (await nodeAt(entryPath(list, word))) return word;
+  if (!/^\d+$/.test(word)) return undefined;
+  const query = { xpath: list, offset: Number(word) - 1, limit: 1 };
+  const page = await told(api.GET('/api/v1/config/entries', { params: { query } }));
+  return page.entries[0]?.name;
 }
 
 /** A name that no rule of the list has: `web-1`, `web-2`, …. */

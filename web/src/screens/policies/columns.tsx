@@ -112,7 +112,7 @@ export function columnsOf(
 ): Column<Row>[] {
   const hit = (row: Row) => hits.get(row.entry.name);
   return [
-    { id: 'number', header: '#', width: 48, cell: (_, line) => <Clip>{String(line + 1)}</Clip> },
+    { id: 'number', header: '#', width: 48, cell: (row) => <Clip>{String(row.entry.position + 1)}</Clip> },
     {
       id: 'name',
       header: 'Name',

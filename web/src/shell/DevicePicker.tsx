@@ -1,0 +1,24 @@
+// Which firewall is asked? One that is connected; the first unless somebody chose another.
+
+import { Select } from '@mantine/core';
+import { useState } from 'react';
+import { useDevices } from '../api/devices';
+
+/** The serial number of the chosen firewall, and the field to choose it by. */
+export function useDevice() {
+  const [chosen, setChosen] = useState<string | null>(null);
+  const connected = (useDevices().data?.devices ?? []).filter((device) => device.connected);
+  const serial = chosen ?? connected[0]?.serial;
+  const picker = (
+    <Select
+      aria-label="Firewall"
+      placeholder="No firewall is connected"
+      data={connected.map((device) => ({ value: device.serial, label: device.hostname || device.serial }))}
+      value={serial ?? null}
+      onChange={setChosen}
+      allowDeselect={false}
+      disabled={connected.length === 0}
+    />
+  );
+  return { serial, picker };
+}
