@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn groups_are_in_force_until_no_firewall_can_have_rules_of_them() {
         let group =
-            |tag: &str| -> Group { serde_json::from_value(serde_json::json!({"serves": [tag, "TCP", 80]})).unwrap() };
+            |tag: &str| -> Group { serde_json::from_value(serde_json::json!({"serves": [tag, "tcp", 80]})).unwrap() };
         let groups = |tags: &[&str]| -> BTreeMap<String, Group> {
             tags.iter().map(|tag| ((*tag).to_owned(), group(tag))).collect()
         };
