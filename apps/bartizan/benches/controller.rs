@@ -10,8 +10,9 @@
 #[expect(dead_code, reason = "the test and the bench share it, and the bench needs a part of it")]
 #[path = "../tests/controller/house.rs"]
 mod house;
+#[path = "support/inside.rs"]
+mod inside;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bartizan_lab::kubernetes::{ApiServer, pod, slice};
@@ -24,8 +25,6 @@ const PODS: usize = 10_000;
 const CHANGES: usize = 200;
 /// The goal for 99 of 100.
 const GOAL_MS: f64 = 1000.0;
-/// Set in the process that has its own network.
-const INSIDE: &str = "BARTIZAN_BENCH_INSIDE";
 
 fn address(number: usize) -> String {
     format!("10.{}.{}.{}", 1 + number / 40_000, number / 200 % 200, number % 200 + 1)
@@ -36,11 +35,7 @@ fn labels<'a>(number: &'a str, tier: &'a str) -> [(&'a str, &'a str); 4] {
 }
 
 fn main() {
-    if std::env::var_os(INSIDE).is_none() {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command.args(["sh", "-c", "ip link set lo up && exec \"$0\""]).arg(std::env::current_exe().unwrap());
-        assert!(command.env(INSIDE, "yes").status().unwrap().success());
+    if !inside::is_inside() {
         return;
     }
     let api = ApiServer::start(&["v1"]);

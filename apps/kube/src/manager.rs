@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bartizan_model::tree::{Child, Element};
@@ -89,27 +90,67 @@ pub(crate) struct Renewed {
     pub(crate) policies_digest: Option<String>,
 }
 
-/// What became of the policies.
+/// What is news of the policies.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+pub(crate) struct News {
+    /// Those that changed; all, where `count` is missing.
+    policies: Vec<PolicyState>,
+    /// How many there are.
+    count: Option<usize>,
+    devices: Vec<Device>,
+    /// Number of this answer; 0 is none.
+    pub(crate) version: u64,
+    enforced_digest: Option<String>,
+    /// If they are others than before.
+    groups: Option<BTreeMap<String, Group>>,
+}
+
+/// What became of the policies.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    /// By policy.
-    pub(crate) policies: Vec<PolicyState>,
+    /// In the order of their kinds, namespaces and names. One that did not change is the same one.
+    pub(crate) policies: Vec<Arc<PolicyState>>,
     /// The firewalls that are to enforce them.
     pub(crate) devices: Vec<Device>,
-    /// Number of this answer; 0 is none.
+    /// Number of the answer; 0 is none.
     pub(crate) version: u64,
     /// Digest of the state that is enforced on all devices.
     pub(crate) enforced_digest: Option<String>,
     /// Groups that its rules speak of, by their tags.
-    pub(crate) groups: Option<BTreeMap<String, Group>>,
+    pub(crate) groups: Option<Arc<BTreeMap<String, Group>>>,
 }
 
 impl Standing {
+    /// What it is with these news; nothing, when policies are gone and it has to be told all of them.
+    pub(crate) fn with(&self, news: News) -> Option<Self> {
+        let mut policies: BTreeMap<_, Arc<PolicyState>> = BTreeMap::new();
+        if news.count.is_some() && self.version != 0 {
+            policies.extend(self.policies.iter().map(|policy| (policy.which(), policy.clone())));
+        }
+        let known: BTreeMap<_, &Arc<PolicyState>> =
+            self.policies.iter().map(|policy| (policy.which(), policy)).collect();
+        for policy in news.policies {
+            let same = known.get(&policy.which()).filter(|known| ****known == policy);
+            let policy = same.map_or_else(|| Arc::new(policy), |same| Arc::clone(same));
+            policies.insert(policy.which(), policy);
+        }
+        if news.count.is_some_and(|count| count != policies.len()) {
+            return None;
+        }
+        Some(Self {
+            policies: policies.into_values().collect(),
+            devices: news.devices,
+            version: news.version,
+            enforced_digest: news.enforced_digest,
+            groups: news.groups.map(Arc::new).or_else(|| self.groups.clone()),
+        })
+    }
+
     /// Digest of the state that is enforced as it was told. A policy with a fault may be in force in its form of before,
     /// whose groups only the manager knows: then nothing is.
     pub(crate) fn enforced(&self) -> Option<&str> {
-        let has_fault = |policy: &PolicyState| {
+        let has_fault = |policy: &Arc<PolicyState>| {
             policy.conditions.iter().any(|condition| condition.kind == "Translated" && condition.status == "False")
         };
         self.enforced_digest.as_deref().filter(|_| !self.policies.iter().any(has_fault))
@@ -117,7 +158,7 @@ impl Standing {
 }
 
 /// What became of a policy.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct PolicyState {
     /// `NetworkPolicy` or `ClusterNetworkPolicy`.
     pub(crate) kind: String,
@@ -142,6 +183,11 @@ pub(crate) struct PolicyState {
 }
 
 impl PolicyState {
+    /// Which policy it is of: kind, namespace and name.
+    fn which(&self) -> (String, String, String) {
+        (self.kind.clone(), self.namespace.clone(), self.name.clone())
+    }
+
     /// `apiVersion` of the policy.
     pub(crate) fn api_version(&self) -> &'static str {
         if self.kind == "NetworkPolicy" { "networking.k8s.io/v1" } else { "policy.networking.k8s.io/v1alpha2" }
@@ -149,7 +195,7 @@ impl PolicyState {
 }
 
 /// A condition, as objects of Kubernetes have them.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct Condition {
     /// Its type.
     #[serde(rename = "type")]
@@ -232,9 +278,10 @@ impl Manager {
         read(&self.send(Method::GET, &path, "application/json", Vec::new()).await?.1)
     }
 
-    /// What became of the policies, as soon as that differs from the answer with that number.
-    pub(crate) async fn standing(&self, cluster: &str, after: u64, wait: Duration) -> Result<Standing, Failure> {
-        let path = format!("/api/v1/kubernetes/clusters/{cluster}/policies?after={after}&wait={}", wait.as_secs());
+    /// What became of the policies since the answer with that number, as soon as there is something.
+    pub(crate) async fn standing(&self, cluster: &str, after: u64, wait: Duration) -> Result<News, Failure> {
+        let query = format!("after={after}&wait={}&changed=true", wait.as_secs());
+        let path = format!("/api/v1/kubernetes/clusters/{cluster}/policies?{query}");
         let sent = self.send_within(wait + PATIENCE, Method::GET, &path, "application/json", Vec::new());
         read(&sent.await?.1)
     }
@@ -350,13 +397,33 @@ mod tests {
     #[test]
     fn while_a_policy_has_a_fault_the_tags_of_its_form_of_before_stay() {
         let standing = |status: &str| -> Standing {
-            serde_json::from_value(serde_json::json!({"version": 1, "enforced_digest": "d", "policies": [
+            let news = serde_json::from_value(serde_json::json!({"version": 1, "enforced_digest": "d", "policies": [
                 {"kind": "NetworkPolicy", "namespace": "shop", "name": "web", "uid": "u", "generation": 2, "conditions": [
-                    {"type": "Translated", "status": status, "reason": "NotAllowed", "message": "", "since": ""}]}]}))
-            .unwrap()
+                    {"type": "Translated", "status": status, "reason": "NotAllowed", "message": "", "since": ""}]}]}));
+            Standing::default().with(news.unwrap()).unwrap()
         };
         assert_eq!(standing("True").enforced(), Some("d"));
         assert_eq!(standing("False").enforced(), None);
+    }
+
+    #[test]
+    fn news_are_put_together_with_what_was_known() {
+        let policy = |name: &str, generation: u32| {
+            serde_json::json!({"kind": "NetworkPolicy", "namespace": "shop", "name": name, "uid": name,
+                "generation": generation, "conditions": [], "incident": null, "run": null})
+        };
+        let news = |version: u32, count: usize, policies: &[serde_json::Value]| -> News {
+            serde_json::from_value(serde_json::json!({"version": version, "count": count, "policies": policies}))
+                .unwrap()
+        };
+        let first = Standing::default().with(news(3, 2, &[policy("b", 1), policy("a", 1)])).unwrap();
+        let second = first.with(news(4, 2, &[policy("b", 2)])).unwrap();
+        let told: Vec<_> = second.policies.iter().map(|policy| (policy.name.as_str(), policy.generation)).collect();
+        assert_eq!((told, second.version), (vec![("a", 1), ("b", 2)], 4));
+        assert!(Arc::ptr_eq(&first.policies[0], &second.policies[0]), "what did not change is the same one");
+        assert!(second.with(news(5, 1, &[])).is_none(), "which one is gone is not told");
+        let all = Standing { version: 0, ..second.clone() }.with(news(5, 1, &[policy("b", 2)])).unwrap();
+        assert!(all.policies.len() == 1 && Arc::ptr_eq(&all.policies[0], &second.policies[1]));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use bartizan_playbook::cluster::{self, NamedPort, Snapshot};
 use bartizan_playbook::cluster_policy::ClusterNetworkPolicy;
 use bartizan_playbook::policy::NetworkPolicy;
 use bartizan_playbook::{Checked, Group, Protocol, Settings, check, check_cluster, translate};
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -70,12 +71,42 @@ pub struct Counts {
     pub too_many: bool,
 }
 
+/// A policy that the cluster has.
+#[derive(Debug)]
+struct Written {
+    object: Arc<Value>,
+    /// What it says, when it has no fault.
+    checked: Option<Checked>,
+}
+
+impl Written {
+    fn of(kind: Kind, object: Arc<Value>) -> Self {
+        let checked = if kind == Kind::ClusterPolicy {
+            ClusterNetworkPolicy::deserialize(&*object).ok().and_then(|policy| check_cluster(&policy).ok())
+        } else {
+            NetworkPolicy::deserialize(&*object).ok().and_then(|policy| check(&policy).ok())
+        };
+        Self { object, checked }
+    }
+}
+
+/// What the manager is told, as JSON.
+#[derive(Serialize)]
+struct State<'a> {
+    namespaces: &'a BTreeMap<String, Labels>,
+    pods: Vec<Value>,
+    policies: Vec<&'a Value>,
+    cluster_policies: Vec<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    services: Option<Vec<Value>>,
+}
+
 /// The policies of a cluster.
 #[derive(Debug)]
 pub struct Policies {
     settings: Settings,
     members: Members,
-    objects: BTreeMap<Key, Arc<Value>>,
+    objects: BTreeMap<Key, Written>,
     /// How many pods are alike.
     shapes: BTreeMap<Shape, usize>,
     services: Services,
@@ -134,7 +165,7 @@ impl Policies {
     pub(crate) fn learn(&mut self, key: &Key, before: Option<&Object>, object: Option<&Object>) {
         match (key.kind, object) {
             (Kind::Policy | Kind::ClusterPolicy, Some(Object::Policy(told))) => {
-                self.objects.insert(key.clone(), told.clone());
+                self.objects.insert(key.clone(), Written::of(key.kind, told.clone()));
                 self.stale = true;
             }
             (Kind::Policy | Kind::ClusterPolicy, _) => {
@@ -225,14 +256,7 @@ impl Policies {
     }
 
     fn translate(&mut self, now: Instant) {
-        let of = |(key, told): (&Key, &Arc<Value>)| -> Option<Checked> {
-            let told = Value::clone(told);
-            if key.kind == Kind::ClusterPolicy {
-                return check_cluster(&serde_json::from_value::<ClusterNetworkPolicy>(told).ok()?).ok();
-            }
-            check(&serde_json::from_value::<NetworkPolicy>(told).ok()?).ok()
-        };
-        let checked: Vec<Checked> = self.objects.iter().filter_map(of).collect();
+        let checked: Vec<&Checked> = self.objects.values().filter_map(|written| written.checked.as_ref()).collect();
         let faulty = self.objects.len() - checked.len();
         let snapshot = self.snapshot();
         let plan = translate(&self.settings, &checked, &snapshot);
@@ -277,7 +301,7 @@ impl Policies {
 
     fn state(&self) -> Wanted {
         let mut names = BTreeSet::new();
-        self.objects.values().for_each(|told| read::ports_named(told, &mut names));
+        self.objects.values().for_each(|written| read::ports_named(&written.object, &mut names));
         let named = |ports: &'_ [NamedShape]| -> Vec<NamedShape> {
             ports.iter().filter(|(name, ..)| names.contains(name.as_str())).cloned().collect()
         };
@@ -291,18 +315,17 @@ impl Policies {
             |(name, protocol, number): &NamedShape| json!({ "name": name, "protocol": protocol, "number": number });
         let pod = |(namespace, labels, ports): &Shape| json!({ "namespace": namespace, "labels": labels, "ports": ports.iter().map(port).collect::<Vec<_>>() });
         let of_kind = |kind| -> Vec<&Value> {
-            self.objects.iter().filter(|(key, _)| key.kind == kind).map(|(_, told)| &**told).collect()
+            self.objects.iter().filter(|(key, _)| key.kind == kind).map(|(_, written)| &*written.object).collect()
         };
-        let mut state = json!({
-            "namespaces": self.members.namespaces(),
-            "pods": shapes.iter().map(pod).collect::<Vec<_>>(),
-            "policies": of_kind(Kind::Policy),
-            "cluster_policies": of_kind(Kind::ClusterPolicy),
-        });
-        if self.tells_services {
-            state["services"] = self.services.told().into();
-        }
-        let text = state.to_string();
+        let state = State {
+            namespaces: self.members.namespaces(),
+            pods: shapes.iter().map(pod).collect(),
+            policies: of_kind(Kind::Policy),
+            cluster_policies: of_kind(Kind::ClusterPolicy),
+            services: self.tells_services.then(|| self.services.told()),
+        };
+        // Texts and numbers: nothing in it can fail to serialise.
+        let text = serde_json::to_string(&state).unwrap_or_default();
         let digest = Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
@@ -314,13 +337,17 @@ impl Policies {
     pub fn heard(&mut self, theirs: Option<Groups>, enforced: Option<&str>) {
         let is_enforced = self.wanted.as_ref().is_some_and(|wanted| enforced == Some(&wanted.digest));
         self.is_settled |= is_enforced || theirs.is_some();
-        if is_enforced {
+        let lets_go = is_enforced && !self.lingering.is_empty();
+        if lets_go {
             self.lingering.clear();
         }
-        if theirs.is_some() {
+        let is_news = theirs.is_some() && self.theirs != theirs;
+        if is_news {
             self.theirs = theirs;
         }
-        self.tag();
+        if lets_go || is_news {
+            self.tag();
+        }
     }
 
     /// What the manager is to have; `None` until everything was listed.
@@ -330,7 +357,7 @@ impl Policies {
 
     /// An object's identity at the API server, to be named by others: `apiVersion`, `kind`, `metadata`.
     pub fn object(&self, key: &Key) -> Option<&Arc<Value>> {
-        self.objects.get(key)
+        self.objects.get(key).map(|written| &written.object)
     }
 
     /// What is counted.

@@ -38,10 +38,13 @@ const PAGE: u32 = 500;
 type Which = (String, String, String);
 
 /// A state that is there: the identity of its policy, and its status.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Written {
     uid: String,
     status: Value,
+    /// What it was written of, when this process did or looked: then it is as it should be. Digests of firewalls change
+    /// with every push, and are written again only together with something of the policy, or when all is read again.
+    of: Option<Arc<PolicyState>>,
 }
 
 /// Writes states and Events.
@@ -125,7 +128,7 @@ impl Writer {
                     let uid = owner.map(|owner| owner.uid).unwrap_or_default();
                     let status = object.data.get("status").cloned().unwrap_or_default();
                     let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
-                    written.insert((kind.to_owned(), namespace, name), Written { uid, status });
+                    written.insert((kind.to_owned(), namespace, name), Written { uid, status, of: None });
                 }
                 match list.metadata.continue_.filter(|token| !token.is_empty()) {
                     Some(token) => page = page.continue_token(&token),
@@ -141,9 +144,14 @@ impl Writer {
         let mut is_done = true;
         for policy in &standing.policies {
             let which = (policy.kind.clone(), policy.namespace.clone(), policy.name.clone());
-            let after = Written { uid: policy.uid.clone(), status: status::of(policy, standing) };
             let before = written.get(&which);
-            if before == Some(&after) {
+            if before.and_then(|before| before.of.as_ref()).is_some_and(|of| Arc::ptr_eq(of, policy)) {
+                continue;
+            }
+            let (uid, status) = (policy.uid.clone(), status::of(policy, standing));
+            let after = Written { uid, status, of: Some(policy.clone()) };
+            if before.is_some_and(|before| before.uid == after.uid && before.status == after.status) {
+                written.insert(which, after);
                 continue;
             }
             match self.put(policy, before, &after).await {

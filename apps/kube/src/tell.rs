@@ -112,25 +112,31 @@ pub(crate) async fn listen(
     mut role: watch::Receiver<Role>,
     say: watch::Sender<Option<Arc<Standing>>>,
 ) {
-    let (mut after, mut pause) = (0, BACKOFF.0);
+    let mut known = Standing::default();
+    let mut pause = BACKOFF.0;
     loop {
         if role.wait_for(|role| *role == Role::Leader).await.is_err() {
             return;
         }
-        match manager.standing(&cluster, after, WAIT).await {
-            Ok(standing) => {
-                // One that has a new life counts anew.
+        match manager.standing(&cluster, known.version, WAIT).await {
+            Ok(news) if news.version == known.version => {
                 pause = BACKOFF.0;
-                let is_news = standing.version != after;
-                after = standing.version;
-                if is_news {
-                    say.send_replace(Some(Arc::new(standing)));
-                } else {
-                    tokio::time::sleep(BACKOFF.0).await;
+                tokio::time::sleep(BACKOFF.0).await;
+            }
+            Ok(news) => {
+                pause = BACKOFF.0;
+                // One that has a new life counts anew.
+                let goes_on = news.version > known.version;
+                match known.with(news).filter(|_| goes_on) {
+                    Some(next) => {
+                        known = next;
+                        say.send_replace(Some(Arc::new(known.clone())));
+                    }
+                    None => known.version = 0,
                 }
             }
             Err(failure) => {
-                after = 0;
+                known.version = 0;
                 let rest = if matches!(failure, Failure::Refused(_)) { BACKOFF.1 } else { pause };
                 tracing::debug!("what became of the policies is not known: {failure}");
                 tokio::time::sleep(rest).await;

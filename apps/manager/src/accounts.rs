@@ -22,6 +22,7 @@ use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use bartizan_model::tree::Element;
 use tokio::sync::Semaphore;
 
+use crate::store::audit::AuditLine;
 use crate::store::{Store, digest, now_us};
 use crate::{lock, random};
 pub(crate) use check::check;
@@ -101,6 +102,19 @@ impl Caller {
     /// Whoever asks what everybody may know.
     pub(crate) fn nobody(host: IpAddr) -> Self {
         Self { name: String::new(), role: Role::Unsupported, host, door: Door::Json }
+    }
+
+    /// A line of the config log: something that the caller did.
+    pub(crate) fn did(&self, cmd: &str, path: impl Into<String>) -> AuditLine {
+        AuditLine {
+            admin: self.name.clone(),
+            host: self.host.to_string(),
+            client: self.door.as_str().into(),
+            cmd: cmd.into(),
+            path: path.into(),
+            result: "Succeeded".into(),
+            ..AuditLine::default()
+        }
     }
 
     /// What the caller may see of a configuration.

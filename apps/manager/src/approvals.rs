@@ -214,16 +214,9 @@ pub(crate) async fn decide(
         let line = format!("approval {id} is {} already", approval.state);
         return Err(Refusal::new(code::NOT_POSSIBLE, [line]));
     }
-    let line = AuditLine {
-        admin: caller.name.clone(),
-        host: caller.host.to_string(),
-        client: caller.door.as_str().into(),
-        cmd: if is_approved { "approve" } else { "refuse" }.into(),
-        path: format!("approval {id}: {} of {}", approval.kind, approval.requester),
-        result: "Succeeded".into(),
-        after: comment.to_owned(),
-        ..AuditLine::default()
-    };
+    let cmd = if is_approved { "approve" } else { "refuse" };
+    let path = format!("approval {id}: {} of {}", approval.kind, approval.requester);
+    let line = AuditLine { after: comment.to_owned(), ..caller.did(cmd, path) };
     app.store.add_audit(&[line]).await?;
     Ok(())
 }

@@ -24,7 +24,7 @@ mod take;
 pub(crate) mod told;
 pub(crate) mod translate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ use crate::store::{Store, hex_digest, now_us};
 use crate::tags::CLUSTERS_MAX;
 use playbooks::Playbooks;
 use settings::{Read, Settings};
-use state::Cluster;
+use state::{Cluster, Spoken};
 use told::{Key, Told};
 use translate::Translated;
 
@@ -64,8 +64,10 @@ pub(crate) struct Automation {
     tending: Mutex<BTreeSet<String>>,
     /// By cluster, what the configuration says of it.
     bases: Mutex<BTreeMap<String, Reading>>,
-    /// By cluster, what its policies became: of what, by which basis.
-    translations: Mutex<BTreeMap<String, Translation>>,
+    /// By cluster, what its policies became, the newest first: of what, by which basis.
+    translations: Mutex<BTreeMap<String, VecDeque<Translation>>>,
+    /// By cluster, the edits that were planned last.
+    plans: Mutex<BTreeMap<String, plan::Kept>>,
     /// By cluster, the configuration that was looked at for drift.
     looked: Mutex<BTreeMap<String, Arc<Element>>>,
 }
@@ -124,6 +126,12 @@ impl Automation {
                 cluster.policies.insert(Key { kind, namespace, name }, state);
             }
         }
+        for (cluster, tag, members, in_force) in store.policy_groups().await? {
+            if let Some(cluster) = clusters.get_mut(&cluster) {
+                let spoken = Spoken { group: serde_json::from_str(&members)?, in_force: in_force != 0 };
+                Arc::make_mut(&mut cluster.groups).insert(tag, spoken);
+            }
+        }
         let clusters = clusters.into_iter().map(|(name, cluster)| (name, Arc::new(cluster))).collect();
         playbooks::install(store).await?;
         let automation = Self {
@@ -136,6 +144,7 @@ impl Automation {
             tending: Mutex::default(),
             bases: Mutex::default(),
             translations: Mutex::default(),
+            plans: Mutex::default(),
             looked: Mutex::default(),
         };
         // What was left over is looked at at once.
@@ -178,12 +187,12 @@ impl Automation {
         &self,
         store: &Store,
         name: &str,
-        told: Told,
+        mut told: Told,
         by: &str,
     ) -> sqlx::Result<Result<i64, String>> {
         let mut seen = BTreeSet::new();
         for written in told.written() {
-            if !seen.insert(written.key.clone()) {
+            if !seen.insert(&written.key) {
                 return Ok(Err(format!("{} is there twice", written.key)));
             }
         }
@@ -191,6 +200,9 @@ impl Automation {
             return Ok(Err(format!(
                 "{CLUSTERS_MAX} clusters told policies, which is as many as there can be: forget one"
             )));
+        }
+        if let Some(before) = self.cluster(name) {
+            told.go_on(&before.told);
         }
         let told = Arc::new(told);
         let changed = self.change(store, name, |cluster| {

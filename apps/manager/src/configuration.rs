@@ -343,15 +343,7 @@ impl Configuration {
 
     async fn revert_to_end(&self, caller: &Caller, selection: Option<Selection>) -> Result<usize, PartialError> {
         let (_writing, now) = self.settled().await?;
-        let line = AuditLine {
-            admin: caller.name.clone(),
-            host: caller.host.to_string(),
-            client: caller.door.as_str().into(),
-            cmd: "revert".into(),
-            path: "/config".into(),
-            result: "Succeeded".into(),
-            ..AuditLine::default()
-        };
+        let line = caller.did("revert", "/config");
         let foreign = self.locks.list(LockKind::Config).into_iter().find(|lock| lock.admin != caller.name);
         if let (None, Some(lock)) = (&selection, foreign) {
             let lines = vec![format!("Configuration is locked by {}", lock.admin), lock.describe()];

@@ -39,6 +39,7 @@ pub use checked::{Checked, Tier};
 pub use clause::Direction;
 pub use group::Group;
 pub use members::Members;
+pub use names::owner;
 pub use ports::{PortRange, Ports, Protocol};
 pub use problem::{Kind, Problem, Reason};
 pub use render::Objects;

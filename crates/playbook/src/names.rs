@@ -37,7 +37,7 @@ pub(crate) fn rule(cluster: &str, readable: &str, identity: &str) -> String {
 }
 
 /// The tag of everything that was made of a cluster's policies.
-pub(crate) fn owner(cluster: &str) -> String {
+pub fn owner(cluster: &str) -> String {
     format!("k8s-np.{cluster}")
 }
 

@@ -18,6 +18,7 @@
 //! So there is no need of rules for what is *not* a group, and only pairs multiply. Pairs that cannot meet, because their
 //! namespaces, labels, ports or applications exclude one another, are left out.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -135,8 +136,13 @@ impl std::error::Error for TooMany {}
 ///
 /// # Errors
 /// When there are too many.
-pub fn translate(settings: &Settings, policies: &[Checked], snapshot: &Snapshot) -> Result<Plan, TooMany> {
-    let (dry, live): (Vec<&Checked>, Vec<&Checked>) = policies.iter().partition(|policy| policy.attributes.dry_run);
+pub fn translate<P: Borrow<Checked>>(
+    settings: &Settings,
+    policies: &[P],
+    snapshot: &Snapshot,
+) -> Result<Plan, TooMany> {
+    let (dry, live): (Vec<&Checked>, Vec<&Checked>) =
+        policies.iter().map(Borrow::borrow).partition(|policy| policy.attributes.dry_run);
     let reach = Reach::new(snapshot);
     let dry = Maker::new(settings, &reach).of(&dry)?;
     let mut maker = Maker::new(settings, &reach);

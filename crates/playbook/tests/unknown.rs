@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use bartizan_playbook::cluster::{Labels, Pod, Snapshot};
 use bartizan_playbook::trial::Trial;
-use bartizan_playbook::{Ranges, Settings, check, translate};
+use bartizan_playbook::{Checked, Ranges, Settings, check, translate};
 use serde_json::json;
 
 fn snapshot() -> Snapshot {
@@ -59,7 +59,7 @@ fn the_rules_stand_first_and_without_a_group_of_all_pods_there_are_none() {
     let made = |allow_the_rest| {
         let settings =
             Settings { cluster: "c".to_owned(), zones: vec!["pods".to_owned()], allow_the_rest, rules_max: 100 };
-        let plan = translate(&settings, &[], &snapshot).unwrap();
+        let plan = translate::<Checked>(&settings, &[], &snapshot).unwrap();
         let mut objects = plan.render();
         plan.refuse_unknown(&mut objects, &Ranges::read(["10.244.0.0/16"]).unwrap());
         objects.rules.into_iter().map(|(name, _)| name.rsplit_once('.').unwrap().0.to_owned()).collect::<Vec<_>>()

@@ -51,13 +51,29 @@ pub(crate) struct House {
     pub(crate) manager: Option<Running>,
     pub(crate) firewall: Option<Running>,
     auth_key: String,
+    /// The firewall has ports.
+    is_wired: bool,
 }
+
+/// Devices of the firewall's two ports.
+pub(crate) const PORTS: [&str; 2] = ["fw1", "fw2"];
 
 impl House {
     /// A manager, and a firewall that has two groups and a rule for each.
     pub(crate) fn start() -> Self {
+        Self::of(false)
+    }
+
+    /// The same with a firewall between two networks of pods, 10.244.1.0/24 and 10.244.2.0/24, in the zone `pods`; the
+    /// devices of [`PORTS`] are there.
+    pub(crate) fn wired() -> Self {
+        Self::of(true)
+    }
+
+    fn of(is_wired: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut house = Self { folder, key: String::new(), manager: None, firewall: None, auth_key: String::new() };
+        let (key, auth_key) = (String::new(), String::new());
+        let mut house = Self { folder, key, manager: None, firewall: None, auth_key, is_wired };
         house.start_manager();
         let answer = house.api(&[("type", "keygen"), ("user", "admin"), ("password", PASSWORD)]);
         house.key = between(&answer, "<key>", "</key>").unwrap().to_owned();
@@ -89,7 +105,11 @@ impl House {
         let (state, socket) = (self.path("state").display().to_string(), self.path("sock").display().to_string());
         let key = self.auth_key.clone();
         let words = ["firewall", "--manager", MANAGER, "--auth-key", &key, "--state-dir", &state, "--control", &socket];
-        self.firewall = Some(self.spawn("firewall.log", &[&words[..], &["--workers", "1"]].concat()));
+        let ports: Vec<String> =
+            PORTS.iter().zip(1..).map(|(device, number)| format!("ethernet1/{number}={device}")).collect();
+        let ports = ports.iter().filter(|_| self.is_wired).flat_map(|port| ["--port", port.as_str()]);
+        let words: Vec<&str> = words.into_iter().chain(["--workers", "1"]).chain(ports).collect();
+        self.firewall = Some(self.spawn("firewall.log", &words));
     }
 
     pub(crate) fn start_controller(&self, api: &ApiServer) -> Running {
@@ -119,10 +139,31 @@ impl House {
 
     /// The JSON API.
     pub(crate) fn json(&self, path: &str) -> serde_json::Value {
+        self.send("GET", path, &serde_json::Value::Null)
+    }
+
+    /// The same with a body.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
         let key = format!("X-PAN-KEY: {}", self.key);
         let url = format!("https://{MANAGER}/api/v1{path}");
-        let output = Command::new("curl").args(["-sSk", "--max-time", "40", "-H", &key, &url]).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or_default()
+        let mut command = Command::new("curl");
+        command.args(["-sSk", "--max-time", "40", "-X", method, "-H", &key, &url]);
+        if !body.is_null() {
+            command.args(["-H", "Content-Type: application/json", "--data-binary", &body.to_string()]);
+        }
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default()
+    }
+
+    /// The cluster's policies become rules of the device group, by these settings.
+    pub(crate) fn automate(&self, settings: &str) {
+        let entry = format!("{LOCALHOST}/plugins/kubernetes/policy-automation/entry[@name='lab']");
+        self.set(&entry, &format!("<device-group>cloud</device-group>{settings}"));
+        self.job(&[("type", "commit"), ("cmd", "<commit/>")]);
+    }
+
+    /// What the running configuration has at an XPath.
+    pub(crate) fn running(&self, xpath: &str) -> String {
+        self.api(&[("type", "config"), ("action", "show"), ("xpath", xpath)])
     }
 
     /// What `bartizan k8s` says in JSON, and its exit code.
@@ -157,13 +198,25 @@ impl House {
         self.until("the firewall enrols", || connected().contains("<serial>"));
         let serial = between(&connected(), "<serial>", "</serial>").unwrap().to_owned();
         let device = format!("<devices><entry name='{serial}'/></devices>");
-        let zones = "<zone><entry name='trust'><network><layer3/></network></entry><entry name='untrust'><network><layer3/></network></entry></zone>";
+        let interfaces = if self.is_wired { "<member>ethernet1/1</member><member>ethernet1/2</member>" } else { "" };
+        let zones = format!(
+            "<import><network><interface>{interfaces}</interface></network></import><zone><entry name='pods'><network><layer3>\
+             {interfaces}</layer3></network></entry><entry name='trust'><network><layer3/></network></entry>\
+             <entry name='untrust'><network><layer3/></network></entry></zone>"
+        );
+        let wires = format!(
+            "<network><interface><ethernet><entry name='ethernet1/1'><layer3><ip><entry name='10.244.1.1/24'/></ip></layer3>\
+             </entry><entry name='ethernet1/2'><layer3><ip><entry name='10.244.2.1/24'/></ip></layer3></entry></ethernet>\
+             </interface><virtual-router><entry name='default'><interface>{interfaces}</interface></entry></virtual-router>\
+             </network>"
+        );
+        let wires = if self.is_wired { wires.as_str() } else { "" };
         let template = |network: &str, objects: &str| {
             format!(
                 "<config><devices><entry name='localhost.localdomain'>{network}<vsys><entry name='vsys1'>{zones}{objects}</entry></vsys></entry></devices></config>"
             )
         };
-        self.set(&format!("{LOCALHOST}/template/entry[@name='base']"), &template("", ""));
+        self.set(&format!("{LOCALHOST}/template/entry[@name='base']"), &template(wires, ""));
         // Of a template that no firewall has: the manager looks for it, and it takes no device here.
         let object = "<traffic-object><entry name='lab'><k8s-cluster><cluster-id>7</cluster-id><network>\
             <logical-router>lr</logical-router><zone-ingress>trust</zone-ingress></network></k8s-cluster></entry></traffic-object>";

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod enforced;
 mod house;
+mod pods;
 mod policies;
 
 use std::fs;

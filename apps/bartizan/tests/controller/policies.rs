@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bartizan_lab::kubernetes::{ApiServer, namespace, network_policy, pod, slice};
 use serde_json::{Value, json};
 
-use crate::house::{House, LOCALHOST, is_inside};
+use crate::house::{House, is_inside};
 
 const STATES: &str = "/kubernetes/clusters/lab/policies";
 
@@ -55,9 +55,7 @@ fn policies_are_at_the_manager_once_whoever_was_killed() {
     };
     put(&api, "db", 1, db_from("web"));
     let mut house = House::start();
-    let plugin = format!("{LOCALHOST}/plugins/kubernetes");
-    house.set(&format!("{plugin}/policy-automation/entry[@name='lab']"), "<device-group>cloud</device-group>");
-    house.job(&[("type", "commit"), ("cmd", "<commit/>")]);
+    house.automate("");
     let mut controller = house.start_controller(&api);
     until_known(&house, &["db 1 True"]);
     // The source and the destination of its rule; the job is of no group but that of all.

@@ -109,7 +109,7 @@ async fn news(kept: &Mutex<Kept>, query: &str) -> Value {
             (kept.version, kept.has.clone(), states(&kept))
         };
         if version.to_string() != query["after"] || start.elapsed().as_secs() >= query["wait"].parse().unwrap() {
-            return json!({ "version": version, "digest": has, "enforced_digest": has, "policies": states,
+            return json!({ "version": version, "digest": has, "enforced_digest": has, "count": states.len(), "policies": states,
                 "devices": [{ "serial": "7", "name": "fw", "digest": "d", "enforced": true, "connected": true }] });
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bartizan_model::tree::Element;
-use bartizan_playbook::Objects;
+use bartizan_playbook::{Objects, owner};
 use serde_json::{Value, json};
 
 use super::plan::{Planned, planned};
 use super::settings::{AUTHOR, Settings};
-use super::state::{Cluster, Status};
+use super::state::{Cluster, PolicyState, Status};
 use super::take::translated;
-use super::translate::DRY_RUN;
+use super::told::Manifest;
+use super::translate::{DRY_RUN, Verdict};
 use super::{Basis, devices, http};
 use crate::accounts::{Caller, Door, Role};
 use crate::app::App;
@@ -132,8 +133,12 @@ impl Act {
             }
         }
         let changed = self.app.automation.change(&self.app.store, &self.run.cluster, |cluster| {
+            cluster.speak_of(&translated.groups);
             for written in wanted.written() {
                 let Some(verdict) = translated.verdicts.get(&written.key) else { continue };
+                if cluster.policies.get(&written.key).is_some_and(|state| is_known(state, written, verdict)) {
+                    continue;
+                }
                 cluster.change(&written.key, |state| {
                     if verdict.is_good {
                         state.accepted = Some(written.object.clone());
@@ -189,7 +194,7 @@ impl Act {
         let objects = &translated.objects;
         Ok(json!({
             "rules": objects.rules.len(), "groups": objects.groups.len(), "services": objects.services.len(),
-            "services_left_out": translated.services_left_out, "digest": translated.digest(),
+            "services_left_out": translated.services_left_out, "digest": translated.digest,
         }))
     }
 
@@ -199,13 +204,23 @@ impl Act {
         let number: u64 = text.trim_matches('"').parse().map_err(|_| {
             Failure::new("Failed", format!("`{text}` is no version of the configuration: start the run with `version`"))
         })?;
-        let tree = self.app.configuration.version(number).await?;
-        tree.ok_or_else(|| Failure::new("Failed", format!("version {number} is not kept any more")))?;
+        let objects = self.recalled(number).await?;
+        let changed = self.app.automation.change(&self.app.store, &self.run.cluster, |cluster| {
+            cluster.speak_again_of(objects.groups.keys());
+        });
+        changed.await?;
         Ok(json!({ "version": number }))
     }
 
+    async fn recalled(&self, number: u64) -> Result<Objects, Failure> {
+        let basis = self.basis().await?;
+        let tree = self.app.configuration.version(number).await?;
+        let tree = tree.ok_or_else(|| Failure::new("Failed", format!("version {number} is not kept any more")))?;
+        Ok(super::recalled(&tree, &self.settings(&basis)?.device_group, &owner(&self.run.cluster)))
+    }
+
     /// What the device group is to have: what the policies say, or an older version said.
-    async fn wanted(&self, cluster: &Arc<Cluster>, basis: &Arc<Basis>) -> Result<Objects, Failure> {
+    async fn wanted(&self, cluster: &Arc<Cluster>, basis: &Arc<Basis>) -> Result<Arc<Objects>, Failure> {
         let translated = translated(&self.app, cluster, basis).await?;
         let Some(number) = self.known["recall"]["version"].as_u64() else {
             return match &translated.too_many {
@@ -213,23 +228,19 @@ impl Act {
                 None => Ok(translated.objects.clone()),
             };
         };
-        let tree = self.app.configuration.version(number).await?;
-        let tree = tree.ok_or_else(|| Failure::new("Failed", format!("version {number} is not kept any more")))?;
-        Ok(super::recalled(&tree, &self.settings(basis)?.device_group, &translated.objects.owner))
+        Ok(self.recalled(number).await?.into())
     }
 
-    async fn plan(&self) -> Result<(Planned, Arc<Element>), Failure> {
+    async fn plan(&self) -> Result<(Arc<Planned>, Arc<Element>), Failure> {
         let (cluster, basis) = (self.cluster()?, self.basis().await?);
         let settings = self.settings(&basis)?.clone();
         let objects = self.wanted(&cluster, &basis).await?;
         let now = self.app.configuration.snapshot();
         let running = now.running.clone();
-        let tree = running.clone();
-        let work = move || planned(&tree, &cluster, &settings, &objects);
-        let planned = tokio::task::spawn_blocking(work).await?;
+        let planned = planned(&self.app, &running, &cluster, &settings, objects).await?;
         let planned = planned.map_err(|lines| Failure::new("Conflict", lines.join("; ")))?;
         let spared = planned.sparing([&running, &now.candidate]);
-        Ok((spared.unwrap_or(planned), running))
+        Ok((spared.map_or(planned, Arc::new), running))
     }
 
     async fn diff(&self) -> Result<Value, Failure> {
@@ -329,16 +340,17 @@ impl Act {
             let services = cluster.taken.as_ref().is_some_and(|taken| !taken.services.is_empty());
             let is_empty = cluster.policies.is_empty() && !(services && settings.service_objects) && recalled.is_none();
             cluster.placed = if is_empty { String::new() } else { settings.device_group.clone() };
-            cluster.change_all(|_, state| {
-                if !state.translated.holds() || state.translated.reason == DRY_RUN {
-                    return;
-                }
+            let is_made = |state: &PolicyState| {
+                let is_new = recalled.is_some() || !state.committed.holds();
+                state.translated.holds() && state.translated.reason != DRY_RUN && is_new
+            };
+            cluster.change_where(is_made, |state| {
                 if let Some(recalled) = recalled {
                     let text =
                         format!("the rules are those of version {recalled}; the next change brings all policies back");
                     state.committed.become_now(now, Status::False, "RolledBack", text);
                     state.enforced.become_now(now, Status::False, "NotCommitted", "");
-                } else if !state.committed.holds() {
+                } else {
                     state.committed.become_now(now, Status::True, "Committed", format!("version {version}"));
                 }
             });
@@ -406,6 +418,16 @@ impl Act {
         tokio::time::sleep(Duration::from_millis(span)).await;
         Ok(json!({}))
     }
+}
+
+/// Whether what is known of a policy is what its verdict says.
+fn is_known(state: &PolicyState, written: &Manifest, verdict: &Verdict) -> bool {
+    verdict.is_good
+        && verdict.reason != DRY_RUN
+        && state.accepted.as_ref().is_some_and(|accepted| Arc::ptr_eq(accepted, &written.object))
+        && state.translated.holds()
+        && state.translated.reason == verdict.reason
+        && state.translated.message == verdict.message
 }
 
 /// Takes our edits out of the candidate again, those of nobody else.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::plan::{line, name_of, place, planned, wanted_digest};
 use super::services::besides_left_over;
 use super::settings::{AUTHOR, Drift};
-use super::state::{Cluster, Status};
+use super::state::{Cluster, PolicyState, Status};
 use super::take::translated;
 use super::{Basis, settle};
 use crate::app::App;
@@ -39,8 +39,7 @@ pub(super) async fn look(app: &Arc<App>, cluster: &Arc<Cluster>, basis: &Basis, 
         return Ok(false);
     }
     let translated = translated(app, cluster, basis).await?;
-    let (tree, known, by, objects) = (running.clone(), cluster.clone(), settings.clone(), translated.objects.clone());
-    let found = tokio::task::spawn_blocking(move || planned(&tree, &known, &by, &objects)).await?;
+    let found = planned(app, &running, cluster, settings, translated.objects.clone()).await?;
     lock(&app.automation.looked).insert(cluster.name.clone(), running);
     let (places, lines): (BTreeSet<String>, Vec<String>) = match &found {
         Ok(planned) => {
@@ -76,12 +75,11 @@ pub(super) async fn look(app: &Arc<App>, cluster: &Arc<Cluster>, basis: &Basis, 
         if keeps {
             cluster.kept.extend(places.iter().map(|place| (place.clone(), wanted_digest(&translated.objects, place))));
         }
-        cluster.change_all(|_, state| {
-            if state.rules.iter().any(|rule| names.contains(rule.as_str())) {
-                state.enforced.become_now(now, Status::False, "Drift", message.clone());
-                if number != 0 {
-                    state.incident = number;
-                }
+        let is_edited = |state: &PolicyState| state.rules.iter().any(|rule| names.contains(rule.as_str()));
+        cluster.change_where(is_edited, |state| {
+            state.enforced.become_now(now, Status::False, "Drift", message.clone());
+            if number != 0 {
+                state.incident = number;
             }
         });
     });
@@ -131,16 +129,14 @@ async fn heal(app: &Arc<App>, cluster: &Cluster, incident: NewIncident) -> anyho
 
 /// Everything is as it should be: nobody is told of drift any more.
 async fn gone(app: &App, cluster: &Cluster) -> anyhow::Result<()> {
-    let is_drift = |state: &super::state::PolicyState| state.enforced.reason == "Drift";
+    let is_drift = |state: &PolicyState| state.enforced.reason == "Drift";
     if !cluster.kept.is_empty() || !cluster.policies.values().any(|state| is_drift(state)) {
         return Ok(());
     }
     let now = now_us();
     let changed = app.automation.change(&app.store, &cluster.name, |cluster| {
-        cluster.change_all(|_, state| {
-            if is_drift(state) {
-                state.enforced.become_now(now, Status::Unknown, super::take::PENDING, "");
-            }
+        cluster.change_where(is_drift, |state| {
+            state.enforced.become_now(now, Status::Unknown, super::take::PENDING, "");
         });
     });
     changed.await?;

@@ -47,16 +47,7 @@ async fn the_run(app: &App, id: i64) -> Result<RunRow, Refusal> {
 
 /// The config log tells what a person did.
 async fn note(app: &App, caller: &Caller, cmd: &str, path: String, after: &str) -> Result<(), Refusal> {
-    let line = AuditLine {
-        admin: caller.name.clone(),
-        host: caller.host.to_string(),
-        client: caller.door.as_str().into(),
-        cmd: cmd.into(),
-        path,
-        result: "Succeeded".into(),
-        after: after.to_owned(),
-        ..AuditLine::default()
-    };
+    let line = AuditLine { after: after.to_owned(), ..caller.did(cmd, path) };
     Ok(app.store.add_audit(&[line]).await?)
 }
 

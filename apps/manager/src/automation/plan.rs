@@ -2,6 +2,7 @@
 //!
 //! They are planned against what runs, not against the candidate: what administrators have not committed is theirs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bartizan_model::edit::Destination;
@@ -13,8 +14,10 @@ use bartizan_playbook::change::{Change, plan};
 use super::services;
 use super::settings::Settings;
 use super::state::Cluster;
+use crate::app::App;
 use crate::configuration::difference;
 use crate::configuration::edit::Edit;
+use crate::lock;
 use crate::store::hex_digest;
 
 /// Lines about changes that a step keeps.
@@ -31,16 +34,56 @@ pub(crate) struct Planned {
     pub(crate) digest: String,
 }
 
+/// What was planned last for a cluster, and of what.
+pub(super) struct Kept {
+    running: Arc<Element>,
+    objects: Arc<Objects>,
+    settings: Settings,
+    placed: String,
+    kept: BTreeMap<String, String>,
+    planned: Arc<Planned>,
+}
+
+/// Plans them, unless that was done already; computing takes a thread of its own.
+pub(super) async fn planned(
+    app: &App,
+    running: &Arc<Element>,
+    cluster: &Arc<Cluster>,
+    settings: &Settings,
+    objects: Arc<Objects>,
+) -> anyhow::Result<Result<Arc<Planned>, Vec<String>>> {
+    let is_of_this = |known: &&Kept| {
+        Arc::ptr_eq(&known.running, running)
+            && Arc::ptr_eq(&known.objects, &objects)
+            && known.settings == *settings
+            && known.placed == cluster.placed
+            && known.kept == cluster.kept
+    };
+    if let Some(known) = lock(&app.automation.plans).get(&cluster.name).filter(is_of_this) {
+        return Ok(Ok(known.planned.clone()));
+    }
+    let (tree, of, by, wanted) = (running.clone(), cluster.clone(), settings.clone(), objects.clone());
+    let planned = match tokio::task::spawn_blocking(move || make(&tree, &of, &by, &wanted)).await? {
+        Ok(planned) => Arc::new(planned),
+        Err(lines) => return Ok(Err(lines)),
+    };
+    let known = Kept {
+        running: running.clone(),
+        objects,
+        settings: settings.clone(),
+        placed: cluster.placed.clone(),
+        kept: cluster.kept.clone(),
+        planned: planned.clone(),
+    };
+    lock(&app.automation.plans).insert(cluster.name.clone(), known);
+    Ok(Ok(planned))
+}
+
 /// Plans them.
 ///
 /// # Errors
 /// Why there are none: names that are somebody else's, a device group that is not there.
-pub(crate) fn planned(
-    running: &Element,
-    cluster: &Cluster,
-    settings: &Settings,
-    objects: &Objects,
-) -> Result<Planned, Vec<String>> {
+fn make(running: &Element, cluster: &Cluster, settings: &Settings, objects: &Objects) -> Result<Planned, Vec<String>> {
     let mut changes = Vec::new();
     let group_of = |name: &str| manager::container(running, "device-group")?.entry_named(name).cloned();
     if !cluster.placed.is_empty()

@@ -1,7 +1,7 @@
 //! What do the conditions of a cluster's policies become when a run waits, fails or ends?
 
 use super::state::{PolicyState, Status};
-use super::{devices, translate};
+use super::{basis, devices, take, translate};
 use crate::app::App;
 use crate::store::now_us;
 use crate::store::runs::RunRow;
@@ -12,11 +12,10 @@ async fn change(app: &App, run: &RunRow, mut change: impl FnMut(&mut PolicyState
         return Ok(());
     }
     let changed = app.automation.change(&app.store, &run.cluster, |cluster| {
-        cluster.change_all(|_, state| {
-            if state.translated.holds() && state.translated.reason != translate::DRY_RUN && !state.enforced.holds() {
-                change(state);
-            }
-        });
+        let is_on_its_way = |state: &PolicyState| {
+            state.translated.holds() && state.translated.reason != translate::DRY_RUN && !state.enforced.holds()
+        };
+        cluster.change_where(is_on_its_way, &mut change);
     });
     changed.await.map(drop)
 }
@@ -71,14 +70,19 @@ pub(super) async fn rejected(app: &App, run: &RunRow) -> sqlx::Result<()> {
 /// The run ended as it should.
 pub(super) async fn done(app: &App, run: &RunRow) -> anyhow::Result<()> {
     let Some(cluster) = app.automation.cluster(&run.cluster) else { return Ok(()) };
-    enforced(app, &run.cluster).await?;
+    let is_enforced = enforced(app, &run.cluster).await?;
     // A run that was of another kind brought about nothing that was told.
     let is_committed = cluster.policies.values().all(|state| {
         state.committed.holds() || !state.translated.holds() || state.translated.reason == translate::DRY_RUN
     });
     if is_committed && cluster.run == run.id {
+        let basis = basis(app, &run.cluster).await?;
+        let groups = take::translated(app, &cluster, &basis).await?.groups.clone();
         let changed = app.automation.change(&app.store, &run.cluster, |cluster| {
             cluster.enforced_digest = cluster.taken.as_ref().map(|taken| taken.digest.clone()).unwrap_or_default();
+            if is_enforced {
+                cluster.speak_only_of(&groups);
+            }
         });
         changed.await?;
     }
@@ -102,13 +106,12 @@ pub(super) async fn enforced(app: &App, name: &str) -> anyhow::Result<bool> {
         false => (Status::True, "Enforced", format!("by {} firewall(s)", all.len())),
     };
     let changed = app.automation.change(&app.store, name, |cluster| {
-        cluster.change_all(|_, state| {
+        let differs = |state: &PolicyState| {
             let is_drift = state.enforced.reason == "Drift";
             let is_same = state.enforced.status == status && state.enforced.reason == reason;
-            if state.committed.holds() && !is_drift && !is_same {
-                state.enforced.become_now(now, status, reason, message.clone());
-            }
-        });
+            state.committed.holds() && !is_drift && !is_same
+        };
+        cluster.change_where(differs, |state| state.enforced.become_now(now, status, reason, message.clone()));
     });
     changed.await?;
     Ok(true)

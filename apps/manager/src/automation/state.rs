@@ -8,8 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use bartizan_playbook::Group;
+
 use super::told::{Key, Told};
 use crate::store::policies::{ClusterChange, PolicyClusterRow, Text};
+
+/// Groups of before that stay known.
+const PAST_MAX: usize = 20_000;
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -76,7 +81,8 @@ pub(crate) struct PolicyState {
     /// The cluster's version when this changed last.
     pub(crate) version: i64,
     /// Its last form that had no fault.
-    pub(crate) accepted: Option<Value>,
+    #[serde(default, with = "object")]
+    pub(crate) accepted: Option<Arc<Value>>,
     /// It has no fault and became rules.
     pub(crate) translated: Condition,
     /// Its rules are in the running configuration.
@@ -91,6 +97,22 @@ pub(crate) struct PolicyState {
     pub(crate) incident: i64,
     /// The run of its last change; 0 for none.
     pub(crate) run: i64,
+}
+
+/// An object that is shared.
+mod object {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(object: &Option<Arc<Value>>, to: S) -> Result<S::Ok, S::Error> {
+        object.as_deref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Value>>, D::Error> {
+        Ok(Option::<Value>::deserialize(from)?.map(Arc::new))
+    }
 }
 
 /// What is known of a cluster.
@@ -124,6 +146,19 @@ pub(crate) struct Cluster {
     pub(crate) kept: BTreeMap<String, String>,
     /// What became of each policy.
     pub(crate) policies: BTreeMap<Key, Arc<PolicyState>>,
+    /// The groups of rules, by the tag of their members.
+    pub(crate) groups: Arc<BTreeMap<String, Spoken>>,
+    /// The version in which these changed last.
+    pub(crate) groups_version: i64,
+}
+
+/// A group that rules speak of, or spoke of.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spoken {
+    /// Who belongs to it.
+    pub(crate) group: Group,
+    /// A firewall may have rules that speak of it, so its members have to have its tag.
+    pub(crate) in_force: bool,
 }
 
 impl Cluster {
@@ -135,7 +170,11 @@ impl Cluster {
         let told: Arc<Told> = Arc::new(serde_json::from_str(&row.told)?);
         let taken = match &row.taken {
             Some(taken) if *taken == row.told => Some(told.clone()),
-            Some(taken) => Some(Arc::new(serde_json::from_str(taken)?)),
+            Some(taken) => {
+                let mut taken: Told = serde_json::from_str(taken)?;
+                taken.go_on(&told);
+                Some(Arc::new(taken))
+            }
             None => None,
         };
         Ok(Self {
@@ -153,6 +192,8 @@ impl Cluster {
             run: row.run,
             kept: serde_json::from_str(&row.kept)?,
             policies: BTreeMap::new(),
+            groups: Arc::default(),
+            groups_version: row.version,
         })
     }
 
@@ -166,11 +207,55 @@ impl Cluster {
         }
     }
 
-    /// Changes what is known of all policies.
-    pub(crate) fn change_all(&mut self, mut change: impl FnMut(&Key, &mut PolicyState)) {
-        let keys: Vec<Key> = self.policies.keys().cloned().collect();
-        for key in keys {
-            self.change(&key, |state| change(&key, state));
+    /// Changes what is known of all policies that are meant.
+    pub(crate) fn change_where(
+        &mut self,
+        is_meant: impl Fn(&PolicyState) -> bool,
+        mut change: impl FnMut(&mut PolicyState),
+    ) {
+        for state in self.policies.values_mut().filter(|state| is_meant(state)) {
+            let mut new = PolicyState::clone(state);
+            change(&mut new);
+            if new != **state {
+                *state = Arc::new(new);
+            }
+        }
+    }
+
+    /// Firewalls may get rules of these groups from now on.
+    pub(crate) fn speak_of(&mut self, groups: &BTreeMap<String, Group>) {
+        let is_known = |tag: &String| self.groups.get(tag).is_some_and(|spoken| spoken.in_force);
+        let news: Vec<_> = groups.iter().filter(|(tag, _)| !is_known(tag)).collect();
+        if news.is_empty() {
+            return;
+        }
+        let all = Arc::make_mut(&mut self.groups);
+        for (tag, group) in news {
+            all.insert(tag.clone(), Spoken { group: group.clone(), in_force: true });
+        }
+    }
+
+    /// The same of groups that are known by their tags from earlier.
+    pub(crate) fn speak_again_of<'t>(&mut self, tags: impl Iterator<Item = &'t String>) {
+        let groups = tags.filter_map(|tag| Some((tag.clone(), self.groups.get(tag)?.group.clone()))).collect();
+        self.speak_of(&groups);
+    }
+
+    /// All firewalls have rules of these groups, and of no others. The others stay known, for a rollback.
+    pub(crate) fn speak_only_of(&mut self, groups: &BTreeMap<String, Group>) {
+        self.speak_of(groups);
+        let is_over = |tag: &String, spoken: &Spoken| spoken.in_force && !groups.contains_key(tag);
+        if !self.groups.iter().any(|(tag, spoken)| is_over(tag, spoken)) {
+            return;
+        }
+        let all = Arc::make_mut(&mut self.groups);
+        for (tag, spoken) in all.iter_mut() {
+            spoken.in_force &= groups.contains_key(tag);
+        }
+        let past: Vec<String> =
+            all.iter().filter(|(_, spoken)| !spoken.in_force).map(|(tag, _)| tag.clone()).skip(PAST_MAX).collect();
+        for tag in past {
+            all.remove(&tag);
         }
     }
 
@@ -213,6 +298,7 @@ impl Cluster {
                 states.push((key.kind.clone(), key.namespace.clone(), key.name.clone(), None));
             }
         }
+        let groups = self.groups_since(before);
         let is_same = before.is_some_and(|before| {
             let columns = |cluster: &Self| {
                 (
@@ -231,10 +317,13 @@ impl Cluster {
             };
             columns(before) == columns(self)
         });
-        if is_same && told == Text::Same && taken == Text::Same && states.is_empty() {
+        if is_same && told == Text::Same && taken == Text::Same && states.is_empty() && groups.is_empty() {
             return None;
         }
         self.version = version;
+        if !groups.is_empty() {
+            self.groups_version = version;
+        }
         Some(ClusterChange {
             name: self.name.clone(),
             version,
@@ -250,13 +339,59 @@ impl Cluster {
             run: self.run,
             kept: serde_json::to_string(&self.kept).unwrap_or_default(),
             states,
+            groups,
         })
+    }
+
+    fn groups_since(&self, before: Option<&Self>) -> Vec<(String, Option<(String, bool)>)> {
+        let none = Arc::default();
+        let old = before.map_or(&none, |before| &before.groups);
+        if Arc::ptr_eq(old, &self.groups) {
+            return Vec::new();
+        }
+        // Names and labels: nothing in it can fail to serialise.
+        let text = |spoken: &Spoken| (serde_json::to_string(&spoken.group).unwrap_or_default(), spoken.in_force);
+        let new = self.groups.iter().filter(|(tag, spoken)| old.get(*tag) != Some(spoken));
+        let mut changed: Vec<_> = new.map(|(tag, spoken)| (tag.clone(), Some(text(spoken)))).collect();
+        changed.extend(old.keys().filter(|tag| !self.groups.contains_key(*tag)).map(|tag| (tag.clone(), None)));
+        changed
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_in_force_until_no_firewall_can_have_rules_of_them() {
+        let group =
+            |tag: &str| -> Group { serde_json::from_value(serde_json::json!({"serves": [tag, "tcp", 80]})).unwrap() };
+        let groups = |tags: &[&str]| -> BTreeMap<String, Group> {
+            tags.iter().map(|tag| ((*tag).to_owned(), group(tag))).collect()
+        };
+        let in_force = |cluster: &Cluster| -> Vec<String> {
+            let all = cluster.groups.iter().filter(|(_, spoken)| spoken.in_force);
+            all.map(|(tag, _)| tag.clone()).collect()
+        };
+        let mut one = Cluster { name: "c".to_owned(), ..Cluster::default() };
+        one.speak_of(&groups(&["a", "b"]));
+        assert_eq!((one.since(None).unwrap().groups.len(), one.groups_version), (2, 1));
+        let mut two = one.clone();
+        two.speak_of(&groups(&["b"]));
+        assert_eq!(two.since(Some(&one)), None);
+        two.speak_of(&groups(&["b", "c"]));
+        assert_eq!(in_force(&two), ["a", "b", "c"], "the old state may still be in force");
+        two.speak_only_of(&groups(&["b", "c"]));
+        assert_eq!(in_force(&two), ["b", "c"]);
+        let change = two.since(Some(&one)).unwrap();
+        let written: Vec<_> =
+            change.groups.iter().map(|(tag, row)| (tag.as_str(), row.as_ref().map(|row| row.1))).collect();
+        assert_eq!(written, [("a", Some(false)), ("c", Some(true))]);
+        assert_eq!(two.groups_version, change.version);
+        let known = ["a".to_owned(), "unknown".to_owned()];
+        two.speak_again_of(known.iter());
+        assert_eq!(in_force(&two), ["a", "b", "c"]);
+    }
 
     #[test]
     fn only_what_changed_is_written() {

@@ -17,6 +17,8 @@ use crate::store::incidents::NewIncident;
 use crate::store::now_us;
 use crate::store::runs::{NewRun, RunRow};
 
+/// Translations of a cluster that are at hand: of what is in force, of what was told, and one between.
+const TRANSLATIONS_MAX: usize = 3;
 /// Reason of what is not known at this moment.
 pub(super) const PENDING: &str = "Pending";
 
@@ -77,20 +79,26 @@ async fn translated_as(
     told: &Arc<Told>,
     basis: &Basis,
 ) -> anyhow::Result<Arc<Translated>> {
-    if let Some(known) = lock(&app.automation.translations).get(&cluster.name)
-        && Arc::ptr_eq(&known.told, told)
-        && known.basis == basis.digest
-    {
-        return Ok(known.translated.clone());
+    if let Some(known) = known_translation(app, &cluster.name, told, &basis.digest) {
+        return Ok(known);
     }
     let (name, wanted, by) = (cluster.name.clone(), told.clone(), basis.clone());
     let accepted = |(key, state): (&Key, &Arc<PolicyState>)| Some((key.clone(), state.accepted.clone()?));
-    let before: BTreeMap<Key, Value> = cluster.policies.iter().filter_map(accepted).collect();
+    let before: BTreeMap<Key, Arc<Value>> = cluster.policies.iter().filter_map(accepted).collect();
     let work = move || translate(&name, &wanted, by.settings.as_ref(), &by.catalogue, &before);
     let translated = Arc::new(tokio::task::spawn_blocking(work).await?);
     let known = Translation { told: told.clone(), basis: basis.digest.clone(), translated: translated.clone() };
-    lock(&app.automation.translations).insert(cluster.name.clone(), known);
+    let mut all = lock(&app.automation.translations);
+    let of_cluster = all.entry(cluster.name.clone()).or_default();
+    of_cluster.push_front(known);
+    of_cluster.truncate(TRANSLATIONS_MAX);
     Ok(translated)
+}
+
+fn known_translation(app: &App, name: &str, told: &Arc<Told>, basis: &str) -> Option<Arc<Translated>> {
+    let all = lock(&app.automation.translations);
+    let known = all.get(name)?.iter().find(|known| Arc::ptr_eq(&known.told, told) && known.basis == basis)?;
+    Some(known.translated.clone())
 }
 
 /// What differs from what was taken up before.
@@ -117,9 +125,9 @@ impl Differences {
                 Some(state) if state.content != written.content() => found.changed.push(written.key.clone()),
                 Some(_) => {}
             }
-            wanted.insert(written.key);
+            wanted.insert(&written.key);
         }
-        found.deleted = cluster.policies.keys().filter(|key| !wanted.contains(*key)).cloned().collect();
+        found.deleted = cluster.policies.keys().filter(|key| !wanted.contains(key)).cloned().collect();
         let before = cluster.taken.as_ref().map(|taken| taken.surroundings());
         found.surroundings = before.is_none_or(|before| before != told.surroundings());
         found
@@ -170,7 +178,10 @@ async fn take(app: &Arc<App>, cluster: &Arc<Cluster>, open: Option<&RunRow>) -> 
     if let Some(settings) = by.settings.as_ref().filter(|_| cluster.is_behind()) {
         // From when it was told, so that what waited for a run already does not wait again.
         let passed = u64::try_from(now_us() - cluster.told_us).unwrap_or(0);
-        tokio::time::sleep(settings.window.saturating_sub(Duration::from_micros(passed))).await;
+        let rest = tokio::time::sleep(settings.window.saturating_sub(Duration::from_micros(passed)));
+        // Meanwhile what is there already is translated: as a rule nothing else comes.
+        let (_, ahead) = tokio::join!(rest, translated_as(app, cluster, &cluster.told, &by));
+        ahead?;
     }
     let Some(cluster) = app.automation.cluster(name) else { return Ok(()) };
     let (told, by) = (cluster.told.clone(), basis(app, name).await?);
@@ -219,8 +230,8 @@ async fn take(app: &Arc<App>, cluster: &Arc<Cluster>, open: Option<&RunRow>) -> 
 
 /// Whether namespaces and settings that changed make no other rules, and the policies no other verdicts.
 async fn is_same(app: &App, cluster: &Cluster, told: &Arc<Told>, by: &Basis) -> anyhow::Result<bool> {
-    let old = lock(&app.automation.translations).get(&cluster.name).map(|known| known.translated.clone());
-    let Some(old) = old else { return Ok(false) };
+    let Some(taken) = &cluster.taken else { return Ok(false) };
+    let Some(old) = known_translation(app, &cluster.name, taken, &cluster.basis) else { return Ok(false) };
     let new = translated_as(app, cluster, told, by).await?;
     // Where the rules go is of the settings, too.
     let group = by.settings.as_ref().map(|settings| settings.device_group.as_str()).unwrap_or_default();
@@ -252,7 +263,7 @@ fn note(cluster: &mut Cluster, told: &Told, differences: &Differences, run: i64,
         cluster.change(&written.key, |state| {
             state.uid.clone_from(&written.uid);
             state.generation = written.generation;
-            state.content = written.content();
+            written.content().clone_into(&mut state.content);
             state.run = run;
             state.incident = numbers.get(&written.key.to_string()).copied().unwrap_or_default();
             for condition in [&mut state.translated, &mut state.committed, &mut state.enforced] {
@@ -266,7 +277,7 @@ fn note(cluster: &mut Cluster, told: &Told, differences: &Differences, run: i64,
 fn shelve(cluster: &mut Cluster, told: &Arc<Told>, by: &Basis, translated: &Translated) {
     let now = now_us();
     pass(cluster, told, by);
-    let wanted: BTreeMap<Key, _> = told.written().map(|written| (written.key.clone(), written)).collect();
+    let wanted: BTreeMap<&Key, _> = told.written().map(|written| (&written.key, written)).collect();
     cluster.policies.retain(|key, _| wanted.contains_key(key));
     let (reason, message) = match &by.settings {
         None => (
@@ -276,12 +287,12 @@ fn shelve(cluster: &mut Cluster, told: &Arc<Told>, by: &Basis, translated: &Tran
         ),
         Some(_) => ("Disabled", "the settings of the cluster say that nothing is done (`disabled`)"),
     };
-    for (key, written) in &wanted {
+    for (key, written) in wanted {
         let Some(verdict) = translated.verdicts.get(key) else { continue };
         cluster.change(key, |state| {
             state.uid.clone_from(&written.uid);
             state.generation = written.generation;
-            state.content = written.content();
+            written.content().clone_into(&mut state.content);
             if verdict.is_good {
                 state.accepted = Some(written.object.clone());
             }

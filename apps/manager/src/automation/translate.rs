@@ -4,13 +4,14 @@
 //! otherwise the policy is left out whole, so that there is never a part of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bartizan_model::xml;
-use bartizan_playbook::{self as playbook, Catalogue, Checked, Objects, Plan, check, check_cluster};
+use bartizan_playbook::{self as playbook, Catalogue, Checked, Group, Objects, Plan};
 use serde_json::Value;
 
 use super::settings::Settings;
-use super::told::{CLUSTER_NETWORK_POLICY, Key, NETWORK_POLICY, Told, Written};
+use super::told::{CLUSTER_NETWORK_POLICY, Fault, Key, Manifest, NETWORK_POLICY, Told};
 use crate::store::hex_digest;
 
 /// Reason of a policy without a fault.
@@ -39,7 +40,11 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Translated {
     /// What the device group is to have.
-    pub(crate) objects: Objects,
+    pub(crate) objects: Arc<Objects>,
+    /// SHA-256, hex, of that.
+    pub(crate) digest: String,
+    /// The groups that its rules speak of, by the tag of their members.
+    pub(crate) groups: BTreeMap<String, Group>,
     /// By policy.
     pub(crate) verdicts: BTreeMap<Key, Verdict>,
     /// Why there are no rules at all, if there are none because of that.
@@ -48,20 +53,13 @@ pub(crate) struct Translated {
     pub(crate) services_left_out: usize,
 }
 
-impl Translated {
-    /// SHA-256, hex, of the objects.
-    pub(crate) fn digest(&self) -> String {
-        let mut text = String::new();
-        let objects = &self.objects;
-        let entries = objects.tags.values().chain(objects.addresses.values());
-        for entry in entries.chain(objects.groups.values()).chain(objects.services.values()) {
-            text += &xml::write(entry);
-        }
-        for (_, rule) in &objects.rules {
-            text += &xml::write(rule);
-        }
-        hex_digest(text.as_bytes())
-    }
+/// SHA-256, hex, of objects whose rules are written so.
+fn digest(objects: &Objects, rules: &[String]) -> String {
+    let entries = objects.tags.values().chain(objects.addresses.values());
+    let entries = entries.chain(objects.groups.values()).chain(objects.services.values());
+    let mut text: String = entries.map(xml::write).collect();
+    rules.iter().for_each(|rule| text.push_str(rule));
+    hex_digest(text.as_bytes())
 }
 
 /// Translates everything; `before` has the last forms without a fault.
@@ -70,38 +68,47 @@ pub(crate) fn translate(
     told: &Told,
     settings: Option<&Settings>,
     catalogue: &Catalogue,
-    before: &BTreeMap<Key, Value>,
+    before: &BTreeMap<Key, Arc<Value>>,
 ) -> Translated {
     let mut verdicts = BTreeMap::new();
-    let mut policies = Vec::new();
     let none = BTreeMap::new();
-    for written in told.written() {
+    let reviewed = |written: &Manifest| {
         let labels = told.namespaces.get(&written.key.namespace).unwrap_or(&none);
-        let review = |written: &Written<'_>| one(cluster, labels, catalogue, written);
-        let verdict = match review(&written) {
-            Ok(policy) => {
+        review(cluster, labels, catalogue, written)
+    };
+    // A fault is judged by what the cluster allows now, also of the form of before.
+    let outcomes: Vec<(&Arc<Manifest>, Result<(), Fault>)> =
+        told.written().map(|written| (written, reviewed(written))).collect();
+    let kept = |(written, outcome): &(&Arc<Manifest>, Result<(), Fault>)| {
+        let old = before.get(&written.key).filter(|_| outcome.is_err())?;
+        let old = Manifest::new(&written.key.kind, Arc::clone(old));
+        reviewed(&old).is_ok().then_some(old)
+    };
+    let kept: Vec<Option<Manifest>> = outcomes.iter().map(kept).collect();
+    let mut policies: Vec<&Checked> = Vec::new();
+    for ((written, outcome), kept) in outcomes.into_iter().zip(&kept) {
+        let checked = if outcome.is_ok() { Some(&**written) } else { kept.as_ref() };
+        policies.extend(checked.and_then(|manifest| manifest.checked().ok()));
+        let verdict = match outcome {
+            Ok(()) => {
+                let Ok(policy) = written.checked() else { continue };
                 let reason = if policy.attributes.dry_run { DRY_RUN } else { TRANSLATED };
                 // What is closed of it is nothing that stops it.
                 let closed: Vec<String> =
                     policy.closed.iter().map(|problem| format!("{}: {}", problem.field, problem.what)).collect();
-                policies.push(policy);
                 let (reason, message) = (reason.to_owned(), closed.join("; "));
                 Verdict { is_good: true, reason, message, ..Verdict::default() }
             }
-            Err((reason, mut message)) => {
-                let old = before.get(&written.key).map(|object| Written { object, ..written.clone() });
-                let kept = old.and_then(|old| review(&old).ok());
+            Err(Fault { reason, mut message }) => {
                 message.push_str(if kept.is_some() {
                     "; what was enforced before stays in force"
                 } else {
                     "; it is left out whole"
                 });
-                let is_kept = kept.is_some();
-                policies.extend(kept);
-                Verdict { reason, message, is_kept, ..Verdict::default() }
+                Verdict { reason, message, is_kept: kept.is_some(), ..Verdict::default() }
             }
         };
-        verdicts.insert(written.key, verdict);
+        verdicts.insert(written.key.clone(), verdict);
     }
     // Without any policy nothing is left of what was made of them.
     let is_empty = verdicts.is_empty();
@@ -132,48 +139,42 @@ pub(crate) fn translate(
     if is_empty && objects.services.is_empty() {
         objects.tags.clear();
     }
-    attribute(&plan, &objects, &mut verdicts);
-    Translated { objects, verdicts, too_many: None, services_left_out: left_out }
+    let rules: Vec<String> = objects.rules.iter().map(|(_, rule)| xml::write(rule)).collect();
+    attribute(&plan, &objects, &rules, &mut verdicts);
+    let groups = plan.groups().into_iter().filter(|_| !is_empty).map(|(tag, group)| (tag, group.clone())).collect();
+    Translated {
+        digest: digest(&objects, &rules),
+        objects: objects.into(),
+        groups,
+        verdicts,
+        too_many: None,
+        services_left_out: left_out,
+    }
 }
 
-/// Reads and reviews a policy.
-fn one(
+/// Whether a policy has no fault, and names what it may.
+fn review(
     cluster: &str,
     labels: &BTreeMap<String, String>,
     catalogue: &Catalogue,
-    written: &Written<'_>,
-) -> Result<Checked, (String, String)> {
-    let told = |problems: Vec<playbook::Problem>| {
-        // The gravest one gives the name.
-        let reason = problems.iter().map(|problem| problem.reason).min().map(|reason| reason.to_string());
-        let lines: Vec<String> =
-            problems.iter().map(|problem| format!("{}: {}", problem.field, problem.what)).collect();
-        (reason.unwrap_or_default(), lines.join("; "))
-    };
-    let invalid = |why: String| ("Invalid".to_owned(), why);
-    let checked = if written.key.kind == CLUSTER_NETWORK_POLICY {
-        let policy = serde_json::from_value(written.object.clone()).map_err(|error| invalid(error.to_string()))?;
-        check_cluster(&policy).map_err(told)?
-    } else {
-        check(&written.policy().map_err(invalid)?).map_err(told)?
-    };
-    let problems = catalogue.review(cluster, labels, &checked);
-    if problems.is_empty() { Ok(checked) } else { Err(told(problems)) }
+    written: &Manifest,
+) -> Result<(), Fault> {
+    let checked = written.checked().map_err(Clone::clone)?;
+    let problems = catalogue.review(cluster, labels, checked);
+    if problems.is_empty() { Ok(()) } else { Err(Fault::of(&problems)) }
 }
 
 /// Tells each policy which rules are of it. Those that refuse what nobody allows are of all, and not told.
-fn attribute(plan: &Plan, objects: &Objects, verdicts: &mut BTreeMap<Key, Verdict>) {
+fn attribute(plan: &Plan, objects: &Objects, written: &[String], verdicts: &mut BTreeMap<Key, Verdict>) {
     let mut texts: BTreeMap<Key, String> = BTreeMap::new();
-    for (rule, (name, entry)) in plan.rules.iter().zip(&objects.rules) {
-        let origins = origins(&rule.description);
-        if origins.is_empty() {
-            continue;
-        }
-        let text = xml::write(entry);
-        for key in origins {
+    // Those that make unknown pods wait stand before the plan's.
+    let before = objects.rules.len() - plan.rules.len();
+    let rules = objects.rules.iter().zip(written).skip(before);
+    for (rule, ((name, _), text)) in plan.rules.iter().zip(rules) {
+        for key in origins(&rule.description) {
             if let Some(verdict) = verdicts.get_mut(&key) {
                 verdict.rules.push(name.clone());
-                texts.entry(key).or_default().push_str(&text);
+                texts.entry(key).or_default().push_str(text);
             }
         }
     }
@@ -215,11 +216,13 @@ mod tests {
     }
 
     fn told(policies: Vec<Value>) -> Told {
-        let labels = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), "shop".to_owned())]);
-        Told { namespaces: BTreeMap::from([("shop".to_owned(), labels)]), policies, ..Told::default() }
+        serde_json::from_value(
+            json!({"namespaces": {"shop": {"kubernetes.io/metadata.name": "shop"}}, "policies": policies}),
+        )
+        .unwrap()
     }
 
-    fn run(told: &Told, before: &BTreeMap<Key, Value>) -> Translated {
+    fn run(told: &Told, before: &BTreeMap<Key, Arc<Value>>) -> Translated {
         translate("c1", told, None, &Catalogue { entries: Vec::new(), known: Some(known()) }, before)
     }
 
@@ -254,38 +257,55 @@ mod tests {
         assert!(verdict("dry").is_good && verdict("dry").reason == DRY_RUN && verdict("dry").rules.is_empty());
 
         // What was good before stays.
-        let before =
-            BTreeMap::from([(key("bad"), policy("bad", json!({"podSelector": {}, "ingress": [{}]}), json!({})))]);
+        let before = policy("bad", json!({"podSelector": {}, "ingress": [{}]}), json!({}));
+        let before = BTreeMap::from([(key("bad"), Arc::new(before))]);
         let kept = run(&whole, &before);
         let bad = &kept.verdicts[&key("bad")];
         assert!(bad.is_kept && bad.rules.len() == 1 && bad.message.ends_with("stays in force"), "{bad:?}");
-        assert_ne!(kept.digest(), translated.digest());
-        assert_eq!(run(&whole, &BTreeMap::new()).digest(), translated.digest());
+        assert_ne!(kept.digest, translated.digest);
+        assert_eq!(run(&whole, &BTreeMap::new()).digest, translated.digest);
     }
 
     #[test]
     fn a_policy_of_the_whole_cluster_has_rules_and_tells_what_it_closes() {
         let spec = json!({"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
             "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}, {"action": "Accept", "from": [{"later": 1}]}]});
-        let mut whole = told(Vec::new());
-        whole.cluster_policies = vec![json!({"metadata": {"name": "guard", "uid": "u"}, "spec": spec})];
+        let mut guard = json!({"metadata": {"name": "guard", "uid": "u"}, "spec": spec});
+        let whole = |guard: &Value| -> Told { serde_json::from_value(json!({"cluster_policies": [guard]})).unwrap() };
         let key = Key { kind: CLUSTER_NETWORK_POLICY.to_owned(), namespace: String::new(), name: "guard".to_owned() };
-        let verdict = &run(&whole, &BTreeMap::new()).verdicts[&key];
+        let verdict = &run(&whole(&guard), &BTreeMap::new()).verdicts[&key];
         assert!(verdict.is_good && verdict.rules.len() == 1, "{verdict:?}");
         assert!(verdict.message.starts_with("spec.ingress[1].from[0].later: is not known"), "{verdict:?}");
-        whole.cluster_policies[0]["spec"]["tear"] = json!(1);
-        let verdict = &run(&whole, &BTreeMap::new()).verdicts[&key];
+        guard["spec"]["tear"] = json!(1);
+        let verdict = &run(&whole(&guard), &BTreeMap::new()).verdicts[&key];
         assert!(!verdict.is_good && verdict.message.contains("unknown field `tear`"), "{verdict:?}");
+    }
+
+    fn settings(of: &str) -> Option<Settings> {
+        let xml = format!(
+            "<config><devices><entry name='localhost.localdomain'><device-group><entry name='dg'/></device-group><plugins>\
+             <kubernetes><policy-automation><entry name='c1'><device-group>dg</device-group>{of}</entry></policy-automation>\
+             </kubernetes></plugins></entry></devices></config>"
+        );
+        super::super::settings::Read::of(&xml::parse(&xml).unwrap()).clusters.remove("c1")
+    }
+
+    #[test]
+    fn rules_that_make_unknown_pods_wait_are_of_no_policy() {
+        let spec = json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]});
+        let whole = told(vec![policy("web", spec, json!({}))]);
+        let settings = settings("<pod-cidr><member>10.244.0.0/16</member></pod-cidr>");
+        let translated = translate("c1", &whole, settings.as_ref(), &Catalogue::default(), &BTreeMap::new());
+        assert!(translated.objects.rules[0].0.starts_with("np.c1.unknown-out"), "{:?}", translated.objects.rules);
+        let rules = &translated.verdicts[&key("web")].rules;
+        assert!(rules.len() == 1 && rules[0].starts_with("np.c1.shop.web.i0."), "{rules:?}");
     }
 
     #[test]
     fn too_many_rules_are_none() {
         let spec = json!({"podSelector": {}, "ingress": [{}, {"ports": [{"port": 1}]}, {"ports": [{"port": 2}]}]});
         let whole = told(vec![policy("p", spec, json!({}))]);
-        let xml = "<config><devices><entry name='localhost.localdomain'><device-group><entry name='dg'/></device-group><plugins>\
-            <kubernetes><policy-automation><entry name='c1'><device-group>dg</device-group><rules-max>2</rules-max></entry>\
-            </policy-automation></kubernetes></plugins></entry></devices></config>";
-        let settings = super::super::settings::Read::of(&xml::parse(xml).unwrap()).clusters.remove("c1");
+        let settings = settings("<rules-max>2</rules-max>");
         let translated = translate("c1", &whole, settings.as_ref(), &Catalogue::default(), &BTreeMap::new());
         assert!(translated.too_many.is_some() && translated.objects.rules.is_empty());
         assert_eq!(translated.verdicts[&key("p")].reason, "TooMany");

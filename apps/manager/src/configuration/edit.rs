@@ -343,17 +343,8 @@ impl Edit {
             Self::AuditComment { comment, .. } => comment.clone(),
             Self::Delete { .. } | Self::Expect { .. } => String::new(),
         };
-        AuditLine {
-            admin: caller.name.clone(),
-            host: caller.host.to_string(),
-            client: caller.door.as_str().into(),
-            cmd: self.name().into(),
-            path: self.xpath().into(),
-            result: result.into(),
-            before: mask(self.xpath(), before),
-            after,
-            ..AuditLine::default()
-        }
+        let before = mask(self.xpath(), before);
+        AuditLine { result: result.into(), before, after, ..caller.did(self.name(), self.xpath()) }
     }
 }
 

@@ -226,6 +226,11 @@ pub(crate) fn split(
     (selection, end): (&Selection, i64),
 ) -> Result<Split, Conflict> {
     let (chosen_edits, rest) = part(journal, selection, end)?;
+    if rest.is_empty() {
+        // The candidate is just that: running, with all edits of the journal.
+        let (taken, whole) = (numbers(&chosen_edits), candidate.clone());
+        return Ok(Split { chosen: whole.clone(), taken, moves: Vec::new(), candidate: whole });
+    }
     let mut chosen = running.clone();
     play(&mut chosen, &chosen_edits, "is not selected, or was undone")?;
     let mut replayed = chosen.clone();

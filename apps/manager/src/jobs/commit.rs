@@ -245,14 +245,6 @@ async fn finish(app: &App, id: u64, outcome: Outcome, details: Vec<String>, warn
 }
 
 fn audit_line(request: &CommitRequest, result: &str) -> AuditLine {
-    AuditLine {
-        admin: request.caller.name.clone(),
-        host: request.caller.host.to_string(),
-        client: request.caller.door.as_str().into(),
-        cmd: "commit".into(),
-        path: "/config".into(),
-        result: result.into(),
-        after: request.comment.clone(),
-        ..AuditLine::default()
-    }
+    let line = request.caller.did("commit", "/config");
+    AuditLine { result: result.into(), after: request.comment.clone(), ..line }
 }

@@ -1,5 +1,6 @@
 //! Policies of Kubernetes clusters: what their controllers want, what they may name, and what became of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::tags::refuse_part;
 use crate::app::App;
 use crate::automation::state::{Cluster, Condition, PolicyState};
 use crate::automation::told::{Key, Told};
-use crate::automation::{Basis, devices};
+use crate::automation::{Basis, basis, devices};
 use crate::times;
 
 /// The longest wait of one request.
@@ -107,6 +108,12 @@ struct States {
     device_group: String,
     /// Its firewalls.
     devices: Vec<Device>,
+    /// Groups whose members have to have their tags, because a firewall may have rules of them; missing where they are as
+    /// they were at the version that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<BTreeMap<String, Value>>,
+    /// How many policies there are.
+    count: usize,
     /// The policies.
     policies: Vec<Policy>,
 }
@@ -219,7 +226,7 @@ async fn states(call: Call<StatesQuery>) -> Result<Json<States>, Problem> {
     let (app, name, StatesQuery { after, wait: wait_s, changed }) = (&call.app, call.name("name"), &call.query);
     let cluster = wait(app, name, *after, *wait_s).await;
     let cluster = cluster.ok_or_else(|| Problem::not_found(format!("cluster `{name}` told no policies")))?;
-    let basis = Basis::of(&app.configuration.snapshot().running, name);
+    let basis = basis(app, name).await?;
     let device = |one: devices::Enforcer| Device {
         serial: one.serial,
         name: one.name,
@@ -230,11 +237,19 @@ async fn states(call: Call<StatesQuery>) -> Result<Json<States>, Problem> {
     let devices = devices::of(app, &cluster).await?.into_iter().map(device).collect();
     let since = if *changed { after.unwrap_or(0) } else { 0 };
     let policies = cluster.policies.iter().filter(|(_, state)| state.version > since);
+    let in_force = || -> serde_json::Result<BTreeMap<String, Value>> {
+        let all = cluster.groups.iter().filter(|(_, spoken)| spoken.in_force);
+        all.map(|(tag, spoken)| Ok((tag.clone(), serde_json::to_value(&spoken.group)?))).collect()
+    };
+    let groups =
+        (since == 0 || cluster.groups_version > since).then(in_force).transpose().map_err(anyhow::Error::from)?;
     Ok(Json(States {
+        groups,
+        count: cluster.policies.len(),
         version: cluster.version,
         digest: cluster.told.digest.clone(),
         enforced_digest: cluster.enforced_digest.clone(),
-        catalogue_digest: basis.catalogue_digest,
+        catalogue_digest: basis.catalogue_digest.clone(),
         device_group: cluster.placed.clone(),
         devices,
         policies: policies.map(|(key, state)| policy(key, state)).collect(),

@@ -80,6 +80,8 @@ pub(crate) struct ClusterChange {
     pub(crate) kept: String,
     /// Policies that changed: kind, namespace, name, and JSON; without, the row goes.
     pub(crate) states: Vec<(String, String, String, Option<String>)>,
+    /// Groups that changed: tag, and JSON with whether a firewall may have rules of it; without, the row goes.
+    pub(crate) groups: Vec<(String, Option<(String, bool)>)>,
 }
 
 impl Store {
@@ -93,11 +95,19 @@ impl Store {
         sql("SELECT cluster, kind, namespace, name, state FROM policy_states").fetch_all(&self.writer).await
     }
 
+    /// All groups: cluster, tag, JSON, whether a firewall may have rules of it.
+    pub(crate) async fn policy_groups(&self) -> sqlx::Result<Vec<(String, String, String, i64)>> {
+        sql("SELECT cluster, tag, members, in_force FROM policy_groups").fetch_all(&self.writer).await
+    }
+
     /// Forgets a cluster.
     pub(crate) async fn forget_policies(&self, cluster: &str) -> sqlx::Result<()> {
         let mut transaction = self.writer.begin().await?;
-        for statement in ["DELETE FROM policy_states WHERE cluster = $1", "DELETE FROM policy_clusters WHERE name = $1"]
-        {
+        for statement in [
+            "DELETE FROM policy_states WHERE cluster = $1",
+            "DELETE FROM policy_groups WHERE cluster = $1",
+            "DELETE FROM policy_clusters WHERE name = $1",
+        ] {
             sql(statement).bind(cluster).execute(&mut transaction).await?;
         }
         transaction.commit().await
@@ -169,6 +179,25 @@ pub(super) async fn keep(transaction: &mut Transaction, change: &ClusterChange) 
             .bind(name)
             .execute(&mut *transaction)
             .await?;
+    }
+    keep_groups(transaction, change).await
+}
+
+async fn keep_groups(transaction: &mut Transaction, change: &ClusterChange) -> sqlx::Result<()> {
+    let kept: Vec<_> = change.groups.iter().filter_map(|(tag, group)| Some((tag, group.as_ref()?))).collect();
+    for rows in kept.chunks(ROWS) {
+        let mut insert = sql("INSERT INTO policy_groups (cluster, tag, members, in_force) VALUES ");
+        for (index, (tag, (members, in_force))) in rows.iter().enumerate() {
+            insert.push(if index == 0 { "(" } else { ", (" }).push_bind(&change.name).push(", ").push_bind(*tag);
+            insert.push(", ").push_bind(members).push(", ").push_bind(i64::from(*in_force)).push(")");
+        }
+        insert
+            .push(" ON CONFLICT (cluster, tag) DO UPDATE SET members = excluded.members, in_force = excluded.in_force");
+        insert.execute(&mut *transaction).await?;
+    }
+    for (tag, _) in change.groups.iter().filter(|(_, group)| group.is_none()) {
+        let gone = sql("DELETE FROM policy_groups WHERE cluster = $1 AND tag = $2").bind(&change.name).bind(tag);
+        gone.execute(&mut *transaction).await?;
     }
     Ok(())
 }

@@ -37,7 +37,6 @@ use crate::accounts::{Caller, Right, hash_password, policy};
 use crate::app::App;
 use crate::http::parameters::Parameters;
 use crate::locks::LockKind;
-use crate::store::audit::AuditLine;
 use crate::store::now_us;
 use crate::times;
 
@@ -204,16 +203,7 @@ fn refuse(caller: &Caller, need: Need) -> Option<Reply> {
 
 /// The config log tells that an operational command changed something.
 async fn note(app: &App, caller: &Caller, cmd: &str, path: String) {
-    let line = AuditLine {
-        admin: caller.name.clone(),
-        host: caller.host.to_string(),
-        client: caller.door.as_str().into(),
-        cmd: cmd.into(),
-        path,
-        result: "Succeeded".into(),
-        ..AuditLine::default()
-    };
-    if let Err(error) = app.store.add_audit(&[line]).await {
+    if let Err(error) = app.store.add_audit(&[caller.did(cmd, path)]).await {
         tracing::error!(%error, "the config log cannot be written");
     }
 }

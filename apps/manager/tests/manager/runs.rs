@@ -320,6 +320,61 @@ async fn a_policy_with_a_fault_keeps_its_form_and_is_healed_when_the_cause_is_go
     assert!(services.contains("8080") && !services.contains("np.prod.tcp-80\""), "{services}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_are_told_as_long_as_some_firewall_may_have_rules_of_them() {
+    let (server, firewall) = house(AUTO).await;
+    let web = |generation: i64, app: &str, profile: Option<&str>| {
+        let spec = json!({"podSelector": {"matchLabels": {"app": app}}, "ingress": [{"ports": [{"port": 80}]}]});
+        let mut policy = policy("web", generation, spec);
+        if let Some(profile) = profile {
+            policy["metadata"]["labels"] = json!({"np.panw.com/spyware": profile});
+        }
+        policy
+    };
+    // The apps that some group is about.
+    let apps = |states: &Value| -> Vec<&'static str> {
+        let groups = states["groups"].to_string();
+        ["alpha", "beta", "gamma"].into_iter().filter(|app| groups.contains(&format!("\"{app}\""))).collect()
+    };
+    tell(&server, "d1", &[web(1, "alpha", None)]).await;
+    let states = until(&server, "it is enforced", |states| states["enforced_digest"] == "d1").await;
+    let digest = states["devices"][0]["digest"].as_str().unwrap().to_owned();
+    assert_eq!((apps(&states), &states["count"]), (vec!["alpha"], &json!(1)));
+    assert!(states["groups"].as_object().unwrap().keys().all(|tag| tag.starts_with("np.prod.")), "{states}");
+    let again = server.told(&format!("{POLICIES}?after={}&changed=true", states["version"])).await;
+    assert_eq!((&again["groups"], &again["policies"]), (&Value::Null, &json!([])), "what did not change is left out");
+
+    // One that is refused keeps its form of before, and so its groups.
+    tell(&server, "d2", &[web(2, "beta", Some("gone"))]).await;
+    let states = until(&server, "the rest is enforced", |states| states["enforced_digest"] == "d2").await;
+    assert_eq!(apps(&states), ["alpha"]);
+
+    // While a firewall may still have the old rules, both are told; also by a manager that was started again.
+    firewall.go(&server).await;
+    tell(&server, "d3", &[web(3, "gamma", None)]).await;
+    run_in(&server, "failed").await;
+    assert_eq!(apps(&server.told(POLICIES).await), ["alpha", "gamma"]);
+    let mut server = server;
+    server.restart().await;
+    assert_eq!(apps(&server.told(POLICIES).await), ["alpha", "gamma"]);
+    let firewall = firewall.come_back(&server, &digest).await;
+    let states = until(&server, "the change is enforced", |states| states["enforced_digest"] == "d3").await;
+    assert_eq!(apps(&states), ["gamma"]);
+
+    // Rules that come back need the tags of then.
+    let version = states["version"].as_i64().unwrap();
+    let versions = server.told("/api/v1/versions").await;
+    let first =
+        versions["versions"].as_array().unwrap().iter().rev().find(|one| one["author"] == "automation").unwrap();
+    let run = json!({"playbook": "rollback", "cluster": "prod", "inputs": {"version": first["version"]}});
+    let begun = server.json("POST", "/api/v1/automation/runs", Some(run)).await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    let states = until(&server, "it is rolled back", |states| conditions(states, "web").contains("RolledBack")).await;
+    assert!(states["version"].as_i64().unwrap() > version);
+    assert_eq!(apps(&states), ["alpha", "gamma"]);
+    drop(firewall);
+}
+
 /// Changes the generated rule of `web` by hand.
 async fn tamper(server: &Server) -> String {
     let rule = rules(server).await.into_iter().find(|rule| rule.starts_with("np.prod.shop.web")).unwrap();

@@ -3,6 +3,7 @@
 //! `enforced.txt` lists every element this version gives a meaning to; whatever else stands in the tree
 //! is reported, once per kind of element, together with elements that stand twice.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -11,6 +12,7 @@ use super::node::Node;
 use super::standing::{Covered, Notes, Parts};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Origin, closest};
+use crate::tree::{Child, Element};
 
 /// The list. A line is a tag, indented by two spaces below its parent. `tag = value`: without effect
 /// while it holds that value, reported otherwise. `tag ?`: without effect unless `enable` below is `yes`.
@@ -111,6 +113,8 @@ impl Unknown {
 #[derive(Clone, Debug, Default)]
 struct Known {
     children: BTreeMap<String, Known>,
+    /// Some children are for entries of one name only.
+    has_named: bool,
     /// The value at which the element has no effect.
     status: Status,
 }
@@ -141,8 +145,7 @@ fn walk(
         RULES.contains(&path.as_str())
     };
     for child in node.children() {
-        let named = format!("{}[{}]", child.tag(), child.name());
-        let Some(known) = known.children.get(&named).or_else(|| known.children.get(child.tag())) else {
+        let Some(known) = known.child(&child) else {
             let near = closest(child.tag(), known.children.keys().map(String::as_str));
             note(unknown, &child, near.filter(|near| *near != child.tag()), "");
             continue;
@@ -190,12 +193,19 @@ fn note(unknown: &mut Unknowns, node: &Node<'_>, near: Option<&str>, effect: &st
 
 /// Entries of one name, members of one text and other elements of one tag stand once.
 fn check_twice(context: &mut Context, node: &Node<'_>) {
+    if node.element().elements().nth(1).is_none() {
+        return;
+    }
     let mut seen = BTreeSet::new();
-    for child in node.children() {
-        let step = child.element().step();
-        if seen.insert(step) {
+    for element in node.element().elements() {
+        let is_new = match &*element.name {
+            "member" => seen.insert(("member", None, text(element))),
+            tag => seen.insert((tag, element.attribute("name"), Cow::Borrowed(""))),
+        };
+        if is_new {
             continue;
         }
+        let child = node.below(element);
         match child.tag() {
             "entry" => {
                 let message = format!("`{}` is already in use", child.name());
@@ -215,6 +225,16 @@ fn check_twice(context: &mut Context, node: &Node<'_>) {
     }
 }
 
+/// The text of an element, as [`Element::text`] gives it.
+fn text(element: &Element) -> Cow<'_, str> {
+    let mut texts =
+        element.children.iter().filter_map(|child| if let Child::Text(text) = child { Some(&**text) } else { None });
+    match (texts.next(), texts.next()) {
+        (Some(_), Some(_)) => Cow::Owned(element.text()),
+        (first, _) => Cow::Borrowed(first.unwrap_or_default().trim()),
+    }
+}
+
 impl Known {
     fn parse(text: &str) -> Self {
         let mut parts: BTreeMap<&str, Known> = BTreeMap::new();
@@ -231,7 +251,9 @@ impl Known {
             let line = line.trim();
             if let Some(name) = line.strip_prefix('+') {
                 let inserted = parts.get(name).cloned().unwrap_or_default();
-                parts.entry(part).or_default().at(&path).children.extend(inserted.children);
+                let here = parts.entry(part).or_default().at(&path);
+                here.has_named |= inserted.has_named;
+                here.children.extend(inserted.children);
                 continue;
             }
             let (tag, status) = if let Some((tag, neutral)) = line.split_once(" = ") {
@@ -246,10 +268,18 @@ impl Known {
                 (line, Status::Enforced)
             };
             let known = Known { status, ..Known::default() };
-            parts.entry(part).or_default().at(&path).children.insert(tag.to_owned(), known);
+            let here = parts.entry(part).or_default().at(&path);
+            here.has_named |= tag.ends_with(']');
+            here.children.insert(tag.to_owned(), known);
             path.push(tag.to_owned());
         }
         parts.remove("config").unwrap_or_default()
+    }
+
+    /// What is known of a child: as an entry of its name before as one of its tag.
+    fn child(&self, child: &Node<'_>) -> Option<&Known> {
+        let named = self.has_named.then(|| self.children.get(&format!("{}[{}]", child.tag(), child.name())));
+        named.flatten().or_else(|| self.children.get(child.tag()))
     }
 
     fn at(&mut self, path: &[String]) -> &mut Known {
