@@ -19,6 +19,7 @@ export default defineConfig({
   use: {
     browserName: 'chromium',
     ignoreHTTPSErrors: true,
+    actionTimeout: 15_000,
     viewport: { width: 1400, height: 850 },
     locale: 'en-GB',
     timezoneId: 'Europe/Berlin',
