@@ -257,13 +257,15 @@ class Cluster(unittest.TestCase):
         """One on each node, then a deployment; neither has a manager, all is allowed and logged."""
         a, b, c = (address("shop", name) for name in "abc")
         f = address("plain", "f")
-        for mode, workload, more in (("daemonset", "daemonset", {"clusterCidr": f"{SERVICES},{PODS},{HOSTS}"}),
-                                     ("service", "deployment", {"autoscaling": {"min": 1, "max": 2}})):
+        for mode, workload, owner, more in (("daemonset", "daemonset", "DaemonSet", {"clusterCidr": f"{SERVICES},{PODS},{HOSTS}"}),
+                                            ("service", "deployment", "ReplicaSet", {"autoscaling": {"min": 1, "max": 2}})):
             firewall = {"mode": mode, "image": "lab.local/bartizan:1", "setForwarding": True, **more}
             objects = chart({**type(self).values, "endpoints": "", "fwtrustcidr": "", "firewall": firewall})
             self.replace(objects)
             for one in (f"{workload}/bartizan-firewall", "daemonset/pan-cni"):
                 kubectl("rollout", "status", "-n", "kube-system", one, "--timeout=120s", "--request-timeout=0")
+            wait("firewalls of before end", lambda: {one["metadata"]["ownerReferences"][0]["kind"] for one in self.firewalls()} == {owner},
+                 90)
             ready("shop/a", "shop/b", "shop/c")
             for what, target in (("same node", b), ("other node", c), ("not inspected", f)):
                 with self.subTest(f"{mode}: {what}"):
@@ -272,6 +274,7 @@ class Cluster(unittest.TestCase):
                     self.assertIn(seen, {a} if mode == "daemonset" else own)
                     wait("its session", lambda: any(a in line and target in line for line in self.seen()), 5)
         self.replace(chart(type(self).values))
+        wait("firewalls of before end", lambda: not self.firewalls(), 90)
         kubectl("rollout", "status", "-n", "kube-system", "daemonset/pan-cni", "--timeout=120s", "--request-timeout=0")
         wait("it passes by the firewall outside again", lambda: fetch("shop", "a", f"{c}:8080", 2), 60)
 
@@ -283,7 +286,6 @@ class Cluster(unittest.TestCase):
         if gone:
             delete(gone)
         type(self).objects = objects
-        wait("firewalls of before end", lambda: not [one for one in self.firewalls() if "deletionTimestamp" in one["metadata"]], 90)
 
     def firewalls(self):
         """The firewalls' pods."""

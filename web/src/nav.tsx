@@ -3,6 +3,7 @@
 // A place is here when its screen is there; what the program cannot show has no line.
 
 import type { ComponentType } from 'react';
+import { kubernetesLists } from './screens/kubernetes/lists';
 import { type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
 
@@ -14,7 +15,7 @@ export type Place = {
   section?: string;
   label: string;
   /** What the scope picker offers. */
-  scope?: 'group' | 'template';
+  scope?: 'group' | 'template' | undefined;
   load: () => Promise<{ default: ComponentType }>;
 };
 
@@ -26,7 +27,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'group' ? 'group' : 'template',
+  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
@@ -100,6 +101,12 @@ export const PLACES: Place[] = [
     load: async () => ({ default: (await import('./screens/automation/IncidentsScreen')).IncidentsScreen }),
   },
   {
+    path: '/automation/playbooks',
+    tab: 'Automation',
+    label: 'Playbooks',
+    load: async () => ({ default: (await import('./screens/automation/PlaybooksScreen')).PlaybooksScreen }),
+  },
+  {
     path: '/panorama/managed-devices',
     tab: 'Panorama',
     label: 'Managed Devices',
@@ -122,6 +129,28 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Config Audit',
     load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/clusters',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Clusters',
+    load: async () => ({ default: (await import('./screens/kubernetes/ClustersScreen')).ClustersScreen }),
+  },
+  {
+    path: '/panorama/kubernetes/network-policies',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Network Policies',
+    load: async () => ({ default: (await import('./screens/kubernetes/PoliciesScreen')).PoliciesScreen }),
+  },
+  ...kubernetesLists.map((kind) => listPlace('Panorama', kind)),
+  {
+    path: '/panorama/kubernetes/registered-addresses',
+    tab: 'Panorama',
+    section: 'Kubernetes',
+    label: 'Registered Addresses',
+    load: async () => ({ default: (await import('./screens/kubernetes/TagsScreen')).TagsScreen }),
   },
 ];
 

@@ -9,6 +9,8 @@ import { entryPath } from './tree/node';
 export type Search = {
   group?: string;
   template?: string;
+  /** The Kubernetes cluster that is looked at. */
+  cluster?: string;
   /** What is searched for in a list, or asked of a log. */
   q?: string;
   /** The entry whose form is open. */
@@ -24,7 +26,13 @@ export function readSearch(search: Record<string, unknown>): Search {
     const value = search[name];
     return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
   };
-  return { group: word('group'), template: word('template'), q: word('q'), open: word('open') };
+  return {
+    group: word('group'),
+    template: word('template'),
+    cluster: word('cluster'),
+    q: word('q'),
+    open: word('open'),
+  };
 }
 
 export function useAddress(): [Search, (change: Partial<Search>) => void] {
@@ -57,10 +65,11 @@ export const LISTS = {
   stack: `${DEVICES}/template-stack`,
 };
 
-/** The place of a list in the scope of a screen: `path` is what stands below the group, the template, or its vsys. */
-export function useScoped(scope: 'group' | 'template' | 'vsys', path: string): string | undefined {
+/** The place of a list in the scope of a screen: `path` is what stands below the group, the template, its vsys, or the manager. */
+export function useScoped(scope: 'group' | 'template' | 'vsys' | 'panorama', path: string): string | undefined {
   const [search] = useAddress();
   const templates = useTemplates();
+  if (scope === 'panorama') return `${DEVICES}/${path}`;
   if (scope === 'group') return `${groupPath(search.group)}/${path}`;
   const template = search.template ?? templates.data?.templates[0];
   if (!template) return undefined;

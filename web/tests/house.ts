@@ -46,6 +46,15 @@ export class Api {
     expect(answer.ok(), await answer.text()).toBe(true);
   }
 
+  async status(path: string): Promise<number> {
+    return (await this.request.get(`${manager()}/api/v1${path}`, { headers: this.headers() })).status();
+  }
+
+  async remove(path: string): Promise<void> {
+    const answer = await this.request.delete(`${manager()}/api/v1${path}`, { headers: this.headers() });
+    expect(answer.ok(), await answer.text()).toBe(true);
+  }
+
   /** Lines of the command line. */
   async lines(...lines: string[]): Promise<void> {
     await this.post('/config/edits', { lines });

@@ -1,10 +1,11 @@
 //! Is a value one that the vendor's schema allows, and which elements exclude one another?
 //!
-//! `schema/table.txt` says what PAN-OS has: made by `scripts/schema-table` from public facts. A kind of object begins
-//! with `kind NAME`, its places follow (`at` and the tags from the root on), and then its elements, indented by two
-//! spaces for each level: `|1` in front of a branch of a choice, the tag, and what it holds. `node` holds elements;
-//! `text`, `int` and `float` have bounds `LEAST..MOST`, of characters or of the number; `bool` is `yes` or `no`; `enum`
-//! lists its words. What the table does not know is not looked at.
+//! `schema/table.txt` says what PAN-OS has: made by `scripts/schema-table` from public facts; `schema/own.txt` what these
+//! do not have: the plugin for Kubernetes, traffic objects, and elements of ours. A kind of object begins with `kind NAME`,
+//! its places follow (`at` and the tags from the root on), and then its elements, indented by two spaces for each level:
+//! `|1` in front of a branch of a choice, the tag, and what it holds. `node` holds elements; `text`, `int` and `float` have
+//! bounds `LEAST..MOST`, of characters or of the number; `bool` is `yes` or `no`; `enum` lists its words. What the table
+//! does not know is not looked at.
 
 mod facts;
 mod table;

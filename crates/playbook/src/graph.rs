@@ -116,7 +116,53 @@ pub enum Next {
     Stop,
 }
 
+/// A way from a task to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where it goes.
+    pub to: String,
+    /// When it is taken: a condition, `rejected`, `failed`, or empty for always.
+    pub when: String,
+}
+
+impl Task {
+    /// All ways out of it, in the order in which they are tried.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Way> {
+        let way = |to: &String, when: &str| Way { to: to.clone(), when: when.to_owned() };
+        let mut ways: Vec<Way> = self.next.iter().map(|next| way(next, "")).collect();
+        match &self.what {
+            What::Choose(branches) => ways.extend(branches.iter().map(|branch| {
+                let when = branch.when.as_ref().map_or_else(String::new, ToString::to_string);
+                way(&branch.next, &when)
+            })),
+            What::Ask { rejected: Some(rejected), .. } => ways.push(way(rejected, "rejected")),
+            What::Ask { .. } | What::Run { .. } | What::End(_) => {}
+        }
+        ways.extend(self.on_failure.iter().map(|next| way(next, "failed")));
+        ways
+    }
+}
+
 impl Playbook {
+    /// Names of its tasks, the first one first, each behind one that leads to it.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&str> {
+        let mut order: Vec<&str> = Vec::new();
+        let mut open = vec![self.start.as_str()];
+        while let Some(name) = open.pop() {
+            let Some((name, task)) = self.tasks.get_key_value(name).filter(|(name, _)| !order.contains(&name.as_str()))
+            else {
+                continue;
+            };
+            order.push(name);
+            let ways = task.ways();
+            let known = |to: &str| self.tasks.get_key_value(to).map(|(name, _)| name.as_str());
+            open.extend(ways.iter().rev().filter_map(|way| known(&way.to)));
+        }
+        order
+    }
+
     /// What comes after a task that ended so; `known` has the outputs of tasks by their names.
     ///
     /// # Errors
@@ -184,6 +230,21 @@ tasks:
   done: {end: succeeded}
   sorry: {end: failed}
 ";
+
+    #[test]
+    fn a_graph_tells_its_tasks_in_order_and_every_way() {
+        let playbook = read(TEXT, &KNOWN).unwrap();
+        assert_eq!(playbook.in_order(), ["look", "which", "done", "ask", "tell", "sorry"]);
+        let ways = |task: &str| -> Vec<String> {
+            let ways = playbook.tasks[task].ways();
+            ways.into_iter().map(|way| format!("{} {}", way.to, way.when).trim_end().to_owned()).collect()
+        };
+        assert_eq!(ways("look"), ["which", "sorry failed"]);
+        let which = ["done look.changes == 0", "ask settings.hold == yes and look.changes > 10", "tell"];
+        assert_eq!(ways("which"), which);
+        assert_eq!(ways("ask"), ["tell", "sorry rejected"]);
+        assert!(ways("done").is_empty());
+    }
 
     #[test]
     fn a_run_goes_where_outputs_and_people_send_it() {

@@ -181,7 +181,7 @@ impl Cluster {
 
     /// Whether it wants nothing, and nothing of it is left.
     pub(super) fn is_over(&self) -> bool {
-        self.told.digest.is_empty() && !self.is_behind() && self.placed.is_empty() && self.run == 0
+        self.told.digest.is_empty() && !self.is_behind() && self.placed.is_empty()
     }
 
     /// What is to be written when it was `before`; nothing when it is the same. Gives what changed its version.

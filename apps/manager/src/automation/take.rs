@@ -37,7 +37,7 @@ pub(super) async fn tend(app: &Arc<App>, name: &str) -> anyhow::Result<bool> {
             did = true;
             continue;
         }
-        if cluster.is_over() {
+        if cluster.is_over() && run.as_ref().is_none_or(|run| run.state != "waiting") {
             app.automation.forget(&app.store, name).await?;
             return Ok(did);
         }

@@ -1,6 +1,7 @@
 //! Runs of playbooks, incidents, and the playbooks: read, decided, commented and followed.
 
 use axum::http::Method;
+use bartizan_playbook::graph::{Ending, Task, Way, What};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use super::events::Events;
 use super::problem::Problem;
 use super::route::{Accepted, Access, Call, Done, Json, Nothing, Route};
 use crate::automation::orders::{self, Remark, Start};
+use crate::automation::playbooks::read_as;
 use crate::store::incidents::IncidentRow;
 use crate::store::runs::{PlaybookRow, RunRow, StepRow};
 use crate::times;
@@ -429,11 +431,61 @@ struct PlaybookVersion {
     time: String,
     /// YAML.
     text: String,
+    /// What it is for.
+    description: String,
+    /// The graph: the first task first, each behind one that leads to it.
+    tasks: Vec<PlaybookTask>,
+}
+
+/// A task of a playbook.
+#[derive(JsonSchema, Serialize)]
+struct PlaybookTask {
+    /// Its name.
+    name: String,
+    /// `run`, `choose`, `ask` or `end`.
+    kind: String,
+    /// The action, what is asked, or how it ends; empty for a choice.
+    what: String,
+    /// What it is done for each of; nothing when it is done once.
+    for_each: Option<String>,
+    /// Ways out, in the order in which they are tried.
+    ways: Vec<TaskWay>,
+}
+
+/// A way from a task to another one.
+#[derive(JsonSchema, Serialize)]
+struct TaskWay {
+    /// The task.
+    to: String,
+    /// When it is taken: a condition, `rejected`, `failed`, or empty for always.
+    when: String,
+}
+
+impl PlaybookTask {
+    fn of(name: &str, task: &Task) -> Self {
+        let (kind, what, for_each) = match &task.what {
+            What::Run { action, for_each, .. } => ("run", action.clone(), for_each.clone()),
+            What::Choose(_) => ("choose", String::new(), None),
+            What::Ask { text, .. } => ("ask", text.clone(), None),
+            What::End(Ending::Succeeded) => ("end", "succeeded".to_owned(), None),
+            What::End(Ending::Failed) => ("end", "failed".to_owned(), None),
+            What::End(Ending::Rejected) => ("end", "rejected".to_owned(), None),
+        };
+        let ways = task.ways().into_iter().map(|Way { to, when }| TaskWay { to, when }).collect();
+        Self { name: name.to_owned(), kind: kind.to_owned(), what, for_each, ways }
+    }
 }
 
 impl From<PlaybookRow> for PlaybookVersion {
     fn from(row: PlaybookRow) -> Self {
+        // What stands in the store was read before it was let in.
+        let playbook = read_as(&row.name, &row.text).ok();
+        let tasks = playbook.iter().flat_map(|playbook| {
+            playbook.in_order().into_iter().map(|name| PlaybookTask::of(name, &playbook.tasks[name]))
+        });
         Self {
+            tasks: tasks.collect(),
+            description: playbook.map(|playbook| playbook.description).unwrap_or_default(),
             name: row.name,
             version: row.version,
             author: Some(row.author).filter(|author| !author.is_empty()),

@@ -39,6 +39,25 @@ fn values_out_of_bounds_are_told_with_their_place_all_at_once() {
 }
 
 #[test]
+fn the_plugins_settings_and_traffic_objects_are_looked_at() {
+    let tree = tree(
+        "<devices><entry name='localhost.localdomain'><plugins><kubernetes><policy-automation><entry name='prod'>\
+         <auto-commit>maybe</auto-commit><place><top/><bottom/></place></entry></policy-automation></kubernetes></plugins>\
+         <template><entry name='t'><config><devices><entry name='localhost.localdomain'><vsys><entry name='vsys1'>\
+         <traffic-object><entry name='o'><k8s-cluster><cluster-id>4000</cluster-id></k8s-cluster></entry></traffic-object>\
+         </entry></vsys></entry></devices></config></entry></template></entry></devices>",
+    );
+    assert_eq!(
+        lines(None, &tree),
+        [
+            " policy-automation -> prod -> auto-commit 'maybe' is not 'yes' or 'no'",
+            " policy-automation -> prod -> place has both top and bottom, which exclude one another",
+            " o -> k8s-cluster -> cluster-id '4000' is out of range, it can be at most 2048",
+        ]
+    );
+}
+
+#[test]
 fn a_sealed_text_is_as_long_as_what_was_sealed() {
     let profile = |secret: &str| {
         tree(&format!(

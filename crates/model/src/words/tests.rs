@@ -36,6 +36,9 @@ fn words_lead_to_entries_members_and_leaves() {
     assert_eq!(path, format!("{own}/plugins/ours/list/entry[@name='b']"));
     let (path, element) = set("set plugins ours word y");
     assert_eq!((path, &*element), (format!("{own}/plugins/ours/word"), "y"));
+    let (path, element) = set("set plugins kubernetes policy-automation prod place after base");
+    assert_eq!(path, format!("{own}/plugins/kubernetes/policy-automation/entry[@name='prod']/place/after"));
+    assert_eq!(element, "base");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! numbers, anything else as text.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -46,6 +47,16 @@ impl Condition {
             }
         }
         Ok(true)
+    }
+}
+
+/// As it is written in a playbook.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Comparison { path, operator, value }) in self.0.iter().enumerate() {
+            write!(f, "{}{path} {operator} {value}", if at > 0 { " and " } else { "" })?;
+        }
+        Ok(())
     }
 }
 

@@ -1,55 +1,35 @@
-// Where does a run stand in its playbook? Each task a box, in the colour of what became of it.
+// Which way did a run go through its playbook? Each task a box, in the colour of what became of it.
 
-import { useQuery } from '@tanstack/react-query';
-import { api, told } from '../../api/client';
-import type { Step } from '../../api/types';
-import { Failure } from '../Page';
 import classes from './Graph.module.css';
-import { type Task, tasksOf } from './graph';
+import { purpose, type Spot, type Stop, spots } from './graph';
 
-const [WIDTH, HEIGHT, ACROSS, DOWN] = [170, 44, 60, 44];
+const [WIDTH, HEIGHT, ACROSS, DOWN] = [190, 44, 60, 44];
+/** Letters of a condition that fit beside a line, and of a task's purpose that fit into a box. */
+const [FITS_LINE, FITS_BOX] = [26, 30];
 
-export function Graph({ playbook, version, steps }: { playbook: string; version: number; steps: Step[] }) {
-  const text = useQuery({
-    queryKey: ['playbook', playbook, version],
-    queryFn: async () => {
-      const params = { path: { name: playbook } };
-      const { playbooks } = await told(api.GET('/api/v1/automation/playbooks/{name}', { params }));
-      return playbooks.find((one) => one.version === version)?.text ?? '';
-    },
-    staleTime: Number.POSITIVE_INFINITY,
-  });
-  if (text.error) return <Failure error={text.error} />;
-  if (!text.data) return null;
-  const tasks = tasksOf(text.data);
-  // A task that ran again is what it is now.
-  const states = new Map(steps.map((step) => [step.task, step.state]));
-  const columns = Math.max(...tasks.map((task) => task.column)) + 1;
-  const rows = Math.max(...tasks.map((task) => task.row)) + 1;
+export function Graph({ name, stops }: { name: string; stops: Stop[] }) {
+  const placed = spots(stops);
+  const columns = Math.max(0, ...placed.map((spot) => spot.column)) + 1;
+  const rows = Math.max(0, ...placed.map((spot) => spot.row)) + 1;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must be able to do that
-    <section className={classes.scroll} aria-label={`Playbook ${playbook}`} tabIndex={0}>
+    <section className={classes.scroll} aria-label={`Playbook ${name}`} tabIndex={0}>
       <svg width={columns * (WIDTH + ACROSS) + 20} height={rows * (HEIGHT + DOWN)} role="img">
-        <title>{tasks.map((task) => `${task.name}: ${states.get(task.name) ?? 'not reached'}`).join(', ')}</title>
-        {tasks.flatMap((task) =>
-          task.next.map((edge) => {
-            const to = tasks.find((one) => one.name === edge.to);
-            return to && <Line key={`${task.name} ${edge.to} ${edge.label}`} from={task} to={to} label={edge.label} />;
+        <title>{placed.map((spot) => `${spot.name}: ${spot.state || 'not reached'}`).join(', ')}</title>
+        {placed.flatMap((from) =>
+          (from.task?.ways ?? []).map(({ to, when }) => {
+            const target = placed.find((one) => one.name === to);
+            return target && <Line key={`${from.name} ${to} ${when}`} from={from} to={target} label={when} />;
           }),
         )}
-        {tasks.map((task) => (
-          <g key={task.name} transform={`translate(${x(task)} ${y(task)})`}>
-            <rect
-              width={WIDTH}
-              height={HEIGHT}
-              rx={4}
-              className={`${classes.box} ${classes[states.get(task.name) ?? ''] ?? ''}`}
-            />
+        {placed.map((spot) => (
+          <g key={spot.name} transform={`translate(${x(spot)} ${y(spot)})`}>
+            <rect width={WIDTH} height={HEIGHT} rx={4} className={`${classes.box} ${classes[spot.state] ?? ''}`} />
             <text x={8} y={18} className={classes.name}>
-              {task.name}
+              {spot.name}
             </text>
             <text x={8} y={35} className={classes.what}>
-              {task.what}
+              {cut(purpose(spot.task), FITS_BOX)}
             </text>
           </g>
         ))}
@@ -58,10 +38,11 @@ export function Graph({ playbook, version, steps }: { playbook: string; version:
   );
 }
 
-const x = (task: Task) => 10 + task.column * (WIDTH + ACROSS);
-const y = (task: Task) => 10 + task.row * (HEIGHT + DOWN);
+const x = (spot: Spot) => 10 + spot.column * (WIDTH + ACROSS);
+const y = (spot: Spot) => 10 + spot.row * (HEIGHT + DOWN);
+const cut = (text: string, letters: number) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
 
-function Line({ from, to, label }: { from: Task; to: Task; label: string }) {
+function Line({ from, to, label }: { from: Spot; to: Spot; label: string }) {
   const back = to.row <= from.row;
   const [x1, y1] = [x(from) + (back ? WIDTH : WIDTH / 2), y(from) + (back ? HEIGHT / 2 : HEIGHT)];
   const [x2, y2] = [x(to) + (back ? WIDTH : WIDTH / 2), y(to) + (back ? HEIGHT / 2 : 0)];
@@ -73,7 +54,7 @@ function Line({ from, to, label }: { from: Task; to: Task; label: string }) {
       <path d={path} className={classes.line} />
       {label && (
         <text x={(x1 + x2) / 2 + 6} y={(y1 + y2) / 2 + 4} className={classes.edge}>
-          {label.length > 26 ? `${label.slice(0, 25)}…` : label}
+          {cut(label, FITS_LINE)}
         </text>
       )}
     </>

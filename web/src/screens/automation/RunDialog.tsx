@@ -1,172 +1,114 @@
-// What did a run do, task by task, and what does it wait for?
+// What does a run do, task by task, what would it change, and is that wanted?
 
-import {
-  Alert,
-  Badge,
-  Button,
-  Code,
-  Drawer,
-  Group,
-  Loader,
-  Stack,
-  Text,
-  Textarea,
-  Timeline,
-  Title,
-} from '@mantine/core';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Alert, Button, Code, Group, Loader, Modal, Stack, Text, Textarea } from '@mantine/core';
 import { useState } from 'react';
-import { api, told } from '../../api/client';
-import type { Run, Step } from '../../api/types';
+import { type Decision, isOpen, useDecide, usePlaybook, useRun } from '../../api/automation';
+import type { RunDetail } from '../../api/types';
 import { moment } from '../../times';
 import { Failure } from '../Page';
 import { Refusal } from '../Refusal';
 import { Graph } from './Graph';
-import { STATES } from './states';
-
-const OPEN = ['running', 'waiting'];
+import { stops } from './graph';
+import { took } from './RunsScreen';
+import { State } from './states';
+import { Tasks } from './Tasks';
 
 export function RunDialog({ id, onClose }: { id: number; onClose: () => void }) {
-  const path = { id: String(id) };
-  const run = useQuery({
-    queryKey: ['automation', 'run', id],
-    queryFn: () => told(api.GET('/api/v1/automation/runs/{id}', { params: { path } })),
-    refetchInterval: (query) => (OPEN.includes(query.state.data?.run.state ?? '') ? 1000 : false),
-  });
+  const run = useRun(id);
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={`Run ${id}${run.data ? `: ${run.data.run.playbook}` : ''}`}
-      closeButtonProps={{ 'aria-label': 'Close' }}
-    >
+    <Modal opened onClose={onClose} title={`Run ${id}${run.data ? `: ${run.data.run.playbook}` : ''}`} size="xl">
       {run.error && <Failure error={run.error} />}
-      {run.data ? <Told run={run.data.run} steps={run.data.steps} /> : <Loader size="sm" aria-label="Loading" />}
-    </Drawer>
+      {run.isPending && <Loader size="sm" aria-label="Loading" />}
+      {run.data && <Told detail={run.data} onClose={onClose} />}
+    </Modal>
   );
 }
 
-function Told({ run, steps }: { run: Run; steps: Step[] }) {
+function Told({ detail: { run, steps }, onClose }: { detail: RunDetail; onClose: () => void }) {
+  const playbook = usePlaybook(run.playbook).data?.playbooks.find((one) => one.version === run.version);
+  const [comment, setComment] = useState('');
+  const [task, setTask] = useState<string>();
+  const decide = useDecide(run.id);
+  const act = (what: Decision) => decide.mutate({ what, comment, ...(task ? { task } : {}) });
+  const way = stops(playbook?.tasks ?? [], steps);
+  const question = steps.findLast((step) => step.state === 'waiting');
+  const difference = steps.findLast((step) => textOf(step.outputs, 'text') !== '');
   return (
     <Stack gap="sm">
-      <Group gap="xs">
-        <Badge variant="light" size="lg" color={STATES[run.state]} aria-live="polite">
-          {run.state}
-        </Badge>
+      <Group justify="space-between">
+        <Group gap="xs" aria-live="polite">
+          <State>{run.state}</State>
+          <Text size="sm">
+            {run.playbook} (version {run.version}){run.cluster && ` for cluster ${run.cluster}`}
+          </Text>
+        </Group>
         <Text size="sm" c="dimmed">
-          {run.cluster ? `cluster ${run.cluster}, ` : ''}by {run.requester}, {moment(run.started)} –{' '}
-          {moment(run.finished)}
+          {run.requester}, {moment(run.started)} {took(run) && `– ${took(run)}`}
         </Text>
       </Group>
       {run.error && (
-        <Alert color="red" title="It failed">
+        <Alert color="red" title={`Task ${run.task} failed`}>
           {run.error}
         </Alert>
       )}
-      {run.state === 'waiting' && <Decision run={run} question={textOf(steps.at(-1))} />}
-      {run.state === 'failed' && <Rerun run={run} />}
-      <Graph playbook={run.playbook} version={run.version} steps={steps} />
-      <Title order={3} size="h5">
-        Tasks
-      </Title>
-      <Timeline active={steps.length} bulletSize={14} lineWidth={2} color="gray">
-        {steps.map((step) => (
-          <Timeline.Item key={step.number}>
-            <Group gap="xs">
-              <Text fw={600} size="sm">
-                {step.task}
-              </Text>
-              <Badge variant="light" size="sm" color={STATES[step.state]}>
-                {step.state}
-              </Badge>
-              <Text size="xs" c="dimmed">
-                {moment(step.started)} – {moment(step.finished)}
-              </Text>
-            </Group>
-            {step.error && <Text size="sm">{step.error}</Text>}
-            <Values name="in" value={step.inputs} />
-            <Values name="out" value={step.outputs} />
-          </Timeline.Item>
-        ))}
-      </Timeline>
-    </Stack>
-  );
-}
-
-function textOf(step: Step | undefined): string {
-  const inputs = step?.inputs as { text?: string } | undefined;
-  return inputs?.text ?? 'It waits for a decision.';
-}
-
-function Values({ name, value }: { name: string; value: unknown }) {
-  if (!value || Object.keys(value).length === 0) return null;
-  return (
-    <details>
-      <summary>
-        <Text size="xs" component="span">
-          {name}
-        </Text>
-      </summary>
-      <Code block tabIndex={0}>
-        {JSON.stringify(value, null, 1)}
-      </Code>
-    </details>
-  );
-}
-
-function Decision({ run, question }: { run: Run; question: string }) {
-  const queries = useQueryClient();
-  const [comment, setComment] = useState('');
-  const decide = useMutation({
-    mutationFn: (verdict: 'approve' | 'reject') => {
-      const request = { params: { path: { id: String(run.id) } }, body: { comment } };
-      return verdict === 'approve'
-        ? told(api.POST('/api/v1/automation/runs/{id}/approve', request))
-        : told(api.POST('/api/v1/automation/runs/{id}/reject', request));
-    },
-    onSettled: () => queries.invalidateQueries({ queryKey: ['automation'] }),
-  });
-  return (
-    <Alert color="blue" title="It waits for your decision">
-      <Stack gap="xs">
-        <Text size="sm">{question}</Text>
+      {run.state === 'waiting' && (
+        <Alert color="yellow" title="This waits for an approval">
+          {textOf(question?.inputs, 'text') || textOf(question?.inputs, 'ask') || 'The difference is below.'}
+        </Alert>
+      )}
+      {difference && (
+        <section aria-label="Difference">
+          <Text size="sm" fw={600} mb={4}>
+            What it changes
+          </Text>
+          <Code block mah={280} style={{ overflowY: 'auto' }} tabIndex={0}>
+            {textOf(difference.outputs, 'text')}
+          </Code>
+        </section>
+      )}
+      {playbook && <Graph name={run.playbook} stops={way} />}
+      <Tasks
+        stops={way.filter((stop) => stop.steps.length > 0)}
+        again={run.state === 'failed' ? setTask : undefined}
+        from={task ?? run.task}
+      />
+      {run.state === 'waiting' && (
         <Textarea
           label="Comment"
+          placeholder="Why?"
           autosize
+          maxLength={512}
           value={comment}
           onChange={(event) => setComment(event.currentTarget.value)}
         />
-        {decide.error && <Refusal error={decide.error} />}
-        <Group gap="xs">
-          <Button loading={decide.isPending} onClick={() => decide.mutate('approve')}>
-            Approve
+      )}
+      {decide.error && <Refusal error={decide.error} />}
+      <Group justify="flex-end" gap="xs">
+        {run.state === 'waiting' && (
+          <>
+            <Button color="red" variant="light" loading={decide.isPending} onClick={() => act('reject')}>
+              Reject
+            </Button>
+            <Button loading={decide.isPending} onClick={() => act('approve')}>
+              Approve
+            </Button>
+          </>
+        )}
+        {run.state === 'failed' && (
+          <Button loading={decide.isPending} onClick={() => act('rerun')}>
+            Rerun from {task ?? run.task}
           </Button>
-          <Button color="red" variant="light" loading={decide.isPending} onClick={() => decide.mutate('reject')}>
-            Reject
-          </Button>
-        </Group>
-      </Stack>
-    </Alert>
-  );
-}
-
-function Rerun({ run }: { run: Run }) {
-  const queries = useQueryClient();
-  const rerun = useMutation({
-    mutationFn: () =>
-      told(api.POST('/api/v1/automation/runs/{id}/rerun', { params: { path: { id: String(run.id) } }, body: {} })),
-    onSettled: () => queries.invalidateQueries({ queryKey: ['automation'] }),
-  });
-  return (
-    <Stack gap="xs">
-      {rerun.error && <Refusal error={rerun.error} />}
-      <Group>
-        <Button variant="light" loading={rerun.isPending} onClick={() => rerun.mutate()}>
-          Go on from task {run.task}
+        )}
+        <Button variant="default" onClick={onClose}>
+          {isOpen(run) ? 'Leave it' : 'Close'}
         </Button>
       </Group>
     </Stack>
   );
+}
+
+/** A text among what a task was told or what came of it. */
+function textOf(values: unknown, name: string): string {
+  const value = values && typeof values === 'object' ? (values as Record<string, unknown>)[name] : undefined;
+  return typeof value === 'string' ? value : '';
 }

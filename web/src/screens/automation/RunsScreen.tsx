@@ -1,70 +1,94 @@
-// Which playbooks run, and which of them wait for somebody?
+// What do playbooks do at the moment, what waits for somebody, and what failed?
 
-import { Badge, Select, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
-import { api, told } from '../../api/client';
+import { Button, Select, Text } from '@mantine/core';
+import { IconPlayerPlay } from '@tabler/icons-react';
+import { useState } from 'react';
+import { useRuns } from '../../api/automation';
+import { useClusters } from '../../api/clusters';
 import type { Run } from '../../api/types';
 import { useAddress } from '../../scope';
 import { Clip, type Column, Grid } from '../../table/Grid';
-import { moment } from '../../times';
+import { ago } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
 import { RunDialog } from './RunDialog';
-import { STATES } from './states';
+import { StartDialog } from './StartDialog';
+import { State } from './states';
 
-const text = (id: string, header: string, width: number, of: (run: Run) => string): Column<Run> => ({
-  id,
-  header,
-  width,
-  cell: (run) => <Clip>{of(run)}</Clip>,
-});
+const STATES = ['running', 'waiting', 'failed', 'done', 'superseded', 'rejected'];
+
+function text(id: string, header: string, width: number, of: (run: Run) => string): Column<Run> {
+  return { id, header, width, cell: (run) => <Clip>{of(run)}</Clip> };
+}
 
 const COLUMNS: Column<Run>[] = [
-  text('id', 'Run', 80, (run) => String(run.id)),
-  {
-    id: 'state',
-    header: 'State',
-    width: 120,
-    cell: (run) => (
-      <Badge variant="light" color={STATES[run.state]}>
-        {run.state}
-      </Badge>
-    ),
-  },
-  text('playbook', 'Playbook', 140, (run) => run.playbook),
-  text('cluster', 'Cluster', 140, (run) => run.cluster),
-  text('task', 'Task', 130, (run) => run.task),
-  text('requester', 'By', 200, (run) => run.requester),
-  text('started', 'Started', 170, (run) => moment(run.started)),
-  text('finished', 'Ended', 170, (run) => moment(run.finished)),
-  text('error', 'Error', 400, (run) => run.error),
+  text('id', 'Run', 70, (run) => String(run.id)),
+  { id: 'state', header: 'State', width: 120, cell: (run) => <State>{run.state}</State> },
+  text('playbook', 'Playbook', 120, (run) => run.playbook),
+  text('cluster', 'Cluster', 120, (run) => run.cluster || '–'),
+  text('about', 'Begun by', 160, about),
+  text('task', 'Task', 120, (run) => run.task),
+  text('requester', 'For', 130, (run) => run.requester),
+  text('started', 'Started', 130, (run) => ago(run.started)),
+  text('took', 'Took', 90, took),
+  text('error', 'Why it failed', 360, (run) => run.error),
 ];
+
+/** Of what a run is told, what a person wants to know. */
+export function about(run: Run): string {
+  return Object.entries((run.inputs ?? {}) as Record<string, unknown>)
+    .filter(([name]) => name !== 'digest' && name !== 'requesters')
+    .map(([name, value]) => (name === 'trigger' ? String(value) : `${name} ${JSON.stringify(value)}`))
+    .join(', ');
+}
+
+/** How long a run took, waiting included. */
+export function took(run: { started: string; finished?: string | null | undefined }): string {
+  if (!run.finished) return '';
+  const ms = new Date(run.finished).getTime() - new Date(run.started).getTime();
+  return ms < 10_000 ? `${ms} ms` : `${Math.round(ms / 1000)} s`;
+}
 
 export function RunsScreen() {
   const [address, setAddress] = useAddress();
-  const runs = useQuery({
-    queryKey: ['automation', 'runs', address.q],
-    queryFn: () =>
-      told(api.GET('/api/v1/automation/runs', { params: { query: { state: address.q ?? '', limit: 500 } } })),
-    refetchInterval: 2000,
-  });
+  const [state, setState] = useState('');
+  const [cluster, setCluster] = useState('');
+  const [starting, setStarting] = useState(false);
+  const runs = useRuns(state, cluster);
+  const clusters = useClusters().data?.clusters.map((one) => one.name) ?? [];
   const list = runs.data?.runs ?? [];
+  const waiting = list.filter((run) => run.state === 'waiting').length;
   if (runs.error) return <Failure error={runs.error} />;
   return (
     <Page
       title="Runs"
       tools={
-        <Select
-          aria-label="State"
-          placeholder="All states"
-          data={['running', 'waiting', 'failed', 'done', 'superseded', 'rejected']}
-          value={address.q ?? null}
-          onChange={(state) => setAddress({ q: state ?? undefined })}
-          clearable
-        />
+        <>
+          <Select
+            aria-label="State"
+            placeholder="Any state"
+            data={STATES}
+            value={state || null}
+            onChange={(value) => setState(value ?? '')}
+            clearable
+            clearButtonProps={{ 'aria-label': 'Any state' }}
+          />
+          <Select
+            aria-label="Cluster"
+            placeholder="Any cluster"
+            data={clusters}
+            value={cluster || null}
+            onChange={(value) => setCluster(value ?? '')}
+            clearable
+            clearButtonProps={{ 'aria-label': 'Any cluster' }}
+          />
+          <Button leftSection={<IconPlayerPlay size={16} />} onClick={() => setStarting(true)}>
+            Run a playbook
+          </Button>
+        </>
       }
     >
       <Text size="sm" c="dimmed" aria-live="polite">
-        {list.length} runs, {list.filter((run) => run.state === 'waiting').length} wait for a decision
+        {waiting > 0 ? `${waiting} wait for an approval` : 'Nothing waits for an approval'}
       </Text>
       <Grid
         label="Runs"
@@ -75,12 +99,25 @@ export function RunsScreen() {
         onOpen={(run) => setAddress({ open: String(run.id) })}
         none={
           <Nothing>
-            A run brings a cluster&apos;s policies to its firewalls. Runs appear here when a controller tells the
-            manager its policies.
+            {state || cluster
+              ? 'There is no such run.'
+              : 'Nothing was run yet. A policy that is applied in a cluster becomes a run, if the cluster has settings for policy automation.'}
           </Nothing>
         }
       />
-      {address.open && <RunDialog id={Number(address.open)} onClose={() => setAddress({ open: undefined })} />}
+      {address.open && (
+        <RunDialog key={address.open} id={Number(address.open)} onClose={() => setAddress({ open: undefined })} />
+      )}
+      {starting && (
+        <StartDialog
+          clusters={clusters}
+          onClose={() => setStarting(false)}
+          onStarted={(run) => {
+            setStarting(false);
+            setAddress({ open: String(run) });
+          }}
+        />
+      )}
     </Page>
   );
 }

@@ -14,7 +14,8 @@ export type ListKind = {
   title: string;
   /** One of it, as in `Add address`. */
   one: string;
-  scope: 'group' | 'template' | 'vsys';
+  /** `panorama` is the manager itself: its list stands in the device that all is in. */
+  scope: 'group' | 'template' | 'vsys' | 'panorama';
   /** Where the list stands in its scope. */
   list: string;
   columns: Told[];

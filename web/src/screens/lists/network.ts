@@ -80,6 +80,18 @@ const route = (node: Node): string => {
   return `${nameOf(node)}: ${text(node, 'destination')} via ${hop?.text ?? hop?.tag ?? text(node, 'interface')}`;
 };
 
+/** What tells a traffic object's tunnel from others. */
+function tunnelOf(node: Node): string {
+  const [kind] = elements(node);
+  const names = ['cluster-id', 'vpce-id', 'network-id'];
+  return (kind && names.map((name) => text(kind, name)).find((value) => value)) ?? 'any';
+}
+
+function routerOf(node: Node): string {
+  const kind = elements(node)[0]?.tag ?? '';
+  return text(node, kind, 'network', 'logical-router') || text(node, kind, 'network', 'virtual-router');
+}
+
 export const networkLists: ListKind[] = [
   template(
     'interfaces/ethernet',
@@ -201,5 +213,24 @@ export const networkLists: ListKind[] = [
       { header: 'Description', width: 260, of: (node) => text(node, 'description') },
     ],
     'Network Profiles',
+  ),
+  template(
+    'traffic-objects',
+    'traffic-object',
+    'Traffic Objects',
+    'traffic object',
+    'Which zones and router the packets out of a tunnel belong to: of a Kubernetes cluster, or of a load balancer.',
+    [
+      { header: 'Type', width: 120, of: (node) => elements(node)[0]?.tag ?? '' },
+      { header: 'Cluster or endpoint', width: 180, of: tunnelOf },
+      {
+        header: 'Ingress Zone',
+        width: 140,
+        of: (node) => text(node, elements(node)[0]?.tag ?? '', 'network', 'zone-ingress'),
+      },
+      { header: 'Router', width: 140, of: routerOf },
+    ],
+    undefined,
+    'vsys',
   ),
 ];
