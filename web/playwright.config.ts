@@ -9,7 +9,13 @@ export default defineConfig({
   workers: 2,
   // One manager has one candidate: tests that change it take their turns. Who only looks does so side by side.
   projects: [
-    { name: 'changes', testIgnore: 'screens.spec.ts', workers: 1 },
+    { name: 'sessions', testMatch: 'sessions.spec.ts', workers: 1 },
+    {
+      name: 'changes',
+      testIgnore: ['screens.spec.ts', 'sessions.spec.ts'],
+      workers: 1,
+      dependencies: ['sessions'],
+    },
     { name: 'screens', testMatch: 'screens.spec.ts', fullyParallel: true, dependencies: ['changes'] },
   ],
   forbidOnly: true,
@@ -19,6 +25,7 @@ export default defineConfig({
   use: {
     browserName: 'chromium',
     ignoreHTTPSErrors: true,
+    actionTimeout: 15_000,
     viewport: { width: 1400, height: 850 },
     locale: 'en-GB',
     timezoneId: 'Europe/Berlin',

@@ -36,7 +36,9 @@ export class Api {
   async post<T>(path: string, data: unknown): Promise<T> {
     const answer = await this.request.post(`${manager()}/api/v1${path}`, { headers: this.headers(), data });
     expect(answer.ok(), await answer.text()).toBe(true);
-    return (await answer.json()) as T;
+    // Some answers have no body.
+    const body = await answer.text();
+    return (body ? JSON.parse(body) : undefined) as T;
   }
 
   async put(path: string, data: unknown): Promise<void> {

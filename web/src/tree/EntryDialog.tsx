@@ -29,13 +29,15 @@ type Properties = {
   title: string;
   layout?: Layout | undefined;
   readOnly?: boolean;
+  /** What else is edited together with the entry. */
+  also?: ((list: string, before: Node | undefined, after: Node | undefined) => Asked[]) | undefined;
   /** Whether the name is given by what it is, as of a default rule. */
   named?: boolean;
   onClose: () => void;
   onSaved?: (name: string) => void;
 };
 
-export function EntryDialog({ opened, title, layout, readOnly, named, onClose, onSaved }: Properties) {
+export function EntryDialog({ opened, title, layout, readOnly, named, also, onClose, onSaved }: Properties) {
   const [base, setBase] = useState(opened.was);
   const [value, setValue] = useState<Node>(
     opened.was?.node ?? opened.start ?? { tag: 'entry', attributes: { name: '' } },
@@ -57,6 +59,7 @@ export function EntryDialog({ opened, title, layout, readOnly, named, onClose, o
     const renamed = base && before !== name;
     const digest = renamed ? undefined : (base?.digest ?? '');
     edits.push({ action: 'edit', xpath: entryPath(opened.list, name), node: value, if_digest: digest });
+    edits.push(...(also?.(opened.list, base?.node, value) ?? []));
     edit.mutate(edits, {
       onSuccess: () => {
         onSaved?.(name);

@@ -2,7 +2,9 @@
 //
 // What a form does not know it does not lose: elements without a field stay in the node.
 
-import { Alert, Fieldset, Loader, Select, Stack, Tabs, Text } from '@mantine/core';
+import { Alert, Button, Fieldset, Loader, Select, Stack, Tabs, Text } from '@mantine/core';
+import { IconChevronRight } from '@tabler/icons-react';
+import { useState } from 'react';
 import type { Facts, Field, Node } from '../api/types';
 import { useFacts } from './facts';
 import { FieldInput } from './inputs';
@@ -91,35 +93,62 @@ function Choice({ branches, ...form }: FormProperties & { branches: Field[] }) {
         clearable
         readOnly={form.readOnly}
       />
-      {chosen && <OneField field={chosen} {...form} />}
+      {chosen && <OneField key={chosen.tag} field={chosen} chosen {...form} />}
     </>
   );
 }
 
 const isText = (field: Field) => ['text', 'integer', 'number', 'words', 'flag'].includes(field.holds.kind);
 
-function OneField({ field, ...form }: FormProperties & { field: Field }) {
+function OneField({ field, chosen, ...form }: FormProperties & { field: Field; chosen?: boolean }) {
   const child = elements(form.value).find((one) => one.tag === field.tag);
   const change = (next: Node | undefined) => form.onChange(withChild(form.value, field.tag, next));
   const place = `${form.xpath}/${field.tag}`;
   if (field.holds.kind === 'node') {
-    return <Nested tag={field.tag} xpath={place} value={child} onChange={change} readOnly={form.readOnly} />;
+    return (
+      <Nested
+        tag={field.tag}
+        xpath={place}
+        value={child}
+        onChange={change}
+        readOnly={form.readOnly}
+        chosen={chosen ?? false}
+      />
+    );
   }
   return <FieldInput field={field} xpath={place} value={child} onChange={change} readOnly={form.readOnly} />;
 }
 
-/** Elements below an element. Those that are empty go: they would say nothing. */
+/**
+ * Elements below an element, shown when there are any, when it was chosen, or when somebody wants to see them. Those
+ * that are empty go, unless the choice says something by itself.
+ */
 function Nested(properties: {
   tag: string;
   xpath: string;
   value: Node | undefined;
   onChange: (value: Node | undefined) => void;
   readOnly: boolean | undefined;
+  chosen: boolean;
 }) {
-  const { tag, xpath, value, onChange, readOnly } = properties;
-  const facts = useFacts(xpath);
+  const { tag, xpath, value, onChange, readOnly, chosen } = properties;
+  const [open, setOpen] = useState(chosen || value !== undefined);
+  const facts = useFacts(open ? xpath : undefined);
   const fields = facts.data?.fields ?? [];
-  const change = (next: Node) => onChange(elements(next).length > 0 || next.text ? next : undefined);
+  const change = (next: Node) => onChange(elements(next).length > 0 || next.text || chosen ? next : undefined);
+  if (!open) {
+    return (
+      <Button
+        variant="subtle"
+        w="fit-content"
+        leftSection={<IconChevronRight size={14} />}
+        aria-expanded={false}
+        onClick={() => setOpen(true)}
+      >
+        {labelOf(tag)}
+      </Button>
+    );
+  }
   return (
     <Fieldset legend={labelOf(tag)} p="sm">
       {facts.isPending ? (

@@ -5,7 +5,7 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { IconCopy, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useMemo, useState } from 'react';
 import { useEdit } from '../../api/config';
-import type { Node } from '../../api/types';
+import type { Asked, Node } from '../../api/types';
 import { ancestors, groupPath, useAddress, useGroups, useScoped } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
@@ -113,6 +113,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
           readOnly={opened.readOnly}
           title={opened.was ? kind.one : `Add ${kind.one}`}
           layout={kind.layout}
+          also={kind.also}
           onClose={() => setOpened(undefined)}
         />
       )}
@@ -129,7 +130,10 @@ export function ListScreen({ kind }: { kind: ListKind }) {
           }}
           onConfirm={() =>
             remove.mutate(
-              doomed.map((xpath) => ({ action: 'delete', xpath })),
+              doomed.flatMap((xpath): Asked[] => [
+                ...(kind.also?.(list ?? '', selected.get(xpath)?.entry.node ?? undefined, undefined) ?? []),
+                { action: 'delete', xpath },
+              ]),
               {
                 onSuccess: () => {
                   setDoomed(undefined);

@@ -1,6 +1,6 @@
 // Which lists of objects are there, where do they stand, and what does a line of each tell?
 
-import type { Node } from '../../api/types';
+import type { Asked, Node } from '../../api/types';
 import type { Layout } from '../../tree/Form';
 import { elements, entries, members, nameOf, text } from '../../tree/node';
 
@@ -20,6 +20,8 @@ export type ListKind = {
   list: string;
   columns: Told[];
   layout?: Layout;
+  /** What else is edited when an entry is saved, behind it, or deleted, before it. */
+  also?: (list: string, before: Node | undefined, after: Node | undefined) => Asked[];
   /** What the list is for, said where it is empty. */
   purpose: string;
 };

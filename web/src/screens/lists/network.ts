@@ -1,6 +1,6 @@
 // Which lists does a template's network have?
 
-import type { Node } from '../../api/types';
+import type { Asked, Node } from '../../api/types';
 import { elements, entries, members, nameOf, text } from '../../tree/node';
 import { joined, type ListKind, type Told } from './kinds';
 
@@ -30,7 +30,35 @@ const template = (
   columns: Told[],
   section?: string,
   scope: 'template' | 'vsys' = 'template',
-): ListKind => ({ path: `/network/${path}`, list, title, one, purpose, columns, section, scope });
+): ListKind => ({
+  path: `/network/${path}`,
+  list,
+  title,
+  one,
+  purpose,
+  columns,
+  section,
+  scope,
+  also: path.startsWith('interfaces/') ? imported : undefined,
+});
+
+/** An interface and its subinterfaces. */
+const namesOf = (node: Node | undefined): string[] =>
+  node ? [nameOf(node), ...entries(node, 'layer3', 'units').map(nameOf)] : [];
+
+/** Interfaces belong to a virtual system. There is one, and whoever makes an interface means it for that. */
+function imported(list: string, before: Node | undefined, after: Node | undefined): Asked[] {
+  const members = `${list.slice(0, list.indexOf('/network/'))}/vsys/entry[@name='vsys1']/import/network/interface`;
+  const [was, is] = [namesOf(before), namesOf(after)];
+  // A rename is followed by what refers to the name.
+  const renamed = before && after && nameOf(before) !== nameOf(after);
+  const come = is.filter((name) => !was.includes(name) && !(renamed && name === nameOf(after)));
+  const gone = was.filter((name) => !is.includes(name) && !(renamed && name === nameOf(before)));
+  return [
+    ...come.map((name): Asked => ({ action: 'set', xpath: members, element: `<member>${name}</member>` })),
+    ...gone.map((name): Asked => ({ action: 'delete', xpath: `${members}/member[text()='${name}']` })),
+  ];
+}
 
 const INTERFACE_TYPES = [
   'layer3',
