@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bartizan_lab::kubernetes::{ApiServer, namespace, network_policy, pod, slice};
 use serde_json::{Value, json};
 
-use crate::house::{House, is_inside};
+use crate::house::{House, LOCALHOST, is_inside};
 
 const STATES: &str = "/kubernetes/clusters/lab/policies";
 
