@@ -46,11 +46,11 @@ impl Ranges {
 impl Plan {
     /// Puts two rules before all others: what comes from, or goes to, an address of the ranges that no known pod has is
     /// refused. Only where the plan speaks of every pod ([`crate::Settings::allow_the_rest`]): else nobody's tag says that a pod
-    /// is known.
-    pub fn refuse_unknown(&self, objects: &mut Objects, ranges: &Ranges) {
+    /// is known. Gives how many it put there.
+    pub fn refuse_unknown(&self, objects: &mut Objects, ranges: &Ranges) -> usize {
         let known = Group::every_pod().tag(&self.settings.cluster);
         if ranges.0.is_empty() || !objects.groups.contains_key(&known) {
-            return;
+            return 0;
         }
         let mut others = vec![known];
         others.extend(ranges.others());
@@ -58,6 +58,7 @@ impl Plan {
             ("unknown-out", "from", "source", "to", "destination"),
             ("unknown-in", "to", "destination", "from", "source"),
         ];
+        let count = rules.len();
         for (at, (name, zone, end, other_zone, other_end)) in rules.into_iter().enumerate() {
             let name = names::rule(&self.settings.cluster, name, name);
             let parts = [
@@ -77,5 +78,6 @@ impl Plan {
             let entry = with(Element::entry(&name), parts);
             objects.rules.insert(at, (name, entry));
         }
+        count
     }
 }

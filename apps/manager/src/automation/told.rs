@@ -209,7 +209,7 @@ impl Told {
                 }
             }
         }
-        if self.namespaces == before.namespaces && self.pods == before.pods {
+        if (&self.namespaces, &self.pods, &self.services) == (&before.namespaces, &before.pods, &before.services) {
             self.surroundings = before.surroundings.clone();
         }
     }
@@ -236,7 +236,8 @@ impl Told {
     /// SHA-256, hex, of what is no policy: namespaces, named ports and services.
     pub(crate) fn surroundings(&self) -> &str {
         // Strings and numbers: nothing in it can fail to serialise.
-        let digest = || hex_digest(&serde_json::to_vec(&(&self.namespaces, &self.pods, &self.services)).unwrap_or_default());
+        let digest =
+            || hex_digest(&serde_json::to_vec(&(&self.namespaces, &self.pods, &self.services)).unwrap_or_default());
         self.surroundings.get_or_init(digest)
     }
 }

@@ -129,9 +129,8 @@ pub(crate) fn translate(
         }
     };
     let mut objects = plan.render();
-    if let Some(settings) = settings.filter(|_| !is_empty) {
-        plan.refuse_unknown(&mut objects, &settings.pods);
-    }
+    let settings_in_use = settings.filter(|_| !is_empty);
+    let waiting = settings_in_use.map_or(0, |settings| plan.refuse_unknown(&mut objects, &settings.pods));
     let mut left_out = 0;
     if settings.is_some_and(|settings| settings.service_objects) {
         left_out = super::services::add(&mut objects, cluster, told);
@@ -140,7 +139,7 @@ pub(crate) fn translate(
         objects.tags.clear();
     }
     let rules: Vec<String> = objects.rules.iter().map(|(_, rule)| xml::write(rule)).collect();
-    attribute(&plan, &objects, &rules, &mut verdicts);
+    attribute(&plan, (&objects, waiting), &rules, &mut verdicts);
     let groups = plan.groups().into_iter().filter(|_| !is_empty).map(|(tag, group)| (tag, group.clone())).collect();
     Translated {
         digest: digest(&objects, &rules),
@@ -164,12 +163,16 @@ fn review(
     if problems.is_empty() { Ok(()) } else { Err(Fault::of(&problems)) }
 }
 
-/// Tells each policy which rules are of it. Those that refuse what nobody allows are of all, and not told.
-fn attribute(plan: &Plan, objects: &Objects, written: &[String], verdicts: &mut BTreeMap<Key, Verdict>) {
+/// Tells each policy which rules are of it. Those that refuse what nobody allows are of all, and not told; those that make
+/// unknown pods wait, so many, stand before the plan's.
+fn attribute(
+    plan: &Plan,
+    (objects, waiting): (&Objects, usize),
+    written: &[String],
+    verdicts: &mut BTreeMap<Key, Verdict>,
+) {
     let mut texts: BTreeMap<Key, String> = BTreeMap::new();
-    // Those that make unknown pods wait stand before the plan's.
-    let before = objects.rules.len() - plan.rules.len();
-    let rules = objects.rules.iter().zip(written).skip(before);
+    let rules = objects.rules.iter().zip(written).skip(waiting);
     for (rule, ((name, _), text)) in plan.rules.iter().zip(rules) {
         for key in origins(&rule.description) {
             if let Some(verdict) = verdicts.get_mut(&key) {
@@ -271,7 +274,9 @@ mod tests {
         let spec = json!({"tier": "Admin", "priority": 1, "subject": {"namespaces": {}},
             "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}, {"action": "Accept", "from": [{"later": 1}]}]});
         let mut guard = json!({"metadata": {"name": "guard", "uid": "u"}, "spec": spec});
-        let whole = |guard: &Value| -> Told { serde_json::from_value(json!({"cluster_policies": [guard]})).unwrap() };
+        let whole = |guard: &Value| -> Told {
+            serde_json::from_value(json!({"namespaces": {"shop": {}}, "cluster_policies": [guard]})).unwrap()
+        };
         let key = Key { kind: CLUSTER_NETWORK_POLICY.to_owned(), namespace: String::new(), name: "guard".to_owned() };
         let verdict = &run(&whole(&guard), &BTreeMap::new()).verdicts[&key];
         assert!(verdict.is_good && verdict.rules.len() == 1, "{verdict:?}");
