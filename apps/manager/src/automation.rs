@@ -290,6 +290,11 @@ impl Automation {
         if self.cluster(name).is_some_and(|cluster| cluster.is_over()) {
             store.forget_policies(name).await?;
             lock(&self.clusters).remove(name);
+            // What was computed for it keeps whole configurations alive.
+            lock(&self.bases).remove(name);
+            lock(&self.translations).remove(name);
+            lock(&self.plans).remove(name);
+            lock(&self.looked).remove(name);
             self.tell_all();
         }
         Ok(())
