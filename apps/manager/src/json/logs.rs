@@ -74,7 +74,9 @@ struct LogField {
 async fn all(_: Call<Nothing, Nothing>) -> Result<Json<Logs>, Problem> {
     let field = |(name, kind): &(&str, Kind)| {
         let (kind, operators): (_, &[&str]) = match kind {
-            Kind::Text(_) | Kind::EitherText(..) => ("text", &["eq", "neq", "contains"]),
+            Kind::Text(_) | Kind::EitherText(..) | Kind::Members(_) | Kind::EitherMembers(..) => {
+                ("text", &["eq", "neq", "contains"])
+            }
             Kind::Number(_) | Kind::EitherNumber(..) => ("number", &["eq", "neq", "leq", "geq"]),
             Kind::Time(_) => ("time", &["eq", "neq", "leq", "geq"]),
             Kind::Address(_) | Kind::EitherAddress(..) => ("address", &["in", "notin"]),

@@ -114,6 +114,7 @@ const TRAFFIC_KEYS: &[(&str, Column)] = &[
     ("day-of-receive_time", Column::Time("received_us", 24 * HOUR_US)),
     ("dport", Column::Plain("destination_port")),
     ("dst", Column::Address("destination_key")),
+    ("dst_tags", Column::Plain("destination_tags")),
     ("from", Column::Plain("from_zone")),
     ("hour-of-receive_time", Column::Time("received_us", HOUR_US)),
     ("inbound_if", Column::Plain("inbound_interface")),
@@ -130,6 +131,7 @@ const TRAFFIC_KEYS: &[(&str, Column)] = &[
     ("session_end_reason", Column::Plain("session_end_reason")),
     ("sport", Column::Plain("source_port")),
     ("src", Column::Address("source_key")),
+    ("src_tags", Column::Plain("source_tags")),
     ("subtype", Column::Plain("subtype")),
     ("to", Column::Plain("to_zone")),
 ];
@@ -156,6 +158,7 @@ const THREAT_KEYS: &[(&str, Column)] = &[
     ("action", Column::Plain("action")),
     ("day-of-receive_time", Column::Time("received_us", 24 * HOUR_US)),
     ("dst", Column::Address("destination_key")),
+    ("dst_tags", Column::Plain("destination_tags")),
     ("from", Column::Plain("from_zone")),
     ("hour-of-receive_time", Column::Time("received_us", HOUR_US)),
     ("serial", Column::Plain("serial")),

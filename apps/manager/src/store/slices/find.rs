@@ -22,7 +22,8 @@ const IDS_AT_ONCE: usize = 500;
 const COLUMNS: &str = "id, serial, received_us, generated_us, subtype, source_key, destination_key, nat_source_key, \
     nat_destination_key, rule, nat_rule, application, from_zone, to_zone, inbound_interface, outbound_interface, \
     session_id, source_port, destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, \
-    bytes_received, packets_sent, packets_received, start_us, elapsed_s, session_end_reason, cluster_id";
+    bytes_received, packets_sent, packets_received, start_us, elapsed_s, session_end_reason, cluster_id, \
+    source_tags, destination_tags";
 
 /// A query, by what its conditions look at.
 pub(super) struct Parts<'a> {
