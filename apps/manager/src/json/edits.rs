@@ -225,8 +225,40 @@ fn lines(mut root: Arc<Element>, before: &[Edit], texts: &[String]) -> Result<Ve
 type Mistake = (&'static str, &'static str);
 
 impl Asked {
+    /// What is there that the action would pass over in silence.
+    fn stray(&self) -> Option<Mistake> {
+        let members: [(bool, &[Action], Mistake); 9] = [
+            (
+                self.node.is_some(),
+                &[Action::Edit, Action::Override],
+                ("node", "only `edit` and `override` take a node; `set` takes the elements below it, as `nodes`"),
+            ),
+            (self.nodes.is_some(), &[Action::Set], ("nodes", "only `set` takes elements; give the node, as `node`")),
+            (self.text.is_some(), &[Action::Set], ("text", "only `set` takes a text; give the node, as `node`")),
+            (
+                self.element.is_some(),
+                &[Action::Set, Action::Edit, Action::Override],
+                ("element", "only `set`, `edit` and `override` take XML"),
+            ),
+            (self.name.is_some(), &[Action::Rename, Action::Clone], ("name", "only `rename` and `clone` take a name")),
+            (self.from.is_some(), &[Action::Clone], ("from", "only `clone` copies an entry")),
+            (self.place.is_some(), &[Action::Move], ("place", "only `move` takes a place")),
+            (self.other.is_some(), &[Action::Move], ("other", "only `move` takes another entry")),
+            (
+                self.entries.is_some(),
+                &[Action::MultiMove, Action::MultiClone],
+                ("entries", "only `multi-move` and `multi-clone` take entries"),
+            ),
+        ];
+        let stray = members.into_iter().find(|(given, actions, _)| *given && !actions.contains(&self.action));
+        stray.map(|(.., mistake)| mistake)
+    }
+
     /// The edit; a mistake names its member.
     fn into_edit(self, xpath: String) -> Result<Edit, Mistake> {
+        if let Some(mistake) = self.stray() {
+            return Err(mistake);
+        }
         let name = self.name.ok_or(("name", "the new name is missing"));
         let entries = self.entries.ok_or(("entries", "the entries are missing")).map(|entries| {
             entries.into_iter().map(|one| Entries { source: one.list, names: one.names }).collect::<Vec<_>>()

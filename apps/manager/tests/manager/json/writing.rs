@@ -109,6 +109,24 @@ async fn lines_are_edits_and_every_wrong_one_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_action_does_not_take_is_refused_with_what_to_send_instead() {
+    let server = Server::start().await;
+    let web = "/config/shared/address/entry[@name='web']";
+    let node = json!({ "tag": "entry", "attributes": { "name": "web" } });
+    let told = edit(&server, json!([{ "action": "set", "xpath": web, "node": node }])).await;
+    assert_eq!((told.status, &told.body["errors"][0]["parameter"]), (400, &json!("edits[0].node")), "{}", told.body);
+    assert!(messages(&told).contains("`set` takes the elements below it, as `nodes`"), "{}", told.body);
+    for stray in [
+        json!({ "action": "edit", "xpath": web, "node": node, "nodes": [] }),
+        json!({ "action": "delete", "xpath": web, "text": "x" }),
+        json!({ "action": "rename", "xpath": web, "name": "www", "other": "x" }),
+    ] {
+        let told = edit(&server, json!([stray])).await;
+        assert_eq!(told.status, 400, "{}", told.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_overwrites_what_somebody_else_changed_meanwhile() {
     let server = Server::start().await;
     server.set("/config/shared/address", "<entry name='web'><fqdn>one.example</fqdn></entry>").await;
