@@ -6,6 +6,8 @@ import type { ComponentType } from 'react';
 import { kubernetesLists } from './screens/kubernetes/lists';
 import { type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
+import { profileLists } from './screens/lists/profiles';
+import { BASES, type Base } from './screens/policies/bases';
 
 /** One screen. */
 export type Place = {
@@ -34,17 +36,18 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   },
 });
 
-const rules = (base: 'security' | 'nat', which: 'pre' | 'post', section: string, label: string): Place => ({
-  path: `/policies/${base}/${which}-rules`,
-  tab: 'Policies',
-  section,
-  label,
-  scope: 'group',
-  load: async () => {
-    const { RulesScreen } = await import('./screens/policies/RulesScreen');
-    return { default: () => <RulesScreen base={base} which={which} /> };
-  },
-});
+const rules = (base: Base): Place[] =>
+  (['pre', 'post'] as const).map((which) => ({
+    path: `/policies/${base}/${which}-rules`,
+    tab: 'Policies',
+    section: BASES[base],
+    label: which === 'pre' ? 'Pre Rules' : 'Post Rules',
+    scope: 'group',
+    load: async () => {
+      const { RulesScreen } = await import('./screens/policies/RulesScreen');
+      return { default: () => <RulesScreen base={base} which={which} /> };
+    },
+  }));
 
 const log = (name: string, label: string): Place => ({
   path: `/monitor/logs/${name}`,
@@ -75,10 +78,19 @@ export const PLACES: Place[] = [
     label: 'Session Browser',
     load: async () => ({ default: (await import('./screens/monitor/SessionsScreen')).SessionsScreen }),
   },
-  rules('security', 'pre', 'Security', 'Pre Rules'),
-  rules('security', 'post', 'Security', 'Post Rules'),
-  rules('nat', 'pre', 'NAT', 'Pre Rules'),
-  rules('nat', 'post', 'NAT', 'Post Rules'),
+  ...rules('security'),
+  {
+    path: '/policies/security/default-rules',
+    tab: 'Policies',
+    section: BASES.security,
+    label: 'Default Rules',
+    scope: 'group',
+    load: async () => ({ default: (await import('./screens/policies/DefaultRulesScreen')).DefaultRulesScreen }),
+  },
+  ...rules('nat'),
+  ...rules('pbf'),
+  ...rules('decryption'),
+  ...rules('authentication'),
   {
     path: '/policies/test',
     tab: 'Policies',
@@ -86,7 +98,7 @@ export const PLACES: Place[] = [
     label: 'Test Policy Match',
     load: async () => ({ default: (await import('./screens/policies/TestScreen')).TestScreen }),
   },
-  ...objectLists.map((kind) => listPlace('Objects', kind)),
+  ...[...objectLists, ...profileLists].map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
   {
     path: '/automation/runs',

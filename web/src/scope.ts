@@ -15,6 +15,10 @@ export type Search = {
   q?: string;
   /** The entry whose form is open. */
   open?: string;
+  /** The tag that rules shall have. */
+  tag?: string;
+  /** Rules are shown by their groups, and of this one; `''` is of none. */
+  grouped?: string;
 };
 
 const DEVICES = "/config/devices/entry[@name='localhost.localdomain']";
@@ -32,6 +36,8 @@ export function readSearch(search: Record<string, unknown>): Search {
     cluster: word('cluster'),
     q: word('q'),
     open: word('open'),
+    tag: word('tag'),
+    grouped: word('grouped'),
   };
 }
 

@@ -9,22 +9,25 @@ import type { Asked } from './types';
 /** Entries that one request brings. */
 export const PAGE = 200;
 
+/** Which entries of a list are wanted: with a text, a tag, of a group of rules (`''`: of none). */
+export type Narrow = { search?: string; tag?: string; group?: string };
+
 export const keys = {
-  entries: (xpath: string, search: string, page: number) => ['config', 'entries', xpath, search, page] as const,
+  entries: (xpath: string, narrow: Narrow, page: number) => ['config', 'entries', xpath, narrow, page] as const,
   node: (xpath: string) => ['config', 'node', xpath] as const,
   candidate: ['config', 'candidate'] as const,
 };
 
-export function pageOf(xpath: string, search: string, page: number) {
+export function pageOf(xpath: string, narrow: Narrow, page: number) {
   return {
-    queryKey: keys.entries(xpath, search, page),
-    queryFn: () =>
-      told(
-        api.GET('/api/v1/config/entries', {
-          params: { query: { xpath, search: search || null, offset: page * PAGE, limit: PAGE } },
-        }),
-      ).catch(absent(xpath)),
+    queryKey: keys.entries(xpath, narrow, page),
+    queryFn: () => entriesOf(xpath, narrow, page * PAGE, PAGE),
   };
+}
+
+export function entriesOf(xpath: string, narrow: Narrow, offset: number, limit: number) {
+  const query = { xpath, ...narrow, search: narrow.search || null, offset, limit };
+  return told(api.GET('/api/v1/config/entries', { params: { query } })).catch(absent(xpath));
 }
 
 /** A list that nobody made yet has no entries; that is no failure. */
@@ -65,11 +68,17 @@ export function forget(queries: QueryClient): Promise<void> {
   return queries.invalidateQueries({ queryKey: ['config'] });
 }
 
+/** What edits of the page are called among all that it asks for; the shell remembers how they are taken back. */
+export const EDIT = ['edit'];
+
+export const edited = (edits: Asked[]) => told(api.POST('/api/v1/config/edits', { body: { edits, undo: true } }));
+
 /** Edits the candidate, all edits or none. Refusals are the caller's to show when it sets `quiet`. */
 export function useEdit(quiet = false) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (edits: Asked[]) => told(api.POST('/api/v1/config/edits', { body: { edits } })),
+    mutationKey: EDIT,
+    mutationFn: edited,
     onSuccess: () => forget(queries),
     onError: (error) => {
       if (!quiet) refused(error);

@@ -10,6 +10,7 @@ import { CommitControls } from './CommitControls';
 import { Palette, PaletteButton } from './Palette';
 import { ScopePicker } from './ScopePicker';
 import { Tasks } from './Tasks';
+import { Undo } from './Undo';
 import { UserMenu } from './UserMenu';
 
 export function Shell() {
@@ -52,6 +53,7 @@ export function Shell() {
         </Suspense>
       </AppShell.Main>
       <Palette />
+      <Undo />
     </AppShell>
   );
 }

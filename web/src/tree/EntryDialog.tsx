@@ -5,7 +5,7 @@
 // written.
 
 import { Alert, Button, Drawer, Group, Stack, TextInput } from '@mantine/core';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import { nodeAt, useEdit } from '../api/config';
 import { Problem } from '../api/problem';
 import type { Asked, Node } from '../api/types';
@@ -33,11 +33,13 @@ type Properties = {
   also?: ((list: string, before: Node | undefined, after: Node | undefined) => Asked[]) | undefined;
   /** Whether the name is given by what it is, as of a default rule. */
   named?: boolean;
+  /** What is to be known of the entry. */
+  notes?: ReactNode;
   onClose: () => void;
   onSaved?: (name: string) => void;
 };
 
-export function EntryDialog({ opened, title, layout, readOnly, named, also, onClose, onSaved }: Properties) {
+export function EntryDialog({ opened, title, layout, readOnly, named, notes, also, onClose, onSaved }: Properties) {
   const [base, setBase] = useState(opened.was);
   const [value, setValue] = useState<Node>(
     opened.was?.node ?? opened.start ?? { tag: 'entry', attributes: { name: '' } },
@@ -96,6 +98,7 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
         }}
       >
         <Stack gap="sm">
+          {notes}
           {conflict && <Merged conflicts={conflict} />}
           {edit.error && <Refusal error={edit.error} />}
           <TextInput
@@ -133,7 +136,7 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
             </Button>
             {!readOnly && (
               <Button type="submit" loading={edit.isPending} disabled={!name || (!dirty && before !== undefined)}>
-                {before === undefined ? 'Add' : 'Save'}
+                {before !== undefined ? 'Save' : named ? 'Override' : 'Add'}
               </Button>
             )}
           </Group>
