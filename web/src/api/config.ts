@@ -10,18 +10,22 @@ import type { Asked } from './types';
 export const PAGE = 200;
 
 export const keys = {
-  entries: (xpath: string, search: string, page: number) => ['config', 'entries', xpath, search, page] as const,
-  node: (xpath: string) => ['config', 'node', xpath] as const,
+  entries: (xpath: string, search: string, page: number, source?: string) =>
+    ['config', 'entries', xpath, search, page, source] as const,
+  node: (xpath: string, source?: string) => ['config', 'node', xpath, source] as const,
   candidate: ['config', 'candidate'] as const,
 };
 
-export function pageOf(xpath: string, search: string, page: number) {
+/** A page of a list; `source` is where it is read when not in the candidate. */
+export function pageOf(xpath: string, search: string, page: number, source?: string) {
   return {
-    queryKey: keys.entries(xpath, search, page),
+    queryKey: keys.entries(xpath, search, page, source),
     queryFn: () =>
       told(
         api.GET('/api/v1/config/entries', {
-          params: { query: { xpath, search: search || null, offset: page * PAGE, limit: PAGE } },
+          params: {
+            query: { source: source ?? null, xpath, search: search || null, offset: page * PAGE, limit: PAGE },
+          },
         }),
       ).catch(absent(xpath)),
   };
@@ -38,16 +42,16 @@ function absent(xpath: string) {
 }
 
 /** One node with its digest; `undefined` when it is not there. */
-export function useNode(xpath: string | undefined) {
+export function useNode(xpath: string | undefined, source?: string) {
   return useQuery({
-    queryKey: keys.node(xpath ?? ''),
+    queryKey: keys.node(xpath ?? '', source),
     enabled: xpath !== undefined,
-    queryFn: async () => (await nodeAt(xpath ?? '')) ?? null,
+    queryFn: async () => (await nodeAt(xpath ?? '', source)) ?? null,
   });
 }
 
-export async function nodeAt(xpath: string) {
-  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { xpath } } }));
+export async function nodeAt(xpath: string, source?: string) {
+  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { source: source ?? null, xpath } } }));
   return nodes[0];
 }
 
