@@ -4,9 +4,11 @@
 
 import type { ComponentType } from 'react';
 import { kubernetesLists } from './screens/kubernetes/lists';
-import { type ListKind, objectLists } from './screens/lists/kinds';
+import { decryptionExclusion, deviceLists, deviceSetup, type SettingsKind } from './screens/lists/device';
+import { KEPT, type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
 import { profileLists } from './screens/lists/profiles';
+import { templateVariables } from './screens/panorama/variables';
 import { BASES, type Base } from './screens/policies/bases';
 
 /** One screen. */
@@ -18,10 +20,21 @@ export type Place = {
   label: string;
   /** What the scope picker offers. */
   scope?: 'group' | 'template' | undefined;
+  /** Whether the firewall does nothing of what is there, which the screen says. */
+  kept?: boolean;
   load: () => Promise<{ default: ComponentType }>;
 };
 
-export const TABS = ['Dashboard', 'Monitor', 'Policies', 'Objects', 'Network', 'Automation', 'Panorama'] as const;
+export const TABS = [
+  'Dashboard',
+  'Monitor',
+  'Policies',
+  'Objects',
+  'Network',
+  'Device',
+  'Automation',
+  'Panorama',
+] as const;
 export type Tab = (typeof TABS)[number];
 
 const listPlace = (tab: Tab, kind: ListKind): Place => ({
@@ -30,6 +43,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   section: kind.section,
   label: kind.title,
   scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
+  kept: kind.remark === KEPT,
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
@@ -48,6 +62,18 @@ const rules = (base: Base): Place[] =>
       return { default: () => <RulesScreen base={base} which={which} /> };
     },
   }));
+const settingsPlace = (kind: SettingsKind): Place => ({
+  path: kind.path,
+  tab: 'Device',
+  section: kind.section,
+  label: kind.title,
+  scope: 'template',
+  kept: kind.remark === KEPT,
+  load: async () => {
+    const { SettingsScreen } = await import('./screens/lists/SettingsScreen');
+    return { default: () => <SettingsScreen kind={kind} /> };
+  },
+});
 
 const log = (name: string, label: string): Place => ({
   path: `/monitor/logs/${name}`,
@@ -101,6 +127,15 @@ export const PLACES: Place[] = [
   ...[...objectLists, ...profileLists].map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
   {
+    path: '/network/cloud-setup',
+    tab: 'Network',
+    label: 'Cloud Setup',
+    load: async () => ({ default: (await import('./screens/wizard/WizardScreen')).WizardScreen }),
+  },
+  ...deviceSetup.map(settingsPlace),
+  ...deviceLists.map((kind) => listPlace('Device', kind)),
+  settingsPlace(decryptionExclusion),
+  {
     path: '/automation/runs',
     tab: 'Automation',
     label: 'Runs',
@@ -135,6 +170,25 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Templates',
     load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
+  },
+  listPlace('Panorama', templateVariables),
+  {
+    path: '/panorama/device-variables',
+    tab: 'Panorama',
+    label: 'Device Variables',
+    load: async () => ({ default: (await import('./screens/panorama/DeviceVariablesScreen')).DeviceVariablesScreen }),
+  },
+  {
+    path: '/panorama/effective-configuration',
+    tab: 'Panorama',
+    label: 'Effective Configuration',
+    load: async () => ({ default: (await import('./screens/panorama/EffectiveScreen')).EffectiveScreen }),
+  },
+  {
+    path: '/panorama/scheduled-config-push',
+    tab: 'Panorama',
+    label: 'Scheduled Config Push',
+    load: async () => ({ default: (await import('./screens/panorama/SchedulesScreen')).SchedulesScreen }),
   },
   {
     path: '/panorama/config-audit',

@@ -1,5 +1,6 @@
 // What do the page's tests share? A page that is logged in, requests behind its back, and what must not happen on it.
 
+import { execFile } from 'node:child_process';
 import { AxeBuilder } from '@axe-core/playwright';
 import { type APIRequestContext, test as base, expect, type Page } from '@playwright/test';
 
@@ -67,6 +68,14 @@ export class Api {
   private headers() {
     return { Authorization: `Bearer ${this.token}` };
   }
+}
+
+/** Runs a program on a host of the deployment (`app1`, `pod`, `internet`, …); what it said, whatever its exit code. */
+export function on(host: string, ...words: string[]): Promise<string> {
+  const [program = '', ...enter] = (process.env['CLIENT'] ?? '').split(' ');
+  return new Promise((resolve) => {
+    execFile(program, [...enter, host, ...words], { timeout: 20_000 }, (_, stdout, stderr) => resolve(stdout + stderr));
+  });
 }
 
 type House = {

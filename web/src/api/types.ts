@@ -29,3 +29,5 @@ export type Playbook = Schemas['PlaybookVersion'];
 export type PlaybookTask = Schemas['PlaybookTask'];
 export type Policy = Schemas['Policy'];
 export type Tagged = Schemas['RegisteredAddress'];
+export type Schedule = Schemas['Schedule'];
+export type Value = Schemas['Value'];

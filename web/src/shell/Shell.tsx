@@ -5,7 +5,7 @@ import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Suspense } from 'react';
 import { first, OPEN_TABS, PLACES, type Place, type Tab } from '../nav';
-import { useAddress } from '../scope';
+import { scopeOf, useAddress } from '../scope';
 import { CommitControls } from './CommitControls';
 import { Palette, PaletteButton } from './Palette';
 import { ScopePicker } from './ScopePicker';
@@ -63,7 +63,7 @@ function TopTabs({ tab }: { tab: Tab | undefined }) {
   const [search] = useAddress();
   const go = (name: string | null) => {
     const place = first(name as Tab);
-    if (place) void navigate({ to: place.path, search: { group: search.group, template: search.template } });
+    if (place) void navigate({ to: place.path, search: scopeOf(search) });
   };
   return (
     <Tabs value={tab ?? null} onChange={go} activateTabWithKeyboard={false} component="nav" aria-label="Tabs">
@@ -94,13 +94,7 @@ function Places({ places, path, onGo }: { places: Place[]; path: string; onGo: (
             .map((place) => (
               <NavLink
                 key={place.path}
-                renderRoot={(properties) => (
-                  <Link
-                    to={place.path}
-                    search={(now: Record<string, unknown>) => ({ group: now['group'], template: now['template'] })}
-                    {...properties}
-                  />
-                )}
+                renderRoot={(properties) => <Link to={place.path} search={scopeOf} {...properties} />}
                 label={place.label}
                 active={place.path === path}
                 aria-current={place.path === path ? 'page' : undefined}

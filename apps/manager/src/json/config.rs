@@ -37,7 +37,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct NodesQuery {
     /// `candidate` (when absent), `running`, `version:N`, `saved:NAME`, `device:SERIAL` (what running gives a device),
-    /// `candidate-device:SERIAL`, or `pushed:SERIAL` (what it was pushed last).
+    /// `candidate-device:SERIAL`, `candidate-stack:NAME` (what its templates make, each node with its owner), or
+    /// `pushed:SERIAL` (what it was pushed last).
     source: Option<String>,
     /// XPath of the nodes.
     xpath: Option<String>,
@@ -294,6 +295,9 @@ async fn facts(call: Call<Place>) -> Result<Json<Facts>, Problem> {
     let mut names: Vec<String> = listed.take(NAMES_MAX).collect();
     if names.is_empty() {
         names = edit::names_for(&root, &xpath);
+        if names.is_empty() {
+            names = schema::keywords(&format!("{xpath}/member")).into_iter().map(str::to_owned).collect();
+        }
         names.truncate(NAMES_MAX);
     }
     let facts = schema::facts(&xpath);
