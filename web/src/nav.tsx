@@ -6,6 +6,7 @@ import type { ComponentType } from 'react';
 import { kubernetesLists } from './screens/kubernetes/lists';
 import { type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
+import { administratorLists } from './screens/panorama/administrators';
 
 /** One screen. */
 export type Place = {
@@ -19,7 +20,16 @@ export type Place = {
   load: () => Promise<{ default: ComponentType }>;
 };
 
-export const TABS = ['Dashboard', 'Monitor', 'Policies', 'Objects', 'Network', 'Automation', 'Panorama'] as const;
+export const TABS = [
+  'Dashboard',
+  'ACC',
+  'Monitor',
+  'Policies',
+  'Objects',
+  'Network',
+  'Automation',
+  'Panorama',
+] as const;
 export type Tab = (typeof TABS)[number];
 
 const listPlace = (tab: Tab, kind: ListKind): Place => ({
@@ -27,7 +37,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
+  scope: kind.scope === 'panorama' || kind.scope === 'root' ? undefined : kind.scope === 'group' ? 'group' : 'template',
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
@@ -43,6 +53,16 @@ const rules = (base: 'security' | 'nat', which: 'pre' | 'post', section: string,
   load: async () => {
     const { RulesScreen } = await import('./screens/policies/RulesScreen');
     return { default: () => <RulesScreen base={base} which={which} /> };
+  },
+});
+
+const acc = (view: 'network' | 'threat' | 'blocked', label: string): Place => ({
+  path: `/acc/${view}-activity`,
+  tab: 'ACC',
+  label,
+  load: async () => {
+    const { AccScreen } = await import('./screens/acc/AccScreen');
+    return { default: () => <AccScreen view={view} /> };
   },
 });
 
@@ -63,6 +83,15 @@ export const PLACES: Place[] = [
     tab: 'Dashboard',
     label: 'Dashboard',
     load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
+  },
+  acc('network', 'Network Activity'),
+  acc('threat', 'Threat Activity'),
+  acc('blocked', 'Blocked Activity'),
+  {
+    path: '/acc/service-map',
+    tab: 'ACC',
+    label: 'Service Map',
+    load: async () => ({ default: (await import('./screens/acc/MapScreen')).MapScreen }),
   },
   log('traffic', 'Traffic'),
   log('threat', 'Threat'),
@@ -129,6 +158,33 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Config Audit',
     load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
+  },
+  {
+    path: '/panorama/approvals',
+    tab: 'Panorama',
+    label: 'Approvals',
+    load: async () => ({ default: (await import('./screens/panorama/ApprovalsScreen')).ApprovalsScreen }),
+  },
+  {
+    path: '/panorama/locks',
+    tab: 'Panorama',
+    label: 'Locks',
+    load: async () => ({ default: (await import('./screens/panorama/LocksScreen')).LocksScreen }),
+  },
+  ...administratorLists.map((kind) => listPlace('Panorama', kind)),
+  {
+    path: '/panorama/logged-in-admins',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'Logged In Admins',
+    load: async () => ({ default: (await import('./screens/panorama/PresentScreen')).PresentScreen }),
+  },
+  {
+    path: '/panorama/api-keys',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'API Keys',
+    load: async () => ({ default: (await import('./screens/panorama/KeysScreen')).KeysScreen }),
   },
   {
     path: '/panorama/kubernetes/clusters',

@@ -13,6 +13,10 @@ export type Search = {
   cluster?: string;
   /** What is searched for in a list, or asked of a log. */
   q?: string;
+  /** Which time the ACC and the logs are looked at. */
+  range?: string;
+  /** Conditions that hold on all screens of the ACC and of the logs. */
+  filter?: string;
   /** The entry whose form is open. */
   open?: string;
 };
@@ -31,6 +35,8 @@ export function readSearch(search: Record<string, unknown>): Search {
     template: word('template'),
     cluster: word('cluster'),
     q: word('q'),
+    range: word('range'),
+    filter: word('filter'),
     open: word('open'),
   };
 }
@@ -40,6 +46,12 @@ export function useAddress(): [Search, (change: Partial<Search>) => void] {
   const navigate = useNavigate();
   const change = (more: Partial<Search>) => void navigate({ to: '.', search: { ...search, ...more }, replace: true });
   return [search, change];
+}
+
+/** What of an address goes with one to another screen: the scope; of the ACC and the logs the time and the filters, too. */
+export function goingWith(from: string, to: string): (search: Search) => Search {
+  const both = [from, to].every((path) => /^\/(acc\/|monitor\/logs\/)/.test(path));
+  return ({ group, template, range, filter }) => ({ group, template, ...(both ? { range, filter } : {}) });
 }
 
 export function useGroups() {
@@ -66,9 +78,13 @@ export const LISTS = {
 };
 
 /** The place of a list in the scope of a screen: `path` is what stands below the group, the template, its vsys, or the manager. */
-export function useScoped(scope: 'group' | 'template' | 'vsys' | 'panorama', path: string): string | undefined {
+export function useScoped(
+  scope: 'group' | 'template' | 'vsys' | 'panorama' | 'root',
+  path: string,
+): string | undefined {
   const [search] = useAddress();
   const templates = useTemplates();
+  if (scope === 'root') return `/config/${path}`;
   if (scope === 'panorama') return `${DEVICES}/${path}`;
   if (scope === 'group') return `${groupPath(search.group)}/${path}`;
   const template = search.template ?? templates.data?.templates[0];

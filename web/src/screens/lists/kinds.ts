@@ -14,8 +14,8 @@ export type ListKind = {
   title: string;
   /** One of it, as in `Add address`. */
   one: string;
-  /** `panorama` is the manager itself: its list stands in the device that all is in. */
-  scope: 'group' | 'template' | 'vsys' | 'panorama';
+  /** `panorama` is the manager itself: its list stands in the device that all is in; `root` is beside all devices. */
+  scope: 'group' | 'template' | 'vsys' | 'panorama' | 'root';
   /** Where the list stands in its scope. */
   list: string;
   columns: Told[];
