@@ -8,6 +8,7 @@ import { decryptionExclusion, deviceLists, deviceSetup, type SettingsKind } from
 import { KEPT, type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
 import { profileLists } from './screens/lists/profiles';
+import { administratorLists } from './screens/panorama/administrators';
 import { templateVariables } from './screens/panorama/variables';
 import { BASES, type Base } from './screens/policies/bases';
 
@@ -27,6 +28,7 @@ export type Place = {
 
 export const TABS = [
   'Dashboard',
+  'ACC',
   'Monitor',
   'Policies',
   'Objects',
@@ -42,7 +44,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
+  scope: kind.scope === 'panorama' || kind.scope === 'root' ? undefined : kind.scope === 'group' ? 'group' : 'template',
   kept: kind.remark === KEPT,
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
@@ -75,6 +77,16 @@ const settingsPlace = (kind: SettingsKind): Place => ({
   },
 });
 
+const acc = (view: 'network' | 'threat' | 'blocked', label: string): Place => ({
+  path: `/acc/${view}-activity`,
+  tab: 'ACC',
+  label,
+  load: async () => {
+    const { AccScreen } = await import('./screens/acc/AccScreen');
+    return { default: () => <AccScreen view={view} /> };
+  },
+});
+
 const log = (name: string, label: string): Place => ({
   path: `/monitor/logs/${name}`,
   tab: 'Monitor',
@@ -92,6 +104,15 @@ export const PLACES: Place[] = [
     tab: 'Dashboard',
     label: 'Dashboard',
     load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
+  },
+  acc('network', 'Network Activity'),
+  acc('threat', 'Threat Activity'),
+  acc('blocked', 'Blocked Activity'),
+  {
+    path: '/acc/service-map',
+    tab: 'ACC',
+    label: 'Service Map',
+    load: async () => ({ default: (await import('./screens/acc/MapScreen')).MapScreen }),
   },
   log('traffic', 'Traffic'),
   log('threat', 'Threat'),
@@ -195,6 +216,33 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Config Audit',
     load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
+  },
+  {
+    path: '/panorama/approvals',
+    tab: 'Panorama',
+    label: 'Approvals',
+    load: async () => ({ default: (await import('./screens/panorama/ApprovalsScreen')).ApprovalsScreen }),
+  },
+  {
+    path: '/panorama/locks',
+    tab: 'Panorama',
+    label: 'Locks',
+    load: async () => ({ default: (await import('./screens/panorama/LocksScreen')).LocksScreen }),
+  },
+  ...administratorLists.map((kind) => listPlace('Panorama', kind)),
+  {
+    path: '/panorama/logged-in-admins',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'Logged In Admins',
+    load: async () => ({ default: (await import('./screens/panorama/PresentScreen')).PresentScreen }),
+  },
+  {
+    path: '/panorama/api-keys',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'API Keys',
+    load: async () => ({ default: (await import('./screens/panorama/KeysScreen')).KeysScreen }),
   },
   {
     path: '/panorama/kubernetes/clusters',
