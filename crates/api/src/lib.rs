@@ -2,7 +2,7 @@
 //!
 //! Generated from `proto/bartizan/fleet/v1/fleet.proto`. Compatibility: fields are only added.
 
-#[expect(missing_docs, unused_qualifications, reason = "generated code")]
+#[expect(missing_docs, unused_qualifications, clippy::large_enum_variant, reason = "generated code")]
 pub mod fleet {
     tonic::include_proto!("bartizan.fleet.v1");
 }
