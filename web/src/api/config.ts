@@ -13,20 +13,22 @@ export const PAGE = 200;
 export type Narrow = { search?: string; tag?: string; group?: string };
 
 export const keys = {
-  entries: (xpath: string, narrow: Narrow, page: number) => ['config', 'entries', xpath, narrow, page] as const,
-  node: (xpath: string) => ['config', 'node', xpath] as const,
+  entries: (xpath: string, narrow: Narrow, page: number, source?: string) =>
+    ['config', 'entries', xpath, narrow, page, source] as const,
+  node: (xpath: string, source?: string) => ['config', 'node', xpath, source] as const,
   candidate: ['config', 'candidate'] as const,
 };
 
-export function pageOf(xpath: string, narrow: Narrow, page: number) {
+/** A page of a list; `source` is where it is read when not in the candidate. */
+export function pageOf(xpath: string, narrow: Narrow, page: number, source?: string) {
   return {
-    queryKey: keys.entries(xpath, narrow, page),
-    queryFn: () => entriesOf(xpath, narrow, page * PAGE, PAGE),
+    queryKey: keys.entries(xpath, narrow, page, source),
+    queryFn: () => entriesOf(xpath, narrow, page * PAGE, PAGE, source),
   };
 }
 
-export function entriesOf(xpath: string, narrow: Narrow, offset: number, limit: number) {
-  const query = { xpath, ...narrow, search: narrow.search || null, offset, limit };
+export function entriesOf(xpath: string, narrow: Narrow, offset: number, limit: number, source?: string) {
+  const query = { xpath, ...narrow, source: source ?? null, search: narrow.search || null, offset, limit };
   return told(api.GET('/api/v1/config/entries', { params: { query } })).catch(absent(xpath));
 }
 
@@ -41,16 +43,16 @@ function absent(xpath: string) {
 }
 
 /** One node with its digest; `undefined` when it is not there. */
-export function useNode(xpath: string | undefined) {
+export function useNode(xpath: string | undefined, source?: string) {
   return useQuery({
-    queryKey: keys.node(xpath ?? ''),
+    queryKey: keys.node(xpath ?? '', source),
     enabled: xpath !== undefined,
-    queryFn: async () => (await nodeAt(xpath ?? '')) ?? null,
+    queryFn: async () => (await nodeAt(xpath ?? '', source)) ?? null,
   });
 }
 
-export async function nodeAt(xpath: string) {
-  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { xpath } } }));
+export async function nodeAt(xpath: string, source?: string) {
+  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { source: source ?? null, xpath } } }));
   return nodes[0];
 }
 

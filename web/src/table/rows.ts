@@ -5,8 +5,8 @@ import { useRef, useState } from 'react';
 import { type Narrow, PAGE, pageOf } from '../api/config';
 import type { Entry } from '../api/types';
 
-/** A list of the configuration, and the name of the place that it stands in. */
-export type Source = { xpath: string; location: string; own: boolean };
+/** A list of the configuration, and the name of the place that it stands in; `from` when not in the candidate. */
+export type Source = { xpath: string; location: string; own: boolean; from?: string };
 export type Row = { source: Source; entry: Entry };
 
 export type Rows = {
@@ -27,7 +27,7 @@ export type Rows = {
 export function useRows(sources: Source[], narrow: Narrow): Rows {
   const made = useRef(new WeakMap<Entry, Row>());
   const [range, setRange] = useState({ from: 0, to: 60 });
-  const heads = useQueries({ queries: sources.map((source) => pageOf(source.xpath, narrow, 0)) });
+  const heads = useQueries({ queries: sources.map((source) => pageOf(source.xpath, narrow, 0, source.from)) });
   const counts = heads.map((head) => head.data?.matching ?? 0);
   const starts = counts.map((_, index) => counts.slice(0, index).reduce((sum, count) => sum + count, 0));
   const count = counts.reduce((sum, one) => sum + one, 0);
@@ -42,7 +42,9 @@ export function useRows(sources: Source[], narrow: Narrow): Rows {
     }
   });
   const pages = useQueries({
-    queries: wanted.map(({ source, page }) => pageOf(sources[source]?.xpath ?? '', narrow, page)),
+    queries: wanted.map(({ source, page }) =>
+      pageOf(sources[source]?.xpath ?? '', narrow, page, sources[source]?.from),
+    ),
   });
 
   const rowOf = (source: Source, entry: Entry): Row => {

@@ -42,6 +42,17 @@ export function nameOf(node: Node): string {
   return node.attributes?.['name'] ?? '';
 }
 
+/** Who wrote an element of a stack's view; nobody where it is the owner of what is around it, or the view is of one place. */
+export function ownerOf(node: Maybe): string | undefined {
+  const owner = node?.attributes?.['ptpl'];
+  return owner && (isOfStack(node) ? `template stack ${owner}` : `template ${owner}`);
+}
+
+/** Whether an element of a stack's view is the stack's own. */
+export function isOfStack(node: Maybe): boolean {
+  return node?.attributes?.['src'] === 'stack';
+}
+
 /** A leaf with text. */
 export function leaf(tag: string, value: string): Node {
   return { tag, text: value };

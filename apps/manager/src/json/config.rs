@@ -37,7 +37,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct NodesQuery {
     /// `candidate` (when absent), `running`, `version:N`, `saved:NAME`, `device:SERIAL` (what running gives a device),
-    /// `candidate-device:SERIAL`, or `pushed:SERIAL` (what it was pushed last).
+    /// `candidate-device:SERIAL`, `candidate-stack:NAME` (what its templates make, each node with its owner), or
+    /// `pushed:SERIAL` (what it was pushed last).
     source: Option<String>,
     /// XPath of the nodes.
     xpath: Option<String>,
@@ -136,12 +137,12 @@ impl EntriesQuery {
 
 /// The tags of an object or a rule.
 pub(super) fn tags_of(entry: &Element) -> impl Iterator<Item = String> {
-    entry.child("tag").into_iter().flat_map(Element::members)
+    entry.child("tag").into_iter().flat_map(|tag| tag.members())
 }
 
 /// The tag that a rule is grouped by; empty when it is not.
 pub(super) fn group_of(entry: &Element) -> String {
-    entry.child("group-tag").map(Element::text).unwrap_or_default()
+    entry.child("group-tag").map(|tag| tag.text()).unwrap_or_default()
 }
 
 /// A page of a list.
@@ -294,6 +295,9 @@ async fn facts(call: Call<Place>) -> Result<Json<Facts>, Problem> {
     let mut names: Vec<String> = listed.take(NAMES_MAX).collect();
     if names.is_empty() {
         names = edit::names_for(&root, &xpath);
+        if names.is_empty() {
+            names = schema::keywords(&format!("{xpath}/member")).into_iter().map(str::to_owned).collect();
+        }
         names.truncate(NAMES_MAX);
     }
     let facts = schema::facts(&xpath);

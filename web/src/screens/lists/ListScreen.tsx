@@ -4,33 +4,49 @@ import { Button, Group, Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
 import { useEffect, useMemo, useState } from 'react';
+import { nodeAt, refused } from '../../api/config';
 import type { Asked, Node } from '../../api/types';
-import { ancestors, groupPath, useAddress, useGroups, useScoped } from '../../scope';
+import { ancestors, groupPath, type Scoped, useAddress, useGroups, useScoped, useStackTemplates } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
-import { lastName, nameOf } from '../../tree/node';
+import { entryPath, isOfStack, lastName, nameOf, ownerOf } from '../../tree/node';
 import { Failure, Nothing, Page, Remark } from '../Page';
+import { Assigned } from './Assigned';
 import type { ListKind } from './kinds';
 import { Deletion, Tools } from './Tools';
 
 export function ListScreen({ kind }: { kind: ListKind }) {
   const [address] = useAddress();
-  const list = useScoped(kind.scope, kind.list);
+  const place = useScoped(kind.scope, kind.list);
+  const { xpath: list, merged } = place ?? {};
+  const stackTemplates = useStackTemplates(merged ? kind.scope : undefined, kind.list);
   const [search] = useDebouncedValue(address.q ?? '', 200);
-  const sources = useSources(kind, list);
+  const sources = useSources(kind, place);
   const rows = useRows(sources, { search });
   const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
   const [selected, setSelected] = useState<ReadonlyMap<string, Row>>(new Map());
   const [doomed, setDoomed] = useState<string[]>();
 
   const inherits = sources.length > 1;
+  const isMerged = merged !== undefined;
+  const isOwn = (row: Row) => (isMerged ? isOfStack(row.entry.node) : row.source.own);
   const all = useMemo(
     (): Column<Row>[] => [
       { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
       ...(inherits
         ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
+        : []),
+      ...(isMerged
+        ? [
+            {
+              id: 'origin',
+              header: 'Origin',
+              width: 190,
+              cell: (row: Row) => <Clip>{ownerOf(row.entry.node) ?? ''}</Clip>,
+            },
+          ]
         : []),
       ...kind.columns.map((column) => ({
         id: column.header,
@@ -39,14 +55,32 @@ export function ListScreen({ kind }: { kind: ListKind }) {
         cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
       })),
     ],
-    [kind, inherits],
+    [kind, inherits, isMerged],
   );
   const { columns, menu } = useColumns(kind.path, all);
 
   const open = (row: Row) => {
     if (!row.entry.node) return;
+    if (merged && list) {
+      void openMerged(row.entry.node, list).catch(refused);
+      return;
+    }
     const was = { node: row.entry.node, digest: row.entry.digest };
     setOpened({ list: row.source.xpath, was, readOnly: !row.source.own });
+  };
+  const openMerged = async (node: Node, list: string) => {
+    const name = nameOf(node);
+    const own = await nodeAt(entryPath(list, name));
+    const found = await Promise.all(stackTemplates.map(({ xpath }) => nodeAt(entryPath(xpath, name))));
+    const inherited = stackTemplates[found.findIndex((one) => one !== undefined)];
+    const was = { node, digest: own?.digest ?? '' };
+    setOpened({
+      list,
+      was,
+      inherited: inherited && `template ${inherited.name}`,
+      overrides: own !== undefined && inherited !== undefined,
+      readOnly: false,
+    });
   };
   const add = (start?: Node) => list && setOpened({ list, start, readOnly: false });
   const copy = () => {
@@ -55,7 +89,9 @@ export function ListScreen({ kind }: { kind: ListKind }) {
       add({ ...row.entry.node, attributes: { name: `${nameOf(row.entry.node)}-1` } });
     }
   };
-  const own = [...selected.values()].filter((row) => row.source.own).map((row) => row.entry.xpath);
+  const own = [...selected.values()].filter(isOwn).map((row) => entryPath(list ?? '', row.entry.name));
+  const chosen = (xpath: string) =>
+    [...selected.values()].find((row) => entryPath(list ?? '', row.entry.name) === xpath);
   const readOnlyScope = list === undefined;
 
   if (rows.error) return <Failure error={rows.error} />;
@@ -87,7 +123,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
         selected={selected}
         onSelect={setSelected}
         onOpen={open}
-        quiet={(row) => !row.source.own}
+        quiet={(row) => !isOwn(row)}
         onKey={(event) => {
           if (event.key !== 'Delete' || own.length === 0) return false;
           setDoomed(own);
@@ -103,15 +139,22 @@ export function ListScreen({ kind }: { kind: ListKind }) {
           title={opened.was ? kind.one : `Add ${kind.one}`}
           layout={kind.layout}
           also={kind.also}
+          beside={
+            kind.assigned
+              ? (readOnly, put) => (
+                  <Assigned list={opened.list} before={opened.was?.node} readOnly={readOnly} put={put} />
+                )
+              : undefined
+          }
           onClose={() => setOpened(undefined)}
         />
       )}
       {doomed && (
         <Deletion
           title={`Delete ${doomed.length === 1 ? kind.one : `${doomed.length} entries`}?`}
-          names={doomed.map(lastName)}
+          names={doomed.map((xpath) => lastName(xpath) + (merged ? ': what its templates say of it counts again' : ''))}
           edits={doomed.flatMap((xpath): Asked[] => [
-            ...(kind.also?.(list ?? '', selected.get(xpath)?.entry.node ?? undefined, undefined) ?? []),
+            ...(kind.also?.(list ?? '', chosen(xpath)?.entry.node ?? undefined, undefined) ?? []),
             { action: 'delete', xpath },
           ])}
           onClose={() => setDoomed(undefined)}
@@ -126,11 +169,14 @@ export function ListScreen({ kind }: { kind: ListKind }) {
 }
 
 /** The lists that are shown: the own one, and what a device group inherits. */
-function useSources(kind: ListKind, list: string | undefined): Source[] {
+function useSources(kind: ListKind, place: Scoped | undefined): Source[] {
   const [{ group }] = useAddress();
   const groups = useGroups();
+  const { xpath: list, merged } = place ?? {};
+  const { source: from, xpath: at } = merged ?? {};
   return useMemo(() => {
     if (!list) return [];
+    if (from && at) return [{ xpath: at, location: '', own: true, from }];
     if (kind.scope !== 'group') return [{ xpath: list, location: '', own: true }];
     const above = group ? ancestors(groups.data?.groups ?? [], group).reverse() : [];
     const own = { xpath: list, location: group ?? 'Shared', own: true };
@@ -140,7 +186,7 @@ function useSources(kind: ListKind, list: string | undefined): Source[] {
       own: false,
     }));
     return [own, ...inherited];
-  }, [kind, list, group, groups.data]);
+  }, [kind, list, from, at, group, groups.data]);
 }
 
 type Emptiness = { kind: ListKind; search: string; loading: boolean; noTemplate: boolean; add: () => void };

@@ -1,6 +1,7 @@
 // Which lists of objects are there, where do they stand, and what does a line of each tell?
 
 import type { Asked, Node } from '../../api/types';
+import type { ScopeKind } from '../../scope';
 import type { Layout } from '../../tree/Form';
 import { elements, entries, members, nameOf, text } from '../../tree/node';
 
@@ -14,14 +15,15 @@ export type ListKind = {
   title: string;
   /** One of it, as in `Add address`. */
   one: string;
-  /** `panorama` is the manager itself: its list stands in the device that all is in. */
-  scope: 'group' | 'template' | 'vsys' | 'panorama';
+  scope: ScopeKind;
   /** Where the list stands in its scope. */
   list: string;
   columns: Told[];
   layout?: Layout;
   /** What else is edited when an entry is saved, behind it, or deleted, before it. */
   also?: (list: string, before: Node | undefined, after: Node | undefined) => Asked[];
+  /** Whether an interface's form also asks for its zone and its router. */
+  assigned?: boolean;
   /** What the list is for, said where it is empty. */
   purpose: string;
   /** What is to be known of all its entries. */
@@ -34,6 +36,8 @@ export const NOT_INSPECTED =
 /** Of what only a criterion of rules uses that cannot be evaluated. */
 export const NOT_EVALUATED =
   'Kept and pushed, not evaluated yet: a rule that allows one of these allows nothing, and any other rule refuses as if it named none.';
+/** What is said of what the schema knows and the firewall does not do. A commit says so, too. */
+export const KEPT = 'The firewall does not do this yet: it is kept, committed and pushed, and has no effect.';
 
 export const joined = (values: string[]): string => values.join(', ');
 const described: Told = { header: 'Description', width: 260, of: (node) => text(node, 'description') };
