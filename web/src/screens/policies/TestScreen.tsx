@@ -14,7 +14,7 @@ import {
   TextInput,
 } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useDevice } from '../../shell/DevicePicker';
 import { Explanation } from '../monitor/Explanation';
 import { type Flow, useExplained } from '../monitor/explain';
@@ -171,6 +171,10 @@ function Answer({ serial, asked, onTest }: { serial: string; asked: Asked; onTes
 /** The tests as the file that the command line runs. */
 function Tests({ tests, onClear }: { tests: string[]; onClear: () => void }) {
   const text = `tests:\n${tests.join('\n')}\n`;
+  const shown = useRef<HTMLDivElement>(null);
+  // Below the steps of the answer nobody would see that there is one more.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: with each test
+  useEffect(() => shown.current?.scrollIntoView({ block: 'nearest' }), [tests]);
   const download = () => {
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([text], { type: 'application/yaml' }));
@@ -179,7 +183,11 @@ function Tests({ tests, onClear }: { tests: string[]; onClear: () => void }) {
     URL.revokeObjectURL(link.href);
   };
   return (
-    <Alert color="blue" title={`${tests.length === 1 ? '1 test' : `${tests.length} tests`} for bartizan policy test`}>
+    <Alert
+      ref={shown}
+      color="blue"
+      title={`${tests.length === 1 ? '1 test' : `${tests.length} tests`} for bartizan policy test`}
+    >
       <Stack gap="xs">
         <Text size="sm">
           Put the file beside the manifests of the policies; the command fails when a flow fares otherwise.

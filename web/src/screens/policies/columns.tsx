@@ -238,7 +238,7 @@ function unused(name: string, { hits, answered, devices }: Counts): string {
 
 /** The columns of the default rules. */
 export function defaultColumns(counts: Counts): Column<Row>[] {
-  return [NAME, LOCATION, tags, action, profile, log, ...counted(counts)];
+  return [NAME, { ...LOCATION, width: 120 }, tags, action, profile, log, ...counted(counts)];
 }
 
 /** How often a rule decided. */
