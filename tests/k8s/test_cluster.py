@@ -178,13 +178,14 @@ class Cluster(unittest.TestCase):
         return server
 
     def assert_logged(self, source, destination, rule):
-        """The firewall logged a flow with both addresses, the pods' zone or the internet's, the rule by its tag, and the
-        cluster's id: of what comes from the internet, once the pod's node has said whose it is."""
+        """The firewall logged a flow with both addresses, the pods' zone or the internet's, the rule by its tag, the pod's
+        tags, and the cluster's id: of what comes from the internet, once the pod's node has said whose it is."""
         query = f"( addr.src in {source} ) and ( addr.dst in {destination} ) and ( rule eq {rule} )"
         lines = wait(f"a log line: {query}", lambda: type(self).outside.traffic(query), 60)
         self.assertIn(lines[0]["from"], ("pods", "internet"))
         if source != INTERNET:
             self.assertEqual(lines[0]["k8s_cluster_id"], str(CLUSTER_ID))
+            self.assertIn(f".ns_{rule.removeprefix('of-')}", lines[0]["src_tags"])
 
     def test_04_what_is_not_annotated_is_left_alone(self):
         e, f = address("plain", "e"), address("plain", "f")

@@ -7,7 +7,10 @@ import { kubernetesLists } from './screens/kubernetes/lists';
 import { decryptionExclusion, deviceLists, deviceSetup, type SettingsKind } from './screens/lists/device';
 import { KEPT, type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
+import { profileLists } from './screens/lists/profiles';
+import { administratorLists } from './screens/panorama/administrators';
 import { templateVariables } from './screens/panorama/variables';
+import { BASES, type Base } from './screens/policies/bases';
 
 /** One screen. */
 export type Place = {
@@ -25,6 +28,7 @@ export type Place = {
 
 export const TABS = [
   'Dashboard',
+  'ACC',
   'Monitor',
   'Policies',
   'Objects',
@@ -40,36 +44,46 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
-  kept: kind.notice === KEPT,
+  scope: kind.scope === 'panorama' || kind.scope === 'root' ? undefined : kind.scope === 'group' ? 'group' : 'template',
+  kept: kind.remark === KEPT,
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
   },
 });
 
+const rules = (base: Base): Place[] =>
+  (['pre', 'post'] as const).map((which) => ({
+    path: `/policies/${base}/${which}-rules`,
+    tab: 'Policies',
+    section: BASES[base],
+    label: which === 'pre' ? 'Pre Rules' : 'Post Rules',
+    scope: 'group',
+    load: async () => {
+      const { RulesScreen } = await import('./screens/policies/RulesScreen');
+      return { default: () => <RulesScreen base={base} which={which} /> };
+    },
+  }));
 const settingsPlace = (kind: SettingsKind): Place => ({
   path: kind.path,
   tab: 'Device',
   section: kind.section,
   label: kind.title,
   scope: 'template',
-  kept: kind.notice === KEPT,
+  kept: kind.remark === KEPT,
   load: async () => {
     const { SettingsScreen } = await import('./screens/lists/SettingsScreen');
     return { default: () => <SettingsScreen kind={kind} /> };
   },
 });
 
-const rules = (base: 'security' | 'nat', which: 'pre' | 'post', section: string, label: string): Place => ({
-  path: `/policies/${base}/${which}-rules`,
-  tab: 'Policies',
-  section,
+const acc = (view: 'network' | 'threat' | 'blocked', label: string): Place => ({
+  path: `/acc/${view}-activity`,
+  tab: 'ACC',
   label,
-  scope: 'group',
   load: async () => {
-    const { RulesScreen } = await import('./screens/policies/RulesScreen');
-    return { default: () => <RulesScreen base={base} which={which} /> };
+    const { AccScreen } = await import('./screens/acc/AccScreen');
+    return { default: () => <AccScreen view={view} /> };
   },
 });
 
@@ -91,6 +105,15 @@ export const PLACES: Place[] = [
     label: 'Dashboard',
     load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
   },
+  acc('network', 'Network Activity'),
+  acc('threat', 'Threat Activity'),
+  acc('blocked', 'Blocked Activity'),
+  {
+    path: '/acc/service-map',
+    tab: 'ACC',
+    label: 'Service Map',
+    load: async () => ({ default: (await import('./screens/acc/MapScreen')).MapScreen }),
+  },
   log('traffic', 'Traffic'),
   log('threat', 'Threat'),
   log('iptag', 'IP-Tag'),
@@ -102,10 +125,19 @@ export const PLACES: Place[] = [
     label: 'Session Browser',
     load: async () => ({ default: (await import('./screens/monitor/SessionsScreen')).SessionsScreen }),
   },
-  rules('security', 'pre', 'Security', 'Pre Rules'),
-  rules('security', 'post', 'Security', 'Post Rules'),
-  rules('nat', 'pre', 'NAT', 'Pre Rules'),
-  rules('nat', 'post', 'NAT', 'Post Rules'),
+  ...rules('security'),
+  {
+    path: '/policies/security/default-rules',
+    tab: 'Policies',
+    section: BASES.security,
+    label: 'Default Rules',
+    scope: 'group',
+    load: async () => ({ default: (await import('./screens/policies/DefaultRulesScreen')).DefaultRulesScreen }),
+  },
+  ...rules('nat'),
+  ...rules('pbf'),
+  ...rules('decryption'),
+  ...rules('authentication'),
   {
     path: '/policies/test',
     tab: 'Policies',
@@ -113,7 +145,7 @@ export const PLACES: Place[] = [
     label: 'Test Policy Match',
     load: async () => ({ default: (await import('./screens/policies/TestScreen')).TestScreen }),
   },
-  ...objectLists.map((kind) => listPlace('Objects', kind)),
+  ...[...objectLists, ...profileLists].map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
   {
     path: '/network/cloud-setup',
@@ -184,6 +216,33 @@ export const PLACES: Place[] = [
     tab: 'Panorama',
     label: 'Config Audit',
     load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
+  },
+  {
+    path: '/panorama/approvals',
+    tab: 'Panorama',
+    label: 'Approvals',
+    load: async () => ({ default: (await import('./screens/panorama/ApprovalsScreen')).ApprovalsScreen }),
+  },
+  {
+    path: '/panorama/locks',
+    tab: 'Panorama',
+    label: 'Locks',
+    load: async () => ({ default: (await import('./screens/panorama/LocksScreen')).LocksScreen }),
+  },
+  ...administratorLists.map((kind) => listPlace('Panorama', kind)),
+  {
+    path: '/panorama/logged-in-admins',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'Logged In Admins',
+    load: async () => ({ default: (await import('./screens/panorama/PresentScreen')).PresentScreen }),
+  },
+  {
+    path: '/panorama/api-keys',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'API Keys',
+    load: async () => ({ default: (await import('./screens/panorama/KeysScreen')).KeysScreen }),
   },
   {
     path: '/panorama/kubernetes/clusters',

@@ -15,8 +15,16 @@ export type Search = {
   cluster?: string;
   /** What is searched for in a list, or asked of a log. */
   q?: string;
+  /** Which time the ACC and the logs are looked at. */
+  range?: string;
+  /** Conditions that hold on all screens of the ACC and of the logs. */
+  filter?: string;
   /** The entry whose form is open. */
   open?: string;
+  /** The tag that rules shall have. */
+  tag?: string;
+  /** Rules are shown by their groups, and of this one; `''` is of none. */
+  grouped?: string;
 };
 
 const DEVICES = "/config/devices/entry[@name='localhost.localdomain']";
@@ -34,7 +42,11 @@ export function readSearch(search: Record<string, unknown>): Search {
     stack: word('stack'),
     cluster: word('cluster'),
     q: word('q'),
+    range: word('range'),
+    filter: word('filter'),
     open: word('open'),
+    tag: word('tag'),
+    grouped: word('grouped'),
   };
 }
 
@@ -45,9 +57,15 @@ export function useAddress(): [Search, (change: Partial<Search>) => void] {
   return [search, change];
 }
 
-/** What of an address goes with one to another screen: the scope. */
+/** What of an address goes with one to another screen. */
 export function scopeOf({ group, template, stack }: Search): Search {
   return { group, template, stack };
+}
+
+/** The same, and between the ACC and the logs the time and the filters, too. */
+export function goingWith(from: string, to: string): (search: Search) => Search {
+  const both = [from, to].every((path) => /^\/(acc\/|monitor\/logs\/)/.test(path));
+  return (search) => ({ ...scopeOf(search), ...(both ? { range: search.range, filter: search.filter } : {}) });
 }
 
 export function useGroups() {
@@ -76,8 +94,11 @@ export const LISTS = {
   stack: `${DEVICES}/template-stack`,
 };
 
-/** What a list or a setting stands in: the manager, a device group, or of a template what its name says. */
-export type ScopeKind = 'group' | 'template' | 'vsys' | 'config' | 'holder' | 'panorama';
+/**
+ * What a list or a setting stands in: the manager, a device group, or of a template what its name says; `root` is beside
+ * all devices.
+ */
+export type ScopeKind = 'group' | 'template' | 'vsys' | 'config' | 'holder' | 'panorama' | 'root';
 
 /** A place in the scope of a screen. */
 export type Scoped = {
@@ -99,6 +120,7 @@ const BELOW = {
 export function useScoped(kind: ScopeKind, path: string): Scoped | undefined {
   const [search] = useAddress();
   const templates = useTemplates();
+  if (kind === 'root') return { xpath: `/config/${path}` };
   if (kind === 'panorama') return { xpath: `${DEVICES}/${path}` };
   if (kind === 'group') return { xpath: `${groupPath(search.group)}/${path}` };
   const below = `${BELOW[kind]}/${path}`;
@@ -117,7 +139,7 @@ export function useScoped(kind: ScopeKind, path: string): Scoped | undefined {
 export function useStackTemplates(kind: ScopeKind | undefined, path: string): { name: string; xpath: string }[] {
   const [{ stack }] = useAddress();
   const stacks = useTemplates().data?.stacks ?? [];
-  if (!kind || kind === 'group' || kind === 'panorama') return [];
+  if (!kind || kind === 'group' || kind === 'panorama' || kind === 'root') return [];
   const names = stacks.find((one) => one.name === stack)?.templates ?? [];
   return names.map((name) => ({ name, xpath: `${entryPath(LISTS.template, name)}${BELOW[kind]}/${path}` }));
 }

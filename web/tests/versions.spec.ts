@@ -17,8 +17,11 @@ test('a commit is taken back by loading the version before it', async ({ page, g
   await page.getByRole('menuitem', { name: 'Commit to Panorama' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Commit to Panorama' }).click();
   await expect(page.getByRole('dialog', { name: /^Job/ }).getByText('succeeded')).toBeVisible({ timeout: 20_000 });
-  const tags = await api.get<{ nodes: unknown[] }>(`/config?path=${encodeURIComponent('shared tag regretted')}`);
-  expect(tags.nodes).toEqual([]);
+  await page.getByRole('dialog', { name: /^Job/ }).getByRole('button', { name: 'Close' }).last().click();
+  await page.getByRole('tab', { name: 'Objects' }).click();
+  await page.getByRole('link', { name: 'Tags', exact: true }).click();
+  await expect(page.getByText(/^\d+ entr/)).toBeVisible();
+  await expect(page.getByRole('row', { name: /regretted/ })).toHaveCount(0);
 });
 
 test('a flow is tested on the firewall', async ({ page, go }) => {

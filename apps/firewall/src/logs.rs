@@ -3,8 +3,10 @@
 pub mod events;
 pub mod spool;
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -18,15 +20,24 @@ use crate::clock::Clock;
 /// Protocol numbers of ICMP and ICMPv6.
 const ICMP: [u8; 2] = [1, 58];
 
-/// A record of the traffic log.
-pub fn record(line: &SessionLog, ids: &Ids, clock: &Clock, now: Time) -> TrafficLog {
+/// Longest text of tags, in bytes; the ones that have no room are left out.
+const TAGS_TEXT_MAX: usize = 1024;
+
+/// A record of the traffic log. `tags` tells the tags of an address.
+pub fn record(
+    line: &SessionLog,
+    ids: &Ids,
+    clock: &Clock,
+    now: Time,
+    tags: impl Fn(IpAddr) -> BTreeSet<String>,
+) -> TrafficLog {
     let session = &line.session;
     let zone = |id: Option<bartizan_policy::tables::ZoneId>| {
         id.map_or_else(String::new, |id| ids.zones.name(id.index()).to_owned())
     };
     let interface = |id: bartizan_policy::tables::IfaceId| ids.interfaces.name(id.index()).to_owned();
     let (client, server) = (&session.client, &session.server);
-    let translated = |address: std::net::IpAddr, original: std::net::IpAddr| {
+    let translated = |address: IpAddr, original: IpAddr| {
         if address == original { String::new() } else { address.to_string() }
     };
     // The server's side of the session, seen as the client's packet after translation.
@@ -60,7 +71,24 @@ pub fn record(line: &SessionLog, ids: &Ids, clock: &Clock, now: Time) -> Traffic
         elapsed_s: i64::try_from(session.last.0.saturating_sub(session.start.0) / 1_000_000_000).unwrap_or(i64::MAX),
         session_end_reason: end_reason(line).to_owned(),
         k8s_cluster_id: cluster(session, ids).unwrap_or(0),
+        source_tags: listed(&tags(client.source)),
+        destination_tags: listed(&tags(nat_destination)),
     }
+}
+
+/// Tags as one text, as many as have room.
+fn listed(tags: &BTreeSet<String>) -> String {
+    let mut text = String::new();
+    for tag in tags {
+        if text.len() + tag.len() >= TAGS_TEXT_MAX {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(tag);
+    }
+    text
 }
 
 /// The id of the Kubernetes cluster that a session is with: the client's, or else that of what it speaks to.
@@ -173,6 +201,8 @@ fn json(record: &TrafficLog) -> serde_json::Value {
         "elapsed": record.elapsed_s,
         "session_end_reason": record.session_end_reason,
         "k8s_cluster_id": (record.k8s_cluster_id > 0).then_some(record.k8s_cluster_id),
+        "src_tags": record.source_tags,
+        "dst_tags": record.destination_tags,
     })
 }
 
@@ -227,8 +257,12 @@ mod tests {
         SessionLog { kind, session, end_reason: Some(EndReason::TcpFin), drop_reason: None }
     }
 
+    fn untagged(_: IpAddr) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     fn written(line: &SessionLog) -> TrafficLog {
-        record(line, &ids(), &Clock::start(), Time(5_000_000_000))
+        record(line, &ids(), &Clock::start(), Time(5_000_000_000), untagged)
     }
 
     #[test]
@@ -277,7 +311,7 @@ mod tests {
         let told = |ids: &Ids, ingress, egress, learned| {
             let mut line = line(LogKind::End);
             (line.session.ingress, line.session.egress, line.session.learned) = (ingress, egress, learned);
-            let record = record(&line, ids, &Clock::start(), Time(0));
+            let record = record(&line, ids, &Clock::start(), Time(0), untagged);
             (record.k8s_cluster_id, json(&record)["k8s_cluster_id"].clone())
         };
         let port = IfaceId(0);
@@ -291,6 +325,27 @@ mod tests {
         // An object that is none of a cluster any more has no id; one that is gone keeps it for what is still to be said.
         let other = compile(&format!("<vpc><vpce-id>vpce-0123456789abcdef0</vpce-id>{network}</vpc>"));
         assert_eq!(told(&other, side("red.ingress").unwrap(), None, None).0, 0);
+    }
+
+    #[test]
+    fn a_session_has_the_tags_of_its_source_and_of_where_it_really_goes() {
+        let mut line = line(LogKind::End);
+        line.session.client = flow("10.0.0.5", 40000, "198.51.100.1", 443);
+        let tags = |address: IpAddr| {
+            let tags: &[&str] = match address.to_string().as_str() {
+                "10.0.0.5" => &["web", "k8s.cl_blue.ns_shop"],
+                "192.0.2.9" => &["db"],
+                _ => &["no end of this session"],
+            };
+            tags.iter().map(|tag| (*tag).to_owned()).collect()
+        };
+        let told = record(&line, &ids(), &Clock::start(), Time(0), tags);
+        assert_eq!((&*told.source_tags, &*told.destination_tags), ("k8s.cl_blue.ns_shop,web", "db"));
+        let json = json(&told);
+        assert_eq!((&json["src_tags"], &json["dst_tags"]), (&"k8s.cl_blue.ns_shop,web".into(), &"db".into()));
+        let many = |_| (0..200).map(|number| format!("tag-{number:03}")).collect();
+        let told = record(&line, &ids(), &Clock::start(), Time(0), many).source_tags;
+        assert!(told.len() <= TAGS_TEXT_MAX && told.ends_with("tag-127"), "{told}");
     }
 
     #[test]

@@ -383,8 +383,9 @@ fn read_lines(firewall: &Firewall, batch: &mut Vec<Line>) -> Vec<log_record::Lin
     let now = clock.now();
     let ids = running.compiled.ids();
     let time = |at| clock.wall(at).as_microsecond();
+    let tags = |address| firewall.gatherers().map(|all| all.tags.of(address)).unwrap_or_default();
     let read = |line| match line {
-        Line::Session(line) => log_record::Line::Traffic(record(&line, ids, &clock, now)),
+        Line::Session(line) => log_record::Line::Traffic(record(&line, ids, &clock, now, tags)),
         Line::Alarm(alarm) => log_record::Line::Event(events::alarm(&alarm, ids, time(alarm.time))),
         Line::Pool(alarm) => log_record::Line::Event(events::pool(&alarm, time(now))),
     };

@@ -18,11 +18,15 @@ import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Suspense } from 'react';
 import { first, OPEN_TABS, PLACES, type Place, type Tab } from '../nav';
-import { scopeOf, useAddress } from '../scope';
+
+import { goingWith, useAddress } from '../scope';
+
 import { CommitControls } from './CommitControls';
+import { LockMark } from './LockMark';
 import { Palette, PaletteButton } from './Palette';
 import { ScopePicker } from './ScopePicker';
 import { Tasks } from './Tasks';
+import { Undo } from './Undo';
 import { UserMenu } from './UserMenu';
 
 export function Shell() {
@@ -44,8 +48,9 @@ export function Shell() {
           <Title order={2} size="h4" visibleFrom="lg">
             Bartizan
           </Title>
-          <TopTabs tab={tab} />
+          <TopTabs tab={tab} path={path} />
           <Group gap="xs" wrap="nowrap" ml="auto">
+            <LockMark />
             <CommitControls />
             <Tasks />
             <PaletteButton />
@@ -65,16 +70,17 @@ export function Shell() {
         </Suspense>
       </AppShell.Main>
       <Palette />
+      <Undo />
     </AppShell>
   );
 }
 
-function TopTabs({ tab }: { tab: Tab | undefined }) {
+function TopTabs({ tab, path }: { tab: Tab | undefined; path: string }) {
   const navigate = useNavigate();
   const [search] = useAddress();
   const go = (name: string | null) => {
     const place = first(name as Tab);
-    if (place) void navigate({ to: place.path, search: scopeOf(search) });
+    if (place) void navigate({ to: place.path, search: goingWith(path, place.path)(search) });
   };
   return (
     <Tabs value={tab ?? null} onChange={go} activateTabWithKeyboard={false} component="nav" aria-label="Tabs">
@@ -106,7 +112,9 @@ function Places({ places, path, onGo }: { places: Place[]; path: string; onGo: (
             .map((place) => (
               <NavLink
                 key={place.path}
-                renderRoot={(properties) => <Link to={place.path} search={scopeOf} {...properties} />}
+                renderRoot={(properties) => (
+                  <Link to={place.path} search={goingWith(path, place.path)} {...properties} />
+                )}
                 label={place.label}
                 active={place.path === path}
                 aria-current={place.path === path ? 'page' : undefined}

@@ -37,6 +37,8 @@ type Properties = {
   also?: ((list: string, before: Node | undefined, after: Node | undefined) => Asked[]) | undefined;
   /** Whether the name is given by what it is, as of a default rule. */
   named?: boolean;
+  /** What is to be known of the entry. */
+  notes?: ReactNode;
   /** Fields that stand elsewhere and belong to the entry for whoever edits it, and the edits that they mean. */
   beside?: ((readOnly: boolean, put: (edits: (name: string) => Asked[]) => void) => ReactNode) | undefined;
   onClose: () => void;
@@ -44,7 +46,7 @@ type Properties = {
 };
 
 export function EntryDialog(properties: Properties) {
-  const { opened, title, layout, readOnly = false, also, beside, onClose, onSaved } = properties;
+  const { opened, title, layout, readOnly = false, notes, also, beside, onClose, onSaved } = properties;
   const { inherited } = opened;
   const named = properties.named || inherited !== undefined;
   const [base, setBase] = useState(opened.was);
@@ -112,6 +114,7 @@ export function EntryDialog(properties: Properties) {
         }}
       >
         <Stack gap="sm">
+          {notes}
           {conflict && <Merged conflicts={conflict} />}
           {edit.error && <Refusal error={edit.error} />}
           {inherited && (
@@ -164,7 +167,13 @@ export function EntryDialog(properties: Properties) {
             </Button>
             {!readOnly && (
               <Button type="submit" loading={edit.isPending} disabled={!name || (!dirty && before !== undefined)}>
-                {before === undefined ? 'Add' : inherited && !opened.overrides ? 'Override' : 'Save'}
+                {before === undefined
+                  ? properties.named
+                    ? 'Override'
+                    : 'Add'
+                  : inherited && !opened.overrides
+                    ? 'Override'
+                    : 'Save'}
               </Button>
             )}
           </Group>

@@ -23,6 +23,7 @@ import { EntryForm } from './Form';
 import { useNames } from './facts';
 import { labelOf } from './labels';
 import { elements, entryPath, leaf, memberList, nameOf } from './node';
+import { PasswordHash } from './PasswordHash';
 
 type Properties = {
   field: Field;
@@ -68,6 +69,7 @@ export function FieldInput(properties: Properties) {
       return <Entries {...properties} />;
     default:
       if (value && elements(value).length > 0) return <Kept tag={field.tag} count={elements(value).length} />;
+      if (field.tag === 'phash') return <PasswordHash value={value} onChange={onChange} readOnly={readOnly} />;
       if (LONG.includes(field.tag)) {
         return (
           <Textarea

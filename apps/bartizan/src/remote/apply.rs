@@ -17,7 +17,7 @@ use super::client::Client;
 use super::configuration::{line_of, read, tree};
 use super::jobs::{end, remark};
 use super::output::{print, yaml};
-use super::plan::{Plan, Step, plan};
+use super::plan::{Plan, plan};
 use crate::{DIFFERENCES, Failure, USAGE, VALIDATION};
 
 /// Edits in one request.

@@ -121,6 +121,10 @@ fn policies_that_are_applied_decide_about_real_connections_and_go_without_a_trac
     shop.admit("web-to-db", "web", attributes);
     shop.until_enforced("web-to-db");
     assert_eq!(shop.connections(), "web", "what the policy means is let in again, and nothing else");
+    let query = "/logs/traffic?query=(tag.src%20eq%20k8s.cl_lab.ns_shop.app.web)%20and%20(tag.dst%20contains%20app.db)";
+    shop.house.until("lines of the log are found by the pods' labels", || {
+        shop.house.json(query)["lines"][0]["fields"]["src"] == WEB
+    });
     let group = shop.house.running(&format!("{LOCALHOST}/device-group/entry[@name='cloud']/pre-rulebase"));
     for profile in
         ["<spyware><member>strict</member></spyware>", "<vulnerability><member>strict</member></vulnerability>"]

@@ -141,6 +141,15 @@ impl Tags {
         count
     }
 
+    /// Tags of an address.
+    pub fn of(&self, address: IpAddr) -> BTreeSet<String> {
+        let mut tags = lock(&self.managed).tags().get(&address).cloned().unwrap_or_default();
+        if let Some(entry) = lock(&self.known).entries().get(&address) {
+            tags.extend(entry.tags.keys().cloned());
+        }
+        tags
+    }
+
     /// The lines of the IP-tag log since it was asked last.
     pub fn take_events(&self) -> Vec<EventLog> {
         std::mem::take(&mut *lock(&self.events)).into()

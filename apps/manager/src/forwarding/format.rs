@@ -127,7 +127,7 @@ fn cef(log: Log) -> String {
              cs4Label=Source Zone cs4=$from cs5Label=Destination Zone cs5=$to deviceInboundInterface=$inbound_if \
              deviceOutboundInterface=$outbound_if cn1Label=SessionID cn1=$sessionid proto=$proto act=$action \
              in=$bytes_received out=$bytes_sent reason=$session_end_reason start=$start \
-             K8sClusterId=$k8s_cluster_id",
+             K8sClusterId=$k8s_cluster_id SourceTags=$src_tags DestinationTags=$dst_tags",
         ),
         Log::Threat => (
             "$threatid",
@@ -162,7 +162,7 @@ fn leef(log: Log) -> String {
              dstPostNAT=$natdst^srcPort=$sport^dstPort=$dport^RuleName=$rule^Application=$app^SourceZone=$from^\
              DestinationZone=$to^SessionID=$sessionid^proto=$proto^action=$action^srcBytes=$bytes_sent^\
              dstBytes=$bytes_received^SessionEndReason=$session_end_reason^\
-             K8sClusterId=$k8s_cluster_id",
+             K8sClusterId=$k8s_cluster_id^SourceTags=$src_tags^DestinationTags=$dst_tags",
         ),
         Log::Threat => (
             "$threatid",

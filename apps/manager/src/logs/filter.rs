@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     EitherText(&'static str, &'static str),
     /// Either of two numbers.
     EitherNumber(&'static str, &'static str),
+    /// A text of several words with commas between them.
+    Members(&'static str),
+    /// Either of two such texts.
+    EitherMembers(&'static str, &'static str),
 }
 
 /// A log's fields by the names they have in queries.
@@ -74,6 +78,9 @@ pub(crate) const TRAFFIC: Fields = &[
     ("sessionid", Kind::Number("session_id")),
     ("src", Kind::Address("source_key")),
     ("subtype", Kind::Text("subtype")),
+    ("tag", Kind::EitherMembers("source_tags", "destination_tags")),
+    ("tag.dst", Kind::Members("destination_tags")),
+    ("tag.src", Kind::Members("source_tags")),
     ("time_generated", Kind::Time("generated_us")),
     ("to", Kind::Text("to_zone")),
     ("zone", Kind::EitherText("from_zone", "to_zone")),
@@ -214,10 +221,12 @@ impl Filter {
                 | Kind::Number(column)
                 | Kind::Time(column)
                 | Kind::Address(column)
-                | Kind::Protocol(column) => each(column),
+                | Kind::Protocol(column)
+                | Kind::Members(column) => each(column),
                 Kind::EitherAddress(first, second)
                 | Kind::EitherText(first, second)
-                | Kind::EitherNumber(first, second) => {
+                | Kind::EitherNumber(first, second)
+                | Kind::EitherMembers(first, second) => {
                     each(first);
                     each(second);
                 }
@@ -260,14 +269,33 @@ fn compare(sql: &mut Statement, kind: Kind, operator: Operator, value: &Value) {
         | Kind::Time(column)
         | Kind::Address(column)
         | Kind::Protocol(column) => compare_column(sql, column, operator, value),
+        Kind::Members(column) => compare_members(sql, column, operator, value),
         Kind::EitherAddress(first, second) | Kind::EitherText(first, second) | Kind::EitherNumber(first, second) => {
-            // "neither is" is what `neq` and `notin` of a pair mean.
-            sql.push("(");
-            compare_column(sql, first, operator, value);
-            sql.push(if operator == Operator::NotEqual { " AND " } else { " OR " });
-            compare_column(sql, second, operator, value);
-            sql.push(")");
+            either(sql, [first, second], operator, |sql, column| compare_column(sql, column, operator, value));
         }
+        Kind::EitherMembers(first, second) => {
+            either(sql, [first, second], operator, |sql, column| compare_members(sql, column, operator, value));
+        }
+    }
+}
+
+/// "Neither is" is what `neq` and `notin` of a pair mean.
+fn either(sql: &mut Statement, columns: [&str; 2], operator: Operator, compare: impl Fn(&mut Statement, &str)) {
+    sql.push("(");
+    compare(sql, columns[0]);
+    sql.push(if operator == Operator::NotEqual { " AND " } else { " OR " });
+    compare(sql, columns[1]);
+    sql.push(")");
+}
+
+/// Whether a word is one of those in a text with commas between them, or none of them, or a part of any.
+fn compare_members(sql: &mut Statement, column: &str, operator: Operator, value: &Value) {
+    match (value, operator) {
+        (Value::Text(word), Operator::Equal | Operator::NotEqual) => {
+            sql.push("(instr(',' || ").push(column).push(" || ',', ").push_bind(format!(",{word},"));
+            sql.push(if operator == Operator::Equal { ") > 0)" } else { ") = 0)" });
+        }
+        _ => compare_column(sql, column, operator, value),
     }
 }
 
@@ -447,7 +475,9 @@ fn typed(kind: Kind, operator: &Token, value: &Token) -> Result<(Operator, Value
         _ => return Err(at(operator.place, &format!("`{}` is no operator: {}", operator.text, operators(kind)))),
     };
     let allowed = match kind {
-        Kind::Text(_) | Kind::EitherText(..) => !matches!(chosen, Operator::AtMost | Operator::AtLeast),
+        Kind::Text(_) | Kind::EitherText(..) | Kind::Members(_) | Kind::EitherMembers(..) => {
+            !matches!(chosen, Operator::AtMost | Operator::AtLeast)
+        }
         Kind::Number(_) | Kind::Time(_) | Kind::EitherNumber(..) => chosen != Operator::Contains,
         Kind::Address(_) | Kind::EitherAddress(..) | Kind::Protocol(_) => {
             matches!(chosen, Operator::Equal | Operator::NotEqual)
@@ -463,7 +493,9 @@ fn typed(kind: Kind, operator: &Token, value: &Token) -> Result<(Operator, Value
 
 fn read_value(kind: Kind, text: &str) -> Option<Value> {
     match kind {
-        Kind::Text(_) | Kind::EitherText(..) => Some(Value::Text(text.to_owned())),
+        Kind::Text(_) | Kind::EitherText(..) | Kind::Members(_) | Kind::EitherMembers(..) => {
+            Some(Value::Text(text.to_owned()))
+        }
         Kind::Number(_) | Kind::EitherNumber(..) => text.parse().ok().map(Value::Number),
         Kind::Time(_) => times::parse_date_time(text).map(Value::Number),
         Kind::Address(_) | Kind::EitherAddress(..) => addresses(text),
@@ -473,7 +505,7 @@ fn read_value(kind: Kind, text: &str) -> Option<Value> {
 
 fn wanted(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text(_) | Kind::EitherText(..) => "text",
+        Kind::Text(_) | Kind::EitherText(..) | Kind::Members(_) | Kind::EitherMembers(..) => "text",
         Kind::Number(_) | Kind::EitherNumber(..) => "a number",
         Kind::Time(_) => "a time such as '2026/11/22 08:00:00'",
         Kind::Address(_) | Kind::EitherAddress(..) => "an address or a prefix such as `10.0.0.0/8`",
@@ -483,7 +515,9 @@ fn wanted(kind: Kind) -> &'static str {
 
 fn operators(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text(_) | Kind::EitherText(..) => "write `eq`, `neq` or `contains`",
+        Kind::Text(_) | Kind::EitherText(..) | Kind::Members(_) | Kind::EitherMembers(..) => {
+            "write `eq`, `neq` or `contains`"
+        }
         Kind::Number(_) | Kind::Time(_) | Kind::EitherNumber(..) => "write `eq`, `neq`, `leq` or `geq`",
         Kind::Address(_) | Kind::EitherAddress(..) => "write `in` or `notin`",
         Kind::Protocol(_) => "write `eq` or `neq`",

@@ -59,7 +59,7 @@ const RECORD_COLUMNS: [(&str, Kind); 19] = [
 ];
 
 /// Columns of the table of names.
-pub(crate) const WORD_COLUMNS: [(&str, Kind); 14] = [
+pub(crate) const WORD_COLUMNS: [(&str, Kind); 16] = [
     ("word", Kind::Key),
     ("serial", Kind::Text),
     ("subtype", Kind::Text),
@@ -75,6 +75,8 @@ pub(crate) const WORD_COLUMNS: [(&str, Kind); 14] = [
     ("session_end_reason", Kind::Text),
     // Of Kubernetes; 0 for none.
     ("cluster_id", Kind::Later),
+    ("source_tags", Kind::LaterText),
+    ("destination_tags", Kind::LaterText),
 ];
 
 /// What a column holds.
@@ -86,6 +88,8 @@ pub(crate) enum Kind {
     /// A number that slices of older managers do not have, and get as 0.
     Later,
     Text,
+    /// A text that slices of older managers do not have, and get as an empty one.
+    LaterText,
     Bytes,
 }
 
@@ -136,6 +140,8 @@ impl Kind {
             (Self::Later, false) => "INTEGER NOT NULL DEFAULT 0",
             (Self::Later, true) => "BIGINT NOT NULL DEFAULT 0",
             (Self::Text, false) => "TEXT NOT NULL",
+            (Self::LaterText, false) => "TEXT NOT NULL DEFAULT ''",
+            (Self::LaterText, true) => "TEXT COLLATE \"C\" NOT NULL DEFAULT ''",
             (Self::Text, true) => "TEXT COLLATE \"C\" NOT NULL",
             (Self::Bytes, false) => "BLOB NOT NULL",
             (Self::Bytes, true) => "BYTEA NOT NULL",
@@ -353,6 +359,8 @@ impl Open {
                 &row.outbound_interface,
                 &row.action,
                 &row.session_end_reason,
+                &row.source_tags,
+                &row.destination_tags,
             ];
             let mut key = Vec::new();
             write_key(&mut key, [row.protocol, row.cluster_id], &texts);
@@ -495,6 +503,8 @@ impl Open {
             &record.outbound_interface,
             &record.action,
             &record.session_end_reason,
+            &record.source_tags,
+            &record.destination_tags,
         ];
         self.key.clear();
         write_key(&mut self.key, [record.protocol.into(), record.k8s_cluster_id.into()], &texts);
@@ -503,7 +513,21 @@ impl Open {
         }
         self.last_word += 1;
         let word = self.last_word;
-        let [serial, subtype, rule, nat_rule, application, from, to, inbound, outbound, action, reason] = texts;
+        let [
+            serial,
+            subtype,
+            rule,
+            nat_rule,
+            application,
+            from,
+            to,
+            inbound,
+            outbound,
+            action,
+            reason,
+            source,
+            destination,
+        ] = texts;
         let mut statement = sql("");
         statement.push(&format!("INSERT INTO {} ({}) VALUES (", words_table(self.slice.number), word_columns()));
         statement.push_bind(word);
@@ -519,6 +543,10 @@ impl Open {
             .push_bind(reason)
             .push(",")
             .push_bind(record.k8s_cluster_id)
+            .push(",")
+            .push_bind(source)
+            .push(",")
+            .push_bind(destination)
             .push(")");
         statement.execute(transaction).await?;
         self.words.insert(self.key.clone(), word);
@@ -542,6 +570,8 @@ struct WordsRow {
     action: String,
     session_end_reason: String,
     cluster_id: i64,
+    source_tags: String,
+    destination_tags: String,
 }
 
 /// A combination of names as bytes, no two of which are the same.

@@ -79,6 +79,9 @@ pub(crate) struct TrafficRow {
     pub(crate) session_end_reason: String,
     /// Of Kubernetes; 0 for none.
     pub(crate) cluster_id: i64,
+    /// With commas between them.
+    pub(crate) source_tags: String,
+    pub(crate) destination_tags: String,
 }
 
 /// An address as it is written; empty when there is none.

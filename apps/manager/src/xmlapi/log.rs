@@ -198,6 +198,8 @@ fn traffic_entry(row: &TrafficRow) -> Element {
         ("action_source", "from-policy".to_owned()),
         ("vsys_name", "vsys1".to_owned()),
         ("k8s_cluster_id", if row.cluster_id == 0 { String::new() } else { row.cluster_id.to_string() }),
+        ("src_tags", row.source_tags.clone()),
+        ("dst_tags", row.destination_tags.clone()),
     ];
     for (name, value) in fields {
         line = line.leaf(name, &value);

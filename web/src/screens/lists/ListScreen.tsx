@@ -1,59 +1,62 @@
 // A list of objects: what is there, where does it come from, and who changes it?
 
-import { ActionIcon, Button, Group, Text, TextInput, Tooltip } from '@mantine/core';
+import { Button, Group, Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { IconCopy, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
-import { type ReactNode, useEffect, useMemo, useState } from 'react';
-import { nodeAt, refused, useEdit } from '../../api/config';
+import { IconPlus } from '@tabler/icons-react';
+import { useEffect, useMemo, useState } from 'react';
+import { nodeAt, refused } from '../../api/config';
 import type { Asked, Node } from '../../api/types';
 import { ancestors, groupPath, type Scoped, useAddress, useGroups, useScoped, useStackTemplates } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
-import { entryPath, isOfStack, nameOf, ownerOf } from '../../tree/node';
-import { Confirm } from '../Confirm';
-import { Failure, Nothing, Page } from '../Page';
+import { entryPath, isOfStack, lastName, nameOf, ownerOf } from '../../tree/node';
+import { Failure, Nothing, Page, Remark } from '../Page';
 import { Assigned } from './Assigned';
 import type { ListKind } from './kinds';
+import { Deletion, Tools } from './Tools';
 
 export function ListScreen({ kind }: { kind: ListKind }) {
-  const [address, setAddress] = useAddress();
+  const [address] = useAddress();
   const place = useScoped(kind.scope, kind.list);
   const { xpath: list, merged } = place ?? {};
   const stackTemplates = useStackTemplates(merged ? kind.scope : undefined, kind.list);
   const [search] = useDebouncedValue(address.q ?? '', 200);
   const sources = useSources(kind, place);
-  const rows = useRows(sources, search);
+  const rows = useRows(sources, { search });
   const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
   const [selected, setSelected] = useState<ReadonlyMap<string, Row>>(new Map());
   const [doomed, setDoomed] = useState<string[]>();
-  const remove = useEdit(true);
 
   const inherits = sources.length > 1;
-  const isOwn = (row: Row) => (merged ? isOfStack(row.entry.node) : row.source.own);
-  const all: Column<Row>[] = [
-    { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
-    ...(inherits
-      ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
-      : []),
-    ...(merged
-      ? [
-          {
-            id: 'origin',
-            header: 'Origin',
-            width: 190,
-            cell: (row: Row) => <Clip>{ownerOf(row.entry.node) ?? ''}</Clip>,
-          },
-        ]
-      : []),
-    ...kind.columns.map((column) => ({
-      id: column.header,
-      header: column.header,
-      width: column.width,
-      cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
-    })),
-  ];
+  const isMerged = merged !== undefined;
+  const isOwn = (row: Row) => (isMerged ? isOfStack(row.entry.node) : row.source.own);
+  const all = useMemo(
+    (): Column<Row>[] => [
+      { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
+      ...(inherits
+        ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
+        : []),
+      ...(isMerged
+        ? [
+            {
+              id: 'origin',
+              header: 'Origin',
+              width: 190,
+              cell: (row: Row) => <Clip>{ownerOf(row.entry.node) ?? ''}</Clip>,
+            },
+          ]
+        : []),
+      ...kind.columns.map((column) => ({
+        id: column.header,
+        header: column.header,
+        width: column.width,
+        cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
+      })),
+    ],
+    [kind, inherits, isMerged],
+  );
   const { columns, menu } = useColumns(kind.path, all);
 
   const open = (row: Row) => {
@@ -96,33 +99,16 @@ export function ListScreen({ kind }: { kind: ListKind }) {
     <Page
       title={kind.title}
       tools={
-        <>
-          <TextInput
-            aria-label={`Search ${kind.title}`}
-            placeholder="Search"
-            leftSection={<IconSearch size={16} />}
-            value={address.q ?? ''}
-            onChange={(event) => setAddress({ q: event.currentTarget.value || undefined })}
-          />
-          <Button leftSection={<IconPlus size={16} />} onClick={() => add()} disabled={readOnlyScope}>
-            Add
-          </Button>
-          <Tool label="Clone" icon={<IconCopy size={18} />} onClick={copy} disabled={selected.size !== 1} />
-          <Tool
-            label="Delete"
-            icon={<IconTrash size={18} />}
-            onClick={() => setDoomed(own)}
-            disabled={own.length === 0}
-          />
-          {menu}
-        </>
+        <Tools
+          title={kind.title}
+          onAdd={readOnlyScope ? undefined : () => add()}
+          onClone={selected.size === 1 ? copy : undefined}
+          onDelete={own.length > 0 ? () => setDoomed(own) : undefined}
+          menu={menu}
+        />
       }
     >
-      {kind.notice && (
-        <Text size="sm" role="note">
-          {kind.notice}
-        </Text>
-      )}
+      {kind.remark && <Remark>{kind.remark}</Remark>}
       <Text size="sm" c="dimmed" aria-live="polite">
         {search ? `${rows.count} of ${rows.total}` : rows.total} {rows.total === 1 ? 'entry' : 'entries'}
         {selected.size > 0 && `, ${selected.size} selected`}
@@ -164,39 +150,22 @@ export function ListScreen({ kind }: { kind: ListKind }) {
         />
       )}
       {doomed && (
-        <Confirm
+        <Deletion
           title={`Delete ${doomed.length === 1 ? kind.one : `${doomed.length} entries`}?`}
-          lines={doomed.map((xpath) => lastName(xpath) + (merged ? ': what its templates say of it counts again' : ''))}
-          verb="Delete"
-          busy={remove.isPending}
-          error={remove.error}
-          onClose={() => {
+          names={doomed.map((xpath) => lastName(xpath) + (merged ? ': what its templates say of it counts again' : ''))}
+          edits={doomed.flatMap((xpath): Asked[] => [
+            ...(kind.also?.(list ?? '', chosen(xpath)?.entry.node ?? undefined, undefined) ?? []),
+            { action: 'delete', xpath },
+          ])}
+          onClose={() => setDoomed(undefined)}
+          onDone={() => {
             setDoomed(undefined);
-            remove.reset();
+            setSelected(new Map());
           }}
-          onConfirm={() =>
-            remove.mutate(
-              doomed.flatMap((xpath): Asked[] => [
-                ...(kind.also?.(list ?? '', chosen(xpath)?.entry.node ?? undefined, undefined) ?? []),
-                { action: 'delete', xpath },
-              ]),
-              {
-                onSuccess: () => {
-                  setDoomed(undefined);
-                  setSelected(new Map());
-                },
-              },
-            )
-          }
         />
       )}
     </Page>
   );
-}
-
-/** An XPath's last name, for people. */
-export function lastName(xpath: string): string {
-  return /\[@name=(['"])(.*)\1\]$/.exec(xpath.slice(xpath.lastIndexOf('/entry[')))?.[2] ?? xpath;
 }
 
 /** The lists that are shown: the own one, and what a device group inherits. */
@@ -218,18 +187,6 @@ function useSources(kind: ListKind, place: Scoped | undefined): Source[] {
     }));
     return [own, ...inherited];
   }, [kind, list, from, at, group, groups.data]);
-}
-
-type Tooled = { label: string; icon: ReactNode; onClick: () => void; disabled: boolean };
-
-export function Tool({ label, icon, onClick, disabled }: Tooled) {
-  return (
-    <Tooltip label={label}>
-      <ActionIcon aria-label={label} size="lg" onClick={onClick} disabled={disabled}>
-        {icon}
-      </ActionIcon>
-    </Tooltip>
-  );
 }
 
 type Emptiness = { kind: ListKind; search: string; loading: boolean; noTemplate: boolean; add: () => void };

@@ -11,7 +11,7 @@ import type { Asked, Node } from '../../api/types';
 import { type Scoped, useScoped } from '../../scope';
 import { EntryForm } from '../../tree/Form';
 import { at, elements, isOfStack, same } from '../../tree/node';
-import { Failure, Nothing, Page } from '../Page';
+import { Failure, Nothing, Page, Remark } from '../Page';
 import { Refusal } from '../Refusal';
 import type { SettingsKind } from './device';
 
@@ -23,11 +23,7 @@ export function SettingsScreen({ kind }: { kind: SettingsKind }) {
       <Text size="sm" c="dimmed">
         {kind.purpose}
       </Text>
-      {kind.notice && (
-        <Text size="sm" role="note">
-          {kind.notice}
-        </Text>
-      )}
+      {kind.remark && <Remark>{kind.remark}</Remark>}
       {read.error ? (
         <Failure error={read.error} />
       ) : !place ? (

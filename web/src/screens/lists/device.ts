@@ -13,7 +13,7 @@ const list = (
   one: string,
   purpose: string,
   columns: Told[],
-): ListKind => ({ path: `/device/${path}`, section, title, scope, list: at, one, purpose, columns, notice: KEPT });
+): ListKind => ({ path: `/device/${path}`, section, title, scope, list: at, one, purpose, columns, remark: KEPT });
 
 const described: Told = { header: 'Description', width: 260, of: (node) => text(node, 'description') };
 const filter: Told = { header: 'Filter', width: 260, of: (node) => text(node, 'filter') || 'All Logs' };
@@ -171,7 +171,7 @@ export type SettingsKind = {
   at: string;
   purpose: string;
   layout?: { label: string; tags: string[] }[];
-  notice?: string;
+  remark?: string;
 };
 
 export const deviceSetup: SettingsKind[] = [
@@ -189,7 +189,7 @@ export const deviceSetup: SettingsKind[] = [
       },
       { label: 'Services', tags: ['dns-setting', 'fqdn-refresh-time', 'ntp-servers', 'update-schedule'] },
     ],
-    notice:
+    remark:
       'The firewall uses the time zone, for schedules of rules. Everything else here is kept and pushed, and does nothing.',
   },
   {
@@ -216,5 +216,5 @@ export const decryptionExclusion: SettingsKind = {
   scope: 'config',
   at: 'shared/ssl-decrypt',
   purpose: 'Servers whose TLS is not opened, and the authorities that sign for those that are.',
-  notice: KEPT,
+  remark: KEPT,
 };

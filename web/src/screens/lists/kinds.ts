@@ -24,12 +24,18 @@ export type ListKind = {
   also?: (list: string, before: Node | undefined, after: Node | undefined) => Asked[];
   /** Whether an interface's form also asks for its zone and its router. */
   assigned?: boolean;
-  /** What of it the firewall does not do. */
-  notice?: string | undefined;
   /** What the list is for, said where it is empty. */
   purpose: string;
+  /** What is to be known of all its entries. */
+  remark?: string | undefined;
 };
 
+/** Of what would look into sessions. */
+export const NOT_INSPECTED =
+  'Kept and pushed, not enforced yet: the firewall decides by its rules, and does not look into what sessions carry.';
+/** Of what only a criterion of rules uses that cannot be evaluated. */
+export const NOT_EVALUATED =
+  'Kept and pushed, not evaluated yet: a rule that allows one of these allows nothing, and any other rule refuses as if it named none.';
 /** What is said of what the schema knows and the firewall does not do. A commit says so, too. */
 export const KEPT = 'The firewall does not do this yet: it is kept, committed and pushed, and has no effect.';
 
@@ -56,7 +62,7 @@ const group = (
   one: string,
   purpose: string,
   columns: Told[],
-  section?: string,
+  remark?: string,
 ): ListKind => ({
   path: `/objects/${path}`,
   list,
@@ -64,7 +70,7 @@ const group = (
   one,
   purpose,
   columns,
-  section,
+  remark,
   scope: 'group',
 });
 
@@ -92,11 +98,28 @@ export const objectLists: ListKind[] = [
       described,
     ],
   ),
-  group('applications', 'application', 'Applications', 'application', 'Applications of your own.', [
-    { header: 'Category', width: 160, of: (node) => text(node, 'category') },
-    { header: 'Subcategory', width: 160, of: (node) => text(node, 'subcategory') },
-    described,
-  ]),
+  group(
+    'dynamic-user-groups',
+    'dynamic-user-group',
+    'Dynamic User Groups',
+    'dynamic user group',
+    'Users that have a tag.',
+    [{ header: 'Match', width: 300, of: (node) => text(node, 'filter') }, tags, described],
+    NOT_EVALUATED,
+  ),
+  group(
+    'applications',
+    'application',
+    'Applications',
+    'application',
+    'Applications of your own.',
+    [
+      { header: 'Category', width: 160, of: (node) => text(node, 'category') },
+      { header: 'Subcategory', width: 160, of: (node) => text(node, 'subcategory') },
+      described,
+    ],
+    NOT_EVALUATED,
+  ),
   group(
     'application-groups',
     'application-group',
@@ -104,6 +127,7 @@ export const objectLists: ListKind[] = [
     'application group',
     'Applications under one name.',
     [{ header: 'Applications', width: 380, of: (node) => joined(members(node, 'members')) }],
+    NOT_EVALUATED,
   ),
   group('services', 'service', 'Services', 'service', 'Protocols and ports under a name.', [
     { header: 'Protocol and port', width: 240, of: ports },
@@ -153,6 +177,7 @@ export const objectLists: ListKind[] = [
             .join('; '),
       },
     ],
+    NOT_INSPECTED,
   ),
   group(
     'log-forwarding',

@@ -44,7 +44,7 @@ const template = (
 });
 
 /** A list of what the firewall does not do. */
-const kept = (...list: Parameters<typeof template>): ListKind => ({ ...template(...list), notice: KEPT });
+const kept = (...list: Parameters<typeof template>): ListKind => ({ ...template(...list), remark: KEPT });
 
 const leaf = (header: string, ...path: string[]): Told => ({ header, width: 160, of: (node) => text(node, ...path) });
 

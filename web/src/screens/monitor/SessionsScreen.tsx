@@ -10,7 +10,7 @@ import { useDevice } from '../../shell/DevicePicker';
 import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { Explanation } from './Explanation';
 import { end, type Filter, flowOf, type Session, useSessions } from './sessions';

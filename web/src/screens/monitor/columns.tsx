@@ -50,6 +50,9 @@ export const COLUMNS: Record<string, Column<LogLine>[]> = {
     told('packets', 'Packets', 80),
     told('natsrc', 'NAT Source', 120),
     told('natdst', 'NAT Destination', 120),
+    told('src_tags', 'Source Tags', 200),
+    told('dst_tags', 'Destination Tags', 200),
+    told('k8s_cluster_id', 'Cluster ID', 90),
     told('sessionid', 'Session ID', 90),
     told('serial', 'Device', 150),
   ],
@@ -96,4 +99,4 @@ export const COLUMNS: Record<string, Column<LogLine>[]> = {
 };
 
 /** Columns that few look at first. */
-export const HIDDEN_AT_FIRST = ['sport', 'natdst', 'packets', 'serial'];
+export const HIDDEN_AT_FIRST = ['sport', 'natdst', 'packets', 'src_tags', 'dst_tags', 'k8s_cluster_id', 'serial'];

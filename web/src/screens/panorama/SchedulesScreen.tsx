@@ -17,7 +17,7 @@ import { EntryDialog } from '../../tree/EntryDialog';
 import { at, elements, entries, entryPath, leaf, memberList, members, nameOf, text, withChild } from '../../tree/node';
 import { Confirm } from '../Confirm';
 import { joined } from '../lists/kinds';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 
 /** A schedule of the candidate, and what the manager knows of the one that is committed. */

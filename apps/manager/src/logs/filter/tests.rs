@@ -33,6 +33,11 @@ fn queries_become_conditions_with_bound_values() {
     check("(zone neq trust)", expect!["((from_zone <> $1) AND (to_zone <> $2))"]);
     check("(rule contains \"it\\\"s\")", expect!["(instr(rule, $1) > 0)"]);
     check("proto eq tcp", expect!["(protocol = $1)"]);
+    check("(tag.src contains ns_shop)", expect!["(instr(source_tags, $1) > 0)"]);
+    check(
+        "(tag neq web)",
+        expect!["((instr(',' || source_tags || ',', $1) = 0) AND (instr(',' || destination_tags || ',', $2) = 0))"],
+    );
 }
 
 #[test]

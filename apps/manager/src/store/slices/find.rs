@@ -22,7 +22,8 @@ const IDS_AT_ONCE: usize = 500;
 const COLUMNS: &str = "id, serial, received_us, generated_us, subtype, source_key, destination_key, nat_source_key, \
     nat_destination_key, rule, nat_rule, application, from_zone, to_zone, inbound_interface, outbound_interface, \
     session_id, source_port, destination_port, nat_source_port, nat_destination_port, protocol, action, bytes_sent, \
-    bytes_received, packets_sent, packets_received, start_us, elapsed_s, session_end_reason, cluster_id";
+    bytes_received, packets_sent, packets_received, start_us, elapsed_s, session_end_reason, cluster_id, \
+    source_tags, destination_tags";
 
 /// A query, by what its conditions look at.
 pub(super) struct Parts<'a> {
@@ -167,9 +168,16 @@ impl<'a> Parts<'a> {
     }
 
     /// `SELECT` and `FROM` and `WHERE` of a slice, by a way.
-    pub(super) fn select(&self, columns: &str, with_words: bool, number: i64, way: &Way) -> Statement {
+    fn select(&self, columns: &str, with_words: bool, number: i64, way: &Way) -> Statement {
         let mut statement = sql("SELECT ");
-        statement.push(columns).push(" FROM ").push(&records_table(number));
+        statement.push(columns);
+        self.push_from(&mut statement, with_words, number, way);
+        statement
+    }
+
+    /// `FROM` and `WHERE` of a slice, by a way.
+    pub(super) fn push_from(&self, statement: &mut Statement, with_words: bool, number: i64, way: &Way) {
+        statement.push(" FROM ").push(&records_table(number));
         match way.by {
             By::Statistics => {}
             By::Number => {
@@ -190,13 +198,12 @@ impl<'a> Parts<'a> {
         }
         if self.has_words() {
             statement.push(" AND ");
-            self.push_words(&mut statement, number);
+            self.push_words(statement, number);
         }
         for part in self.records.iter().chain(&self.mixed).copied().chain(&way.also) {
             statement.push(" AND ");
-            part.push_to(&mut statement);
+            part.push_to(statement);
         }
-        statement
     }
 }
 

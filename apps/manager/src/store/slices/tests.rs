@@ -40,6 +40,8 @@ fn record(number: u64) -> TrafficLog {
         destination_port: 1000 + (mixed >> 5) as u32 % 50,
         session_id: number,
         k8s_cluster_id: if mixed % 5 == 1 { 7 } else { 0 },
+        source_tags: ["", "web", "ns_shop,web", "website"][mixed as usize % 4].into(),
+        destination_tags: ["db", ""][mixed as usize % 2].into(),
         ..TrafficLog::default()
     }
 }
@@ -89,7 +91,7 @@ type Fits = fn(&TrafficLog) -> bool;
 async fn a_query_finds_what_it_asks_for_in_the_order_of_time() {
     let (sqlite, postgres, _server) = both().await;
     // 2026-09-21 14:13:20 is the start.
-    let cases: [(&str, Fits); 14] = [
+    let cases: [(&str, Fits); 19] = [
         ("", |_| true),
         ("(addr.src in 10.0.3.0/24)", |one| one.source == "10.0.3.7"),
         ("(addr.src in 10.0.3.0/24) and (port.dst eq 1007)", |one| {
@@ -111,6 +113,13 @@ async fn a_query_finds_what_it_asks_for_in_the_order_of_time() {
         ("not (action eq allow) and (proto eq tcp)", |one| one.action == "deny"),
         ("(k8s_cluster_id eq 7) and (rule neq rule-1)", |one| one.k8s_cluster_id == 7 && one.rule != "rule-1"),
         ("(k8s_cluster_id neq 7)", |one| one.k8s_cluster_id == 0),
+        ("(tag.src eq web)", |one| ["web", "ns_shop,web"].contains(&&*one.source_tags)),
+        ("(tag.src neq web) and (tag.dst eq db)", |one| {
+            ["", "website"].contains(&&*one.source_tags) && one.destination_tags == "db"
+        }),
+        ("(tag eq db)", |one| one.destination_tags == "db"),
+        ("(tag neq web)", |one| ["", "website"].contains(&&*one.source_tags)),
+        ("(tag contains shop) or (tag eq site)", |one| one.source_tags == "ns_shop,web"),
     ];
     for store in [&sqlite, &postgres] {
         fill(store).await;
