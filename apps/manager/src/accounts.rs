@@ -27,9 +27,9 @@ use crate::store::audit::AuditLine;
 use crate::store::{Store, digest, now_us};
 use crate::{lock, random};
 pub(crate) use check::check;
-pub(crate) use rights::{Right, Role};
 use presence::Presence;
 pub(crate) use presence::Present;
+pub(crate) use rights::{Right, Role};
 use scope::Access;
 use throttle::Throttle;
 

@@ -86,7 +86,12 @@ mod tests {
     use crate::accounts::Role;
 
     fn caller(number: u32) -> Caller {
-        Caller { name: format!("admin-{number}"), role: Role::Superuser, host: IpAddr::V4(number.into()), door: Door::Json }
+        Caller {
+            name: format!("admin-{number}"),
+            role: Role::Superuser,
+            host: IpAddr::V4(number.into()),
+            door: Door::Json,
+        }
     }
 
     #[test]

@@ -30,8 +30,20 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub(super) fn routes() -> Vec<Route> {
     let log = Access::Type("log");
     vec![
-        Route::new(Method::GET, "/logs/{log}/summary", log, "What is most of a log, by several fields at once", summary),
-        Route::new(Method::GET, "/service-map", log, "Who speaks with whom, by the traffic log, and whether they may", service_map),
+        Route::new(
+            Method::GET,
+            "/logs/{log}/summary",
+            log,
+            "What is most of a log, by several fields at once",
+            summary,
+        ),
+        Route::new(
+            Method::GET,
+            "/service-map",
+            log,
+            "Who speaks with whom, by the traffic log, and whether they may",
+            service_map,
+        ),
     ]
 }
 

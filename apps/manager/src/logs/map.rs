@@ -311,7 +311,9 @@ fn others(zone: &str) -> Place {
 
 impl Drawn {
     fn add(&mut self, names: &mut Names<'_>, (texts, added): Group) {
-        let [source, destination, from_zone, to_zone, protocol, port, rule, action, cluster] = &texts[..] else { return };
+        let [source, destination, from_zone, to_zone, protocol, port, rule, action, cluster] = &texts[..] else {
+            return;
+        };
         let added = Sums { lines: added[0], bytes: added[1], refused: added[2] };
         let mut from = names.place(source, cluster);
         let mut to = names.place(destination, cluster);
@@ -345,7 +347,8 @@ impl Drawn {
 
     /// The largest places, and what is left of each zone as one.
     fn map(self, places_told: usize) -> Map {
-        let mut largest: Vec<(&Place, i64)> = self.places.iter().map(|(place, (_, sessions))| (place, *sessions)).collect();
+        let mut largest: Vec<(&Place, i64)> =
+            self.places.iter().map(|(place, (_, sessions))| (place, *sessions)).collect();
         largest.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let kept: BTreeSet<Place> = largest.iter().take(places_told).map(|(place, _)| (*place).clone()).collect();
         let left_out = largest.len().saturating_sub(places_told);
@@ -366,9 +369,12 @@ impl Drawn {
         }
         let mut places: Vec<_> = places.into_iter().collect();
         places.sort_unstable_by(|a, b| b.1.1.cmp(&a.1.1).then_with(|| a.0.cmp(&b.0)));
-        let numbers: HashMap<&Place, usize> = places.iter().enumerate().map(|(index, (place, _))| (place, index)).collect();
-        let mut told: Vec<Way> =
-            ways.into_iter().filter_map(|((from, to), between)| Some(way(*numbers.get(&from)?, *numbers.get(&to)?, between))).collect();
+        let numbers: HashMap<&Place, usize> =
+            places.iter().enumerate().map(|(index, (place, _))| (place, index)).collect();
+        let mut told: Vec<Way> = ways
+            .into_iter()
+            .filter_map(|((from, to), between)| Some(way(*numbers.get(&from)?, *numbers.get(&to)?, between)))
+            .collect();
         told.sort_unstable_by_key(|way| (std::cmp::Reverse(way.sessions), way.from, way.to));
         let ways_left_out = told.len().saturating_sub(WAYS_TOLD);
         told.truncate(WAYS_TOLD);
@@ -468,7 +474,10 @@ mod tests {
         assert_eq!((first.from, first.to, first.sessions, first.refused, first.bytes), (1, 0, 11, 2, 110));
         assert_eq!(first.ports, ["tcp/443", "tcp/22"]);
         assert_eq!(first.query, "( addr.src in 10.0.0.1 ) and ( addr.dst in 10.0.1.1 )");
-        assert_eq!(second.query, "( ( addr.src in 10.0.0.2 ) or ( addr.src in 10.0.0.3 ) ) and ( addr.dst in 10.0.1.1 )");
+        assert_eq!(
+            second.query,
+            "( ( addr.src in 10.0.0.2 ) or ( addr.src in 10.0.0.3 ) ) and ( addr.dst in 10.0.1.1 )"
+        );
         assert!(first.complete && second.complete);
     }
 

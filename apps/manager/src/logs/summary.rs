@@ -143,9 +143,10 @@ impl Summary {
                 columns.iter().map(|column| names.iter().position(|name| name == column)).collect();
             let groups = match (&together, places) {
                 (Some(together), Some(places)) => Some(projected(together, &places)),
-                _ => self.groups(store, columns, sums(self.query.log)).await?.map(|groups| {
-                    groups.into_iter().map(|(texts, sums)| (texts, Sums::of(sums))).collect::<Vec<_>>()
-                }),
+                _ => self
+                    .groups(store, columns, sums(self.query.log))
+                    .await?
+                    .map(|groups| groups.into_iter().map(|(texts, sums)| (texts, Sums::of(sums))).collect::<Vec<_>>()),
             };
             made.push(self.grouped(columns, groups));
         }
@@ -155,7 +156,9 @@ impl Summary {
     /// The names that are grouped by, and the log by all of them: how much there is, and whether it was allowed.
     async fn names(&self, store: &Store) -> sqlx::Result<(Vec<(String, Column)>, Option<Vec<(Vec<String>, Sums)>>)> {
         let mut names: Vec<(String, Column)> = vec![(ACTION.to_owned(), Column::Plain(ACTION))];
-        for column in self.groupings.iter().filter(|columns| columns.iter().all(|(_, column)| column.is_name())).flatten() {
+        for column in
+            self.groupings.iter().filter(|columns| columns.iter().all(|(_, column)| column.is_name())).flatten()
+        {
             if !names.contains(column) && names.len() < KEYS_MAX {
                 names.push(column.clone());
             }

@@ -173,20 +173,19 @@ async fn a_summary_tells_what_is_most_and_how_much_the_others_are() {
         groups.map(|one| json!([one["values"], one["lines"], one["bytes"], one["refused"]])).collect::<Vec<_>>()
     };
     assert_eq!(groups(0), [json!([["dns"], 15, 15_000, 3]), json!([["ssl"], 15, 150, 3])]);
-    assert_eq!(groups(1), [
-        json!([["allow-web", "allow"], 24, 12_120, 0]),
-        json!([["block", "deny"], 6, 3030, 6]),
-    ]);
+    assert_eq!(groups(1), [json!([["allow-web", "allow"], 24, 12_120, 0]), json!([["block", "deny"], 6, 3030, 6]),]);
     assert_eq!(groups(2), [json!([["10.0.0.1"], 10, 5050, 2]), json!([["10.0.0.2"], 10, 5050, 2])]);
     assert_eq!(told["groupings"][2]["others"], json!({ "groups": 1, "lines": 10, "bytes": 5050, "refused": 2 }));
-    assert_eq!(groups(3), [
-        json!([["2026/11/26 10:00:00"], 15, 7080, 3]),
-        json!([["2026/11/26 10:05:00"], 15, 8070, 3]),
-    ]);
+    assert_eq!(
+        groups(3),
+        [json!([["2026/11/26 10:00:00"], 15, 7080, 3]), json!([["2026/11/26 10:05:00"], 15, 8070, 3]),]
+    );
     assert_eq!(groups(4), [json!([["tcp"], 30, 15_150, 6])]);
     let bytes = ask(&[("by", "rule;app"), ("order", "bytes"), ("query", "( action eq allow )")]).await.body;
     assert_eq!(bytes["groupings"][1]["groups"][0]["values"], json!(["dns"]));
-    for (by, part) in [("apps", "did you mean `app`?"), ("", "cannot be grouped by"), (&"app;".repeat(20), "at most 16")] {
+    for (by, part) in
+        [("apps", "did you mean `app`?"), ("", "cannot be grouped by"), (&"app;".repeat(20), "at most 16")]
+    {
         let refused = ask(&[("by", by)]).await;
         assert_eq!(refused.status, 400, "{}", refused.body);
         assert!(refused.body["detail"].as_str().unwrap().contains(part), "{}", refused.body);
@@ -208,14 +207,18 @@ async fn the_service_map_names_addresses_by_their_tags_and_finds_the_sessions_ag
         server.told(&url("/service-map", &parameters)).await
     };
     let map = ask(&[]).await;
-    let places: Vec<_> = map["places"].as_array().unwrap().iter().map(|one| json!([one["kind"], one["name"]])).collect();
-    assert_eq!(places, [
-        json!(["address", "192.0.2.2"]),
-        json!(["namespace", "shop"]),
-        json!(["service", "shop/web"]),
-        json!(["address", "10.0.0.3"]),
-        json!(["tag", "database"]),
-    ]);
+    let places: Vec<_> =
+        map["places"].as_array().unwrap().iter().map(|one| json!([one["kind"], one["name"]])).collect();
+    assert_eq!(
+        places,
+        [
+            json!(["address", "192.0.2.2"]),
+            json!(["namespace", "shop"]),
+            json!(["service", "shop/web"]),
+            json!(["address", "10.0.0.3"]),
+            json!(["tag", "database"]),
+        ]
+    );
     let way = &map["ways"][0];
     assert_eq!((&way["ports"], &way["complete"]), (&json!(["tcp/443"]), &json!(true)));
     let found = server.told(&url("/logs/traffic", &[("query", way["query"].as_str().unwrap())])).await;
@@ -224,7 +227,10 @@ async fn the_service_map_names_addresses_by_their_tags_and_finds_the_sessions_ag
     assert_eq!(Some(rules), way["sessions"].as_u64());
     let namespaces = ask(&[("level", "namespace")]).await;
     assert_eq!(namespaces["places"][0]["name"], "shop");
-    assert_eq!((&namespaces["places"][0]["sessions"], &namespaces["places"][0]["cluster"]), (&json!(20), &json!("prod")));
+    assert_eq!(
+        (&namespaces["places"][0]["sessions"], &namespaces["places"][0]["cluster"]),
+        (&json!(20), &json!("prod"))
+    );
     let few = ask(&[("places", "1"), ("query", "( action neq allow )")]).await;
     assert_eq!(few["places_left_out"], 4);
     assert_eq!(few["ways"].as_array().unwrap().iter().map(|way| way["refused"].as_i64().unwrap()).sum::<i64>(), 6);
