@@ -1,6 +1,19 @@
 // What frames every screen? Tabs, the places of a tab, the scope, and what is pending.
 
-import { Anchor, AppShell, Box, Burger, Group, NavLink, Skeleton, Stack, Tabs, Text, Title } from '@mantine/core';
+import {
+  Anchor,
+  AppShell,
+  Box,
+  Burger,
+  Divider,
+  Group,
+  NavLink,
+  Skeleton,
+  Stack,
+  Tabs,
+  Text,
+  Title,
+} from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Suspense } from 'react';
@@ -86,8 +99,9 @@ function Places({ places, path, onGo }: { places: Place[]; path: string; onGo: (
   const sections = [...new Set(places.map((place) => place.section))];
   return (
     <Stack gap={2} component="nav" aria-label="Places of this tab">
-      {sections.map((section) => (
+      {sections.map((section, index) => (
         <Box key={section ?? ''}>
+          {!section && index > 0 && <Divider my="xs" />}
           {section && (
             <Text size="xs" fw={700} c="dimmed" mt="xs" px="xs" tt="uppercase">
               {section}

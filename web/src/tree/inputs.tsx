@@ -106,6 +106,7 @@ function Words(properties: {
       label={label}
       placeholder="default"
       data={words}
+      searchable={words.length > 20}
       value={value ?? null}
       onChange={put}
       clearable

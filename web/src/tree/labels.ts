@@ -36,12 +36,14 @@ const KNOWN: Record<string, string> = {
   qos: 'QoS Marking',
   phash: 'Password Hash',
   sctp: 'SCTP',
+  'ssl-tls-service-profile': 'SSL/TLS Service Profile',
   source: 'Source Address',
   'source-translation': 'Source Address Translation',
   'static-ip': 'Static IP',
   tag: 'Tags',
   tcp: 'TCP',
   to: 'Destination Zone',
+  timezone: 'Time Zone',
   'to-interface': 'Destination Interface',
   udp: 'UDP',
   url: 'URL',
@@ -52,7 +54,7 @@ const KNOWN: Record<string, string> = {
 
 /** What is asked where an element is one of several: by the end of the XPath. */
 const CHOICES: [RegExp, string][] = [
-  [/\/interface\/(ethernet|aggregate-ethernet)\/entry\[[^/]*\]$/, 'Interface Type'],
+  [/\/interface\/(ethernet|aggregate-ethernet)\/entry\[@name=(['"])[^'"]*\2\]$/, 'Interface Type'],
   [/\/source-translation$/, 'Translation Type'],
   [/\/(persistent-)?dynamic-ip-and-port$/, 'Address Type'],
 ];

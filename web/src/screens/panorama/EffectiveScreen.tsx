@@ -28,6 +28,7 @@ const PARTS = {
 /** The path of a value without what is the same in all. */
 const short = (xpath: string): string =>
   xpath
+    .replace(/\/member\[text\(\)=.*\]$/, '/member')
     .replace(/^\/config\/(devices\/entry\[@name='localhost\.localdomain'\]\/)?/, '')
     .replaceAll(/entry\[@name=(['"])(.*?)\1\]/g, '$2');
 
@@ -42,7 +43,7 @@ const column = (id: string, header: string, width: number, of: (value: Value) =>
 });
 
 const COLUMNS: Column<Value>[] = [
-  column('path', 'Element', 520, (value) => short(value.xpath)),
+  column('path', 'Element', 600, (value) => short(value.xpath)),
   column('value', 'Value', 200, (value) => value.value),
   column('owner', 'Origin', 220, (value) => (value.owner ?? '').replaceAll('`', '')),
   column('variable', 'Variable', 120, (value) => value.variable?.name ?? ''),

@@ -200,7 +200,7 @@ function PlanLine({ line, onChange }: { line: Line; onChange: (what: Changed) =>
         return (
           <Table.Td key={column}>
             {words ? (
-              <NativeSelect {...common} data={words} />
+              <NativeSelect {...common} miw={124} data={words} />
             ) : (
               <TextInput {...common} title={common.value} readOnly={follows(line.part, column)} />
             )}
@@ -208,7 +208,7 @@ function PlanLine({ line, onChange }: { line: Line; onChange: (what: Changed) =>
         );
       })}
       <Table.Td maw={260}>
-        <Text size="xs">{line.extra ?? 'The deployment guide'}</Text>
+        <Text size="xs">{line.extra ?? 'Guide'}</Text>
       </Table.Td>
     </Table.Tr>
   );
