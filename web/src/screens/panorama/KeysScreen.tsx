@@ -9,7 +9,7 @@ import type { ApiKey } from '../../api/types';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { ago, moment } from '../../times';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 
 const text = (id: string, header: string, width: number, of: (key: ApiKey) => string): Column<ApiKey> => ({

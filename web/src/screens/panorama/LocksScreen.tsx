@@ -9,7 +9,7 @@ import { useGroups, useTemplates } from '../../scope';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { moment } from '../../times';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { Refusal } from '../Refusal';
 
