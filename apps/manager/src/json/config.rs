@@ -137,12 +137,12 @@ impl EntriesQuery {
 
 /// The tags of an object or a rule.
 pub(super) fn tags_of(entry: &Element) -> impl Iterator<Item = String> {
-    entry.child("tag").into_iter().flat_map(Element::members)
+    entry.child("tag").into_iter().flat_map(|tag| tag.members())
 }
 
 /// The tag that a rule is grouped by; empty when it is not.
 pub(super) fn group_of(entry: &Element) -> String {
-    entry.child("group-tag").map(Element::text).unwrap_or_default()
+    entry.child("group-tag").map(|tag| tag.text()).unwrap_or_default()
 }
 
 /// A page of a list.
