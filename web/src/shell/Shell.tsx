@@ -18,9 +18,7 @@ import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Suspense } from 'react';
 import { first, OPEN_TABS, PLACES, type Place, type Tab } from '../nav';
-
 import { goingWith, useAddress } from '../scope';
-
 import { CommitControls } from './CommitControls';
 import { LockMark } from './LockMark';
 import { Palette, PaletteButton } from './Palette';
