@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bartizan_model::edit::Step;
 use bartizan_model::tree::Element;
 use bartizan_model::words::Line;
 use bartizan_model::{diff, edit, xml};
