@@ -92,6 +92,7 @@ test('a scheduled push is made, run now, looked back at, disabled and deleted', 
   await dialog.choose('Type', 'Device Group');
   await dialog.members('Device Group', 'azure');
   await dialog.tab('When');
+  await accessible(page, 'a schedule');
   const type = await dialog.part('Type');
   await type.choose('Type', 'Recurring');
   const recurring = await type.part('Recurring');
@@ -99,7 +100,6 @@ test('a scheduled push is made, run now, looked back at, disabled and deleted', 
   const weekly = await recurring.part('Weekly');
   await weekly.members('Day Of Week', 'monday', 'friday');
   await weekly.put('At', '22:30');
-  await accessible(page, 'a schedule');
   await dialog.at.getByRole('button', { name: 'Add', exact: true }).last().click();
   const row = page.getByRole('row', { name: /nightly/ });
   await expect(row).toContainText('weekly, monday, friday, 22:30');
