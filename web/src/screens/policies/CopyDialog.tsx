@@ -9,14 +9,14 @@ import { Refusal } from '../Refusal';
 import type { Base } from './bases';
 import { copies } from './copies';
 
-type Properties = { base: Base; rows: Row[]; from: string; onClose: () => void };
+type Properties = { base: Base; which: 'pre' | 'post'; rows: Row[]; from: string; onClose: () => void };
 
 const SHARED = ' shared';
 
-export function CopyDialog({ base, rows, from, onClose }: Properties) {
+export function CopyDialog({ base, which: here, rows, from, onClose }: Properties) {
   const groups = useGroups().data?.groups ?? [];
   const [group, setGroup] = useState<string | null>(null);
-  const [which, setWhich] = useState('pre');
+  const [which, setWhich] = useState<string>(here);
   const [moved, setMoved] = useState(false);
   const edit = useEdit(true);
   const list = group && `${groupPath(group === SHARED ? undefined : group)}/${which}-rulebase/${base}/rules`;
@@ -46,7 +46,7 @@ export function CopyDialog({ base, rows, from, onClose }: Properties) {
               { value: 'post', label: 'Post Rules' },
             ]}
             value={which}
-            onChange={(value) => setWhich(value ?? 'pre')}
+            onChange={(value) => setWhich(value ?? here)}
             allowDeselect={false}
           />
           <Switch

@@ -244,7 +244,7 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
         />
       )}
       {asking === 'bulk' && <BulkDialog list={list} rows={asTheyAre()} onClose={done} />}
-      {asking === 'copy' && <CopyDialog base={base} rows={chosen} from={list} onClose={done} />}
+      {asking === 'copy' && <CopyDialog base={base} which={which} rows={chosen} from={list} onClose={done} />}
       {asking === 'move' && (
         <MoveDialog
           count={own.length}
