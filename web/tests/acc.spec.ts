@@ -11,7 +11,7 @@ test('from the ACC by a filter and the service map to the log and the reason', a
   await expect(filters).toContainText('( rule eq interzone-default )');
   await expect(rules.getByRole('row', { name: /block-smtp/ })).toBeHidden();
   await expect(page).toHaveURL(/filter=/);
-  await page.getByRole('radio', { name: 'Bytes' }).check({ force: true });
+  await page.getByRole('radiogroup', { name: 'Measure' }).getByText('Bytes').click();
   await expect(rules.getByRole('columnheader', { name: 'Bytes' })).toBeVisible();
   await accessible(page, 'acc with a filter');
 
@@ -23,16 +23,16 @@ test('from the ACC by a filter and the service map to the log and the reason', a
   await page.getByRole('link', { name: 'Service Map' }).click();
   await expect(filters).toContainText('interzone-default');
   const way = page.getByRole('button', { name: /^web-team to .* sessions?.*not allowed/ }).first();
-  await expect(way).toBeVisible();
+  await expect(way).toBeAttached();
   await accessible(page, 'map');
-  await page.getByRole('radio', { name: 'Table' }).check({ force: true });
+  await page.getByRole('radiogroup', { name: 'Form' }).getByText('Table').click();
   await expect(
     page
       .getByRole('grid', { name: 'Ways' })
       .getByRole('row', { name: /web-team/ })
       .first(),
   ).toContainText('not allowed');
-  await page.getByRole('radio', { name: 'Map', exact: true }).check({ force: true });
+  await page.getByRole('radiogroup', { name: 'Form' }).getByText('Map').click();
   await way.focus();
   await page.keyboard.press('Enter');
   const detail = page.getByRole('dialog', { name: /^web-team to/ });
@@ -59,8 +59,8 @@ test('a time is chosen, a filter is saved, and what is found leaves as a file', 
   await expect(page.getByRole('row', { name: /block-smtp/ }).first()).toBeVisible();
   await page.getByRole('combobox', { name: 'Time' }).click();
   await page.getByRole('option', { name: 'Custom…' }).click();
-  await page.getByLabel('From').fill('2020-01-01T00:00:00');
-  await page.getByLabel('Until').fill('2020-01-02T00:00:00');
+  await page.getByRole('textbox', { name: 'From' }).fill('2020-01-01T00:00:00');
+  await page.getByRole('textbox', { name: 'Until' }).fill('2020-01-02T00:00:00');
   await accessible(page, 'a time');
   await page.getByRole('button', { name: 'Apply' }).click();
   await expect(page.getByText('No line fits the query.')).toBeVisible();

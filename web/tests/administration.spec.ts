@@ -15,7 +15,7 @@ test('an administrator is made, locks, is seen, and a commit gets its second loo
   await go('/panorama/administrators');
   await page.getByRole('button', { name: 'Add', exact: true }).first().click();
   const form = page.getByRole('dialog', { name: 'Add administrator' });
-  await form.getByLabel('Name', { exact: true }).fill('second');
+  await form.getByRole('textbox', { name: 'Name', exact: true }).fill('second');
   await form.getByLabel('New Password').fill(SECRET);
   await form.getByRole('button', { name: 'Use it' }).click();
   await expect(form.getByText('another one, when this is saved')).toBeVisible();

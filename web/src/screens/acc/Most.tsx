@@ -23,7 +23,7 @@ export function Most({ title, grouping, measure, onChoose }: Properties) {
         <Table aria-label={title} verticalSpacing={2} horizontalSpacing="xs" layout="fixed">
           <Table.Thead>
             <Table.Tr>
-              <Table.Th>{title.replace(/s$/, '')}</Table.Th>
+              <Table.Th>Value</Table.Th>
               <Table.Th w="26%">Share</Table.Th>
               <Table.Th w="22%" ta="right">
                 {measure === 'bytes' ? 'Bytes' : 'Lines'}

@@ -35,7 +35,7 @@ export function RangePicker({ otherwise }: { otherwise?: string }) {
           onOptionSubmit={(value) => value === CUSTOM && setChoosing(true)}
         />
       </Popover.Target>
-      <Popover.Dropdown>
+      <Popover.Dropdown role="dialog" aria-label="From when until when">
         <Between
           range={range}
           onChoose={(next) => {

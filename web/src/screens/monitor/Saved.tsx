@@ -67,7 +67,7 @@ export function SavedFilters({
           </Menu>
         </div>
       </Popover.Target>
-      <Popover.Dropdown>
+      <Popover.Dropdown role="dialog" aria-label="Save this filter">
         <Naming onSave={save} />
       </Popover.Dropdown>
     </Popover>
