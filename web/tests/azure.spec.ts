@@ -209,10 +209,12 @@ test('the Azure chapter, by the page alone', async ({ page, go, api }) => {
   await go('/policies/test');
   const flow = {
     'Ingress interface': 'ethernet1/1',
-    'Source address': '10.1.0.10',
-    'Destination address': '198.51.100.10',
+    Source: '10.1.0.10',
+    Destination: '198.51.100.10',
   };
-  for (const [label, value] of Object.entries(flow)) await page.getByLabel(label).fill(value);
+  for (const [name, value] of Object.entries(flow)) {
+    await page.getByRole('textbox', { name, exact: true }).fill(value);
+  }
   await page.getByLabel('Destination port').fill('80');
   await page.getByRole('button', { name: 'Test', exact: true }).click();
   await expect(page.getByText('allow by rule outbound')).toBeVisible();

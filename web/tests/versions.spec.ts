@@ -27,8 +27,8 @@ test('a commit is taken back by loading the version before it', async ({ page, g
 test('a flow is tested on the firewall', async ({ page, go }) => {
   await go('/policies/test');
   await page.getByLabel('Ingress interface').fill('ethernet1/1');
-  await page.getByLabel('Source address').fill('10.1.0.10');
-  await page.getByLabel('Destination address').fill('198.51.100.10');
+  await page.getByRole('textbox', { name: 'Source', exact: true }).fill('10.1.0.10');
+  await page.getByRole('textbox', { name: 'Destination', exact: true }).fill('198.51.100.10');
   await page.getByLabel('Destination port').fill('25');
   await page.getByRole('button', { name: 'Test', exact: true }).click();
   await expect(page.getByText('reset-client by rule block-smtp')).toBeVisible();
