@@ -93,6 +93,8 @@ fn a_flow_that_goes_to_an_earlier_rule_is_told() {
         .map(|warning| warning.help.clone().unwrap_or_default())
         .collect();
     expect![[r#"
+        move the rule up, or remove it; `wide` takes tcp to port 1 from 10.1.0.0 in `a` to 0.0.0.0 in `b`, for one
+        move the rule up, or remove it; `wide` takes tcp to port 443 from 10.2.0.0 in `a` to 0.0.0.0 in `a`, for one
     "#]]
     .assert_eq(&format!("{}\n", help.join("\n")));
 }
