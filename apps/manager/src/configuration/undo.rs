@@ -65,7 +65,7 @@ mod tests {
     const RULES: &str = "/config/shared/pre-rulebase/security/rules";
     const ROOT: &str = "<config><shared><address><entry name='web'><fqdn>w</fqdn></entry></address>\
         <address-group><entry name='g'><static><member>web</member></static></entry></address-group>\
-        <pre-rulebase><security><rules><entry name='a'><action>allow</action></entry><entry name='b' uuid='x'><source>\
+        <pre-rulebase><security><rules><entry name='a'><action>allow</action></entry><entry name='b' uuid='7ae7a3f0-4c38-4f1e-9a57-0a3c5d2f1b11'><source>\
         <member>web</member><member>g</member></source></entry><entry name='c'/></rules></security></pre-rulebase></shared></config>";
 
     fn root() -> Arc<Element> {
