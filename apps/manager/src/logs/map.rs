@@ -108,7 +108,7 @@ pub(crate) struct Placed {
     /// Its name: `NAMESPACE/SERVICE`, a tag, an address; of others their zone.
     name: String,
     /// The Kubernetes cluster that it is in.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     cluster: String,
     /// Zones that its packets came from or went to.
     zones: BTreeSet<String>,

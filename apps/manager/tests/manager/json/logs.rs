@@ -184,7 +184,7 @@ async fn a_summary_tells_what_is_most_and_how_much_the_others_are() {
     let bytes = ask(&[("by", "rule;app"), ("order", "bytes"), ("query", "( action eq allow )")]).await.body;
     assert_eq!(bytes["groupings"][1]["groups"][0]["values"], json!(["dns"]));
     for (by, part) in
-        [("apps", "did you mean `app`?"), ("", "cannot be grouped by"), (&"app;".repeat(20), "at most 16")]
+        [("apps", "did you mean `app`?"), ("", "cannot be grouped by"), (&["app"; 20].join(";"), "at most 16")]
     {
         let refused = ask(&[("by", by)]).await;
         assert_eq!(refused.status, 400, "{}", refused.body);
