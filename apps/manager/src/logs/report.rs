@@ -160,7 +160,6 @@ const THREAT_KEYS: &[(&str, Column)] = &[
     ("action", Column::Plain("action")),
     ("day-of-receive_time", Column::Time("received_us", 24 * HOUR_US)),
     ("dst", Column::Address("destination_key")),
-    ("dst_tags", Column::Plain("destination_tags")),
     ("from", Column::Plain("from_zone")),
     ("hour-of-receive_time", Column::Time("received_us", HOUR_US)),
     ("serial", Column::Plain("serial")),
