@@ -140,9 +140,9 @@ impl Kind {
             (Self::Later, false) => "INTEGER NOT NULL DEFAULT 0",
             (Self::Later, true) => "BIGINT NOT NULL DEFAULT 0",
             (Self::Text, false) => "TEXT NOT NULL",
+            (Self::Text, true) => "TEXT COLLATE \"C\" NOT NULL",
             (Self::LaterText, false) => "TEXT NOT NULL DEFAULT ''",
             (Self::LaterText, true) => "TEXT COLLATE \"C\" NOT NULL DEFAULT ''",
-            (Self::Text, true) => "TEXT COLLATE \"C\" NOT NULL",
             (Self::Bytes, false) => "BLOB NOT NULL",
             (Self::Bytes, true) => "BYTEA NOT NULL",
         }
