@@ -13,6 +13,7 @@ mod tests;
 use std::collections::HashMap;
 
 use bartizan_api::fleet::TrafficLog;
+use sha2::{Digest as _, Sha256};
 
 use super::db::{On, Reader, Statement, Transaction, Value, Writer, sql};
 use super::{Store, now_us, to_db};
@@ -121,13 +122,12 @@ pub(crate) struct Slice {
 #[derive(Debug)]
 pub(crate) struct Open {
     slice: Slice,
-    words: HashMap<Vec<u8>, i64>,
+    /// Combinations of names by their digests: with tags, a combination may have two thousand bytes.
+    words: HashMap<[u8; 32], i64>,
     /// The number of the last one.
     last_word: i64,
     /// A statement for [`ROWS_AT_ONCE`] records.
     insert: String,
-    /// To look up a combination without making a new key.
-    key: Vec<u8>,
 }
 
 impl Kind {
@@ -362,8 +362,7 @@ impl Open {
                 &row.source_tags,
                 &row.destination_tags,
             ];
-            let mut key = Vec::new();
-            write_key(&mut key, [row.protocol, row.cluster_id], &texts);
+            let key = key_of([row.protocol, row.cluster_id], &texts);
             open.last_word = open.last_word.max(row.word);
             open.words.insert(key, row.word);
         }
@@ -380,7 +379,7 @@ impl Open {
             }
         }
         insert.push(')');
-        Self { slice, words: HashMap::new(), last_word: 0, insert, key: Vec::new() }
+        Self { slice, words: HashMap::new(), last_word: 0, insert }
     }
 
     async fn begin(transaction: &mut Transaction, number: i64, first_id: i64) -> sqlx::Result<Self> {
@@ -506,9 +505,8 @@ impl Open {
             &record.source_tags,
             &record.destination_tags,
         ];
-        self.key.clear();
-        write_key(&mut self.key, [record.protocol.into(), record.k8s_cluster_id.into()], &texts);
-        if let Some(word) = self.words.get(&self.key) {
+        let key = key_of([record.protocol.into(), record.k8s_cluster_id.into()], &texts);
+        if let Some(word) = self.words.get(&key) {
             return Ok(*word);
         }
         self.last_word += 1;
@@ -549,7 +547,7 @@ impl Open {
             .push_bind(destination)
             .push(")");
         statement.execute(transaction).await?;
-        self.words.insert(self.key.clone(), word);
+        self.words.insert(key, word);
         Ok(word)
     }
 }
@@ -574,15 +572,17 @@ struct WordsRow {
     destination_tags: String,
 }
 
-/// A combination of names as bytes, no two of which are the same.
-fn write_key(key: &mut Vec<u8>, numbers: [i64; 2], texts: &[&str]) {
+/// The digest (SHA-256) of a combination of names.
+fn key_of(numbers: [i64; 2], texts: &[&str]) -> [u8; 32] {
+    let mut digest = Sha256::new();
     for number in numbers {
-        key.extend_from_slice(&number.to_le_bytes());
+        digest.update(number.to_le_bytes());
     }
     for text in texts {
-        key.extend_from_slice(&text.len().to_le_bytes());
-        key.extend_from_slice(text.as_bytes());
+        digest.update(text.len().to_le_bytes());
+        digest.update(text);
     }
+    digest.finalize().into()
 }
 
 fn insert_records(number: i64) -> String {
