@@ -1,8 +1,9 @@
 //! Which edits bring one tree to another?
 //!
-//! What is put comes first and what goes comes last, and of that first what nothing refers to. A list of members is one
-//! value.
+//! What is put comes first and what goes comes last, and of that first what nothing refers to. But an entry whose uuid
+//! another one is to have goes before that. A list of members is one value.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Destination, EditError};
@@ -67,7 +68,24 @@ pub fn steps(there: &Arc<Element>, wanted: &Element, changes: &[Change]) -> Resu
     let mut tree = there.clone();
     let mut steps: Vec<Step> = Vec::new();
     let mut wrong = Vec::new();
+    // What refuses to go is still there when its uuid is asked for, which is then refused.
+    let mut freed = BTreeSet::new();
+    for change in in_the_way(changes) {
+        let step = Step::Delete { xpath: change.xpath.clone() };
+        if step.play(&mut tree).is_ok() {
+            freed.insert(change.xpath.as_str());
+            steps.push(step);
+        }
+    }
+    let is_within_freed = |xpath: &str| {
+        let above = freed.range(..=xpath).next_back();
+        above.is_some_and(|freed| xpath.strip_prefix(freed).is_some_and(|rest| rest.starts_with('/')))
+    };
     for change in changes {
+        if is_within_freed(&change.xpath) {
+            continue;
+        }
+        let is_freed = freed.contains(change.xpath.as_str());
         let is_entry = change.new.as_ref().is_some_and(|new| &*new.name == "entry");
         let step = match (change.kind, &change.new) {
             _ if list_of(change).is_some() => match whole_list(change, wanted) {
@@ -75,7 +93,7 @@ pub fn steps(there: &Arc<Element>, wanted: &Element, changes: &[Change]) -> Resu
                 _ => continue,
             },
             (ChangeKind::Added | ChangeKind::Changed, Some(new)) => put(&change.xpath, new),
-            (ChangeKind::Moved, Some(_)) if is_entry => placed(change),
+            (ChangeKind::Moved, Some(_)) if is_entry && !is_freed => placed(change),
             _ => continue,
         };
         match step.play(&mut tree) {
@@ -83,14 +101,17 @@ pub fn steps(there: &Arc<Element>, wanted: &Element, changes: &[Change]) -> Resu
             Err(error) => wrong.extend(error.lines),
         }
         // A new entry is the last one until it is brought to its place.
-        if change.kind == ChangeKind::Added && is_entry {
-            let step = placed(change);
+        if is_entry && (change.kind == ChangeKind::Added || is_freed) {
+            let step = if is_freed { placed_as(change, wanted) } else { placed(change) };
             if step.play(&mut tree) == Ok(true) {
                 steps.push(step);
             }
         }
     }
-    let is_gone = |change: &&Change| change.kind == ChangeKind::Removed && list_of(change).is_none();
+    let is_gone = |change: &&Change| {
+        let is_left = !freed.contains(change.xpath.as_str()) && !is_within_freed(&change.xpath);
+        change.kind == ChangeKind::Removed && list_of(change).is_none() && is_left
+    };
     let gone = changes.iter().filter(is_gone).rev();
     let mut left: Vec<Step> = gone.map(|change| Step::Delete { xpath: change.xpath.clone() }).collect();
     loop {
@@ -112,6 +133,40 @@ pub fn steps(there: &Arc<Element>, wanted: &Element, changes: &[Change]) -> Resu
         }
     }
     if wrong.is_empty() { Ok(steps) } else { Err(wrong) }
+}
+
+/// Entries whose uuid another entry is to have, or that are to have another one: to put it would keep theirs.
+fn in_the_way(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let is_new = |change: &&Change| matches!(change.kind, ChangeKind::Added | ChangeKind::Changed);
+    let new_uuid = |change: &Change| change.new.as_ref()?.attribute("uuid").map(str::to_owned);
+    let wanted: BTreeSet<String> = changes.iter().filter(is_new).filter_map(new_uuid).collect();
+    changes.iter().filter(move |change| {
+        let uuid = change.old.as_ref().and_then(|old| old.attribute("uuid"));
+        let Some(uuid) = uuid.filter(|_| matches!(change.kind, ChangeKind::Removed | ChangeKind::Changed)) else {
+            return false;
+        };
+        match change.new.as_ref().and_then(|new| new.attribute("uuid")) {
+            Some(new) => new != uuid,
+            None => wanted.contains(uuid),
+        }
+    })
+}
+
+/// An entry behind the one that it follows in the tree that is wanted.
+fn placed_as(change: &Change, wanted: &Element) -> Step {
+    let step = change.new.as_ref().map(|new| new.step()).unwrap_or_default();
+    let list = change.xpath.strip_suffix(&step).and_then(|list| list.strip_suffix('/'));
+    let list = list.and_then(|list| Some(super::get(wanted, list).ok()?.first()?.to_element()));
+    let name = change.new.as_ref().and_then(|new| new.attribute("name").map(str::to_owned));
+    let mut follows = None;
+    for entry in list.iter().flat_map(|list| list.elements()) {
+        let this = entry.attribute("name").map(str::to_owned);
+        if this == name {
+            break;
+        }
+        follows = this;
+    }
+    Step::Move { xpath: change.xpath.clone(), follows }
 }
 
 fn placed(change: &Change) -> Step {
