@@ -507,10 +507,15 @@ impl Configuration {
         };
         let Some(kept) = kept else { return Ok(None) };
         let tree = tokio::task::spawn_blocking(move || tree_of(&kept)).await??;
-        let mut old = lock(&self.old);
-        old.push_front((number, tree.clone()));
-        old.truncate(OLD_VERSIONS_AT_HAND);
+        self.have_at_hand(number, tree.clone());
         Ok(Some(tree))
+    }
+
+    /// The tree of a version is not to be read for a while.
+    pub(crate) fn have_at_hand(&self, number: u64, tree: Arc<Element>) {
+        let mut old = lock(&self.old);
+        old.push_front((number, tree));
+        old.truncate(OLD_VERSIONS_AT_HAND);
     }
 }
 
