@@ -3,6 +3,8 @@
 import { accessible, expect, test } from './house';
 
 test('from the ACC by a filter and the service map to the log and the reason', async ({ page, go, api }) => {
+  // Axe looks at four screens.
+  test.slow();
   await go('/acc/blocked-activity');
   const rules = page.getByRole('region', { name: 'Rules' });
   await expect(rules.getByRole('row', { name: /block-smtp/ })).toBeVisible();

@@ -7,6 +7,7 @@ import { useState } from 'react';
 import type { MapWay, ServiceMap } from '../../api/types';
 import { goingWith } from '../../scope';
 import { Clip, type Column, Grid } from '../../table/Grid';
+import { amount } from '../../words';
 import { GlobalFilters, RangePicker } from '../monitor/Filters';
 import { narrowed } from '../monitor/query';
 import { HOUR, rangeLabel, useRange } from '../monitor/range';
@@ -95,7 +96,8 @@ function Legend({ map, time }: { map: ServiceMap; time: string }) {
   return (
     <Group gap="sm">
       <Text size="sm" c="dimmed" aria-live="polite">
-        {time}: {map.places.length} places, {map.ways.length} ways{left.length > 0 && `; ${left.join(', ')}`}.
+        {time}: {amount(map.places.length, 'place')}, {amount(map.ways.length, 'way')}
+        {left.length > 0 && `; ${left.join(', ')}`}.
       </Text>
       {Object.values(VERDICTS).map(({ colour, word }) => (
         <Badge key={word} variant="light" color={colour}>

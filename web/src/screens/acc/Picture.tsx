@@ -2,6 +2,7 @@
 
 import { useMemo } from 'react';
 import type { MapPlace, MapWay, ServiceMap } from '../../api/types';
+import { amount } from '../../words';
 import { type Spot, spots } from './layout';
 import classes from './Picture.module.css';
 
@@ -31,7 +32,7 @@ export function whatOf(place: MapPlace): string {
 export function told(map: ServiceMap, way: MapWay): string {
   const ends = `${nameOf(map.places[way.from])} to ${nameOf(map.places[way.to])}`;
   const refused = way.refused > 0 ? `, ${way.refused.toLocaleString()} of them not allowed` : '';
-  return `${ends}: ${way.sessions.toLocaleString()} sessions${refused}`;
+  return `${ends}: ${amount(way.sessions, 'session')}${refused}`;
 }
 
 type Properties = { map: ServiceMap; onOpen: (way: MapWay) => void };
@@ -82,7 +83,7 @@ export function Picture({ map, onOpen }: Properties) {
           if (!place) return null;
           return (
             <g key={spot.place} transform={`translate(${x(spot)} ${y(spot)})`}>
-              <title>{`${nameOf(place)} (${whatOf(place)}): ${place.sessions.toLocaleString()} sessions`}</title>
+              <title>{`${nameOf(place)} (${whatOf(place)}): ${amount(place.sessions, 'session')}`}</title>
               <rect
                 width={WIDTH}
                 height={HEIGHT}

@@ -2,6 +2,7 @@
 
 import { Text } from '@mantine/core';
 import { span } from '../../times';
+import { amount } from '../../words';
 import { Bars, spansOf } from './Bars';
 import { useCounts } from './log';
 import { HOUR, rangeLabel, rangeOf, useRange } from './range';
@@ -15,7 +16,7 @@ export function Counts({ log, query }: { log: string; query: string }) {
   const bars = spansOf(from, until, span_s * 1000, told);
   const most = Math.max(0, ...bars.map((bar) => bar.amount));
   const sum = spans.reduce((total, one) => total + one.lines, 0);
-  const label = `${sum.toLocaleString()} lines: ${rangeLabel(range ?? HOUR)}`;
+  const label = `${amount(sum, 'line')}: ${rangeLabel(range ?? HOUR)}`;
   return (
     <div>
       <Bars

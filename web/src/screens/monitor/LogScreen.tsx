@@ -9,6 +9,7 @@ import { useAddress } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Grid } from '../../table/Grid';
 import { zone } from '../../times';
+import { amount } from '../../words';
 import { Failure, Nothing, Page } from '../Page';
 import { Counts } from './Counts';
 import { COLUMNS, HIDDEN_AT_FIRST } from './columns';
@@ -107,7 +108,8 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
         />
       )}
       <Text size="xs" c="dimmed">
-        {lines.length} lines{!live && pages.hasNextPage ? ', and more' : ''}. Times are in {zone}. Enter opens a line.
+        {amount(lines.length, 'line')}
+        {!live && pages.hasNextPage ? ', and more' : ''}. Times are in {zone}. Enter opens a line.
       </Text>
       {opened && (
         <LineDetail
