@@ -39,16 +39,16 @@ export function EntryForm({ layout, ...form }: FormProperties & { layout?: Layou
   }));
   if (others.length > 0) tabs.push({ label: 'Other', fields: others });
   return (
-    <Tabs defaultValue={tabs[0]?.label} keepMounted={false}>
+    <Tabs defaultValue="0" keepMounted={false}>
       <Tabs.List mb="md">
-        {tabs.map((tab) => (
-          <Tabs.Tab key={tab.label} value={tab.label}>
+        {tabs.map((tab, place) => (
+          <Tabs.Tab key={tab.label} value={String(place)}>
             {tab.label}
           </Tabs.Tab>
         ))}
       </Tabs.List>
-      {tabs.map((tab) => (
-        <Tabs.Panel key={tab.label} value={tab.label}>
+      {tabs.map((tab, place) => (
+        <Tabs.Panel key={tab.label} value={String(place)}>
           <Fields fields={tab.fields} open={tab.fields.length === 1} {...form} />
         </Tabs.Panel>
       ))}

@@ -25,7 +25,7 @@ const COLUMNS: Column<ApiKey>[] = [
   text('used', 'Last Used', 160, (key) => ago(key.used)),
   {
     id: 'own',
-    header: '',
+    header: 'Session',
     width: 140,
     cell: (key) =>
       key.own && (
