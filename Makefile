@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo web test test-k8s images bench soak lint setup fuzz cni
+.PHONY: demo web test test-k8s images bench soak lint setup fuzz cni style tested-rust tested-page
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The web page, into web/dist: a manager that is built after it has it.
@@ -11,11 +11,19 @@ demo: setup web
 	cargo build --release --locked -p bartizan -p bartizan-lab
 	./target/release/demo ./target/release/bartizan $(if $(ONCE),--once)
 
-test: setup web lint
-	cargo test --workspace --locked
+# Clippy lints while the tests are compiled: a `cargo clippy` of its own compiles all third-party crates once more.
+LINTING := CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__ RUSTC_WORKSPACE_WRAPPER=clippy-driver
+test: setup web style
+	$(LINTING) cargo test --workspace --locked --all-targets --no-run
+	$(MAKE) --jobs=2 tested-rust tested-page
+	$(MAKE) fuzz
+
+# Most of both is waiting, so they run side by side.
+tested-rust:
+	$(LINTING) cargo test --workspace --locked
+tested-page:
 	tests/chart/run
 	web/tests/run
-	$(MAKE) fuzz
 
 # A real cluster of two nodes; K8S_TOOLS and K8S_BIN are told by tests/k8s/run.
 test-k8s: setup
@@ -47,9 +55,11 @@ cni: setup
 	BARTIZAN_CNI=$$PWD/target/$$(rustc -vV | sed -n 's/^host: //p')/cni/bartizan-cni \
 	  cargo test --locked -p bartizan-cni -- --nocapture
 
-lint: setup web
+style: setup web
 	scripts/npm run --silent lint
 	cargo fmt --all --check
+
+lint: style
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 setup:

@@ -19,7 +19,8 @@ export default defineConfig({
     { name: 'screens', testMatch: 'screens.spec.ts', fullyParallel: true, dependencies: ['changes'] },
   ],
   forbidOnly: true,
-  timeout: 30_000,
+  // The tests of the programs run beside them.
+  timeout: 60_000,
   expect: { timeout: 10_000 },
   reporter: [['line']],
   use: {

@@ -4,8 +4,13 @@
 
 import type { ComponentType } from 'react';
 import { kubernetesLists } from './screens/kubernetes/lists';
-import { type ListKind, objectLists } from './screens/lists/kinds';
+import { decryptionExclusion, deviceLists, deviceSetup, type SettingsKind } from './screens/lists/device';
+import { KEPT, type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
+import { profileLists } from './screens/lists/profiles';
+import { administratorLists } from './screens/panorama/administrators';
+import { templateVariables } from './screens/panorama/variables';
+import { BASES, type Base } from './screens/policies/bases';
 
 /** One screen. */
 export type Place = {
@@ -16,10 +21,22 @@ export type Place = {
   label: string;
   /** What the scope picker offers. */
   scope?: 'group' | 'template' | undefined;
+  /** Whether the firewall does nothing of what is there, which the screen says. */
+  kept?: boolean;
   load: () => Promise<{ default: ComponentType }>;
 };
 
-export const TABS = ['Dashboard', 'Monitor', 'Policies', 'Objects', 'Network', 'Automation', 'Panorama'] as const;
+export const TABS = [
+  'Dashboard',
+  'ACC',
+  'Monitor',
+  'Policies',
+  'Objects',
+  'Network',
+  'Device',
+  'Automation',
+  'Panorama',
+] as const;
 export type Tab = (typeof TABS)[number];
 
 const listPlace = (tab: Tab, kind: ListKind): Place => ({
@@ -27,22 +44,46 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
   tab,
   section: kind.section,
   label: kind.title,
-  scope: kind.scope === 'panorama' ? undefined : kind.scope === 'group' ? 'group' : 'template',
+  scope: kind.scope === 'panorama' || kind.scope === 'root' ? undefined : kind.scope === 'group' ? 'group' : 'template',
+  kept: kind.remark === KEPT,
   load: async () => {
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
   },
 });
 
-const rules = (base: 'security' | 'nat', which: 'pre' | 'post', section: string, label: string): Place => ({
-  path: `/policies/${base}/${which}-rules`,
-  tab: 'Policies',
-  section,
-  label,
-  scope: 'group',
+const rules = (base: Base): Place[] =>
+  (['pre', 'post'] as const).map((which) => ({
+    path: `/policies/${base}/${which}-rules`,
+    tab: 'Policies',
+    section: BASES[base],
+    label: which === 'pre' ? 'Pre Rules' : 'Post Rules',
+    scope: 'group',
+    load: async () => {
+      const { RulesScreen } = await import('./screens/policies/RulesScreen');
+      return { default: () => <RulesScreen base={base} which={which} /> };
+    },
+  }));
+const settingsPlace = (kind: SettingsKind): Place => ({
+  path: kind.path,
+  tab: 'Device',
+  section: kind.section,
+  label: kind.title,
+  scope: 'template',
+  kept: kind.remark === KEPT,
   load: async () => {
-    const { RulesScreen } = await import('./screens/policies/RulesScreen');
-    return { default: () => <RulesScreen base={base} which={which} /> };
+    const { SettingsScreen } = await import('./screens/lists/SettingsScreen');
+    return { default: () => <SettingsScreen kind={kind} /> };
+  },
+});
+
+const acc = (view: 'network' | 'threat' | 'blocked', label: string): Place => ({
+  path: `/acc/${view}-activity`,
+  tab: 'ACC',
+  label,
+  load: async () => {
+    const { AccScreen } = await import('./screens/acc/AccScreen');
+    return { default: () => <AccScreen view={view} /> };
   },
 });
 
@@ -64,6 +105,15 @@ export const PLACES: Place[] = [
     label: 'Dashboard',
     load: async () => ({ default: (await import('./screens/dashboard/Dashboard')).Dashboard }),
   },
+  acc('network', 'Network Activity'),
+  acc('threat', 'Threat Activity'),
+  acc('blocked', 'Blocked Activity'),
+  {
+    path: '/acc/service-map',
+    tab: 'ACC',
+    label: 'Service Map',
+    load: async () => ({ default: (await import('./screens/acc/MapScreen')).MapScreen }),
+  },
   log('traffic', 'Traffic'),
   log('threat', 'Threat'),
   log('iptag', 'IP-Tag'),
@@ -75,10 +125,19 @@ export const PLACES: Place[] = [
     label: 'Session Browser',
     load: async () => ({ default: (await import('./screens/monitor/SessionsScreen')).SessionsScreen }),
   },
-  rules('security', 'pre', 'Security', 'Pre Rules'),
-  rules('security', 'post', 'Security', 'Post Rules'),
-  rules('nat', 'pre', 'NAT', 'Pre Rules'),
-  rules('nat', 'post', 'NAT', 'Post Rules'),
+  ...rules('security'),
+  {
+    path: '/policies/security/default-rules',
+    tab: 'Policies',
+    section: BASES.security,
+    label: 'Default Rules',
+    scope: 'group',
+    load: async () => ({ default: (await import('./screens/policies/DefaultRulesScreen')).DefaultRulesScreen }),
+  },
+  ...rules('nat'),
+  ...rules('pbf'),
+  ...rules('decryption'),
+  ...rules('authentication'),
   {
     path: '/policies/test',
     tab: 'Policies',
@@ -86,8 +145,17 @@ export const PLACES: Place[] = [
     label: 'Test Policy Match',
     load: async () => ({ default: (await import('./screens/policies/TestScreen')).TestScreen }),
   },
-  ...objectLists.map((kind) => listPlace('Objects', kind)),
+  ...[...objectLists, ...profileLists].map((kind) => listPlace('Objects', kind)),
   ...networkLists.map((kind) => listPlace('Network', kind)),
+  {
+    path: '/network/cloud-setup',
+    tab: 'Network',
+    label: 'Cloud Setup',
+    load: async () => ({ default: (await import('./screens/wizard/WizardScreen')).WizardScreen }),
+  },
+  ...deviceSetup.map(settingsPlace),
+  ...deviceLists.map((kind) => listPlace('Device', kind)),
+  settingsPlace(decryptionExclusion),
   {
     path: '/automation/runs',
     tab: 'Automation',
@@ -124,11 +192,57 @@ export const PLACES: Place[] = [
     label: 'Templates',
     load: async () => ({ default: (await import('./screens/panorama/PlacesScreen')).TemplatesScreen }),
   },
+  listPlace('Panorama', templateVariables),
+  {
+    path: '/panorama/device-variables',
+    tab: 'Panorama',
+    label: 'Device Variables',
+    load: async () => ({ default: (await import('./screens/panorama/DeviceVariablesScreen')).DeviceVariablesScreen }),
+  },
+  {
+    path: '/panorama/effective-configuration',
+    tab: 'Panorama',
+    label: 'Effective Configuration',
+    load: async () => ({ default: (await import('./screens/panorama/EffectiveScreen')).EffectiveScreen }),
+  },
+  {
+    path: '/panorama/scheduled-config-push',
+    tab: 'Panorama',
+    label: 'Scheduled Config Push',
+    load: async () => ({ default: (await import('./screens/panorama/SchedulesScreen')).SchedulesScreen }),
+  },
   {
     path: '/panorama/config-audit',
     tab: 'Panorama',
     label: 'Config Audit',
     load: async () => ({ default: (await import('./screens/panorama/AuditScreen')).AuditScreen }),
+  },
+  {
+    path: '/panorama/approvals',
+    tab: 'Panorama',
+    label: 'Approvals',
+    load: async () => ({ default: (await import('./screens/panorama/ApprovalsScreen')).ApprovalsScreen }),
+  },
+  {
+    path: '/panorama/locks',
+    tab: 'Panorama',
+    label: 'Locks',
+    load: async () => ({ default: (await import('./screens/panorama/LocksScreen')).LocksScreen }),
+  },
+  ...administratorLists.map((kind) => listPlace('Panorama', kind)),
+  {
+    path: '/panorama/logged-in-admins',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'Logged In Admins',
+    load: async () => ({ default: (await import('./screens/panorama/PresentScreen')).PresentScreen }),
+  },
+  {
+    path: '/panorama/api-keys',
+    tab: 'Panorama',
+    section: 'Administrators',
+    label: 'API Keys',
+    load: async () => ({ default: (await import('./screens/panorama/KeysScreen')).KeysScreen }),
   },
   {
     path: '/panorama/kubernetes/clusters',

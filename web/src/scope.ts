@@ -9,12 +9,22 @@ import { entryPath } from './tree/node';
 export type Search = {
   group?: string;
   template?: string;
+  /** The template stack that is looked at instead of one template. */
+  stack?: string;
   /** The Kubernetes cluster that is looked at. */
   cluster?: string;
   /** What is searched for in a list, or asked of a log. */
   q?: string;
+  /** Which time the ACC and the logs are looked at. */
+  range?: string;
+  /** Conditions that hold on all screens of the ACC and of the logs. */
+  filter?: string;
   /** The entry whose form is open. */
   open?: string;
+  /** The tag that rules shall have. */
+  tag?: string;
+  /** Rules are shown by their groups, and of this one; `''` is of none. */
+  grouped?: string;
 };
 
 const DEVICES = "/config/devices/entry[@name='localhost.localdomain']";
@@ -29,9 +39,14 @@ export function readSearch(search: Record<string, unknown>): Search {
   return {
     group: word('group'),
     template: word('template'),
+    stack: word('stack'),
     cluster: word('cluster'),
     q: word('q'),
+    range: word('range'),
+    filter: word('filter'),
     open: word('open'),
+    tag: word('tag'),
+    grouped: word('grouped'),
   };
 }
 
@@ -40,6 +55,17 @@ export function useAddress(): [Search, (change: Partial<Search>) => void] {
   const navigate = useNavigate();
   const change = (more: Partial<Search>) => void navigate({ to: '.', search: { ...search, ...more }, replace: true });
   return [search, change];
+}
+
+/** What of an address goes with one to another screen. */
+export function scopeOf({ group, template, stack }: Search): Search {
+  return { group, template, stack };
+}
+
+/** The same, and between the ACC and the logs the time and the filters, too. */
+export function goingWith(from: string, to: string): (search: Search) => Search {
+  const both = [from, to].every((path) => /^\/(acc\/|monitor\/logs\/)/.test(path));
+  return (search) => ({ ...scopeOf(search), ...(both ? { range: search.range, filter: search.filter } : {}) });
 }
 
 export function useGroups() {
@@ -54,8 +80,11 @@ export function groupPath(group: string | undefined): string {
   return group ? entryPath(`${DEVICES}/device-group`, group) : SHARED;
 }
 
+/** Where the settings of a device stand in a template's or a stack's configuration. */
+const DEVICE = "devices/entry[@name='localhost.localdomain']";
+
 export function templatePath(template: string): string {
-  return `${entryPath(`${DEVICES}/template`, template)}/config/devices/entry[@name='localhost.localdomain']`;
+  return `${entryPath(LISTS.template, template)}/config/${DEVICE}`;
 }
 
 /** Where lists of device groups, templates and stacks stand. */
@@ -65,16 +94,60 @@ export const LISTS = {
   stack: `${DEVICES}/template-stack`,
 };
 
-/** The place of a list in the scope of a screen: `path` is what stands below the group, the template, its vsys, or the manager. */
-export function useScoped(scope: 'group' | 'template' | 'vsys' | 'panorama', path: string): string | undefined {
+/**
+ * What a list or a setting stands in: the manager, a device group, or of a template what its name says; `root` is beside
+ * all devices.
+ */
+export type ScopeKind = 'group' | 'template' | 'vsys' | 'config' | 'holder' | 'panorama' | 'root';
+
+/** A place in the scope of a screen. */
+export type Scoped = {
+  /** Where it is written. */
+  xpath: string;
+  /** Of a stack: where what its templates say is read together with its own. */
+  merged?: { stack: string; source: string; xpath: string };
+};
+
+/** Where below a template or a stack each kind begins; `holder` is the template itself. */
+const BELOW = {
+  template: `/config/${DEVICE}`,
+  vsys: `/config/${DEVICE}/vsys/entry[@name='vsys1']`,
+  config: '/config',
+  holder: '',
+};
+
+/** The place of `path` in the scope of a screen; none while there is no template. */
+export function useScoped(kind: ScopeKind, path: string): Scoped | undefined {
   const [search] = useAddress();
   const templates = useTemplates();
-  if (scope === 'panorama') return `${DEVICES}/${path}`;
-  if (scope === 'group') return `${groupPath(search.group)}/${path}`;
+  if (kind === 'root') return { xpath: `/config/${path}` };
+  if (kind === 'panorama') return { xpath: `${DEVICES}/${path}` };
+  if (kind === 'group') return { xpath: `${groupPath(search.group)}/${path}` };
+  const below = `${BELOW[kind]}/${path}`;
+  const { stack } = search;
+  if (stack) {
+    const xpath = entryPath(LISTS.stack, stack) + below;
+    return kind === 'holder'
+      ? { xpath }
+      : { xpath, merged: { stack, source: `candidate-stack:${stack}`, xpath: below } };
+  }
   const template = search.template ?? templates.data?.templates[0];
-  if (!template) return undefined;
-  const base = templatePath(template);
-  return scope === 'vsys' ? `${base}/vsys/entry[@name='vsys1']/${path}` : `${base}/${path}`;
+  return template ? { xpath: entryPath(LISTS.template, template) + below } : undefined;
+}
+
+/** The templates of the stack in scope, the winning one first, and the place of `path` in each; none without a `kind`. */
+export function useStackTemplates(kind: ScopeKind | undefined, path: string): { name: string; xpath: string }[] {
+  const [{ stack }] = useAddress();
+  const stacks = useTemplates().data?.stacks ?? [];
+  if (!kind || kind === 'group' || kind === 'panorama' || kind === 'root') return [];
+  const names = stacks.find((one) => one.name === stack)?.templates ?? [];
+  return names.map((name) => ({ name, xpath: `${entryPath(LISTS.template, name)}${BELOW[kind]}/${path}` }));
+}
+
+/** A place in a stack as one of the view that its templates are in, too. */
+export function mergedPlace(xpath: string): { source: string; xpath: string } | undefined {
+  const [, name, below] = /\/template-stack\/entry\[@name=(?:'([^']*)'|"[^"]*")\](\/config\/.*)$/.exec(xpath) ?? [];
+  return name && below ? { source: `candidate-stack:${name}`, xpath: below } : undefined;
 }
 
 /** The groups above a group, the farthest first; Shared is above all and not among them. */

@@ -1,63 +1,27 @@
 // Does an administrator do the documents' Azure chapter through the page alone, and does the firewall obey?
 //
-// Network, NAT and policy are made anew under names of their own, the firewall is moved there, and tells what it would do
-// with the chapter's flows. Then everything is taken back.
+// Network, NAT and policy are made anew under names of their own, the firewall is moved there, and clients of the deployment
+// send through it. Then everything is taken back.
 
-import type { Locator, Page } from '@playwright/test';
-import { expect, test } from './house';
+import type { Page } from '@playwright/test';
+import { Form } from './form';
+import { type Api, accessible, expect, on, test } from './house';
 
-/** A form that is open, and how it is filled. */
-class Form {
-  readonly page: Page;
-  readonly at: Locator;
+const WEB = '198.51.100.10';
+const PROBE = '168.63.129.16';
+const DEVICES = "/config/devices/entry[@name='localhost.localdomain']";
 
-  constructor(page: Page, at: Locator) {
-    this.page = page;
-    this.at = at;
-  }
+const curl = (host: string, url: string, ...more: string[]) =>
+  on(host, 'curl', '-sSk', '--max-time', '5', ...more, url);
+/** The code that a load balancer's health check gets. */
+const probe = (host: string, url: string) =>
+  curl(host, url, '--interface', PROBE, '-o', '/dev/null', '-w', '%{http_code}');
 
-  /** The part of the form below a heading, opened when it is not yet. */
-  async part(name: string): Promise<Form> {
-    const part = this.at.getByRole('group', { name, exact: true }).first();
-    const closed = this.at.getByRole('button', { name, exact: true, expanded: false }).first();
-    await expect(part.or(closed).first()).toBeVisible();
-    if (!(await part.isVisible())) await closed.click();
-    return new Form(this.page, part);
-  }
-
-  async choose(label: string, option: string): Promise<void> {
-    await this.at.getByRole('combobox', { name: label, exact: true }).first().click();
-    await this.page.getByRole('option', { name: option, exact: true }).click();
-  }
-
-  async put(label: string, text: string): Promise<void> {
-    const field = this.at.getByLabel(label, { exact: true }).first();
-    await field.fill(text);
-    await field.press('Tab');
-  }
-
-  /** Values of a field that takes several, instead of those that are there. */
-  async members(label: string, ...values: string[]): Promise<void> {
-    const field = this.at.getByRole('combobox', { name: label, exact: true }).first();
-    await field.focus();
-    await field.press('Backspace');
-    for (const value of values) {
-      await field.fill(value);
-      await field.press('Enter');
-    }
-  }
-
-  /** An entry of a list, whose own form is opened. */
-  async entry(list: string, name: string): Promise<Form> {
-    const part = await this.part(list);
-    await part.at.getByLabel(`Add to ${list}`).last().fill(name);
-    await part.at.getByRole('button', { name: 'Add', exact: true }).last().click();
-    return new Form(this.page, part.at.getByRole('region', { name, exact: true }));
-  }
-
-  async tab(name: string): Promise<void> {
-    await this.at.getByRole('tab', { name, exact: true }).click();
-  }
+/** The firewall goes back to what it had, with the configuration of before. */
+async function restore(api: Api, version: number): Promise<void> {
+  await api.post('/candidate/load', { source: `version:${version}` });
+  await api.post('/commit?wait=60', {});
+  await api.post('/push?wait=60', { device_groups: ['azure'] });
 }
 
 async function add(page: Page, path: string, name: string, fill: (form: Form) => Promise<void>): Promise<void> {
@@ -71,13 +35,13 @@ async function add(page: Page, path: string, name: string, fill: (form: Form) =>
 }
 
 const ethernet = (address: string) => async (form: Form) => {
-  await form.choose('Type', 'Layer3');
+  await form.choose('Interface Type', 'Layer3');
   await (await form.part('Layer3')).entry('IPv4', address);
 };
 
 const loopback = (address: string) => async (form: Form) => {
   await form.entry('IPv4', address);
-  await form.put('Interface Management Profile', 'health');
+  await form.put('Management Profile', 'health');
 };
 
 const zone =
@@ -188,12 +152,12 @@ test('the Azure chapter, by the page alone', async ({ page, go, api }) => {
     await form.put('Service', 'service-http');
     await form.members('Destination Address', '203.0.113.10');
     await form.tab('Translated Packet');
-    await form.choose('Type', 'Destination Translation');
-    await (await form.part('Destination Translation')).put('Translated Address', '10.1.0.10');
-    const source = await form.part('Source Translation');
-    await source.choose('Type', 'Dynamic IP And Port');
+    await form.choose('Type', 'Destination Address Translation');
+    await (await form.part('Destination Address Translation')).put('Translated Address', '10.1.0.10');
+    const source = await form.part('Source Address Translation');
+    await source.choose('Translation Type', 'Dynamic IP And Port');
     const ports = await source.part('Dynamic IP And Port');
-    await ports.choose('Type', 'Interface Address');
+    await ports.choose('Address Type', 'Interface Address');
     await (await ports.part('Interface Address')).put('Interface', 'ethernet1/1');
   });
   await add(page, 'NAT', 'outbound-internet', async (form) => {
@@ -202,22 +166,37 @@ test('the Azure chapter, by the page alone', async ({ page, go, api }) => {
     await form.members('Destination Zone', 'untrust');
     await form.members('Source Address', '10.1.0.0/24');
     await form.tab('Translated Packet');
-    const source = await form.part('Source Translation');
-    await source.choose('Type', 'Dynamic IP And Port');
+    const source = await form.part('Source Address Translation');
+    await source.choose('Translation Type', 'Dynamic IP And Port');
     const ports = await source.part('Dynamic IP And Port');
-    await ports.choose('Type', 'Interface Address');
+    await ports.choose('Address Type', 'Interface Address');
     await (await ports.part('Interface Address')).put('Interface', 'ethernet1/2');
   });
   await at('/policies/security/pre-rules');
-  await add(page, 'rule', 'outbound', async (form) => {
+  const allow = async (name: string, from: string, to: string, more: (form: Form) => Promise<void>) =>
+    add(page, 'rule', name, async (form) => {
+      await form.tab('Source');
+      await form.members('Source Zone', from);
+      await form.tab('Destination');
+      await form.members('Destination Zone', to);
+      await more(form);
+      await form.tab('Actions');
+      await form.choose('Action', 'allow');
+    });
+  await allow('allow-health-checks', 'any', 'any', async (form) => {
     await form.tab('Source');
-    await form.members('Source Zone', 'trust');
-    await form.tab('Destination');
-    await form.members('Destination Zone', 'untrust');
+    await form.members('Source Address', PROBE);
+    await form.tab('Service/URL Category');
+    await form.members('Service', 'any');
+  });
+  await allow('inbound-web', 'untrust', 'trust', async (form) => {
+    await form.members('Destination Address', '203.0.113.10');
     await form.tab('Service/URL Category');
     await form.members('Service', 'service-http');
-    await form.tab('Actions');
-    await form.choose('Action', 'allow');
+  });
+  await allow('outbound', 'trust', 'untrust', async (form) => {
+    await form.tab('Service/URL Category');
+    await form.members('Service', 'service-http');
   });
 
   await page.getByRole('button', { name: /^Commit \(/ }).click();
@@ -230,20 +209,91 @@ test('the Azure chapter, by the page alone', async ({ page, go, api }) => {
   await go('/policies/test');
   const flow = {
     'Ingress interface': 'ethernet1/1',
-    'Source address': '10.1.0.10',
-    'Destination address': '198.51.100.10',
+    Source: '10.1.0.10',
+    Destination: '198.51.100.10',
   };
-  for (const [label, value] of Object.entries(flow)) await page.getByLabel(label).fill(value);
+  for (const [name, value] of Object.entries(flow)) {
+    await page.getByRole('textbox', { name, exact: true }).fill(value);
+  }
   await page.getByLabel('Destination port').fill('80');
   await page.getByRole('button', { name: 'Test', exact: true }).click();
   await expect(page.getByText('allow by rule outbound')).toBeVisible();
   await expect(page.getByText(/: source becomes 10.0.2.4/)).toBeVisible();
   await expect(page.getByText(/leads on to router/)).toBeVisible();
-  await page.getByLabel('Destination port').fill('25');
-  await page.getByRole('button', { name: 'Test', exact: true }).click();
-  await expect(page.getByText('deny by rule interzone-default')).toBeVisible();
 
-  await api.post('/candidate/load', { source: `version:${before}` });
+  expect(await curl('app1', `http://${WEB}/`)).toContain('internet answers 10.0.2.4');
+  expect(await curl('internet', 'http://203.0.113.10/')).toContain('app1 answers 10.0.1.4');
+  expect(await probe('vnet', 'http://10.0.1.100/')).toBe('200');
+  expect(await probe('edge', 'https://203.0.113.10/')).toBe('200');
+  expect(await on('app1', 'nc', '-vz', '-w', '2', WEB, '2525')).toContain('timed out');
+
+  await go('/monitor/logs/traffic?q=( port.dst eq 2525 )');
+  const dropped = page.getByRole('row', { name: /interzone-default/ }).first();
+  await expect(dropped).toContainText('10.1.0.10');
+  await dropped.dblclick();
+  const line = page.getByRole('dialog', { name: /traffic log/ });
+  await line.getByRole('tab', { name: 'Why?' }).click();
+  await expect(line.getByText('deny by rule interzone-default', { exact: true })).toBeVisible();
+  await expect(line.getByText(/does not match: service is tcp 2525/).first()).toBeVisible();
+  await restore(api, before);
+});
+
+test('the plan of the cloud setup for Azure, changed, written and pushed, passes traffic', async ({
+  page,
+  go,
+  api,
+}) => {
+  test.setTimeout(120_000);
+  const { running_version: before } = await api.get<{ running_version: number }>('/system');
+  const serial = process.env['SERIAL'] ?? '';
+  await go('/network/cloud-setup');
+  const inputs = {
+    'Trust subnet (eth1/1)': '10.0.1.0/24',
+    'Untrust subnet (eth1/2)': '10.0.2.0/24',
+    'Internal load balancer': '10.0.1.100',
+    'Public load balancer': '203.0.113.10',
+    'Application VNet ranges': 'nonsense',
+    'Server for inbound traffic': '10.1.0.10',
+    'Pod ranges': '172.16.0.0/24',
+  };
+  for (const [label, text] of Object.entries(inputs)) await page.getByLabel(label).fill(text);
+  await expect(page.getByText('nonsense is no network')).toBeVisible();
+  await page.getByLabel('Application VNet ranges').fill('10.1.0.0/24');
+  const cell = (name: string) => page.getByRole('textbox', { name, exact: true });
+  await expect(cell('Next Hop Value of routes vr-private app-vnet')).toHaveValue('10.0.1.1');
+  await expect(cell('Interfaces of zones trust')).toHaveValue('$eth1, loopback.1');
+  await cell('IP Address of interfaces ethernet1/1').fill('10.0.1.4/24');
+  await cell('IP Address of interfaces ethernet1/2').fill('10.0.2.4/24');
+  await cell('Service of security outbound-internet').fill('service-http');
+  await accessible(page, 'a plan');
+  await page.getByRole('combobox', { name: 'Template' }).fill('wizard-net');
+  await page.getByRole('combobox', { name: 'Device group' }).fill('wizard-policy');
+  await page.getByRole('button', { name: /^Write \d+ lines$/ }).click();
+  await expect(page.getByText('Firewalls get it when')).toBeVisible();
+
+  const set = (xpath: string, element: string) => ({ action: 'set', xpath, element });
+  await api.post('/config/edits', {
+    edits: [
+      {
+        action: 'delete',
+        xpath: `${DEVICES}/template-stack/entry[@name='azure-stack']/devices/entry[@name='${serial}']`,
+      },
+      { action: 'delete', xpath: `${DEVICES}/device-group/entry[@name='azure']/devices/entry[@name='${serial}']` },
+      set(
+        `${DEVICES}/template-stack`,
+        `<entry name="wizard-stack"><templates><member>wizard-net</member></templates><devices><entry name="${serial}"/></devices></entry>`,
+      ),
+      set(`${DEVICES}/device-group/entry[@name='wizard-policy']/devices`, `<entry name="${serial}"/>`),
+    ],
+  });
   await api.post('/commit?wait=60', {});
-  await api.post('/push?wait=60', { device_groups: ['azure'] });
+  await api.post('/push?wait=60', { device_groups: ['wizard-policy'] });
+
+  expect(await curl('app1', `http://${WEB}/`)).toContain('internet answers 10.0.2.4');
+  expect(await curl('pod', `http://${WEB}/`)).toContain('internet answers 10.0.2.4');
+  expect(await curl('internet', 'http://203.0.113.10/')).toContain('app1 answers 10.0.1.4');
+  expect(await probe('vnet', 'http://10.0.1.100/')).toBe('200');
+  expect(await probe('edge', 'http://203.0.113.10/')).toBe('200');
+  expect(await on('app1', 'nc', '-vz', '-w', '2', WEB, '22')).toContain('timed out');
+  await restore(api, before);
 });

@@ -37,6 +37,7 @@ export default async function start(): Promise<() => Promise<void>> {
   };
   process.env['MANAGER'] = told(/^manager +(https:\/\/[\d.:]+)\//m);
   process.env['PASSWORD'] = told(/^password +(\S+)/m);
+  process.env['CLIENT'] = told(/^client +(.+) app1 curl /m);
   process.env['SERIAL'] = told(/enrolled as (\S+)/);
   return async () => {
     const gone = new Promise((resolve) => demo.on('exit', resolve));

@@ -12,7 +12,7 @@ test('why was this dropped? from a query to the rules that did not match', async
   await query.press('Enter');
   const row = page.getByRole('row', { name: /interzone-default/ }).first();
   await expect(row).toContainText('deny');
-  await expect(page.getByRole('row')).toHaveCount(2);
+  await expect(page.getByRole('row', { name: /block-smtp/ })).toHaveCount(0);
   await row.focus();
   await page.keyboard.press('Enter');
   const line = page.getByRole('dialog', { name: /traffic log/ });
@@ -61,5 +61,5 @@ test('a line comes by itself while the log is live', async ({ page, go, api }) =
 test('hits of the rules are those of the firewall', async ({ page, go }) => {
   await go('/policies/security/pre-rules?group=azure');
   const row = page.getByRole('row', { name: /block-smtp/ });
-  await expect(row.getByRole('gridcell').nth(-2)).toHaveText(/^[1-9]/);
+  await expect(row.locator('[data-column="hits"]')).toHaveText(/^[1-9]/);
 });

@@ -80,7 +80,7 @@ test('a rule goes from the form to the firewall', async ({ page, go, api }) => {
 test('two people change one rule: what goes together is put together', async ({ page, go, api }) => {
   await api.lines('set device-group azure pre-rulebase security rules outbound-dns description ours');
   await go(RULES);
-  await page.getByRole('row', { name: /outbound-dns/ }).dblclick();
+  await page.getByRole('row', { name: /outbound-dns/ }).press('Enter');
   const form = page.getByRole('dialog', { name: /outbound-dns/ });
   await expect(form.getByLabel('Description')).toHaveValue('ours');
   await api.lines('set device-group azure pre-rulebase security rules outbound-dns log-end no');
@@ -96,6 +96,179 @@ test('two people change one rule: what goes together is put together', async ({ 
   );
   expect(nodes[0]?.xml).toContain('<description>mine</description>');
   expect(nodes[0]?.xml).toContain('<log-end>no</log-end>');
+  await api.post('/candidate/revert', {});
+});
+
+test('many rules are changed at once, a cell where it stands, and both are taken back', async ({ page, go, api }) => {
+  await api.lines(
+    ...['one', 'two', 'three'].flatMap((name) => [
+      `set device-group many pre-rulebase security rules ${name} from any`,
+      `set device-group many pre-rulebase security rules ${name} to any`,
+      `set device-group many pre-rulebase security rules ${name} source 10.0.0.0/8`,
+      `set device-group many pre-rulebase security rules ${name} destination any`,
+      `set device-group many pre-rulebase security rules ${name} service any`,
+      `set device-group many pre-rulebase security rules ${name} application any`,
+      `set device-group many pre-rulebase security rules ${name} action deny`,
+    ]),
+    'set device-group many pre-rulebase security rules two tag old',
+    'set device-group many pre-rulebase security rules two group-tag team-a',
+  );
+  await go('/policies/security/pre-rules?group=many');
+  const grid = page.getByRole('grid');
+  const row = (name: string) => grid.getByRole('row', { name: new RegExp(`^\\d+ ?${name}`) });
+  await page.getByRole('button', { name: 'Choose columns' }).click();
+  await page.getByRole('checkbox', { name: 'Tags' }).check();
+  await page.keyboard.press('Escape');
+
+  // All of them at once: a tag is added, a log forwarding profile set.
+  await row('one').press('Control+a');
+  await expect(page.getByText(/3 rules, 3 selected/)).toBeVisible();
+  await page.getByRole('button', { name: 'Edit', exact: true }).click();
+  const bulk = page.getByRole('dialog', { name: 'Edit 3 rules' });
+  await bulk.getByRole('combobox', { name: 'Field' }).fill('Tags');
+  await page.getByRole('option', { name: 'Tags', exact: true }).click();
+  await bulk.getByRole('combobox', { name: 'How' }).click();
+  await page.getByRole('option', { name: 'Add', exact: true }).click();
+  await bulk.getByRole('combobox', { name: 'Tags' }).fill('new');
+  await bulk.getByRole('combobox', { name: 'Tags' }).press('Enter');
+  await bulk.getByRole('button', { name: 'Another field' }).click();
+  await bulk.getByRole('combobox', { name: 'Field' }).nth(1).fill('Source Zone');
+  await page.getByRole('option', { name: 'Source Zone', exact: true }).click();
+  await bulk.getByRole('combobox', { name: 'Source Zone', exact: true }).fill('trust');
+  await bulk.getByRole('combobox', { name: 'Source Zone', exact: true }).press('Tab');
+  await bulk.getByRole('button', { name: 'Change 3 rules' }).click();
+  await expect(row('two')).toContainText('old, new');
+  await expect(row('three')).toContainText('trust');
+
+  // One cell by the keyboard, while somebody else changes another field of the same rule.
+  await row('three').press('F2');
+  await page.getByRole('combobox', { name: 'Tags' }).fill('mine');
+  await page.getByRole('combobox', { name: 'Tags' }).press('Enter');
+  await api.lines('set device-group many pre-rulebase security rules three description theirs');
+  await page.getByRole('combobox', { name: 'Tags' }).press('Control+Enter');
+  await expect(row('three')).toContainText('new, mine');
+  await expect(row('three')).toContainText('theirs');
+
+  // Taken back, done again, and taken back; then both edits of all rules.
+  await page.getByRole('button', { name: 'Undo', exact: true }).click();
+  await expect(row('three')).not.toContainText('mine');
+  await page.getByRole('button', { name: 'Redo', exact: true }).click();
+  await expect(row('three')).toContainText('mine');
+  await page.keyboard.press('Control+z');
+  await expect(row('three')).not.toContainText('mine');
+  await page.keyboard.press('Control+z');
+  await expect(row('two')).not.toContainText('new');
+  await expect(row('two')).toContainText('old');
+  await expect(row('three')).not.toContainText('trust');
+
+  // What somebody else wrote over it is not taken back.
+  await row('one').click();
+  await page.getByRole('button', { name: 'Disable' }).click();
+  await expect(row('one')).toContainText('disabled');
+  await api.lines('set device-group many pre-rulebase security rules one disabled no');
+  await page.keyboard.press('Control+z');
+  await expect(page.getByText(/Not taken back, it is another one by now/)).toBeVisible();
+
+  // By groups and by tags.
+  await page.getByRole('switch', { name: 'View Rulebase as Groups' }).click();
+  await expect(page.getByText('2 of 3 rules')).toBeVisible();
+  await page.getByRole('button', { name: /team-a/ }).click();
+  await expect(page.getByText('1 of 3 rules')).toBeVisible();
+  await page.getByRole('switch', { name: 'View Rulebase as Groups' }).click();
+  await page.getByRole('combobox', { name: 'Rules with the tag' }).click();
+  await page.getByRole('option', { name: 'old (1)' }).click();
+  await expect(page).toHaveURL(/tag=old/);
+  await expect(page.getByText('1 of 3 rules')).toBeVisible();
+
+  // Copied by the keys to behind the rules of the devices, and moved to Shared.
+  await row('two').click();
+  await page.keyboard.press('Control+c');
+  await page.getByRole('link', { name: 'Post Rules' }).first().click();
+  await expect(page.getByRole('heading', { name: 'Security Post Rules' })).toBeVisible();
+  await page.keyboard.press('Control+v');
+  await row('two').click();
+  await page.getByRole('button', { name: 'Copy', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'To another rulebase…' }).click();
+  const copy = page.getByRole('dialog', { name: /to another rulebase/ });
+  await copy.getByRole('combobox', { name: 'Device group' }).fill('Shared');
+  await page.getByRole('option', { name: 'Shared' }).click();
+  await copy.getByRole('switch', { name: 'Move them: they go from here' }).click();
+  await copy.getByRole('button', { name: 'Move', exact: true }).click();
+  await expect(copy).toBeHidden();
+  await expect(row('two')).toContainText('Shared');
+  await api.post('/candidate/revert', {});
+});
+
+test('default rules are overridden where they count, other rulebases say that nothing enforces them', async ({
+  page,
+  go,
+  api,
+}) => {
+  await go('/policies/security/default-rules?group=azure');
+  const intrazone = page.getByRole('row', { name: /intrazone-default/ });
+  await expect(intrazone).toContainText('predefined');
+  await intrazone.press('Enter');
+  const form = page.getByRole('dialog', { name: /Override default rule/ });
+  await form.getByRole('tab', { name: 'Actions' }).click();
+  await form.getByRole('combobox', { name: 'Action', exact: true }).click();
+  await page.getByRole('option', { name: 'drop' }).click();
+  await form.getByRole('button', { name: 'Override' }).click();
+  await expect(intrazone).toContainText('azure');
+  await expect(intrazone).toContainText('drop');
+  await intrazone.press('Delete');
+  await page.getByRole('dialog').getByRole('button', { name: 'Revert' }).click();
+  await expect(intrazone).toContainText('allow');
+
+  await page.getByRole('link', { name: 'Pre Rules' }).nth(3).click();
+  await expect(page.getByRole('heading', { name: 'Decryption Pre Rules' })).toBeVisible();
+  await expect(page.getByRole('note')).toContainText('not enforced yet');
+  await page.getByRole('button', { name: 'Add', exact: true }).click();
+  const rule = page.getByRole('dialog', { name: /Add Decryption rule/ });
+  await rule.getByLabel('Name').fill('bank');
+  await rule.getByRole('button', { name: 'Add', exact: true }).click();
+  await expect(page.getByRole('row', { name: /bank/ })).toContainText('no-decrypt');
+  const { findings } = await api.post<{ findings: { code: string; xpath: string }[] }>('/validate', {});
+  expect(findings.map(({ code }) => code)).toContain('not-enforced');
+  await api.post('/candidate/revert', {});
+});
+
+test('a pasted line of the log is tested, and becomes a test of the command line', async ({ page, go, api }) => {
+  const { lines } = await api.get<{ lines: { fields: Record<string, string> }[] }>(
+    `/logs/traffic?limit=1&query=${encodeURIComponent('( action eq allow )')}`,
+  );
+  await go('/policies/test');
+  const line = page.getByRole('textbox', { name: 'Or paste a line of the traffic log' });
+  await line.fill('nothing of that');
+  await expect(page.getByText('this has no source and destination')).toBeVisible();
+  await line.fill(JSON.stringify(lines[0]));
+  await expect(page.getByRole('textbox', { name: 'Source', exact: true })).toHaveValue(lines[0]?.fields['src'] ?? '');
+  await page.getByRole('button', { name: 'Test', exact: true }).click();
+  await page.getByRole('button', { name: 'Save as a test' }).click();
+  await expect(page.getByRole('region', { name: 'Tests' })).toContainText(`from: ${lines[0]?.fields['src']}`);
+  await page.getByRole('textbox', { name: 'Source', exact: true }).fill('shop/web');
+  await page.getByRole('button', { name: 'Test', exact: true }).click();
+  await expect(page.getByText('no registered address is of “shop/web”')).toBeVisible();
+});
+
+test('a rule that never matches tells which rule takes a flow of it', async ({ page, go, api }) => {
+  await api.lines(
+    ...[
+      'from trust',
+      'to untrust',
+      'source workloads',
+      'destination any',
+      'application any',
+      'service tcp-smtp',
+      'action allow',
+    ].map((words) => `set device-group azure pre-rulebase security rules late ${words}`),
+  );
+  await go(RULES);
+  const late = page.getByRole('row', { name: /late/ });
+  await expect(late).toContainText('shadowed');
+  await late.press('Enter');
+  await expect(
+    page.getByRole('dialog', { name: /late/ }).getByText(/`block-smtp` takes tcp to port 25 from/),
+  ).toBeVisible();
   await api.post('/candidate/revert', {});
 });
 

@@ -17,15 +17,18 @@ test('a commit is taken back by loading the version before it', async ({ page, g
   await page.getByRole('menuitem', { name: 'Commit to Panorama' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Commit to Panorama' }).click();
   await expect(page.getByRole('dialog', { name: /^Job/ }).getByText('succeeded')).toBeVisible({ timeout: 20_000 });
-  const tags = await api.get<{ nodes: unknown[] }>(`/config?path=${encodeURIComponent('shared tag regretted')}`);
-  expect(tags.nodes).toEqual([]);
+  await page.getByRole('dialog', { name: /^Job/ }).getByRole('button', { name: 'Close' }).last().click();
+  await page.getByRole('tab', { name: 'Objects' }).click();
+  await page.getByRole('link', { name: 'Tags', exact: true }).click();
+  await expect(page.getByText(/^\d+ entr/)).toBeVisible();
+  await expect(page.getByRole('row', { name: /regretted/ })).toHaveCount(0);
 });
 
 test('a flow is tested on the firewall', async ({ page, go }) => {
   await go('/policies/test');
   await page.getByLabel('Ingress interface').fill('ethernet1/1');
-  await page.getByLabel('Source address').fill('10.1.0.10');
-  await page.getByLabel('Destination address').fill('198.51.100.10');
+  await page.getByRole('textbox', { name: 'Source', exact: true }).fill('10.1.0.10');
+  await page.getByRole('textbox', { name: 'Destination', exact: true }).fill('198.51.100.10');
   await page.getByLabel('Destination port').fill('25');
   await page.getByRole('button', { name: 'Test', exact: true }).click();
   await expect(page.getByText('reset-client by rule block-smtp')).toBeVisible();

@@ -6,6 +6,7 @@
 
 mod check;
 pub(crate) mod policy;
+mod presence;
 pub(crate) mod rights;
 pub(crate) mod scope;
 mod throttle;
@@ -26,6 +27,8 @@ use crate::store::audit::AuditLine;
 use crate::store::{Store, digest, now_us};
 use crate::{lock, random};
 pub(crate) use check::check;
+use presence::Presence;
+pub(crate) use presence::Present;
 pub(crate) use rights::{Right, Role};
 use scope::Access;
 use throttle::Throttle;
@@ -77,7 +80,7 @@ pub(crate) struct Caller {
 }
 
 /// By which door a request comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Door {
     /// The XML API.
     Xml,
@@ -165,6 +168,8 @@ pub(crate) struct Accounts {
     hashing: Semaphore,
     throttle: Mutex<Throttle>,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    /// Who is there.
+    pub(crate) presence: Presence,
     /// Verified when the name is unknown, so that unknown and known names take equally long.
     decoy: String,
 }
@@ -194,6 +199,7 @@ impl Accounts {
             hashing: Semaphore::new(HASHES_AT_ONCE),
             throttle: Mutex::default(),
             remembered: Mutex::default(),
+            presence: Presence::default(),
             decoy: hash_password("decoy")?,
         };
         Ok((accounts, made))

@@ -9,6 +9,7 @@ pub(crate) mod edit;
 pub(crate) mod part;
 pub(crate) mod partial;
 mod staged;
+pub(crate) mod undo;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -97,6 +98,17 @@ pub(crate) enum ApplyError {
     },
     /// They cannot be stored.
     Store(anyhow::Error),
+}
+
+/// What edits did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Of each of them.
+    pub(crate) results: Vec<Applied>,
+    /// The candidate that they were applied to.
+    pub(crate) before: Arc<Element>,
+    /// What they made of it.
+    pub(crate) after: Arc<Element>,
 }
 
 /// Why a commit or a revert of some edits did not happen. Nothing was changed.
@@ -208,6 +220,11 @@ impl Configuration {
 
     /// Applies edits to the candidate in order, all or none.
     pub(crate) async fn apply(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
+        Ok(self.apply_telling(caller, edits).await?.results)
+    }
+
+    /// The same, with the candidate before and after these edits and no others.
+    pub(crate) async fn apply_telling(self: &Arc<Self>, caller: &Caller, edits: Vec<Edit>) -> Result<Done, ApplyError> {
         let edits = edits.into_iter().map(|edit| edit.sealed(&self.secrets)).collect::<anyhow::Result<_>>();
         let edits = edits.map_err(ApplyError::Store)?;
         let (this, caller) = (self.clone(), caller.clone());
@@ -217,20 +234,26 @@ impl Configuration {
             .unwrap_or_else(|error| Err(ApplyError::Store(error.into())))
     }
 
-    async fn apply_to_end(&self, caller: &Caller, edits: Vec<Edit>) -> Result<Vec<Applied>, ApplyError> {
-        let (outcome, written) = {
+    async fn apply_to_end(&self, caller: &Caller, edits: Vec<Edit>) -> Result<Done, ApplyError> {
+        let (done, written) = {
             let _writing = self.writing.lock().await;
             let base = self.staged.tip();
             let Change { outcome, journal, audit, candidate } = self.change(&base.snapshot, caller, &edits)?;
+            let before = base.snapshot.candidate.clone();
+            let done = outcome.map(|results| Done {
+                results,
+                after: candidate.clone().unwrap_or_else(|| before.clone()),
+                before,
+            });
             let after = candidate.map(|candidate| {
                 let pending = base.snapshot.pending + journal.len();
                 Arc::new(Snapshot { candidate, pending, ..Snapshot::clone(&base.snapshot) })
             });
             let entries = Entries { author: caller.name.clone(), edits: journal, audit };
-            (outcome, self.staged.add(&base, entries, after).map_err(ApplyError::Store)?)
+            (done, self.staged.add(&base, entries, after).map_err(ApplyError::Store)?)
         };
         self.write(Some(written)).await.map_err(ApplyError::Store)?;
-        outcome
+        done
     }
 
     /// What edits make of a candidate, and what is to be written about it, also when they are refused.
@@ -484,10 +507,15 @@ impl Configuration {
         };
         let Some(kept) = kept else { return Ok(None) };
         let tree = tokio::task::spawn_blocking(move || tree_of(&kept)).await??;
-        let mut old = lock(&self.old);
-        old.push_front((number, tree.clone()));
-        old.truncate(OLD_VERSIONS_AT_HAND);
+        self.have_at_hand(number, tree.clone());
         Ok(Some(tree))
+    }
+
+    /// The tree of a version is not to be read for a while.
+    pub(crate) fn have_at_hand(&self, number: u64, tree: Arc<Element>) {
+        let mut old = lock(&self.old);
+        old.push_front((number, tree));
+        old.truncate(OLD_VERSIONS_AT_HAND);
     }
 }
 

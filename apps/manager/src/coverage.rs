@@ -24,6 +24,7 @@ const HONOURED: &[&str] = &[
     "devices/*/plugins/kubernetes/policy-automation",
     "devices/*/plugins/kubernetes/policy-catalogue",
     "devices/*/plugins/kubernetes/setup/notify-group",
+    "devices/*/scheduled-config-push",
     "mgt-config/access-domain",
     "mgt-config/devices",
     "mgt-config/password-complexity",
@@ -36,7 +37,6 @@ const HONOURED: &[&str] = &[
     "panorama/log-settings/iptag",
     "panorama/log-settings/syslog",
     "panorama/log-settings/system",
-    "panorama/scheduled-config-push",
     "panorama/ssl-tls-service-profile",
     "panorama/vsys",
     "predefined",
@@ -96,7 +96,7 @@ mod tests {
             "<config><mgt-config><users><entry name=\"a\"><x>1</x></entry></users></mgt-config><shared><y>1</y></shared>\
              <panorama><log-collector-group><entry name=\"c\"/></log-collector-group><log-settings><email><entry name=\"m\"/>\
              </email><syslog><entry name=\"s\"/></syslog></log-settings><empty/></panorama><devices>\
-             <entry name=\"one\"><deviceconfig><system><hostname>h</hostname><dns-setting><servers/></dns-setting></system></deviceconfig></entry>\
+             <entry name=\"one\"><scheduled-config-push><entry name=\"s\"/></scheduled-config-push><deviceconfig><system><hostname>h</hostname><dns-setting><servers/></dns-setting></system></deviceconfig></entry>\
              <entry name=\"two\"><deviceconfig><system><dns-setting><servers/></dns-setting></system></deviceconfig></entry></devices></config>",
         )
         .unwrap();

@@ -4,6 +4,8 @@
 //! request of the XML API that needs the same rights, so both APIs have one table of rights
 //! (`xmlapi/endpoints.rs`), and does its work by the same functions.
 
+mod acc;
+mod administrators;
 mod approvals;
 mod automation;
 mod candidate;
@@ -45,6 +47,7 @@ use crate::accounts::{Caller, Door, Right};
 use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::{BODY_MAX, read_body};
+use crate::store::now_us;
 use crate::xmlapi::endpoints::{COMMANDS, CONFIG_ACTIONS, Need, TYPES, need_of};
 use crate::xmlapi::{self, why_no_role, why_not, why_not_whole};
 use problem::{Complaint, Problem};
@@ -80,11 +83,13 @@ fn routes() -> Vec<Route> {
         approvals::routes(),
         rules::routes(),
         system::routes(),
+        administrators::routes(),
         edits::routes(),
         orders::routes(),
         enrolment::routes(),
         logs::routes(),
         export::routes(),
+        acc::routes(),
         tags::routes(),
         policies::routes(),
         automation::routes(),
@@ -156,7 +161,10 @@ async fn admit(app: &App, peer: &Peer, headers: &HeaderMap, access: Access) -> R
     let caller = Caller { door: Door::Json, ..caller };
     match why_no_role(&caller).or_else(|| refusal(&caller, access)) {
         Some(why) => Err(Problem::forbidden(why)),
-        None => Ok(caller),
+        None => {
+            app.accounts.presence.note(&caller, now_us());
+            Ok(caller)
+        }
     }
 }
 

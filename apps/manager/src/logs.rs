@@ -5,9 +5,11 @@
 
 pub(crate) mod export;
 pub(crate) mod filter;
+pub(crate) mod map;
 pub(crate) mod query;
 pub(crate) mod report;
 pub(crate) mod retention;
+pub(crate) mod summary;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

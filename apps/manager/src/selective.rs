@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::app::App;
 use crate::configuration::edit::Edit;
 use crate::store::side_versions::{CommittedEdit, SideVersion, is_side, version_of};
-use crate::store::{from_db, to_db};
+use crate::store::{Store, from_db, to_db};
 
 /// Edits between what a device has and what is pushed to it.
 const EDITS_MAX: usize = 50_000;
@@ -44,9 +44,27 @@ impl Standing {
         if !is_side(number) {
             return Ok(Self { version, origin: version, left_out: BTreeSet::new() });
         }
-        let side = app.store.side_version(number).await?;
+        let side = app.store.side_standing(number).await?;
         let side = side.ok_or_else(|| anyhow::anyhow!("what the device has is not in the database any more"))?;
-        Ok(Self { version, origin: side.origin, left_out: side.left_out.into_iter().collect() })
+        Ok(Self { version, origin: side.0, left_out: side.1.into_iter().collect() })
+    }
+
+    /// The edits that are missing of versions up to its own, in order.
+    async fn left_out(&self, store: &Store) -> sqlx::Result<Vec<CommittedEdit>> {
+        let (Some(first), Some(last)) = (self.left_out.first(), self.left_out.last()) else { return Ok(Vec::new()) };
+        let mut edits = store.committed_edits_within(*first, *last).await?;
+        edits.retain(|edit| self.left_out.contains(&edit.id));
+        Ok(edits)
+    }
+
+    /// Whether an edit of an administrator is among them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn lacks_edit_of(&self, store: &Store, author: &str) -> sqlx::Result<bool> {
+        let (Some(first), Some(last)) = (self.left_out.first(), self.left_out.last()) else { return Ok(false) };
+        let own = store.committed_by(author, *first, *last).await?;
+        Ok(own.iter().any(|id| self.left_out.contains(id)))
     }
 
     /// Whether a committed edit is missing.
@@ -97,12 +115,13 @@ impl Selective {
         if let Some(version) = gap {
             return Err(vec![format!("the edits of version {version} are not kept, {FULL_PUSH}")]);
         }
-        let edits = store.committed_edits(standing.origin, self.until, EDITS_MAX + 1).await;
+        let left_out = standing.left_out(store).await.map_err(|error| internal(error.into()))?;
+        let edits = store.committed_edits(standing.version, self.until, EDITS_MAX + 1).await;
         let edits = edits.map_err(|error| internal(error.into()))?;
-        if edits.len() > EDITS_MAX {
+        if left_out.len() + edits.len() > EDITS_MAX {
             return Err(vec![format!("the device lacks more than {EDITS_MAX} edits, {FULL_PUSH}")]);
         }
-        let missing = edits.into_iter().filter(|edit| standing.lacks(edit));
+        let missing = left_out.into_iter().chain(edits);
         let (chosen, rest): (Vec<_>, Vec<_>) = missing.partition(|edit| self.admins.contains(&edit.author));
         if rest.is_empty() {
             return Ok(self.until);
@@ -120,7 +139,9 @@ impl Selective {
             left_out: rest.iter().map(|edit| edit.id).collect(),
             text: xml::write(&tree),
         };
-        store.add_side_version(self.until, &side).await.map_err(internal)
+        let made = store.add_side_version(self.until, &side).await.map_err(internal)?;
+        app.configuration.have_at_hand(from_db(made), tree);
+        Ok(made)
     }
 }
 

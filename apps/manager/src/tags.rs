@@ -198,6 +198,15 @@ impl Tags {
         entries.map(|(address, entry)| (*address, entry.tags.keys().cloned().collect())).collect()
     }
 
+    /// The tags of an address, each with its cluster or none; of this cluster alone, and of none, when one is named.
+    pub(crate) fn of_address(&self, address: IpAddr, cluster: Option<&str>) -> Vec<(String, String)> {
+        let book = lock(&self.book);
+        let sources =
+            book.sources().filter(|(source, _)| cluster.is_none_or(|one| source.is_empty() || *source == one));
+        let entries = sources.filter_map(|(source, registry)| Some((source, registry.entries().get(&address)?)));
+        entries.flat_map(|(source, entry)| entry.tags.keys().map(|tag| (source.to_owned(), tag.clone()))).collect()
+    }
+
     /// Number of addresses with tags of a cluster, and SHA-256 in hex of their lines (`registered::lines`).
     pub(crate) fn digest(&self, source: &str) -> (usize, String) {
         let book = lock(&self.book);

@@ -31,6 +31,7 @@ use crate::accounts::{Caller, LoginError, Right, Role};
 use crate::app::App;
 use crate::http::Peer;
 use crate::http::parameters::Parameters;
+use crate::store::now_us;
 use element::{Build as _, element as new, leaf};
 use endpoints::{Need, TYPES, WITHIN_A_PART, need_of};
 use reply::Reply;
@@ -192,7 +193,9 @@ async fn authenticate(
     parameters: &Parameters,
 ) -> Result<Caller, LoginError> {
     let header = headers.get("x-pan-key").and_then(|value| value.to_str().ok());
-    who(app, peer, header.or_else(|| parameters.get("key")), headers).await
+    let caller = who(app, peer, header.or_else(|| parameters.get("key")), headers).await?;
+    app.accounts.presence.note(&caller, now_us());
+    Ok(caller)
 }
 
 /// Who asks, by a key or by the header for name and password.

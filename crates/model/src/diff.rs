@@ -24,7 +24,7 @@ pub struct Change {
     pub old: Option<Arc<Element>>,
     /// The node now; none when it was removed.
     pub new: Option<Arc<Element>>,
-    /// Name of the entry (or text of the member) that a moved one now follows; none when it is the first.
+    /// Name of the entry (or text of the member) that an added or moved one now follows; none when it is the first.
     pub follows: Option<String>,
 }
 
@@ -65,21 +65,22 @@ fn compare(old: &Arc<Element>, new: &Arc<Element>, xpath: &str, changes: &mut Ve
     let after = by_step(new);
     for (step, child) in steps(old) {
         if !after.contains_key(&step) {
-            push(changes, format!("{xpath}/{step}"), ChangeKind::Removed, Some(child), None);
+            push(changes, format!("{xpath}/{step}"), ChangeKind::Removed, (Some(child), None), None);
         }
     }
     let moved = moved(old, new, &before, &after);
-    let mut follows = None;
+    let mut follows: Option<String> = None;
     for (step, child) in steps(new) {
         let path = format!("{xpath}/{step}");
         match before.get(&step) {
-            None => push(changes, path, ChangeKind::Added, None, Some(child)),
+            None => {
+                let place = follows.as_ref().filter(|_| matches!(&*child.name, "entry" | "member"));
+                push(changes, path, ChangeKind::Added, (None, Some(child)), place);
+            }
             Some(earlier) => {
                 if moved.contains(&step) {
-                    push(changes, path.clone(), ChangeKind::Moved, Some(earlier), Some(child));
-                    if let Some(change) = changes.last_mut() {
-                        change.follows.clone_from(&follows);
-                    }
+                    let both = (Some(*earlier), Some(child));
+                    push(changes, path.clone(), ChangeKind::Moved, both, follows.as_ref());
                 }
                 compare(earlier, child, &path, changes);
             }
@@ -92,10 +93,10 @@ fn push(
     changes: &mut Vec<Change>,
     xpath: String,
     kind: ChangeKind,
-    old: Option<&Arc<Element>>,
-    new: Option<&Arc<Element>>,
+    (old, new): (Option<&Arc<Element>>, Option<&Arc<Element>>),
+    follows: Option<&String>,
 ) {
-    changes.push(Change { xpath, kind, old: old.cloned(), new: new.cloned(), follows: None });
+    changes.push(Change { xpath, kind, old: old.cloned(), new: new.cloned(), follows: follows.cloned() });
 }
 
 /// Attributes other than those that say who last touched a node.

@@ -9,6 +9,7 @@ mod merge;
 mod multi;
 mod place;
 mod references;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use inherit::{override_inherited, overriding};
 pub use multi::{Selected, multi_clone, multi_move};
 use place::Place;
 pub use references::{names_for, users};
+pub use steps::{Step, steps};
 
 /// Codes of the XML API.
 pub mod code {

@@ -42,6 +42,14 @@ pub fn render(root: &Element, template_root: &Element, serial: &str) -> Result<E
     Ok(element)
 }
 
+/// What a stack's own settings and its templates make, before variables get their values. Each node names its owner by
+/// `ptpl`, and `src` when it is the stack. A template that is missing is left out.
+pub fn render_stack(root: &Element, stack: &str) -> Element {
+    let mut config = layers::of_stack(root, stack, &mut Vec::new());
+    origin::spread(&mut config);
+    config
+}
+
 /// A rendered tree together with what is wrong about it.
 struct Rendered {
     element: Element,

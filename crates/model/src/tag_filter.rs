@@ -61,6 +61,11 @@ impl TagFilter {
         self.0.matches(tags)
     }
 
+    /// Tags of which each object that belongs to the group has one; none when that is not known of any.
+    pub fn any_of(&self) -> Option<Vec<&str>> {
+        self.0.any_of()
+    }
+
     /// The tags the filter asks for.
     pub fn tags(&self) -> Vec<&str> {
         let mut tags = Vec::new();
@@ -76,6 +81,15 @@ impl Expression {
             Self::Not(inner) => !inner.matches(tags),
             Self::All(parts) => parts.iter().all(|part| part.matches(tags)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(tags)),
+        }
+    }
+
+    fn any_of(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Tag(tag) => Some(vec![tag]),
+            Self::Not(_) => None,
+            Self::All(parts) => parts.iter().filter_map(Self::any_of).min_by_key(Vec::len),
+            Self::Any(parts) => Some(parts.iter().map(Self::any_of).collect::<Option<Vec<_>>>()?.concat()),
         }
     }
 
@@ -229,7 +243,10 @@ mod tests {
             ("not not a", &["a"], true),
             ("\"it's\"", &["it's"], true),
         ] {
-            assert_eq!(TagFilter::parse(filter).unwrap().matches(tags), expected, "{filter} on {tags:?}");
+            let filter = TagFilter::parse(filter).unwrap();
+            assert_eq!(filter.matches(tags), expected, "{filter:?} on {tags:?}");
+            let has_one = filter.any_of().is_none_or(|any| any.iter().any(|tag| tags.contains(tag)));
+            assert!(has_one || !expected, "{filter:?} on {tags:?}");
         }
     }
 

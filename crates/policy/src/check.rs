@@ -22,8 +22,8 @@ use crate::facts::Facts;
 use crate::names::Ids;
 use crate::objects::{Index, Objects};
 use crate::security::{Rule, Zones, resolve};
-use crate::shadow::{self, Budget, Proof, Reach, RuleBase};
-use crate::tables::{Compiled, RuleId};
+use crate::shadow::{self, Budget, Example, Naming, Proof, Reach, RuleBase};
+use crate::tables::{Compiled, RuleId, ZoneId};
 
 /// Rules beside the tables; with more of them the tables are made anew.
 const BESIDE_MAX: usize = 256;
@@ -174,8 +174,11 @@ impl Check {
             let Answer::Proven(proven) = &entry.answer else { continue };
             undecided += usize::from(proven.1);
             if let (Reach::Shadowed(by), Some(rule)) = (&proven.0, self.rule(at)) {
-                let name_of = |id: RuleId| self.ids.rules.name(id.index());
-                warnings.push(shadow::warning(rule.id, by, &rule.origin, name_of));
+                let called = Naming {
+                    rule: |id: RuleId| self.ids.rules.name(id.index()),
+                    zone: |id: ZoneId| self.ids.zones.name(id.index()),
+                };
+                warnings.push(shadow::warning(rule.id, by, Example::of(self, at), &rule.origin, &called));
             }
         }
         warnings.extend(shadow::undecided_warning(undecided));

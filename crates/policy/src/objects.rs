@@ -1,6 +1,7 @@
 //! Which addresses and ports does a list of names and literals in a rule stand for?
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bartizan_model::codes::{GROUP_CYCLE, INVALID_FILTER, UNKNOWN_ADDRESS, UNKNOWN_SERVICE};
@@ -70,6 +71,43 @@ impl Places<'_> {
     }
 }
 
+/// What has a tag: a cluster has thousands of addresses and of groups, and a group asks for few of the addresses.
+struct Tagged<'a> {
+    /// Places of address objects, of those that their names lead to.
+    objects: HashMap<&'a str, Vec<usize>>,
+    addresses: Vec<(IpAddr, Vec<&'a str>)>,
+    /// Places of these.
+    registered: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Tagged<'a> {
+    fn new(config: &'a DeviceConfig, places: &Places<'_>, facts: &'a Facts) -> Self {
+        let mut objects: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, object) in config.addresses.iter().enumerate() {
+            if object.tags.is_empty() || places.get(&object.name) != Some(at) {
+                continue;
+            }
+            object.tags.iter().for_each(|tag| objects.entry(tag).or_default().push(at));
+        }
+        let addresses: Vec<(IpAddr, Vec<&str>)> =
+            facts.tags.iter().map(|(ip, tags)| (*ip, tags.iter().map(String::as_str).collect())).collect();
+        let mut registered: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, (_, tags)) in addresses.iter().enumerate() {
+            tags.iter().for_each(|tag| registered.entry(tag).or_default().push(at));
+        }
+        Self { objects, addresses, registered }
+    }
+}
+
+/// Which of so many may belong to a group, in order.
+fn candidates(tagged: &HashMap<&str, Vec<usize>>, filter: &TagFilter, count: usize) -> Vec<usize> {
+    let Some(tags) = filter.any_of() else { return (0..count).collect() };
+    let mut found: Vec<usize> = tags.iter().filter_map(|tag| tagged.get(tag)).flatten().copied().collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// The objects of a configuration by name, with what was already expanded.
 pub(crate) struct Objects<'a> {
     config: &'a DeviceConfig,
@@ -82,6 +120,8 @@ pub(crate) struct Objects<'a> {
     members: HashMap<&'a str, Addresses>,
     lists: HashMap<&'a [String], Addresses>,
     negated: HashMap<usize, Arc<AddressSet>>,
+    /// Made when the first dynamic group asks.
+    tagged: Option<Tagged<'a>>,
     every: Arc<AddressSet>,
     service_lists: HashMap<&'a [String], Arc<[Arc<Ports>]>>,
     every_service: Arc<[Arc<Ports>]>,
@@ -136,6 +176,7 @@ impl<'a> Objects<'a> {
             members: HashMap::new(),
             lists: HashMap::new(),
             negated: HashMap::new(),
+            tagged: None,
             every: Arc::new(AddressSet::all()),
             service_lists: HashMap::new(),
             every_service: Arc::new([Arc::new(Ports::Any)]),
@@ -246,18 +287,23 @@ impl<'a> Objects<'a> {
             Diagnostic::error(INVALID_FILTER, origin.clone(), format!("filter `{filter}`: {error}"))
         })?;
         let config = self.config;
+        let tagged = self.tagged.take().unwrap_or_else(|| Tagged::new(config, &self.addresses, self.facts));
         let mut sets = Vec::new();
         let mut unknown = Vec::new();
-        for (at, object) in config.addresses.iter().enumerate() {
-            let visible = self.addresses.get(&object.name) == Some(at);
-            if visible && filter.matches(&object.tags) {
+        for at in candidates(&tagged.objects, &filter, config.addresses.len()) {
+            let Some(object) = config.addresses.get(at) else { continue };
+            let is_visible = || self.addresses.get(&object.name) == Some(at);
+            if filter.matches(&object.tags) && is_visible() {
                 let member = self.value(&object.name, &object.value);
                 sets.push(member.set);
                 unknown.extend_from_slice(&member.unknown);
             }
         }
-        let registered = self.facts.tags.iter().filter(|(_, tags)| filter.matches(&tags.iter().collect::<Vec<_>>()));
-        let registered: Vec<_> = registered.map(|(ip, _)| (*ip, *ip)).collect();
+        let registered = candidates(&tagged.registered, &filter, tagged.addresses.len());
+        let registered = registered.into_iter().filter_map(|at| tagged.addresses.get(at));
+        let registered: Vec<_> =
+            registered.filter(|(_, tags)| filter.matches(tags)).map(|(ip, _)| (*ip, *ip)).collect();
+        self.tagged = Some(tagged);
         sets.push(Arc::new(AddressSet::of(&registered)));
         Ok(Addresses { set: Arc::new(AddressSet::union(&sets)), unknown: unknown.into(), varies: true })
     }

@@ -11,7 +11,7 @@
 //! Members whose addresses change by themselves (names, lists, dynamic groups) are any address for the rule
 //! that is checked, and a rule that has them shadows nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use bartizan_model::device::RuleKind;
@@ -156,28 +156,73 @@ pub fn reach(tables: &Compiled, rule: RuleId) -> Option<Reach> {
 /// One warning for each shadowed rule, and one if the check did not decide about all.
 pub fn warnings(tables: &Compiled) -> Vec<Diagnostic> {
     let Shadows { shadowed, undecided } = shadows(tables);
+    let places: HashMap<RuleId, usize> =
+        tables.security.rules.iter().enumerate().map(|(at, rule)| (rule.id, at)).collect();
     let origin = |rule| tables.rule(rule).map(|info| info.origin.clone()).unwrap_or_default();
-    let warning = |(rule, by): &(RuleId, Vec<RuleId>)| warning(*rule, by, &origin(*rule), |id| tables.rule_name(id));
+    let warning = |(rule, by): &(RuleId, Vec<RuleId>)| {
+        let example = places.get(rule).and_then(|at| Example::of(tables, *at));
+        let names = Naming { rule: |id| tables.rule_name(id), zone: |id| tables.zone_name(id) };
+        warning(*rule, by, example, &origin(*rule), &names)
+    };
     shadowed.iter().map(warning).chain(undecided_warning(undecided)).collect()
+}
+
+/// A flow of a shadowed rule, and the rule before it that takes it.
+pub(crate) struct Example {
+    flow: ZoneFlow,
+    taken_by: RuleId,
+}
+
+impl Example {
+    /// One of the rule at a place; none when its first rows have no flows of IPv4.
+    pub(crate) fn of<B: RuleBase>(base: &B, at: usize) -> Option<Self> {
+        let zones = base.zones();
+        let first = |row: &Row| Some((first_flow(row, zones)?, matches!(*row.ports, Ports::Any)));
+        let (mut flow, is_any) = base.rule(at)?.rows.iter().find_map(first)?;
+        if is_any {
+            // What is any is best shown by what everybody knows.
+            flow = ZoneFlow { protocol: TCP, source_port: 49152, destination_port: 443, ..flow };
+        }
+        let (before, rule) = base.matching(&flow.query())?;
+        (before < at).then_some(Self { flow, taken_by: rule.id })
+    }
+}
+
+/// How rules and zones are called.
+pub(crate) struct Naming<R, Z> {
+    pub(crate) rule: R,
+    pub(crate) zone: Z,
 }
 
 /// What is said of a shadowed rule.
 pub(crate) fn warning<'n>(
     rule: RuleId,
     by: &[RuleId],
+    example: Option<Example>,
     origin: &Origin,
-    name_of: impl Fn(RuleId) -> &'n str,
+    called: &Naming<impl Fn(RuleId) -> &'n str, impl Fn(ZoneId) -> &'n str>,
 ) -> Diagnostic {
+    let name_of = &called.rule;
     let names: Vec<_> = by.iter().take(NAMED_MAX).map(|id| format!("`{}`", name_of(*id))).collect();
     let more = by.len().saturating_sub(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let (name, names) = (name_of(rule), names.join(", "));
+    let shown = example.map_or_else(String::new, |Example { flow, taken_by }| {
+        let ZoneFlow { from, to, source, destination, protocol, destination_port, .. } = flow;
+        let what = match protocol {
+            TCP => format!("tcp to port {destination_port}"),
+            UDP => format!("udp to port {destination_port}"),
+            other => format!("protocol {other}"),
+        };
+        let (from, to) = ((called.zone)(from), (called.zone)(to));
+        format!("; `{}` takes {what} from {source} in `{from}` to {destination} in `{to}`, for one", name_of(taken_by))
+    });
     Diagnostic::warning(
         codes::SHADOWED_RULE,
         origin.clone(),
         format!("rule `{name}` never matches: {names}{more} before it take all its flows"),
     )
-    .with_help("move the rule up, or remove it")
+    .with_help(format!("move the rule up, or remove it{shown}"))
 }
 
 /// What is said of rules that were not decided about, if there are any.
@@ -287,6 +332,8 @@ struct Region<K> {
 const OTHER: u8 = 1 << PROTOCOLS.len();
 /// One of them: GRE.
 const OTHER_NUMBER: u8 = 47;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// The flows a rule is for; with `any` its addresses are taken for all of them.
 fn regions<K: Address>(rule: &Rule, zones: usize, any: bool) -> Vec<Region<K>> {

@@ -9,22 +9,27 @@ import type { Asked } from './types';
 /** Entries that one request brings. */
 export const PAGE = 200;
 
+/** Which entries of a list are wanted: with a text, a tag, of a group of rules (`''`: of none). */
+export type Narrow = { search?: string; tag?: string; group?: string };
+
 export const keys = {
-  entries: (xpath: string, search: string, page: number) => ['config', 'entries', xpath, search, page] as const,
-  node: (xpath: string) => ['config', 'node', xpath] as const,
+  entries: (xpath: string, narrow: Narrow, page: number, source?: string) =>
+    ['config', 'entries', xpath, narrow, page, source] as const,
+  node: (xpath: string, source?: string) => ['config', 'node', xpath, source] as const,
   candidate: ['config', 'candidate'] as const,
 };
 
-export function pageOf(xpath: string, search: string, page: number) {
+/** A page of a list; `source` is where it is read when not in the candidate. */
+export function pageOf(xpath: string, narrow: Narrow, page: number, source?: string) {
   return {
-    queryKey: keys.entries(xpath, search, page),
-    queryFn: () =>
-      told(
-        api.GET('/api/v1/config/entries', {
-          params: { query: { xpath, search: search || null, offset: page * PAGE, limit: PAGE } },
-        }),
-      ).catch(absent(xpath)),
+    queryKey: keys.entries(xpath, narrow, page, source),
+    queryFn: () => entriesOf(xpath, narrow, page * PAGE, PAGE, source),
   };
+}
+
+export function entriesOf(xpath: string, narrow: Narrow, offset: number, limit: number, source?: string) {
+  const query = { xpath, ...narrow, source: source ?? null, search: narrow.search || null, offset, limit };
+  return told(api.GET('/api/v1/config/entries', { params: { query } })).catch(absent(xpath));
 }
 
 /** A list that nobody made yet has no entries; that is no failure. */
@@ -38,16 +43,16 @@ function absent(xpath: string) {
 }
 
 /** One node with its digest; `undefined` when it is not there. */
-export function useNode(xpath: string | undefined) {
+export function useNode(xpath: string | undefined, source?: string) {
   return useQuery({
-    queryKey: keys.node(xpath ?? ''),
+    queryKey: keys.node(xpath ?? '', source),
     enabled: xpath !== undefined,
-    queryFn: async () => (await nodeAt(xpath ?? '')) ?? null,
+    queryFn: async () => (await nodeAt(xpath ?? '', source)) ?? null,
   });
 }
 
-export async function nodeAt(xpath: string) {
-  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { xpath } } }));
+export async function nodeAt(xpath: string, source?: string) {
+  const { nodes } = await told(api.GET('/api/v1/config', { params: { query: { source: source ?? null, xpath } } }));
   return nodes[0];
 }
 
@@ -65,11 +70,17 @@ export function forget(queries: QueryClient): Promise<void> {
   return queries.invalidateQueries({ queryKey: ['config'] });
 }
 
+/** What edits of the page are called among all that it asks for; the shell remembers how they are taken back. */
+export const EDIT = ['edit'];
+
+export const edited = (edits: Asked[]) => told(api.POST('/api/v1/config/edits', { body: { edits, undo: true } }));
+
 /** Edits the candidate, all edits or none. Refusals are the caller's to show when it sets `quiet`. */
 export function useEdit(quiet = false) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (edits: Asked[]) => told(api.POST('/api/v1/config/edits', { body: { edits } })),
+    mutationKey: EDIT,
+    mutationFn: edited,
     onSuccess: () => forget(queries),
     onError: (error) => {
       if (!quiet) refused(error);

@@ -1,6 +1,7 @@
 // What does every screen have? A heading, a line of tools, and what comes in the place of data: loading, failure, nothing.
 
-import { Alert, Box, Group, List, Stack, Title } from '@mantine/core';
+import { Alert, Box, Group, List, Stack, Text, Title } from '@mantine/core';
+import { IconInfoCircle } from '@tabler/icons-react';
 import { type ReactNode, useEffect } from 'react';
 import { linesOf } from '../api/problem';
 
@@ -18,6 +19,18 @@ export function Page({ title, tools, children }: { title: string; tools?: ReactN
       </Group>
       {children}
     </Stack>
+  );
+}
+
+/** What is to be known of all that a screen shows, as that the product keeps it and does nothing with it. */
+export function Remark({ children }: { children: ReactNode }) {
+  return (
+    <Alert color="yellow" variant="light" p="xs" role="note">
+      <Group gap="xs" wrap="nowrap">
+        <IconInfoCircle size={18} style={{ flex: 'none' }} aria-hidden />
+        <Text size="sm">{children}</Text>
+      </Group>
+    </Alert>
   );
 }
 

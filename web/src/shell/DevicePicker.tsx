@@ -4,7 +4,7 @@ import { Select } from '@mantine/core';
 import { useState } from 'react';
 import { useDevices } from '../api/devices';
 
-/** The serial number of the chosen firewall, and the field to choose it by. */
+/** The serial number of the chosen firewall, and the field to choose it by; `choose` does if that one is connected. */
 export function useDevice() {
   const [chosen, setChosen] = useState<string | null>(null);
   const connected = (useDevices().data?.devices ?? []).filter((device) => device.connected);
@@ -20,5 +20,8 @@ export function useDevice() {
       disabled={connected.length === 0}
     />
   );
-  return { serial, picker };
+  const choose = (other: string) => {
+    if (connected.some((device) => device.serial === other)) setChosen(other);
+  };
+  return { serial, picker, choose };
 }

@@ -5,15 +5,15 @@ import { Spotlight, spotlight } from '@mantine/spotlight';
 import { IconSearch } from '@tabler/icons-react';
 import { useNavigate } from '@tanstack/react-router';
 import { PLACES } from '../nav';
-import { useAddress, useGroups, useTemplates } from '../scope';
+import { scopeOf, useAddress, useGroups, useTemplates } from '../scope';
 import { openCommit } from './commits';
 
 export function Palette() {
   const navigate = useNavigate();
   const [address, setAddress] = useAddress();
   const groups = useGroups().data?.groups ?? [];
-  const templates = useTemplates().data?.templates ?? [];
-  const search = { group: address.group, template: address.template };
+  const { templates = [], stacks = [] } = useTemplates().data ?? {};
+  const search = scopeOf(address);
   const actions = [
     {
       group: 'Screens',
@@ -44,7 +44,12 @@ export function Palette() {
         ...templates.map((template) => ({
           id: `template ${template}`,
           label: `Template ${template}`,
-          onClick: () => setAddress({ template }),
+          onClick: () => setAddress({ template, stack: undefined }),
+        })),
+        ...stacks.map(({ name }) => ({
+          id: `stack ${name}`,
+          label: `Template stack ${name}`,
+          onClick: () => setAddress({ stack: name }),
         })),
       ],
     },

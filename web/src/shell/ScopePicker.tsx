@@ -1,12 +1,19 @@
 // Whose policy, or whose network, is looked at?
 
-import { Select } from '@mantine/core';
+import { Box, Select, Text } from '@mantine/core';
 import { useAddress, useGroups, useTemplates } from '../scope';
 
 const SHARED = 'Shared';
 
 export function ScopePicker({ kind }: { kind: 'group' | 'template' }) {
-  return kind === 'group' ? <GroupPicker /> : <TemplatePicker />;
+  return (
+    <Box role="group" aria-labelledby="configuration-scope">
+      <Text id="configuration-scope" size="xs" fw={700} c="dimmed" tt="uppercase">
+        Configuration Scope
+      </Text>
+      {kind === 'group' ? <GroupPicker /> : <TemplatePicker />}
+    </Box>
+  );
 }
 
 function GroupPicker() {
@@ -35,17 +42,26 @@ function GroupPicker() {
 
 function TemplatePicker() {
   const [address, setAddress] = useAddress();
-  const templates = useTemplates().data?.templates ?? [];
+  const { templates = [], stacks = [] } = useTemplates().data ?? {};
+  const data = [
+    { group: 'Templates', items: templates.map((name) => ({ value: `template ${name}`, label: name })) },
+    { group: 'Template Stacks', items: stacks.map(({ name }) => ({ value: `stack ${name}`, label: name })) },
+  ].filter((part) => part.items.length > 0);
+  const template = address.template ?? templates[0];
+  const choose = (value: string | null) => {
+    const [, kind, name] = /^(template|stack) (.*)$/.exec(value ?? '') ?? [];
+    setAddress({ template: undefined, stack: undefined, open: undefined, [kind ?? 'template']: name });
+  };
   return (
     <Select
       label="Template"
       placeholder="none yet"
-      data={templates}
-      value={address.template ?? templates[0] ?? null}
-      onChange={(template) => setAddress({ template: template ?? undefined, open: undefined })}
+      data={data}
+      value={address.stack ? `stack ${address.stack}` : template ? `template ${template}` : null}
+      onChange={choose}
       allowDeselect={false}
-      searchable={templates.length > 10}
-      disabled={templates.length === 0}
+      searchable={templates.length + stacks.length > 10}
+      disabled={data.length === 0}
       mb="xs"
     />
   );

@@ -1,15 +1,30 @@
 // What frames every screen? Tabs, the places of a tab, the scope, and what is pending.
 
-import { Anchor, AppShell, Box, Burger, Group, NavLink, Skeleton, Stack, Tabs, Text, Title } from '@mantine/core';
+import {
+  Anchor,
+  AppShell,
+  Box,
+  Burger,
+  Divider,
+  Group,
+  NavLink,
+  Skeleton,
+  Stack,
+  Tabs,
+  Text,
+  Title,
+} from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Suspense } from 'react';
 import { first, OPEN_TABS, PLACES, type Place, type Tab } from '../nav';
-import { useAddress } from '../scope';
+import { goingWith, useAddress } from '../scope';
 import { CommitControls } from './CommitControls';
+import { LockMark } from './LockMark';
 import { Palette, PaletteButton } from './Palette';
 import { ScopePicker } from './ScopePicker';
 import { Tasks } from './Tasks';
+import { Undo } from './Undo';
 import { UserMenu } from './UserMenu';
 
 export function Shell() {
@@ -31,8 +46,9 @@ export function Shell() {
           <Title order={2} size="h4" visibleFrom="lg">
             Bartizan
           </Title>
-          <TopTabs tab={tab} />
+          <TopTabs tab={tab} path={path} />
           <Group gap="xs" wrap="nowrap" ml="auto">
+            <LockMark />
             <CommitControls />
             <Tasks />
             <PaletteButton />
@@ -52,16 +68,17 @@ export function Shell() {
         </Suspense>
       </AppShell.Main>
       <Palette />
+      <Undo />
     </AppShell>
   );
 }
 
-function TopTabs({ tab }: { tab: Tab | undefined }) {
+function TopTabs({ tab, path }: { tab: Tab | undefined; path: string }) {
   const navigate = useNavigate();
   const [search] = useAddress();
   const go = (name: string | null) => {
     const place = first(name as Tab);
-    if (place) void navigate({ to: place.path, search: { group: search.group, template: search.template } });
+    if (place) void navigate({ to: place.path, search: goingWith(path, place.path)(search) });
   };
   return (
     <Tabs value={tab ?? null} onChange={go} activateTabWithKeyboard={false} component="nav" aria-label="Tabs">
@@ -80,8 +97,9 @@ function Places({ places, path, onGo }: { places: Place[]; path: string; onGo: (
   const sections = [...new Set(places.map((place) => place.section))];
   return (
     <Stack gap={2} component="nav" aria-label="Places of this tab">
-      {sections.map((section) => (
+      {sections.map((section, index) => (
         <Box key={section ?? ''}>
+          {!section && index > 0 && <Divider my="xs" />}
           {section && (
             <Text size="xs" fw={700} c="dimmed" mt="xs" px="xs" tt="uppercase">
               {section}
@@ -93,11 +111,7 @@ function Places({ places, path, onGo }: { places: Place[]; path: string; onGo: (
               <NavLink
                 key={place.path}
                 renderRoot={(properties) => (
-                  <Link
-                    to={place.path}
-                    search={(now: Record<string, unknown>) => ({ group: now['group'], template: now['template'] })}
-                    {...properties}
-                  />
+                  <Link to={place.path} search={goingWith(path, place.path)} {...properties} />
                 )}
                 label={place.label}
                 active={place.path === path}

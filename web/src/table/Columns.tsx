@@ -3,6 +3,7 @@
 import { ActionIcon, Checkbox, Menu, Stack, Tooltip } from '@mantine/core';
 import { useLocalStorage } from '@mantine/hooks';
 import { IconColumns3 } from '@tabler/icons-react';
+import { useMemo } from 'react';
 import type { Column } from './Grid';
 
 /** The columns that are shown, and the menu to choose them by. */
@@ -33,5 +34,7 @@ export function useColumns<T>(table: string, all: Column<T>[], hiddenAtFirst: st
       </Menu.Dropdown>
     </Menu>
   );
-  return { columns: all.filter((column) => !hidden.includes(column.id)), menu };
+  // The same columns are the same value: a line is not drawn again for them.
+  const columns = useMemo(() => all.filter((column) => !hidden.includes(column.id)), [all, hidden]);
+  return { columns, menu };
 }

@@ -1,7 +1,8 @@
 // A table of any length: which lines are on the screen, and how does one get along with the keyboard alone?
 //
-// Arrows, Page, Home and End go through the lines, Enter opens one, Space selects, Shift selects up to there. The owner
-// may listen to further keys. Only the lines that can be seen are in the document.
+// Arrows, Page, Home and End go through the lines, Enter opens one, F2 edits a cell of it, Space selects, Shift selects
+// up to there. The owner may listen to further keys. Only the lines that can be seen are in the document, and a line is
+// drawn again only when it says something else: that keeps up with the scrolling.
 
 import { Text } from '@mantine/core';
 import { useVirtualizer } from '@tanstack/react-virtual';
@@ -9,8 +10,10 @@ import {
   type DragEvent,
   type KeyboardEvent,
   type MouseEvent,
+  memo,
   type ReactNode,
   useEffect,
+  useMemo,
   useRef,
   useState,
 } from 'react';
@@ -22,6 +25,8 @@ export type Column<T> = {
   /** Width, pixels. */
   width: number;
   cell: (row: T, line: number) => ReactNode;
+  /** Whether the cell can be edited where it stands. */
+  edit?: (row: T) => boolean;
 };
 
 type Properties<T> = {
@@ -35,6 +40,8 @@ type Properties<T> = {
   selected?: ReadonlyMap<string, T>;
   onSelect?: (rows: Map<string, T>) => void;
   onOpen?: (row: T) => void;
+  /** A cell is to be edited where it stands. */
+  onEdit?: (row: T, column: string, cell: HTMLElement) => void;
   /** A key that the table does not know itself, on the line that has the focus; `true` when it was used. */
   onKey?: (event: KeyboardEvent, row: T) => boolean;
   /** A line was dropped before another one. */
@@ -49,11 +56,13 @@ type Properties<T> = {
 const HEIGHT = 34;
 
 export function Grid<T>(properties: Properties<T>) {
-  const { columns, count, at, keyOf, look, selected, onSelect, onOpen, onKey, none } = properties;
+  const { columns, count, at, keyOf, look, selected, onSelect, none } = properties;
   const scroll = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState(0);
   const [over, setOver] = useState<number>();
   const dragged = useRef<number>(undefined);
+  /** The column that was edited last. */
+  const edited = useRef<string>(undefined);
   /** The line that shall have the focus as soon as it is in the document. */
   const wanted = useRef<number>(undefined);
   const within = useRef(false);
@@ -97,7 +106,19 @@ export function Grid<T>(properties: Properties<T>) {
     else next.set(keyOf(row), row);
     onSelect(next);
   };
-  const keys = (event: KeyboardEvent, line: number) => {
+  /** Edits a cell; without one, that of the column that was edited last, or the first that can be. */
+  const edit = (row: T, cells: HTMLElement[], cell?: HTMLElement): boolean => {
+    const can = (one: HTMLElement) => columns.find((column) => column.id === one.dataset['column'])?.edit?.(row);
+    const open = cell
+      ? [cell].find(can)
+      : (cells.find((one) => one.dataset['column'] === edited.current && can(one)) ?? cells.find(can));
+    const column = open?.dataset['column'];
+    if (!open || !column || !properties.onEdit) return false;
+    edited.current = column;
+    properties.onEdit(row, column, open);
+    return true;
+  };
+  const keys = (event: KeyboardEvent<HTMLElement>, line: number) => {
     if (event.target !== event.currentTarget) return;
     const row = at(line);
     const steps: Record<string, number> = {
@@ -108,12 +129,13 @@ export function Grid<T>(properties: Properties<T>) {
       Home: -count,
       End: count,
     };
-    if (row && onKey?.(event, row)) event.preventDefault();
+    if (row && properties.onKey?.(event, row)) event.preventDefault();
     else if (event.altKey || event.ctrlKey || event.metaKey) return;
     else if (steps[event.key]) {
       event.preventDefault();
       go(line + (steps[event.key] ?? 0));
-    } else if (event.key === 'Enter' && row) onOpen?.(row);
+    } else if (event.key === 'Enter' && row) properties.onOpen?.(row);
+    else if (event.key === 'F2' && row) edit(row, cellsOf(event.currentTarget));
     else if (event.key === ' ') {
       event.preventDefault();
       select(line, event, true);
@@ -125,6 +147,49 @@ export function Grid<T>(properties: Properties<T>) {
     const [moved, before] = [at(dragged.current ?? -1), at(line)];
     if (moved && before && moved !== before) properties.onDrop?.(moved, before);
   };
+
+  /** What a line tells of; it stays the same, so that it is no reason to draw a line again. */
+  const told = useRef<Heard>(undefined);
+  told.current = {
+    key: keys,
+    drop,
+    focus: setActive,
+    click: (event, line) => {
+      select(line, event, false);
+      setActive(line);
+    },
+    doubleClick: (event, line) => {
+      const row = at(line);
+      const cell = (event.target as HTMLElement).closest<HTMLElement>('[data-column]') ?? undefined;
+      if (row && !(cell && edit(row, [], cell))) properties.onOpen?.(row);
+    },
+    dragStart: (line) => {
+      dragged.current = line;
+    },
+    dragOver: (event, line) => {
+      const row = at(line);
+      if (dragged.current === undefined || !row || !properties.draggable?.(row)) return;
+      event.preventDefault();
+      setOver(line);
+    },
+    dragEnd: () => {
+      dragged.current = undefined;
+      setOver(undefined);
+    },
+  };
+  const hear = useMemo((): Heard => {
+    const now = () => told.current as Heard;
+    return {
+      key: (event, line) => now().key(event, line),
+      drop: (event, line) => now().drop(event, line),
+      focus: (line) => now().focus(line),
+      click: (event, line) => now().click(event, line),
+      doubleClick: (event, line) => now().doubleClick(event, line),
+      dragStart: (line) => now().dragStart(line),
+      dragOver: (event, line) => now().dragOver(event, line),
+      dragEnd: () => now().dragEnd(),
+    };
+  }, []);
 
   return (
     <div
@@ -158,47 +223,20 @@ export function Grid<T>(properties: Properties<T>) {
           {items.map((item) => {
             const row = at(item.index);
             const key = row ? keyOf(row) : `line ${item.index}`;
-            const names = [classes.row];
-            if (row && properties.quiet?.(row)) names.push(classes.quiet);
-            if (over === item.index) names.push(classes.over);
             return (
-              <div
+              <Line
                 key={key}
-                role="row"
-                data-line={item.index}
-                aria-rowindex={item.index + 2}
-                aria-selected={selected ? selected.has(key) : undefined}
-                tabIndex={item.index === active || (active < from && item.index === from) ? 0 : -1}
-                className={names.join(' ')}
-                style={{ transform: `translateY(${item.start}px)` }}
-                draggable={row ? (properties.draggable?.(row) ?? false) : false}
-                onDragStart={() => {
-                  dragged.current = item.index;
-                }}
-                onDragOver={(event) => {
-                  if (dragged.current === undefined || !row || !properties.draggable?.(row)) return;
-                  event.preventDefault();
-                  setOver(item.index);
-                }}
-                onDragEnd={() => {
-                  dragged.current = undefined;
-                  setOver(undefined);
-                }}
-                onDrop={(event) => drop(event, item.index)}
-                onFocus={() => setActive(item.index)}
-                onKeyDown={(event) => keys(event, item.index)}
-                onClick={(event: MouseEvent) => {
-                  select(item.index, event, false);
-                  setActive(item.index);
-                }}
-                onDoubleClick={() => row && onOpen?.(row)}
-              >
-                {columns.map((column) => (
-                  <div key={column.id} role="gridcell" className={classes.cell} style={{ width: column.width }}>
-                    {row ? column.cell(row, item.index) : <Text c="dimmed">…</Text>}
-                  </div>
-                ))}
-              </div>
+                line={item.index}
+                start={item.start}
+                row={row}
+                columns={columns as Column<unknown>[]}
+                selected={selected ? selected.has(key) : undefined}
+                tabbable={item.index === active || (active < from && item.index === from)}
+                over={over === item.index}
+                quiet={row !== undefined && (properties.quiet?.(row) ?? false)}
+                draggable={row !== undefined && (properties.draggable?.(row) ?? false)}
+                hear={hear}
+              />
             );
           })}
         </div>
@@ -206,6 +244,69 @@ export function Grid<T>(properties: Properties<T>) {
     </div>
   );
 }
+
+/** What the table hears of a line. */
+type Heard = {
+  key: (event: KeyboardEvent<HTMLElement>, line: number) => void;
+  drop: (event: DragEvent, line: number) => void;
+  focus: (line: number) => void;
+  click: (event: MouseEvent, line: number) => void;
+  doubleClick: (event: MouseEvent, line: number) => void;
+  dragStart: (line: number) => void;
+  dragOver: (event: DragEvent, line: number) => void;
+  dragEnd: () => void;
+};
+
+type LineProperties = {
+  line: number;
+  start: number;
+  row: unknown;
+  columns: Column<unknown>[];
+  selected: boolean | undefined;
+  tabbable: boolean;
+  over: boolean;
+  quiet: boolean;
+  draggable: boolean;
+  hear: Heard;
+};
+
+const Line = memo(function Line(properties: LineProperties) {
+  const { line, start, row, columns, selected, tabbable, over, quiet, draggable, hear } = properties;
+  return (
+    <div
+      role="row"
+      data-line={line}
+      aria-rowindex={line + 2}
+      aria-selected={selected}
+      tabIndex={tabbable ? 0 : -1}
+      className={[classes.row, quiet && classes.quiet, over && classes.over].filter(Boolean).join(' ')}
+      style={{ transform: `translateY(${start}px)` }}
+      draggable={draggable}
+      onDragStart={() => hear.dragStart(line)}
+      onDragOver={(event) => hear.dragOver(event, line)}
+      onDragEnd={hear.dragEnd}
+      onDrop={(event) => hear.drop(event, line)}
+      onFocus={() => hear.focus(line)}
+      onKeyDown={(event) => hear.key(event, line)}
+      onClick={(event) => hear.click(event, line)}
+      onDoubleClick={(event) => hear.doubleClick(event, line)}
+    >
+      {columns.map((column) => (
+        <div
+          key={column.id}
+          role="gridcell"
+          data-column={column.id}
+          className={classes.cell}
+          style={{ width: column.width }}
+        >
+          {row === undefined ? <Text c="dimmed">…</Text> : column.cell(row, line)}
+        </div>
+      ))}
+    </div>
+  );
+});
+
+const cellsOf = (line: HTMLElement) => [...line.querySelectorAll<HTMLElement>('[data-column]')];
 
 /** Text that is cut where the column ends, whole in its title. */
 export function Clip({ children, mono }: { children: string; mono?: boolean }) {

@@ -1,12 +1,12 @@
 // Which entries stand at which line of a long table? Lists of several places one below the other, read page by page.
 
 import { useQueries } from '@tanstack/react-query';
-import { useState } from 'react';
-import { PAGE, pageOf } from '../api/config';
+import { useRef, useState } from 'react';
+import { type Narrow, PAGE, pageOf } from '../api/config';
 import type { Entry } from '../api/types';
 
-/** A list of the configuration, and the name of the place that it stands in. */
-export type Source = { xpath: string; location: string; own: boolean };
+/** A list of the configuration, and the name of the place that it stands in; `from` when not in the candidate. */
+export type Source = { xpath: string; location: string; own: boolean; from?: string };
 export type Row = { source: Source; entry: Entry };
 
 export type Rows = {
@@ -15,16 +15,19 @@ export type Rows = {
   total: number;
   /** The entry of a line; `undefined` while it is on its way. */
   at: (line: number) => Row | undefined;
+  /** The rows that are at hand, by XPath. */
+  known: () => Map<string, Row>;
   /** Which lines are looked at: their pages are read. */
   look: (from: number, to: number) => void;
   loading: boolean;
   error: unknown;
 };
 
-/** The lines of those lists; `after` lines are kept where a search narrows them. */
-export function useRows(sources: Source[], search: string): Rows {
+/** The lines of those lists. An entry that stays the same is the same row, so that its line is not drawn again. */
+export function useRows(sources: Source[], narrow: Narrow): Rows {
+  const made = useRef(new WeakMap<Entry, Row>());
   const [range, setRange] = useState({ from: 0, to: 60 });
-  const heads = useQueries({ queries: sources.map((source) => pageOf(source.xpath, search, 0)) });
+  const heads = useQueries({ queries: sources.map((source) => pageOf(source.xpath, narrow, 0, source.from)) });
   const counts = heads.map((head) => head.data?.matching ?? 0);
   const starts = counts.map((_, index) => counts.slice(0, index).reduce((sum, count) => sum + count, 0));
   const count = counts.reduce((sum, one) => sum + one, 0);
@@ -39,9 +42,30 @@ export function useRows(sources: Source[], search: string): Rows {
     }
   });
   const pages = useQueries({
-    queries: wanted.map(({ source, page }) => pageOf(sources[source]?.xpath ?? '', search, page)),
+    queries: wanted.map(({ source, page }) =>
+      pageOf(sources[source]?.xpath ?? '', narrow, page, sources[source]?.from),
+    ),
   });
 
+  const rowOf = (source: Source, entry: Entry): Row => {
+    const known = made.current.get(entry);
+    if (known?.source === source) return known;
+    const row = { source, entry };
+    made.current.set(entry, row);
+    return row;
+  };
+  const known = () => {
+    const read = [
+      ...heads.map((head, source) => ({ source, entries: head.data?.entries ?? [] })),
+      ...pages.map((page, place) => ({ source: wanted[place]?.source ?? 0, entries: page.data?.entries ?? [] })),
+    ];
+    const rows = new Map<string, Row>();
+    for (const { source, entries } of read) {
+      const from = sources[source];
+      if (from) for (const entry of entries) rows.set(entry.xpath, rowOf(from, entry));
+    }
+    return rows;
+  };
   const at = (line: number): Row | undefined => {
     const index = starts.findLastIndex((start, place) => line >= start && line < start + (counts[place] ?? 0));
     const source = sources[index];
@@ -53,7 +77,7 @@ export function useRows(sources: Source[], search: string): Rows {
         ? heads[index]?.data
         : pages[wanted.findIndex((one) => one.source === index && one.page === page)]?.data;
     const entry = data?.entries[offset % PAGE];
-    return entry && { source, entry };
+    return entry && rowOf(source, entry);
   };
   const look = (from: number, to: number) => {
     if (from < range.from || to > range.to || range.to - range.from > 2000)
@@ -64,6 +88,7 @@ export function useRows(sources: Source[], search: string): Rows {
     count,
     total: heads.reduce((sum, head) => sum + (head.data?.total ?? 0), 0),
     at,
+    known,
     look,
     loading: heads.some((head) => head.isPending),
     error: failed?.error,

@@ -4,16 +4,16 @@
 // that was read (`if_digest`): when there is another one by then, both are put together and shown before anything is
 // written.
 
-import { Alert, Button, Drawer, Group, Stack, TextInput } from '@mantine/core';
-import { useState } from 'react';
+import { Alert, Button, Drawer, Group, Stack, Text, TextInput } from '@mantine/core';
+import { type ReactNode, useState } from 'react';
 import { nodeAt, useEdit } from '../api/config';
 import { Problem } from '../api/problem';
 import type { Asked, Node } from '../api/types';
 import { Refusal } from '../screens/Refusal';
-import { EntryForm, type Layout } from './Form';
+import { EntryForm, type Layout, Owner } from './Form';
 import { labelOf } from './labels';
 import { merge } from './merge';
-import { entryPath, nameOf, same } from './node';
+import { entryPath, nameOf, ownerOf, same } from './node';
 
 export type Opened = {
   /** XPath of the list. */
@@ -22,6 +22,10 @@ export type Opened = {
   was?: { node: Node; digest: string };
   /** What a new one begins with. */
   start?: Node;
+  /** The template that a stack inherits the entry from: what is saved overrides it. */
+  inherited?: string | undefined;
+  /** Whether the stack has an entry of its own in the place of the inherited one. */
+  overrides?: boolean;
 };
 
 type Properties = {
@@ -33,20 +37,29 @@ type Properties = {
   also?: ((list: string, before: Node | undefined, after: Node | undefined) => Asked[]) | undefined;
   /** Whether the name is given by what it is, as of a default rule. */
   named?: boolean;
+  /** What is to be known of the entry. */
+  notes?: ReactNode;
+  /** Fields that stand elsewhere and belong to the entry for whoever edits it, and the edits that they mean. */
+  beside?: ((readOnly: boolean, put: (edits: (name: string) => Asked[]) => void) => ReactNode) | undefined;
   onClose: () => void;
   onSaved?: (name: string) => void;
 };
 
-export function EntryDialog({ opened, title, layout, readOnly, named, also, onClose, onSaved }: Properties) {
+export function EntryDialog(properties: Properties) {
+  const { opened, title, layout, readOnly = false, notes, also, beside, onClose, onSaved } = properties;
+  const { inherited } = opened;
+  const named = properties.named || inherited !== undefined;
   const [base, setBase] = useState(opened.was);
   const [value, setValue] = useState<Node>(
     opened.was?.node ?? opened.start ?? { tag: 'entry', attributes: { name: '' } },
   );
   const [conflict, setConflict] = useState<string[]>();
   const [leaving, setLeaving] = useState(false);
+  const [more, setMore] = useState<(name: string) => Asked[]>();
   const edit = useEdit(true);
   const start = base?.node ?? opened.start ?? { tag: 'entry', attributes: { name: '' } };
-  const dirty = !same(value, start);
+  const changed = !same(value, start);
+  const dirty = changed || more !== undefined;
   const before = base ? nameOf(base.node) : undefined;
   const name = nameOf(value);
 
@@ -58,8 +71,12 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
     }
     const renamed = base && before !== name;
     const digest = renamed ? undefined : (base?.digest ?? '');
-    edits.push({ action: 'edit', xpath: entryPath(opened.list, name), node: value, if_digest: digest });
-    edits.push(...(also?.(opened.list, base?.node, value) ?? []));
+    if (changed || before === undefined) {
+      const action = inherited ? 'override' : 'edit';
+      edits.push({ action, xpath: entryPath(opened.list, name), node: value, if_digest: digest });
+      edits.push(...(also?.(opened.list, base?.node, value) ?? []));
+    }
+    edits.push(...(more?.(name) ?? []));
     edit.mutate(edits, {
       onSuccess: () => {
         onSaved?.(name);
@@ -70,6 +87,7 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
       },
     });
   };
+  const revert = () => edit.mutate([{ action: 'delete', xpath: entryPath(opened.list, name) }], { onSuccess: onClose });
   const reconcile = async () => {
     const theirs = await nodeAt(entryPath(opened.list, before ?? name));
     if (!theirs?.node) return;
@@ -96,8 +114,16 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
         }}
       >
         <Stack gap="sm">
+          {notes}
           {conflict && <Merged conflicts={conflict} />}
           {edit.error && <Refusal error={edit.error} />}
+          {inherited && (
+            <Text size="sm" role="note">
+              {opened.overrides
+                ? `The stack's own, in the place of that from ${inherited}.`
+                : `From ${inherited}. What is saved here overrides it in this stack, as a whole.`}
+            </Text>
+          )}
           <TextInput
             label="Name"
             required
@@ -108,13 +134,16 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
               setValue({ ...value, attributes: { ...value.attributes, name: event.currentTarget.value } })
             }
           />
-          <EntryForm
-            xpath={entryPath(opened.list, before ?? 'new')}
-            value={value}
-            onChange={setValue}
-            readOnly={readOnly}
-            layout={layout}
-          />
+          {beside?.(readOnly, (edits) => setMore(() => edits))}
+          <Owner value={ownerOf(value)}>
+            <EntryForm
+              xpath={entryPath(opened.list, before ?? 'new')}
+              value={value}
+              onChange={setValue}
+              readOnly={readOnly}
+              layout={layout}
+            />
+          </Owner>
           {leaving && (
             <Alert color="yellow" title="Leave without saving?" role="alert">
               <Group gap="xs">
@@ -128,12 +157,23 @@ export function EntryDialog({ opened, title, layout, readOnly, named, also, onCl
             </Alert>
           )}
           <Group justify="flex-end" gap="xs">
+            {opened.overrides && !readOnly && (
+              <Button variant="subtle" color="red" mr="auto" loading={edit.isPending} onClick={revert}>
+                Revert to {inherited}
+              </Button>
+            )}
             <Button variant="default" onClick={close}>
               {readOnly ? 'Close' : 'Cancel'}
             </Button>
             {!readOnly && (
               <Button type="submit" loading={edit.isPending} disabled={!name || (!dirty && before !== undefined)}>
-                {before === undefined ? 'Add' : 'Save'}
+                {before === undefined
+                  ? properties.named
+                    ? 'Override'
+                    : 'Add'
+                  : inherited && !opened.overrides
+                    ? 'Override'
+                    : 'Save'}
               </Button>
             )}
           </Group>

@@ -2,17 +2,20 @@
 //
 // What a form does not know it does not lose: elements without a field stay in the node.
 
-import { Alert, Button, Fieldset, Loader, Select, Stack, Tabs, Text } from '@mantine/core';
+import { Alert, Box, Button, Fieldset, Loader, Select, Stack, Tabs, Text } from '@mantine/core';
 import { IconChevronRight } from '@tabler/icons-react';
-import { useState } from 'react';
+import { createContext, useContext, useState } from 'react';
 import type { Facts, Field, Node } from '../api/types';
 import { useFacts } from './facts';
 import { FieldInput } from './inputs';
-import { labelOf } from './labels';
-import { elements, withChild, without } from './node';
+import { choiceLabel, labelOf } from './labels';
+import { elements, ownerOf, withChild, without } from './node';
 
 /** Which fields stand together; what is not named stands in a last tab. */
 export type Layout = { label: string; tags: string[] }[];
+
+/** Who wrote what is around a field, in the view of a stack; a field of somebody else says whose it is. */
+export const Owner = createContext<string | undefined>(undefined);
 
 export type FormProperties = {
   xpath: string;
@@ -36,31 +39,32 @@ export function EntryForm({ layout, ...form }: FormProperties & { layout?: Layou
   }));
   if (others.length > 0) tabs.push({ label: 'Other', fields: others });
   return (
-    <Tabs defaultValue={tabs[0]?.label} keepMounted={false}>
+    <Tabs defaultValue="0" keepMounted={false}>
       <Tabs.List mb="md">
-        {tabs.map((tab) => (
-          <Tabs.Tab key={tab.label} value={tab.label}>
+        {tabs.map((tab, place) => (
+          <Tabs.Tab key={tab.label} value={String(place)}>
             {tab.label}
           </Tabs.Tab>
         ))}
       </Tabs.List>
-      {tabs.map((tab) => (
-        <Tabs.Panel key={tab.label} value={tab.label}>
-          <Fields fields={tab.fields} {...form} />
+      {tabs.map((tab, place) => (
+        <Tabs.Panel key={tab.label} value={String(place)}>
+          <Fields fields={tab.fields} open={tab.fields.length === 1} {...form} />
         </Tabs.Panel>
       ))}
     </Tabs>
   );
 }
 
-function Fields({ fields, ...form }: FormProperties & { fields: Field[] }) {
+/** `open`: what stands below them is shown from the start. */
+function Fields({ fields, open, ...form }: FormProperties & { fields: Field[]; open?: boolean }) {
   const plain = fields.filter((field) => !field.branch);
   const branches = fields.filter((field) => field.branch);
   return (
     <Stack gap="sm">
       {branches.length > 0 && <Choice branches={branches} {...form} />}
       {plain.map((field) => (
-        <OneField key={field.tag} field={field} {...form} />
+        <OneField key={field.tag} field={field} open={open ?? false} {...form} />
       ))}
     </Stack>
   );
@@ -85,7 +89,7 @@ function Choice({ branches, ...form }: FormProperties & { branches: Field[] }) {
   return (
     <>
       <Select
-        label="Type"
+        label={choiceLabel(form.xpath)}
         placeholder="none"
         data={branches.map((branch) => ({ value: branch.tag, label: labelOf(branch.tag) }))}
         value={chosen?.tag ?? null}
@@ -100,7 +104,25 @@ function Choice({ branches, ...form }: FormProperties & { branches: Field[] }) {
 
 const isText = (field: Field) => ['text', 'integer', 'number', 'words', 'flag'].includes(field.holds.kind);
 
-function OneField({ field, chosen, ...form }: FormProperties & { field: Field; chosen?: boolean }) {
+type OneFieldProperties = FormProperties & { field: Field; chosen?: boolean; open?: boolean };
+
+function OneField(properties: OneFieldProperties) {
+  const around = useContext(Owner);
+  const owner = ownerOf(elements(properties.value).find((one) => one.tag === properties.field.tag));
+  if (!owner || owner === around) return <PlainField {...properties} />;
+  return (
+    <Owner value={owner}>
+      <Box>
+        <PlainField {...properties} />
+        <Text size="xs" c="dimmed">
+          {labelOf(properties.field.tag)} is from {owner}
+        </Text>
+      </Box>
+    </Owner>
+  );
+}
+
+function PlainField({ field, chosen, open, ...form }: OneFieldProperties) {
   const child = elements(form.value).find((one) => one.tag === field.tag);
   const change = (next: Node | undefined) => form.onChange(withChild(form.value, field.tag, next));
   const place = `${form.xpath}/${field.tag}`;
@@ -113,6 +135,7 @@ function OneField({ field, chosen, ...form }: FormProperties & { field: Field; c
         onChange={change}
         readOnly={form.readOnly}
         chosen={chosen ?? false}
+        shown={open ?? false}
       />
     );
   }
@@ -130,9 +153,10 @@ function Nested(properties: {
   onChange: (value: Node | undefined) => void;
   readOnly: boolean | undefined;
   chosen: boolean;
+  shown: boolean;
 }) {
-  const { tag, xpath, value, onChange, readOnly, chosen } = properties;
-  const [open, setOpen] = useState(chosen || value !== undefined);
+  const { tag, xpath, value, onChange, readOnly, chosen, shown } = properties;
+  const [open, setOpen] = useState(chosen || shown || value !== undefined);
   const facts = useFacts(open ? xpath : undefined);
   const fields = facts.data?.fields ?? [];
   const change = (next: Node) => onChange(elements(next).length > 0 || next.text || chosen ? next : undefined);

@@ -2,9 +2,12 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { api, told } from '../api/client';
+import { mergedPlace } from '../scope';
 import { elements, nameOf } from './node';
 
-const read = (xpath: string) => told(api.GET('/api/v1/config/schema', { params: { query: { xpath } } }));
+/** In a stack, the names are those of its templates, too. */
+const read = (xpath: string) =>
+  told(api.GET('/api/v1/config/schema', { params: { query: mergedPlace(xpath) ?? { xpath } } }));
 
 /** The fields of a place. They do not change while the manager runs. */
 export function useFacts(xpath: string | undefined) {

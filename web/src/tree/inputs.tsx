@@ -3,9 +3,9 @@
 import {
   Accordion,
   ActionIcon,
-  Autocomplete,
   Box,
   Button,
+  Combobox,
   Fieldset,
   Group,
   NumberInput,
@@ -15,6 +15,7 @@ import {
   Text,
   Textarea,
   TextInput,
+  useCombobox,
 } from '@mantine/core';
 import { IconPlus, IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -23,6 +24,7 @@ import { EntryForm } from './Form';
 import { useNames } from './facts';
 import { labelOf } from './labels';
 import { elements, entryPath, leaf, memberList, nameOf } from './node';
+import { PasswordHash } from './PasswordHash';
 
 type Properties = {
   field: Field;
@@ -32,6 +34,8 @@ type Properties = {
   readOnly: boolean | undefined;
 };
 
+/** Names that a reference shows at once; what is written narrows them. */
+const NAMES_SHOWN = 100;
 const LONG = ['description', 'comment', 'comments'];
 
 export function FieldInput(properties: Properties) {
@@ -68,6 +72,7 @@ export function FieldInput(properties: Properties) {
       return <Entries {...properties} />;
     default:
       if (value && elements(value).length > 0) return <Kept tag={field.tag} count={elements(value).length} />;
+      if (field.tag === 'phash') return <PasswordHash value={value} onChange={onChange} readOnly={readOnly} />;
       if (LONG.includes(field.tag)) {
         return (
           <Textarea
@@ -104,6 +109,7 @@ function Words(properties: {
       label={label}
       placeholder="default"
       data={words}
+      searchable={words.length > 20}
       value={value ?? null}
       onChange={put}
       clearable
@@ -112,21 +118,60 @@ function Words(properties: {
   );
 }
 
-/** A text, with the names that it may be where it refers to something. */
+/**
+ * A text, with the names that it may be where it refers to something. They come while somebody is writing already: the
+ * input stays the same one.
+ */
 function Word({ field, xpath, value, onChange, readOnly }: Properties) {
   const [near, setNear] = useState(false);
   const names = useNames(xpath, near);
+  const combobox = useCombobox({ onDropdownClose: () => combobox.resetSelectedOption() });
   const most = field.holds.kind === 'text' ? (field.holds.most ?? undefined) : undefined;
-  const properties = {
-    label: labelOf(field.tag),
-    value: value?.text ?? '',
-    readOnly,
-    maxLength: most,
-    onFocus: () => setNear(true),
-  };
+  const text = value?.text ?? '';
   const put = (text: string) => onChange(text ? leaf(field.tag, text) : undefined);
-  if (names.length === 0) return <TextInput {...properties} onChange={(event) => put(event.currentTarget.value)} />;
-  return <Autocomplete {...properties} data={names} limit={100} onChange={put} />;
+  const isOne = names.includes(text);
+  const fitting = names
+    .filter((name) => isOne || name.toLowerCase().includes(text.toLowerCase()))
+    .slice(0, NAMES_SHOWN);
+  const hasNames = names.length > 0;
+  return (
+    <Combobox
+      store={combobox}
+      readOnly={readOnly ?? false}
+      onOptionSubmit={(name) => {
+        put(name);
+        combobox.closeDropdown();
+      }}
+    >
+      <Combobox.Target withAriaAttributes={hasNames} withKeyboardNavigation={hasNames}>
+        <TextInput
+          label={labelOf(field.tag)}
+          value={text}
+          readOnly={readOnly}
+          maxLength={most}
+          onChange={(event) => {
+            put(event.currentTarget.value);
+            combobox.openDropdown();
+          }}
+          onClick={() => combobox.openDropdown()}
+          onFocus={() => {
+            setNear(true);
+            combobox.openDropdown();
+          }}
+          onBlur={() => combobox.closeDropdown()}
+        />
+      </Combobox.Target>
+      <Combobox.Dropdown hidden={readOnly || fitting.length === 0}>
+        <Combobox.Options mah={220} style={{ overflowY: 'auto' }}>
+          {fitting.map((name) => (
+            <Combobox.Option key={name} value={name}>
+              {name}
+            </Combobox.Option>
+          ))}
+        </Combobox.Options>
+      </Combobox.Dropdown>
+    </Combobox>
+  );
 }
 
 function Members({ field, xpath, value, onChange, readOnly }: Properties) {

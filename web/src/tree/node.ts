@@ -9,8 +9,10 @@ type Content = NonNullable<Node['children']>[number];
 
 const isElement = (content: Content): content is Node => typeof content === 'object' && 'tag' in content;
 
-export function elements(node: Maybe): Node[] {
-  return node?.children?.filter(isElement) ?? [];
+/** The elements of a node, or of the one at the end of a path of tags. */
+export function elements(node: Maybe, ...path: string[]): Node[] {
+  const here = path.length > 0 ? at(node, ...path) : node;
+  return here?.children?.filter(isElement) ?? [];
 }
 
 /** The element at the end of a path of tags. */
@@ -38,6 +40,17 @@ export function entries(node: Maybe, ...path: string[]): Node[] {
 
 export function nameOf(node: Node): string {
   return node.attributes?.['name'] ?? '';
+}
+
+/** Who wrote an element of a stack's view; nobody where it is the owner of what is around it, or the view is of one place. */
+export function ownerOf(node: Maybe): string | undefined {
+  const owner = node?.attributes?.['ptpl'];
+  return owner && (isOfStack(node) ? `template stack ${owner}` : `template ${owner}`);
+}
+
+/** Whether an element of a stack's view is the stack's own. */
+export function isOfStack(node: Maybe): boolean {
+  return node?.attributes?.['src'] === 'stack';
 }
 
 /** A leaf with text. */
@@ -87,4 +100,11 @@ export function quoted(name: string): string {
 /** The XPath of an entry of a list. */
 export function entryPath(list: string, name: string): string {
   return `${list}/entry[@name=${quoted(name)}]`;
+}
+
+/** The name of the innermost entry of an XPath, for people; the XPath where there is none. */
+export function lastName(xpath: string): string {
+  const names = [...xpath.matchAll(/\/entry\[@name=(?:'([^']*)'|"([^"]*)")\]/g)];
+  const last = names.at(-1);
+  return last?.[1] ?? last?.[2] ?? xpath;
 }

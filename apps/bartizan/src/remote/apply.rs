@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bartizan_model::edit::Step;
 use bartizan_model::tree::Element;
 use bartizan_model::words::Line;
 use bartizan_model::{diff, edit, xml};
@@ -17,7 +18,7 @@ use super::client::Client;
 use super::configuration::{line_of, read, tree};
 use super::jobs::{end, remark};
 use super::output::{print, yaml};
-use super::plan::{Plan, Step, plan};
+use super::plan::{Plan, plan};
 use crate::{DIFFERENCES, Failure, USAGE, VALIDATION};
 
 /// Edits in one request.

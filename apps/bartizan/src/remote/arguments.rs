@@ -126,7 +126,8 @@ pub(crate) struct Get {
     #[arg(long, value_name = "XPATH", conflicts_with = "words")]
     pub(crate) xpath: Option<String>,
 
-    /// `candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`, `pushed:SERIAL`.
+    /// `candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`,
+    /// `candidate-stack:NAME`, `pushed:SERIAL`.
     #[arg(long, default_value = "candidate")]
     pub(crate) source: String,
 }

@@ -6,34 +6,9 @@
 
 use std::sync::Arc;
 
-use bartizan_model::diff::{self, Change, ChangeKind};
-use bartizan_model::edit::{self, Destination};
+use bartizan_model::diff::{self, Change};
+use bartizan_model::edit::{self, Step};
 use bartizan_model::tree::{Child, Element};
-use bartizan_model::xml;
-
-/// One edit of the manager's candidate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The node becomes this one, or is made.
-    Put {
-        /// Which.
-        xpath: String,
-        /// The node as XML.
-        element: String,
-    },
-    /// The node goes.
-    Delete {
-        /// Which.
-        xpath: String,
-    },
-    /// An entry goes behind another one, or to the top.
-    Move {
-        /// Which.
-        xpath: String,
-        /// The other one.
-        follows: Option<String>,
-    },
-}
 
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +29,7 @@ pub(super) fn plan(there: &Arc<Element>, declared: &Element, before: &Element) -
     lay_over(&mut wanted, declared);
     let wanted = Arc::new(wanted);
     let changes = diff::diff(there, &wanted);
-    let steps = steps(there, &wanted, &changes)?;
+    let steps = edit::steps(there, &wanted, &changes)?;
     Ok(Plan { steps, changes })
 }
 
@@ -144,82 +119,9 @@ fn is_same(one: &Element, other: &Element) -> bool {
     one.name == other.name && one.step() == other.step()
 }
 
-/// Edits for differences: what is put first, what goes last, and of that first what nothing refers to.
-fn steps(there: &Arc<Element>, wanted: &Element, changes: &[Change]) -> Result<Vec<Step>, Vec<String>> {
-    let mut tree = there.clone();
-    let mut steps: Vec<Step> = Vec::new();
-    let mut wrong = Vec::new();
-    for change in changes {
-        let step = match (change.kind, &change.new) {
-            _ if list_of(change).is_some() => match whole_list(change, wanted) {
-                Some(step) if !steps.contains(&step) => step,
-                _ => continue,
-            },
-            (ChangeKind::Added | ChangeKind::Changed, Some(new)) => put(&change.xpath, new),
-            (ChangeKind::Moved, Some(new)) if &*new.name == "entry" => {
-                Step::Move { xpath: change.xpath.clone(), follows: change.follows.clone() }
-            }
-            _ => continue,
-        };
-        match play(&mut tree, &step) {
-            Ok(()) => steps.push(step),
-            Err(lines) => wrong.extend(lines),
-        }
-    }
-    let is_gone = |change: &&Change| change.kind == ChangeKind::Removed && list_of(change).is_none();
-    let gone = changes.iter().filter(is_gone).rev();
-    let mut left: Vec<Step> = gone.map(|change| Step::Delete { xpath: change.xpath.clone() }).collect();
-    loop {
-        let count = left.len();
-        let mut refused = Vec::new();
-        left.retain(|step| match play(&mut tree, step) {
-            Ok(()) => {
-                steps.push(step.clone());
-                false
-            }
-            Err(lines) => {
-                refused.extend(lines);
-                true
-            }
-        });
-        if left.len() == count {
-            wrong.extend(refused);
-            break;
-        }
-    }
-    if wrong.is_empty() { Ok(steps) } else { Err(wrong) }
-}
-
-/// XPath of the list, of a change of a member.
-fn list_of(change: &Change) -> Option<&str> {
-    change.xpath.rsplit_once("/member[").map(|(list, _)| list)
-}
-
-/// A list of members is one value.
-fn whole_list(change: &Change, wanted: &Element) -> Option<Step> {
-    let list = list_of(change)?;
-    let found = edit::get(wanted, list).ok()?;
-    Some(put(list, found.first()?.element()))
-}
-
-fn put(xpath: &str, element: &Element) -> Step {
-    Step::Put { xpath: xpath.to_owned(), element: xml::write(element) }
-}
-
-fn play(tree: &mut Arc<Element>, step: &Step) -> Result<(), Vec<String>> {
-    let done = match step {
-        Step::Put { xpath, element } => edit::edit(tree, xpath, element),
-        Step::Delete { xpath } => edit::delete(tree, xpath),
-        Step::Move { xpath, follows } => {
-            let to = follows.as_ref().map_or(Destination::Top, |name| Destination::After(name.clone()));
-            edit::move_entry(tree, xpath, &to)
-        }
-    };
-    done.map(drop).map_err(|error| error.lines)
-}
-
 #[cfg(test)]
 mod tests {
+    use bartizan_model::xml;
     use expect_test::{Expect, expect};
 
     use super::*;
@@ -235,7 +137,7 @@ mod tests {
         expected.assert_eq(&diff::set_lines(&plan.changes).join("\n"));
         let mut after = there;
         for step in &plan.steps {
-            play(&mut after, step).unwrap();
+            step.play(&mut after).unwrap();
         }
         let again = super::plan(&after, &declared, &declared).unwrap();
         assert_eq!(again, Plan::default(), "{}", xml::write_pretty(&after));

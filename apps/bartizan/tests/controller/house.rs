@@ -1,13 +1,17 @@
 //! Manager, firewall and controller as processes, in a network of their own; the API server is whoever starts them.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use bartizan_lab::api::between;
 use bartizan_lab::kubernetes::ApiServer;
+use ureq::http::Request;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_bartizan");
 const PASSWORD: &str = "correct horse battery";
@@ -51,6 +55,8 @@ pub(crate) struct House {
     pub(crate) manager: Option<Running>,
     pub(crate) firewall: Option<Running>,
     auth_key: String,
+    /// For the JSON API: a connection stays, so that whoever asks all the time takes little of the machine.
+    agent: OnceCell<ureq::Agent>,
     /// The firewall has ports.
     is_wired: bool,
 }
@@ -73,7 +79,7 @@ impl House {
     fn of(is_wired: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (key, auth_key) = (String::new(), String::new());
-        let mut house = Self { folder, key, manager: None, firewall: None, auth_key, is_wired };
+        let mut house = Self { folder, key, manager: None, firewall: None, auth_key, agent: OnceCell::new(), is_wired };
         house.start_manager();
         let answer = house.api(&[("type", "keygen"), ("user", "admin"), ("password", PASSWORD)]);
         house.key = between(&answer, "<key>", "</key>").unwrap().to_owned();
@@ -144,14 +150,33 @@ impl House {
 
     /// The same with a body.
     pub(crate) fn send(&self, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
-        let key = format!("X-PAN-KEY: {}", self.key);
         let url = format!("https://{MANAGER}/api/v1{path}");
-        let mut command = Command::new("curl");
-        command.args(["-sSk", "--max-time", "40", "-X", method, "-H", &key, &url]);
-        if !body.is_null() {
-            command.args(["-H", "Content-Type: application/json", "--data-binary", &body.to_string()]);
-        }
-        serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default()
+        let request = Request::builder().method(method).uri(url).header("X-PAN-KEY", &self.key);
+        let answer = match body.is_null() {
+            true => self.agent().run(request.body(()).unwrap()),
+            false => {
+                self.agent().run(request.header("Content-Type", "application/json").body(body.to_string()).unwrap())
+            }
+        };
+        // One that does not come is as one that says nothing: whoever waits for something asks again.
+        let text = answer.ok().and_then(|mut answer| answer.body_mut().read_to_vec().ok()).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    fn agent(&self) -> &ureq::Agent {
+        self.agent.get_or_init(|| {
+            let authority = fs::read(self.path("manager/pki/ca.pem")).unwrap();
+            let roots = parse_pem(&authority).filter_map(|item| match item.unwrap() {
+                PemItem::Certificate(certificate) => Some(certificate),
+                _ => None,
+            });
+            let tls = TlsConfig::builder()
+                .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+                .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .build();
+            let config = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).proxy(None);
+            config.timeout_global(Some(Duration::from_secs(40))).build().new_agent()
+        })
     }
 
     /// The cluster's policies become rules of the device group, by these settings.

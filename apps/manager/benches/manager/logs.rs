@@ -26,6 +26,15 @@ const QUERIES: [(&str, &str); 4] = [
     ("port-and-action", "( port.dst eq PORT ) and ( action eq allow )"),
     ("rule-and-zone", "( rule eq nothing ) and ( zone.src eq trust )"),
 ];
+/// Queries of any time, newest first: few or many records fit, or none.
+const OF_ANY_TIME: [(&str, &str); 6] = [
+    ("everything", ""),
+    ("rule", "( rule eq RULE )"),
+    ("source-and-port", "( addr.src in SOURCE ) and ( port.dst eq PORT )"),
+    ("nobody", "( addr in 198.51.100.77 )"),
+    ("part-of-a-name", "( rule contains ule-9 ) and ( addr.dst in DESTINATION )"),
+    ("source-port", "( port.src eq 40777 )"),
+];
 /// Microseconds from one record to the next.
 const STEP_US: i64 = 20;
 const START_US: i64 = 1_790_000_000_000_000;
@@ -51,6 +60,13 @@ pub(crate) async fn run() {
             times.push(ask(&mut client, query, number, records).await);
         }
         percentiles(&format!("log-query-{name}-of-{records}"), times, 1000.0, 200.0);
+    }
+    for (name, query) in OF_ANY_TIME {
+        let mut times = Vec::new();
+        for number in 0..ASKED {
+            times.push(first_rows(&mut client, &about(query, number)).await);
+        }
+        percentiles(&format!("log-query-any-time-{name}-of-{records}"), times, 1000.0, 200.0);
     }
     // The same while records come.
     let begun = Instant::now();
@@ -103,18 +119,27 @@ async fn ask(client: &mut Client, query: &str, number: u64, records: u64) -> Dur
         time.strftime("%Y/%m/%d %H:%M:%S").to_string()
     };
     let part = number * 4 % 90;
-    let conditions = query
+    let query = format!(
+        "( time_generated geq '{}' ) and ( time_generated leq '{}' ) and {}",
+        time(seconds(part)),
+        time(seconds(part + 10)),
+        about(query, number),
+    );
+    first_rows(client, &query).await
+}
+
+/// A query with values that differ each time.
+fn about(query: &str, number: u64) -> String {
+    query
         .replace("SOURCE", &format!("10.0.{}.0/24", number * 7 % 250))
         .replace("DESTINATION", &format!("192.0.2.{}", number * 11 % 250))
         .replace("PORT", &(1000 + number * 13 % 500).to_string())
-        .replace("RULE", &format!("rule-{}", number * 17 % 100));
-    let query = format!(
-        "( time_generated geq '{}' ) and ( time_generated leq '{}' ) and {conditions}",
-        time(seconds(part)),
-        time(seconds(part + 10)),
-    );
+        .replace("RULE", &format!("rule-{}", number * 17 % 100))
+}
+
+async fn first_rows(client: &mut Client, query: &str) -> Duration {
     let begun = Instant::now();
-    let asked = client.ask(&[("type", "log"), ("log-type", "traffic"), ("nlogs", "100"), ("query", &query)]).await;
+    let asked = client.ask(&[("type", "log"), ("log-type", "traffic"), ("nlogs", "100"), ("query", query)]).await;
     let job = between(&asked, "<job>", "</job>").to_owned();
     let answer = client.ask(&[("type", "log"), ("action", "get"), ("job-id", &job)]).await;
     assert!(answer.contains("<status>FIN</status>"), "{answer}");

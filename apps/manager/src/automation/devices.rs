@@ -66,9 +66,5 @@ async fn holds(app: &App, device: &Device, version: i64) -> anyhow::Result<bool>
     if standing.version < version {
         return Ok(false);
     }
-    if standing.left_out.is_empty() {
-        return Ok(true);
-    }
-    let edits = app.store.committed_edits(standing.origin, standing.version, usize::MAX).await?;
-    Ok(!edits.iter().any(|edit| edit.author == AUTHOR && standing.left_out.contains(&edit.id)))
+    Ok(!standing.lacks_edit_of(&app.store, AUTHOR).await?)
 }

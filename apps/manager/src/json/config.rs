@@ -37,7 +37,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct NodesQuery {
     /// `candidate` (when absent), `running`, `version:N`, `saved:NAME`, `device:SERIAL` (what running gives a device),
-    /// `candidate-device:SERIAL`, or `pushed:SERIAL` (what it was pushed last).
+    /// `candidate-device:SERIAL`, `candidate-stack:NAME` (what its templates make, each node with its owner), or
+    /// `pushed:SERIAL` (what it was pushed last).
     source: Option<String>,
     /// XPath of the nodes.
     xpath: Option<String>,
@@ -118,6 +119,30 @@ struct EntriesQuery {
     limit: Option<usize>,
     /// Only entries in whose name or values this text stands, whatever its case.
     search: Option<String>,
+    /// Only entries that have this tag.
+    tag: Option<String>,
+    /// Only rules of the group of this tag; empty: those of no group.
+    group: Option<String>,
+}
+
+impl EntriesQuery {
+    /// Whether an entry is wanted.
+    fn holds(&self, name: &str, entry: &Element) -> bool {
+        let has = |text: &String| name.to_lowercase().contains(text) || says(entry, text);
+        self.search.as_ref().is_none_or(has)
+            && self.tag.as_ref().is_none_or(|tag| tags_of(entry).any(|own| own == *tag))
+            && self.group.as_ref().is_none_or(|group| group_of(entry) == *group)
+    }
+}
+
+/// The tags of an object or a rule.
+pub(super) fn tags_of(entry: &Element) -> impl Iterator<Item = String> {
+    entry.child("tag").into_iter().flat_map(|tag| tag.members())
+}
+
+/// The tag that a rule is grouped by; empty when it is not.
+pub(super) fn group_of(entry: &Element) -> String {
+    entry.child("group-tag").map(|tag| tag.text()).unwrap_or_default()
 }
 
 /// A page of a list.
@@ -146,17 +171,17 @@ struct Entry {
 }
 
 async fn entries(call: Call<EntriesQuery>) -> Result<Json<Entries>, Problem> {
-    let EntriesQuery { source, xpath, path, offset, limit, search } = call.query;
-    let place = Place::new(source, xpath, path);
+    let mut query = call.query;
+    let place = Place::new(query.source.take(), query.xpath.take(), query.path.take());
     let root = place.tree(&call.app, &call.caller).await?;
     let asked = place.xpath(&root)?;
     let found = edit::get(&root, &asked).map_err(refused)?;
     let Some(list) = found.first() else { return Err(no_such_node(&asked)) };
-    let search = search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
+    query.search = query.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
     let mut page = Entries { xpath: list.xpath.clone(), total: 0, matching: 0, entries: Vec::new() };
-    let shown = offset..offset.saturating_add(limit.unwrap_or(PAGE).min(PAGE_MAX));
+    let shown = query.offset..query.offset.saturating_add(query.limit.unwrap_or(PAGE).min(PAGE_MAX));
     for (name, entry) in list.element().entries() {
-        if search.as_ref().is_none_or(|text| name.to_lowercase().contains(text) || says(entry, text)) {
+        if query.holds(name, entry) {
             if shown.contains(&page.matching) {
                 let found = Found::new(format!("{}/{}", list.xpath, entry.step()), entry.clone(), None, false);
                 page.entries.push(Entry { position: page.total, name: name.to_owned(), found });
@@ -270,6 +295,9 @@ async fn facts(call: Call<Place>) -> Result<Json<Facts>, Problem> {
     let mut names: Vec<String> = listed.take(NAMES_MAX).collect();
     if names.is_empty() {
         names = edit::names_for(&root, &xpath);
+        if names.is_empty() {
+            names = schema::keywords(&format!("{xpath}/member")).into_iter().map(str::to_owned).collect();
+        }
         names.truncate(NAMES_MAX);
     }
     let facts = schema::facts(&xpath);

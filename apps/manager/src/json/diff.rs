@@ -82,7 +82,7 @@ struct Changed {
     path: String,
     /// What happened.
     kind: Kind,
-    /// Name of the entry that a moved one follows now; without it, it is the first.
+    /// Name of the entry (or text of the member) that an added or moved one follows now; without it, it is the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     follows: Option<String>,
     /// With `form=tree`: the node before.

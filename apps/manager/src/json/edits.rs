@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::Method;
+use bartizan_model::edit::Step;
 use bartizan_model::tree::Element;
 use bartizan_model::words::{self, Line};
 use bartizan_model::xml;
@@ -13,8 +14,10 @@ use super::problem::{Complaint, Problem};
 use super::route::{Access, Call, Json, Nothing, Route};
 use super::source::Place;
 use super::tree::Node;
+use crate::accounts::Caller;
 use crate::configuration::ApplyError;
 use crate::configuration::edit::{Applied, Edit, Entries};
+use crate::configuration::undo::{self, Back};
 use crate::xmlapi::reply::code;
 
 /// Edits in one request.
@@ -41,46 +44,62 @@ struct Edits {
     /// `rename`. Empty ones, and those that begin with `#`, say nothing.
     #[serde(default)]
     lines: Vec<String>,
+    /// Tell the edits that take these back.
+    #[serde(default)]
+    undo: bool,
 }
 
 /// One edit. `xpath` or `path` names its node.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// What is done.
     action: Action,
     /// XPath of the node; of `clone`, `multi-move` and `multi-clone` the list that gets the entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
     xpath: Option<String>,
     /// Instead: the words of the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     /// `set`: the elements that the node gets, as XML. `edit`, `override`: the node, as XML.
+    #[serde(skip_serializing_if = "Option::is_none")]
     element: Option<String>,
     /// `set`: the elements that the node gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
     nodes: Option<Vec<Node>>,
     /// `edit`, `override`: the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<Node>,
     /// `set`: the text of a leaf.
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     /// `rename` and `clone`: the new name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     /// `clone`: XPath of the entry that is copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
     /// `move`: where to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<MovePlace>,
     /// `move`: the entry that `before` and `after` mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
     other: Option<String>,
     /// `multi-move` and `multi-clone`: which entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<Chosen>>,
     /// The digest that the node had when it was read, or nothing for a node that was not there: somebody else's change
     /// is not overwritten.
+    #[serde(skip_serializing_if = "Option::is_none")]
     if_digest: Option<String>,
 }
 
 /// What an edit does.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Action {
     /// Merge.
+    #[default]
     Set,
     /// Replace, or make.
     Edit,
@@ -101,7 +120,7 @@ enum Action {
 }
 
 /// A place in a list.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum MovePlace {
     /// First.
@@ -115,7 +134,7 @@ enum MovePlace {
 }
 
 /// Entries of a list.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Chosen {
     /// XPath of the list.
@@ -133,6 +152,9 @@ struct Edited {
     revision: String,
     /// Edits that are not committed.
     pending: usize,
+    /// With `undo`: the edits that take these back, as `edits` of the next request; nothing when they are too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<Vec<Asked>>,
 }
 
 /// What one edit did.
@@ -173,7 +195,7 @@ async fn edit(call: Call<Nothing, Edits>) -> Result<Json<Edited>, Problem> {
         edits.push(edit);
         numbers.push(Some(call_edits + number));
     }
-    let applied = call.app.configuration.apply(&call.caller, edits).await.map_err(|error| match error {
+    let done = call.app.configuration.apply_telling(&call.caller, edits).await.map_err(|error| match error {
         ApplyError::Edit { index, failure } => {
             // An expectation is told as the edit behind it.
             let number = numbers.iter().skip(index).flatten().next().copied().unwrap_or(index);
@@ -186,13 +208,43 @@ async fn edit(call: Call<Nothing, Edits>) -> Result<Json<Edited>, Problem> {
         error @ ApplyError::Store(_) => error.into(),
     })?;
     let results =
-        applied.into_iter().zip(&numbers).filter(|(_, number)| number.is_some()).map(|(applied, _)| match applied {
-            Applied::Changed => EditResult::Changed,
-            Applied::Unchanged => EditResult::Unchanged,
-            Applied::Absent => EditResult::Absent,
-        });
+        done.results.into_iter().zip(&numbers).filter(|(_, number)| number.is_some()).map(
+            |(applied, _)| match applied {
+                Applied::Changed => EditResult::Changed,
+                Applied::Unchanged => EditResult::Unchanged,
+                Applied::Absent => EditResult::Absent,
+            },
+        );
+    let results = results.collect();
+    let undo = if call.body.undo { taken_back(&call.caller, &done.before, &done.after).await? } else { None };
     let snapshot = call.app.configuration.snapshot();
-    Ok(Json(Edited { results: results.collect(), revision: snapshot.revision(), pending: snapshot.pending }))
+    Ok(Json(Edited { results, revision: snapshot.revision(), pending: snapshot.pending, undo }))
+}
+
+/// The edits that take edits back, of what the caller sees.
+async fn taken_back(
+    caller: &Caller,
+    before: &Arc<Element>,
+    after: &Arc<Element>,
+) -> Result<Option<Vec<Asked>>, Problem> {
+    let (before, after) = (caller.view(before), caller.view(after));
+    let told = tokio::task::spawn_blocking(move || undo::back(&before, &after)).await.map_err(anyhow::Error::from)?;
+    Ok(told.map(|steps| steps.into_iter().map(Asked::from).collect()))
+}
+
+impl From<Back> for Asked {
+    fn from(Back { step, digest }: Back) -> Self {
+        let xpath = Some(step.xpath().to_owned());
+        let asked = match step {
+            Step::Put { element, .. } => Self { action: Action::Edit, element: Some(element), ..Self::default() },
+            Step::Delete { .. } => Self { action: Action::Delete, ..Self::default() },
+            Step::Move { follows, .. } => {
+                let place = if follows.is_some() { MovePlace::After } else { MovePlace::Top };
+                Self { action: Action::Move, place: Some(place), other: follows, ..Self::default() }
+            }
+        };
+        Self { xpath, if_digest: digest, ..asked }
+    }
 }
 
 /// The edits that lines mean, with their numbers; each is read in the tree that those before it make.
@@ -225,8 +277,40 @@ fn lines(mut root: Arc<Element>, before: &[Edit], texts: &[String]) -> Result<Ve
 type Mistake = (&'static str, &'static str);
 
 impl Asked {
+    /// What is there that the action would pass over in silence.
+    fn stray(&self) -> Option<Mistake> {
+        let members: [(bool, &[Action], Mistake); 9] = [
+            (
+                self.node.is_some(),
+                &[Action::Edit, Action::Override],
+                ("node", "only `edit` and `override` take a node; `set` takes the elements below it, as `nodes`"),
+            ),
+            (self.nodes.is_some(), &[Action::Set], ("nodes", "only `set` takes elements; give the node, as `node`")),
+            (self.text.is_some(), &[Action::Set], ("text", "only `set` takes a text; give the node, as `node`")),
+            (
+                self.element.is_some(),
+                &[Action::Set, Action::Edit, Action::Override],
+                ("element", "only `set`, `edit` and `override` take XML"),
+            ),
+            (self.name.is_some(), &[Action::Rename, Action::Clone], ("name", "only `rename` and `clone` take a name")),
+            (self.from.is_some(), &[Action::Clone], ("from", "only `clone` copies an entry")),
+            (self.place.is_some(), &[Action::Move], ("place", "only `move` takes a place")),
+            (self.other.is_some(), &[Action::Move], ("other", "only `move` takes another entry")),
+            (
+                self.entries.is_some(),
+                &[Action::MultiMove, Action::MultiClone],
+                ("entries", "only `multi-move` and `multi-clone` take entries"),
+            ),
+        ];
+        let stray = members.into_iter().find(|(given, actions, _)| *given && !actions.contains(&self.action));
+        stray.map(|(.., mistake)| mistake)
+    }
+
     /// The edit; a mistake names its member.
     fn into_edit(self, xpath: String) -> Result<Edit, Mistake> {
+        if let Some(mistake) = self.stray() {
+            return Err(mistake);
+        }
         let name = self.name.ok_or(("name", "the new name is missing"));
         let entries = self.entries.ok_or(("entries", "the entries are missing")).map(|entries| {
             entries.into_iter().map(|one| Entries { source: one.list, names: one.names }).collect::<Vec<_>>()

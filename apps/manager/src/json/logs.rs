@@ -17,7 +17,7 @@ use crate::http::parameters::Parameters;
 use crate::logs::filter::Kind;
 use crate::logs::query::{Log, Query, ROWS_MAX, SKIP_MAX};
 use crate::store::now_us;
-use crate::times;
+use crate::times::rfc3339;
 use crate::xmlapi::log::{query, rows};
 
 /// Lines of one page.
@@ -134,7 +134,16 @@ impl LogLine {
 
 /// What is asked of the log that the path names.
 pub(super) async fn asked<Q>(call: &Call<Q>, text: Option<&str>, forward: bool) -> Result<Query, Problem> {
-    let name = call.name("log");
+    asked_of(call, call.name("log"), text, forward).await
+}
+
+/// What is asked of a log.
+pub(super) async fn asked_of<Q>(
+    call: &Call<Q>,
+    name: &str,
+    text: Option<&str>,
+    forward: bool,
+) -> Result<Query, Problem> {
     if Log::named(name).is_none() {
         return Err(Problem::not_found(format!("there is no log `{name}`")));
     }
@@ -234,18 +243,24 @@ struct Span {
     lines: i64,
 }
 
-async fn counts(call: Call<CountsQuery>) -> Result<Json<Counts>, Problem> {
-    let query = asked(&call, call.query.query.as_deref(), true).await?;
-    let time = |name: &str, text: &Option<String>| match text.as_deref().map(str::parse::<jiff::Timestamp>) {
+/// From when on, and until before when: the last hour when nothing is said.
+pub(super) fn times(from: Option<&str>, until: Option<&str>) -> Result<(i64, i64), Problem> {
+    let time = |name: &str, text: Option<&str>| match text.map(str::parse::<jiff::Timestamp>) {
         None => Ok(None),
         Some(Ok(time)) => Ok(Some(time.as_microsecond())),
         Some(Err(_)) => Err(Problem::parameter(name, "it is no time like `2026-11-26T10:00:00Z`")),
     };
-    let until = time("until", &call.query.until)?.unwrap_or_else(now_us);
-    let from = time("from", &call.query.from)?.unwrap_or(until - HOUR_US);
+    let until = time("until", until)?.unwrap_or_else(now_us);
+    let from = time("from", from)?.unwrap_or(until - HOUR_US);
     if from >= until {
         return Err(Problem::parameter("from", "it is not before `until`"));
     }
+    Ok((from, until))
+}
+
+async fn counts(call: Call<CountsQuery>) -> Result<Json<Counts>, Problem> {
+    let query = asked(&call, call.query.query.as_deref(), true).await?;
+    let (from, until) = times(call.query.from.as_deref(), call.query.until.as_deref())?;
     let spans = call.query.spans.unwrap_or(SPANS).clamp(1, SPANS_MAX);
     let span_us = ((until - from + spans - 1) / spans).max(1);
     let store = &call.app.store;
@@ -253,6 +268,6 @@ async fn counts(call: Call<CountsQuery>) -> Result<Json<Counts>, Problem> {
         Some(table) => store.log_counts(query.counts(table, from, until, span_us)).await?,
         None => store.traffic_counts(&query, from, until, span_us).await?,
     };
-    let spans = found.into_iter().map(|(start, lines)| Span { start: times::rfc3339(start), lines });
+    let spans = found.into_iter().map(|(start, lines)| Span { start: rfc3339(start), lines });
     Ok(Json(Counts { span_s: span_us as f64 / 1e6, spans: spans.collect() }))
 }

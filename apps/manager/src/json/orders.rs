@@ -365,7 +365,11 @@ async fn load(call: Call<Nothing, LoadBody>) -> Result<Done, Problem> {
         Source::Running => leaf("from", snapshots::RUNNING),
         Source::Version(number) => leaf("version", &number.to_string()),
         Source::Saved(name) => leaf("from", &name),
-        Source::Candidate | Source::Device(_) | Source::CandidateDevice(_) | Source::Pushed(_) => {
+        Source::Candidate
+        | Source::Device(_)
+        | Source::CandidateDevice(_)
+        | Source::CandidateStack(_)
+        | Source::Pushed(_) => {
             return Err(Problem::parameter("source", "`version:N`, `saved:NAME` or `running` can be loaded"));
         }
     };

@@ -102,6 +102,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "there is no room at this moment", errors)
     }
 
+    /// HTTP 422: it would take too long.
+    pub(crate) fn late(message: impl AsRef<str>) -> Self {
+        let errors = vec![Complaint::line(message.as_ref())];
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-much", "that is too much at once", errors)
+    }
+
     /// HTTP 412: what the caller has seen is not there any more.
     pub(crate) fn changed(edit: usize, lines: &[String]) -> Self {
         let errors = lines.iter().map(|line| Complaint { edit: Some(edit), ..Complaint::line(line) }).collect();

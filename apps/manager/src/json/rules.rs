@@ -1,12 +1,17 @@
-//! Why is a rule what it is: audit comments, and the history of one rule.
+//! Why is a rule what it is: audit comments, and the history of one rule. Which rules belong together: groups and tags.
+
+use std::collections::BTreeMap;
 
 use axum::http::Method;
+use bartizan_model::edit;
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::config::{group_of, refused, tags_of};
 use super::problem::Problem;
 use super::route::{Access, Call, Done, Json, Nothing, Route};
-use super::source::Place;
+use super::source::{Place, no_such_node};
 use crate::store::from_db;
 use crate::times;
 use crate::xmlapi::op::rules;
@@ -15,6 +20,8 @@ use crate::xmlapi::op::rules;
 const PAGE: usize = 100;
 /// Edits that are told at most.
 const PAGE_MAX: usize = 1000;
+/// Groups, and tags, that are told at most.
+const GROUPS_MAX: usize = 1000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -31,6 +38,13 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Command("show config"),
             "The edits and audit comments of a rule, the newest first",
             history,
+        ),
+        Route::new(
+            Method::GET,
+            "/rules/groups",
+            Access::Config("get"),
+            "The groups and the tags of the rules of a rulebase",
+            groups,
         ),
     ]
 }
@@ -105,4 +119,45 @@ async fn history(call: Call<HistoryQuery>) -> Result<Json<History>, Problem> {
         text: event.text,
     };
     Ok(Json(History { events: events.into_iter().map(event).collect() }))
+}
+
+/// How the rules of a rulebase are grouped.
+#[derive(JsonSchema, Serialize)]
+struct RuleGroups {
+    /// XPath of the list.
+    xpath: String,
+    /// By the tag that they are grouped by, in the order of their first rules; an empty name: rules of no group.
+    groups: Vec<RuleCount>,
+    /// By their tags, by name.
+    tags: Vec<RuleCount>,
+}
+
+/// Rules that have something in common.
+#[derive(JsonSchema, Serialize)]
+struct RuleCount {
+    /// What.
+    name: String,
+    /// How many there are.
+    rules: usize,
+}
+
+async fn groups(call: Call<Place>) -> Result<Json<RuleGroups>, Problem> {
+    let root = call.query.tree(&call.app, &call.caller).await?;
+    let xpath = call.query.xpath(&root)?;
+    let found = edit::get(&root, &xpath).map_err(refused)?;
+    let Some(list) = found.first() else { return Err(no_such_node(&xpath)) };
+    let (mut groups, mut tags) = (IndexMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
+    for (_, rule) in list.element().entries() {
+        *groups.entry(group_of(rule)).or_default() += 1;
+        for tag in tags_of(rule) {
+            *tags.entry(tag).or_default() += 1;
+        }
+    }
+    let counted = |(name, rules)| RuleCount { name, rules };
+    let groups = groups.into_iter().take(GROUPS_MAX).map(counted).collect();
+    Ok(Json(RuleGroups {
+        xpath: list.xpath.clone(),
+        groups,
+        tags: tags.into_iter().take(GROUPS_MAX).map(counted).collect(),
+    }))
 }

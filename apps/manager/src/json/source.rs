@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bartizan_model::render::render;
+use bartizan_model::manager::template_stacks;
+use bartizan_model::render::{render, render_stack};
 use bartizan_model::tree::Element;
 use bartizan_model::words;
 use schemars::JsonSchema;
@@ -13,13 +14,14 @@ use crate::accounts::{Caller, Right};
 use crate::app::App;
 use crate::refusal::Refusal;
 use crate::sync::trees;
+use crate::variables::unknown_stack;
 use crate::xmlapi::op::snapshots;
 use crate::xmlapi::reply::code;
 use crate::xmlapi::why_not_device;
 
 /// What the forms of a source are, for messages.
-const FORMS: &str =
-    "`candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`, `pushed:SERIAL`";
+const FORMS: &str = "`candidate`, `running`, `version:N`, `saved:NAME`, `device:SERIAL`, `candidate-device:SERIAL`, `candidate-stack:NAME`, \
+     `pushed:SERIAL`";
 
 /// Which configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub(super) enum Source {
     Device(String),
     /// What the candidate would give a device.
     CandidateDevice(String),
+    /// What the templates of a stack make in the candidate, with its own settings over them.
+    CandidateStack(String),
     /// What a device was pushed last.
     Pushed(String),
 }
@@ -52,6 +56,7 @@ impl Source {
             Some(("saved", name)) => named(name).map(Self::Saved),
             Some(("device", serial)) => named(serial).map(Self::Device),
             Some(("candidate-device", serial)) => named(serial).map(Self::CandidateDevice),
+            Some(("candidate-stack", name)) => named(name).map(Self::CandidateStack),
             Some(("pushed", serial)) => named(serial).map(Self::Pushed),
             _ => Err(unknown()),
         }
@@ -65,13 +70,17 @@ impl Source {
                 None => self.whole(app).await,
             };
         }
-        Ok(caller.view(&self.whole(app).await?))
+        let view = caller.view(&self.whole(app).await?);
+        match self {
+            Self::CandidateStack(name) => of_stack(&view, name),
+            _ => Ok(view),
+        }
     }
 
     async fn whole(&self, app: &App) -> Result<Arc<Element>, Problem> {
         let snapshot = app.configuration.snapshot();
         match self {
-            Self::Candidate => Ok(snapshot.candidate.clone()),
+            Self::Candidate | Self::CandidateStack(_) => Ok(snapshot.candidate.clone()),
             Self::Running => Ok(snapshot.running.clone()),
             Self::Version(number) => {
                 let tree = app.configuration.version(*number).await?;
@@ -116,12 +125,21 @@ async fn rendered(policy: &Arc<Element>, templates: &Arc<Element>, serial: &str)
     }
 }
 
+/// Made of what the caller may see, so that it tells no more than that.
+fn of_stack(view: &Element, name: &str) -> Result<Arc<Element>, Problem> {
+    if !template_stacks(view).iter().any(|stack| stack == name) {
+        return Err(Problem::not_found(unknown_stack(view, name)));
+    }
+    Ok(Arc::new(render_stack(view, name)))
+}
+
 /// Which node of which configuration.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Place {
     /// `candidate` (when absent), `running`, `version:N`, `saved:NAME`, `device:SERIAL` (what running gives a device),
-    /// `candidate-device:SERIAL`, or `pushed:SERIAL` (what it was pushed last).
+    /// `candidate-device:SERIAL`, `candidate-stack:NAME` (what its templates make, each node with its owner), or
+    /// `pushed:SERIAL` (what it was pushed last).
     source: Option<String>,
     /// XPath of the node.
     xpath: Option<String>,

@@ -1,4 +1,4 @@
-//! What does the manager say of itself, and who may use it?
+//! What does the manager say of itself, and by which keys do devices enrol?
 
 use axum::http::Method;
 use bartizan_model::manager;
@@ -7,22 +7,12 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::route::{Access, Call, Json, Route};
-use super::session::role_word;
-use crate::accounts::Role;
-use crate::accounts::is_verifiable;
 use crate::store::now_us;
 use crate::times;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/system", Access::Command("show system info"), "The manager itself", system),
-        Route::new(
-            Method::GET,
-            "/administrators",
-            Access::Config("get"),
-            "Who may log in, and as what",
-            administrators,
-        ),
         Route::new(
             Method::GET,
             "/auth-keys",
@@ -92,40 +82,6 @@ async fn system(call: Call) -> Result<Json<System>, Problem> {
         devices_connected: app.fleet.attached(),
         logs: LogCounters { stored: counters.stored, repeated: counters.repeated, deleted: counters.deleted },
     }))
-}
-
-/// Administrators.
-#[derive(JsonSchema, Serialize)]
-struct Administrators {
-    /// In the order of the candidate.
-    administrators: Vec<Administrator>,
-}
-
-/// An administrator of the candidate.
-#[derive(JsonSchema, Serialize)]
-struct Administrator {
-    /// Name.
-    name: String,
-    /// The role: `superuser`, `superreader`, `custom`, `limited` (to a part of the configuration) or `unsupported`.
-    role: String,
-    /// The admin role of a `custom` one.
-    profile: Option<String>,
-    /// Whether there is a password that can be verified in the configuration.
-    password: bool,
-}
-
-async fn administrators(call: Call) -> Result<Json<Administrators>, Problem> {
-    let candidate = call.app.configuration.snapshot().candidate.clone();
-    let visible = call.caller.view(&candidate);
-    let users = visible.descend(&["mgt-config", "users"]);
-    let administrator = |(name, user): (&str, &std::sync::Arc<bartizan_model::tree::Element>)| Administrator {
-        name: name.to_owned(),
-        role: role_word(&Role::of(&candidate, user)).to_owned(),
-        profile: user.descend(&["permissions", "role-based", "custom", "profile"]).map(|profile| profile.text()),
-        password: user.child("phash").is_some_and(|phash| is_verifiable(&phash.text())),
-    };
-    let administrators = users.into_iter().flat_map(|users| users.entries()).map(administrator).collect();
-    Ok(Json(Administrators { administrators }))
 }
 
 /// Keys with which devices enrol.

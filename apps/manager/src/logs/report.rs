@@ -11,10 +11,12 @@ use jiff::{Timestamp, ToSpan as _, Zoned};
 use super::filter::{self, Filter, Kind, Operator, Value};
 use super::query::{Log, Query};
 use crate::store::Store;
-use crate::store::slices::groups::{Column, Group, Grouping, KEYS_MAX, NoGroups, SUMS_MAX};
+use crate::store::slices::groups::{Column, Group, Grouping, NoGroups, SUMS_MAX};
 
 const SECOND_US: i64 = 1_000_000;
 const HOUR_US: i64 = 3600 * SECOND_US;
+/// Fields that a report groups by.
+const FIELDS_MAX: usize = 4;
 /// Groups that are told, when nothing is said.
 const TOP: usize = 10;
 /// Groups that may be asked for.
@@ -210,8 +212,8 @@ impl Report {
     /// What of it cannot be had.
     pub(crate) fn new(wanted: &Wanted, now_us: i64) -> Result<Self, String> {
         let (log, keys, sums) = match wanted.database.trim_start_matches("panorama-") {
-            "traffic" | "trsum" | "appstat" => (Log::Traffic, TRAFFIC_KEYS, TRAFFIC_SUMS),
-            "threat" | "thsum" => (Log::Threat, THREAT_KEYS, THREAT_SUMS),
+            "traffic" | "trsum" | "appstat" => (Log::Traffic, keys_of(Log::Traffic), TRAFFIC_SUMS),
+            "threat" | "thsum" => (Log::Threat, keys_of(Log::Threat), THREAT_SUMS),
             other => {
                 return Err(format!(
                     "there is no database `{other}`; `traffic`, `trsum`, `appstat`, `threat` and `thsum` are"
@@ -225,9 +227,9 @@ impl Report {
             names.insert(0, &wanted.group_by);
             group_by = Some(0);
         }
-        if names.is_empty() || names.len() > KEYS_MAX {
+        if names.is_empty() || names.len() > FIELDS_MAX {
             return Err(format!(
-                "`aggregate-by` and `group-by` name {} fields, 1 to {KEYS_MAX} are possible",
+                "`aggregate-by` and `group-by` name {} fields, 1 to {FIELDS_MAX} are possible",
                 names.len()
             ));
         }
@@ -332,7 +334,16 @@ fn under(groups: Vec<Group>, sort: usize, top: usize) -> Vec<Group> {
     outer.into_iter().flat_map(|(_, _, groups)| groups).collect()
 }
 
-fn find<T: Copy>(known: &[(&'static str, T)], name: &str, how: &str) -> Result<T, String> {
+/// Fields to group a log by; none where it cannot be grouped.
+pub(super) fn keys_of(log: Log) -> &'static [(&'static str, Column)] {
+    match log {
+        Log::Traffic => TRAFFIC_KEYS,
+        Log::Threat => THREAT_KEYS,
+        Log::System | Log::Config | Log::IpTag => &[],
+    }
+}
+
+pub(super) fn find<T: Copy>(known: &[(&'static str, T)], name: &str, how: &str) -> Result<T, String> {
     let found = known.iter().find(|(known, _)| *known == name).map(|(_, found)| *found);
     found.ok_or_else(|| match closest(name, known.iter().map(|(name, _)| *name)) {
         Some(close) => format!("`{name}` cannot be {how} in this log; did you mean `{close}`?"),

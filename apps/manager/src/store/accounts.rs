@@ -9,6 +9,18 @@ pub(crate) const KEYS_PER_ADMINISTRATOR_MAX: i64 = 1000;
 /// Uses of a key closer together than this are not written down.
 const USE_RESOLUTION_US: i64 = 3_600_000_000;
 
+/// Keys that are listed at once.
+const LISTED_MAX: i64 = 1000;
+
+/// A line of the list of keys.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct KeyRow {
+    pub(crate) digest: Vec<u8>,
+    pub(crate) administrator: String,
+    pub(crate) created_us: i64,
+    pub(crate) used_us: i64,
+}
+
 /// A stored key.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct StoredKey {
@@ -73,7 +85,22 @@ impl Store {
 
     /// Ends one key.
     pub(crate) async fn end_key(&self, key: &str) -> sqlx::Result<u64> {
-        sql("DELETE FROM api_keys WHERE digest = $1").bind(digest(key.as_bytes())).execute(&self.writer).await
+        self.end_key_of(&digest(key.as_bytes())).await
+    }
+
+    /// Ends the key that has this digest.
+    pub(crate) async fn end_key_of(&self, digest: &[u8]) -> sqlx::Result<u64> {
+        sql("DELETE FROM api_keys WHERE digest = $1").bind(digest).execute(&self.writer).await
+    }
+
+    /// The keys of an administrator, or of all, the one that was used last first.
+    pub(crate) async fn keys(&self, administrator: Option<&str>) -> sqlx::Result<Vec<KeyRow>> {
+        let mut statement = sql("SELECT digest, administrator, created_us, used_us FROM api_keys");
+        if let Some(name) = administrator {
+            statement.push(" WHERE administrator = ").push_bind(name);
+        }
+        statement.push(" ORDER BY used_us DESC, created_us DESC LIMIT ").push_bind(LISTED_MAX);
+        statement.fetch_all(&self.reader).await
     }
 
     /// Ends the keys of an administrator, or of all; how many there were.

@@ -84,6 +84,37 @@ impl Store {
         Ok(Some(SideVersion { origin, left_out: serde_json::from_str(&left_out)?, text }))
     }
 
+    /// From which version on it lacks edits, and which; its text stays where it is.
+    pub(crate) async fn side_standing(&self, number: i64) -> anyhow::Result<Option<(i64, Vec<i64>)>> {
+        let row: Option<(i64, String)> = sql("SELECT origin, left_out FROM side_versions WHERE number = $1")
+            .bind(number)
+            .fetch_optional(&self.writer)
+            .await?;
+        let Some((origin, left_out)) = row else { return Ok(None) };
+        Ok(Some((origin, serde_json::from_str(&left_out)?)))
+    }
+
+    /// Committed edits with numbers from the one to the other, in order.
+    pub(crate) async fn committed_edits_within(&self, first: i64, last: i64) -> sqlx::Result<Vec<CommittedEdit>> {
+        sql("SELECT version, id, time_us, author, edit FROM version_edits WHERE id >= $1 AND id <= $2 \
+             ORDER BY version, id")
+        .bind(first)
+        .bind(last)
+        .fetch_all(&self.writer)
+        .await
+    }
+
+    /// The numbers of an administrator's committed edits, from the one to the other.
+    pub(crate) async fn committed_by(&self, author: &str, first: i64, last: i64) -> sqlx::Result<Vec<i64>> {
+        let rows: Vec<(i64,)> = sql("SELECT id FROM version_edits WHERE id >= $1 AND id <= $2 AND author = $3")
+            .bind(first)
+            .bind(last)
+            .bind(author)
+            .fetch_all(&self.writer)
+            .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
     /// Edits of the versions behind `after` up to `until`, in order; the last ones when they are more than `count_max`.
     pub(crate) async fn committed_edits(
         &self,

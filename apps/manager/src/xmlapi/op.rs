@@ -96,7 +96,7 @@ async fn run(app: &Arc<App>, caller: &Caller, parameters: &Parameters, command: 
     match words {
         ["show", "system", "info", ..] => system::info(app),
         ["show", "clock", ..] => Reply::text(&format!("{}\n", times::unix_date(now_us()))),
-        ["show", "admins", ..] => system::admins(caller),
+        ["show", "admins", ..] => system::admins(app, caller),
         ["show", "chassis-ready"] => Reply::text("yes"),
         ["show", "object", "registered-ip", ..] => tags::registered(app, command),
         ["show", "plugins", "kubernetes", ..] => tags::clusters(app),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bartizan_model::diagnostic::closest;
 use bartizan_model::tree::Element;
 use bartizan_model::xml;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::element::{Build as _, element};
 use super::reply::{Reply, code};
@@ -51,6 +51,11 @@ impl Default for Reports {
 }
 
 impl Reports {
+    /// One's turn to read much of a log; `None` when the manager stops.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turn.acquire().await.ok()
+    }
+
     fn add(&self, admin: &str, report: Report) -> u64 {
         let (last, kept) = &mut *lock(&self.kept);
         *last += 1;
@@ -111,7 +116,7 @@ async fn ask(app: &Arc<App>, caller: &Caller, parameters: &Parameters) -> Reply 
 }
 
 async fn make(app: &App, report: &Report) -> Result<Vec<Line>, String> {
-    let Ok(_turn) = app.reports.turn.acquire().await else { return Err("the manager stops".to_owned()) };
+    let Some(_turn) = app.reports.turn().await else { return Err("the manager stops".to_owned()) };
     report.make(&app.store).await.map_err(|error| error.to_string())
 }
 

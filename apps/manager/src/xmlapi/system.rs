@@ -5,7 +5,7 @@ use bartizan_model::tree::Element;
 
 use super::element::{Build as _, element, leaf};
 use super::reply::Reply;
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Present};
 use crate::app::App;
 use crate::store::now_us;
 use crate::store::slices::Slice;
@@ -85,16 +85,23 @@ fn of_managers(app: &App) -> Vec<Element> {
     }
 }
 
-/// `show admins`: the callers there are is the one who asks.
-pub(super) fn admins(caller: &Caller) -> Reply {
-    let entry = element("entry")
-        .leaf("admin", &caller.name)
-        .leaf("from", &caller.host.to_string())
-        .leaf("type", "XMLAPI")
-        .leaf("session-start", &times::date_time(now_us()))
-        .leaf("idle-for", "0")
-        .with(element("self"));
-    Reply::result(element("result").with(element("admins").with(entry)))
+/// `show admins`: who made a request a short while ago.
+pub(super) fn admins(app: &App, caller: &Caller) -> Reply {
+    let now = now_us();
+    let admin = |one: Present| {
+        let idle = (now - one.last_us) / 1_000_000;
+        let idle = format!("{:02}:{:02}:{:02}s", idle / 3600, idle / 60 % 60, idle % 60);
+        let line = element("entry")
+            .leaf("admin", &one.name)
+            .leaf("from", &one.host.to_string())
+            .leaf("type", one.door.as_str())
+            .leaf("session-start", &times::date_time(one.since_us))
+            .leaf("idle-for", &idle);
+        let is_self = (&one.name, one.host, one.door) == (&caller.name, caller.host, caller.door);
+        if is_self { line.with(element("self")) } else { line }
+    };
+    let list = app.accounts.presence.list(now).into_iter().map(admin);
+    Reply::result(element("result").with(element("admins").with_all(list)))
 }
 
 /// `show logging-status`, our extension: what became of the firewalls' logs since the start, and what is kept.

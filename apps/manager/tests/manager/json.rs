@@ -58,6 +58,28 @@ async fn a_session_is_a_token_that_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_is_told_and_one_key_ends_alone() {
+    let server = Server::start().await;
+    let login = json!({ "user": "admin", "password": PASSWORD });
+    let session = server.json_as("", "POST", "/api/v1/session", Some(login)).await;
+    let token = session.body["token"].as_str().unwrap();
+    let present = server.json_as(token, "GET", "/api/v1/administrators/present", None).await.body;
+    let there = present["present"].as_array().unwrap();
+    let page = there.iter().find(|one| one["client"] == "JSONAPI").unwrap();
+    assert_eq!((&page["name"], &page["host"]), (&json!("admin"), &json!("127.0.0.1")));
+    let admins = server.body(&[("type", "op"), ("cmd", "<show><admins/></show>")]).await;
+    assert!(admins.contains("<type>JSONAPI</type>") && admins.contains("<self/>"), "{admins}");
+    let keys = server.json_as(token, "GET", "/api/v1/api-keys", None).await.body;
+    let own = keys["keys"].as_array().unwrap().iter().find(|key| key["own"] == json!(true)).unwrap();
+    assert!(!keys.to_string().contains(token));
+    let path = format!("/api/v1/api-keys/{}", own["id"].as_str().unwrap());
+    assert_eq!(server.json("DELETE", "/api/v1/api-keys/no-such-key", None).await.status, 404);
+    assert_eq!(server.json("DELETE", &path, None).await.status, 204);
+    assert_eq!(server.json_as(token, "GET", "/api/v1/session", None).await.status, 401);
+    assert_eq!(server.json("GET", "/api/v1/session", None).await.status, 200, "the other key is still good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_told_in_one_form() {
     let server = Server::start().await;
     let key = [("x-pan-key", server.key.as_str())];

@@ -80,3 +80,19 @@ async fn an_object_that_is_fixed_is_overridden_in_no_way() {
     let job = server.commit().await;
     assert!(between(&job, "<details>", "</details>").contains("[override-disabled]"), "{job}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_is_read_with_its_templates_each_node_with_its_owner() {
+    let server = stacked().await;
+    let own = format!("{LOCALHOST}/template-stack/entry[@name='stack']/{SYSTEM}");
+    server.set(&own, "<hostname>fw</hostname>").await;
+    let read = |stack: &str| format!("/api/v1/config?source=candidate-stack:{stack}&path=deviceconfig%20system");
+    let found = server.told(&read("stack")).await;
+    let node = found["nodes"][0]["node"].clone();
+    let owners: Vec<_> = node["children"].as_array().unwrap().iter().map(|child| &child["attributes"]).collect();
+    let (stack, base) = (json!({ "ptpl": "stack", "src": "stack" }), json!({ "ptpl": "base" }));
+    assert_eq!((&node["attributes"], owners), (&stack, vec![&stack, &base, &base]), "{node}");
+    let none = server.json("GET", &read("stuck"), None).await;
+    assert_eq!(none.status, 404);
+    assert!(none.body.to_string().contains("did you mean `stack`?"), "{}", none.body);
+}

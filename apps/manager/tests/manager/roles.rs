@@ -405,9 +405,12 @@ async fn roles_and_domains_that_name_what_is_not_there_are_refused_at_commit() {
     let server = Server::start().await;
     let path = "<paths><entry name='/config/*'><access>read</access></entry><entry name='/config/shared'/></paths>";
     server.set("/config/panorama/admin-role", &admin_role("bad", "panorama", PIPELINE, path)).await;
-    let domain = "<device-groups><member>gone</member></device-groups><templates><member>lost</member></templates>\
-        <shared-access>some</shared-access>";
-    server.set("/config/mgt-config/access-domain/entry[@name='east']", domain).await;
+    let domain = "<device-groups><member>gone</member></device-groups><templates><member>lost</member></templates>";
+    let east = "/config/mgt-config/access-domain/entry[@name='east']";
+    server.set(east, domain).await;
+    let access = "<shared-access>some</shared-access>";
+    let refused = server.body(&[("type", "config"), ("action", "set"), ("xpath", east), ("element", access)]).await;
+    assert!(refused.contains("'some' is not an allowed keyword"), "{refused}");
     let role = "<permissions><role-based><custom><dg-template-profiles><entry name='nowhere'><profile>bad</profile></entry>\
         </dg-template-profiles></custom></role-based></permissions>";
     server.set("/config/mgt-config/users/entry[@name='lost']", role).await;
@@ -417,7 +420,6 @@ async fn roles_and_domains_that_name_what_is_not_there_are_refused_at_commit() {
         "`/config/shared` limits nothing: its `access` is none of",
         "names device group `gone`, which does not exist",
         "names template or template stack `lost`, which does not exist",
-        "`some` is no access to shared objects",
         "`lost` is in the access domain `nowhere`, which does not exist",
     ] {
         assert!(job.contains(part), "{part}: {job}");

@@ -136,13 +136,19 @@ const TABLES: &[Table] = &[
     Table {
         level: Level::Manager,
         defined: &["devices/entry/template-stack/entry"],
-        used: &["devices/entry/device-group/entry/reference-templates/member"],
+        used: &[
+            "devices/entry/device-group/entry/reference-templates/member",
+            "devices/entry/scheduled-config-push/entry/template-stack/member",
+        ],
     },
     // Device groups.
     Table {
         level: Level::Manager,
         defined: &["devices/entry/device-group/entry"],
-        used: &["readonly/devices/entry/device-group/entry/parent-dg"],
+        used: &[
+            "readonly/devices/entry/device-group/entry/parent-dg",
+            "devices/entry/scheduled-config-push/entry/device-group/member",
+        ],
     },
 ];
 

@@ -1,9 +1,11 @@
 //! Where in the manager's tree was a node of a rendered device written?
 
+use std::sync::Arc;
+
 use super::Variables;
 use crate::diagnostic::Origin;
 use crate::manager;
-use crate::tree::{Element, quote};
+use crate::tree::{Child, Element, quote};
 use crate::xpath::XPath;
 
 /// Where the pushed part of a rendered tree stands.
@@ -43,6 +45,20 @@ pub(crate) fn mark_of(element: &Element) -> Option<String> {
     match element.attribute("loc")? {
         "shared" => Some("shared".to_owned()),
         group => Some(format!("device-group `{group}`")),
+    }
+}
+
+/// Has every element name the owner that it has by what is around it.
+pub(super) fn spread(element: &mut Element) {
+    let is_owner = |name: &str| matches!(name, "ptpl" | "src");
+    let owner: Vec<_> = element.attributes.iter().filter(|(name, _)| is_owner(name)).cloned().collect();
+    for child in &mut element.children {
+        let Child::Element(child) = child else { continue };
+        let child = Arc::make_mut(child);
+        if child.attribute("ptpl").is_none() {
+            child.attributes.extend(owner.iter().cloned());
+        }
+        spread(child);
     }
 }
 

@@ -83,6 +83,23 @@ fn a_rule_behind_a_wider_one_is_shadowed() {
 }
 
 #[test]
+fn a_flow_that_goes_to_an_earlier_rule_is_told() {
+    let any: &[&str] = &["any"];
+    let wide = rule("wide".into(), RuleKind::Universal, [any, any, &["10.0.0.0/8"], any, any]);
+    let narrow = rule("narrow".into(), RuleKind::Universal, [&["a"], &["b"], &["10.1.0.0/16"], any, &["low"]]);
+    let open = rule("open".into(), RuleKind::Intrazone, [&["a"], any, &["10.2.0.0/16"], any, any]);
+    let help: Vec<String> = warnings(&compiled(vec![wide, narrow, open]))
+        .iter()
+        .map(|warning| warning.help.clone().unwrap_or_default())
+        .collect();
+    expect![[r#"
+        move the rule up, or remove it; `wide` takes tcp to port 1 from 10.1.0.0 in `a` to 0.0.0.0 in `b`, for one
+        move the rule up, or remove it; `wide` takes tcp to port 443 from 10.2.0.0 in `a` to 0.0.0.0 in `a`, for one
+    "#]]
+    .assert_eq(&format!("{}\n", help.join("\n")));
+}
+
+#[test]
 fn several_rules_shadow_together_and_all_are_named() {
     check(
         &[

@@ -94,6 +94,10 @@ fn stay(azure: &Azure, table: &Table, say: &mut dyn FnMut(&str)) -> Result<bool>
         "\nmanager   https://{address}/api/   (also https://{MANAGER}/ from the firewall's host)\nuser      admin\npassword  {}\n",
         azure.house.password
     ));
+    let client = azure.hosts.app1.command(&["curl", "-sS", &format!("http://{WEB}/")]);
+    let words: Vec<_> =
+        std::iter::once(client.get_program()).chain(client.get_args()).map(|word| word.to_string_lossy()).collect();
+    say(&format!("client    {}   (as root; `app1` is the host)\n", words.join(" ")));
     say(&format!(
         "try       curl -k 'https://{address}/api/?type=keygen&user=admin&password={}'\n\nCtrl-C ends everything.",
         azure.house.password

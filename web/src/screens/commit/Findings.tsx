@@ -36,7 +36,7 @@ export function Findings() {
       </Alert>
       <Stack gap="xs" mah={280} style={{ overflowY: 'auto' }} tabIndex={0} role="region" aria-label="Findings">
         {findings.map((finding) => (
-          <Line key={`${finding.code} ${finding.xpath} ${finding.message}`} finding={finding} />
+          <Line key={`${finding.code} ${finding.xpath} ${finding.message} ${finding.help}`} finding={finding} />
         ))}
       </Stack>
     </Stack>

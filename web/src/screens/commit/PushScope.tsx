@@ -1,6 +1,6 @@
 // Which devices lack something that is committed, and which of them is it to be pushed to?
 
-import { Checkbox, Group, Loader, Stack, Text } from '@mantine/core';
+import { Checkbox, Fieldset, Group, Loader, Stack, Text } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import { api, told } from '../../api/client';
 import type { PushPart } from '../../api/types';
@@ -13,15 +13,23 @@ export function usePushScope(enabled: boolean) {
   return useQuery({ queryKey: ['config', 'push-scope'], enabled, queryFn: () => told(api.GET('/api/v1/push/scope')) });
 }
 
-type Scope = { device_groups: PushPart[]; template_stacks: PushPart[]; version: number };
+type ScopeData = { device_groups: PushPart[]; template_stacks: PushPart[]; version: number };
 
 type Properties = {
-  scope: UseQueryResult<Scope>;
+  scope: UseQueryResult<ScopeData>;
   chosen: Chosen | undefined;
   onChange: (chosen: Chosen) => void;
 };
 
-export function PushScope({ scope, chosen, onChange }: Properties) {
+export function PushScope(properties: Properties) {
+  return (
+    <Fieldset legend="Push Scope Selection" p="sm">
+      <Scope {...properties} />
+    </Fieldset>
+  );
+}
+
+function Scope({ scope, chosen, onChange }: Properties) {
   if (scope.error) return <Failure error={scope.error} />;
   if (!scope.data) return <Loader size="sm" aria-label="Loading" />;
   const { device_groups: groups, template_stacks: stacks, version } = scope.data;
@@ -37,7 +45,7 @@ export function PushScope({ scope, chosen, onChange }: Properties) {
   return (
     <Stack gap="sm">
       <Parts
-        label="Device groups, with the templates of their devices"
+        label="Device Groups, with the templates of their devices"
         parts={groups}
         chosen={now.groups}
         onChange={(names) => onChange({ ...now, groups: names })}

@@ -16,7 +16,7 @@ import { Password } from './Password';
 type Step = { label: string; done: boolean; to?: string; act?: () => void };
 
 function useCount(xpath: string | undefined): number {
-  const page = useQuery({ ...pageOf(xpath ?? '', '', 0), enabled: xpath !== undefined });
+  const page = useQuery({ ...pageOf(xpath ?? '', {}, 0), enabled: xpath !== undefined });
   return page.data?.total ?? 0;
 }
 

@@ -10,6 +10,7 @@ import { useDevices } from '../../api/devices';
 import { useJobs } from '../../shell/Tasks';
 import { moment, span } from '../../times';
 import { useCounts } from '../monitor/log';
+import { HOUR } from '../monitor/range';
 import { Failure, Page } from '../Page';
 import { Checklist } from './Checklist';
 
@@ -24,8 +25,8 @@ export function Dashboard() {
   });
   const devices = useDevices().data?.devices ?? [];
   const candidate = useCandidate();
-  const traffic = useCounts('traffic', '');
-  const denied = useCounts('traffic', DENIED);
+  const traffic = useCounts('traffic', '', HOUR);
+  const denied = useCounts('traffic', DENIED, HOUR);
   const jobs = useJobs().data?.jobs ?? [];
   const runs = useQuery({
     queryKey: ['automation', 'waiting'],

@@ -8,7 +8,7 @@ import type { Cluster } from '../../api/types';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { span } from '../../times';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 
 function text(id: string, header: string, width: number, of: (cluster: Cluster) => string): Column<Cluster> {

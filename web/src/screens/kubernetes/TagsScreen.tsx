@@ -7,6 +7,7 @@ import { useTagged } from '../../api/clusters';
 import type { Tagged } from '../../api/types';
 import { useAddress } from '../../scope';
 import { Clip, type Column, Grid } from '../../table/Grid';
+import { amount } from '../../words';
 import { Failure, Nothing, Page } from '../Page';
 
 /** Addresses that are read at once; a search finds the others. */
@@ -48,7 +49,7 @@ export function TagsScreen() {
       }
     >
       <Text size="sm" c="dimmed" aria-live="polite">
-        {total.toLocaleString()} addresses
+        {amount(total, 'address', 'addresses')}
         {total > list.length && `, the first ${list.length.toLocaleString()} are shown`}
       </Text>
       <Grid

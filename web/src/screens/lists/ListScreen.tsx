@@ -1,51 +1,86 @@
 // A list of objects: what is there, where does it come from, and who changes it?
 
-import { ActionIcon, Button, Group, Text, TextInput, Tooltip } from '@mantine/core';
+import { Button, Group, Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { IconCopy, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react';
-import { type ReactNode, useEffect, useMemo, useState } from 'react';
-import { useEdit } from '../../api/config';
+import { IconPlus } from '@tabler/icons-react';
+import { useEffect, useMemo, useState } from 'react';
+import { nodeAt, refused } from '../../api/config';
 import type { Asked, Node } from '../../api/types';
-import { ancestors, groupPath, useAddress, useGroups, useScoped } from '../../scope';
+import { ancestors, groupPath, type Scoped, useAddress, useGroups, useScoped, useStackTemplates } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
-import { nameOf } from '../../tree/node';
-import { Confirm } from '../Confirm';
-import { Failure, Nothing, Page } from '../Page';
+import { entryPath, isOfStack, lastName, nameOf, ownerOf } from '../../tree/node';
+import { Failure, Nothing, Page, Remark } from '../Page';
+import { Assigned } from './Assigned';
 import type { ListKind } from './kinds';
+import { Deletion, Tools } from './Tools';
 
 export function ListScreen({ kind }: { kind: ListKind }) {
-  const [address, setAddress] = useAddress();
-  const list = useScoped(kind.scope, kind.list);
+  const [address] = useAddress();
+  const place = useScoped(kind.scope, kind.list);
+  const { xpath: list, merged } = place ?? {};
+  const stackTemplates = useStackTemplates(merged ? kind.scope : undefined, kind.list);
   const [search] = useDebouncedValue(address.q ?? '', 200);
-  const sources = useSources(kind, list);
-  const rows = useRows(sources, search);
+  const sources = useSources(kind, place);
+  const rows = useRows(sources, { search });
   const [opened, setOpened] = useState<Opened & { readOnly: boolean }>();
   const [selected, setSelected] = useState<ReadonlyMap<string, Row>>(new Map());
   const [doomed, setDoomed] = useState<string[]>();
-  const remove = useEdit(true);
 
   const inherits = sources.length > 1;
-  const all: Column<Row>[] = [
-    { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
-    ...(inherits
-      ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
-      : []),
-    ...kind.columns.map((column) => ({
-      id: column.header,
-      header: column.header,
-      width: column.width,
-      cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
-    })),
-  ];
+  const isMerged = merged !== undefined;
+  const isOwn = (row: Row) => (isMerged ? isOfStack(row.entry.node) : row.source.own);
+  const all = useMemo(
+    (): Column<Row>[] => [
+      { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
+      ...(inherits
+        ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
+        : []),
+      ...(isMerged
+        ? [
+            {
+              id: 'origin',
+              header: 'Origin',
+              width: 190,
+              cell: (row: Row) => <Clip>{ownerOf(row.entry.node) ?? ''}</Clip>,
+            },
+          ]
+        : []),
+      ...kind.columns.map((column) => ({
+        id: column.header,
+        header: column.header,
+        width: column.width,
+        cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
+      })),
+    ],
+    [kind, inherits, isMerged],
+  );
   const { columns, menu } = useColumns(kind.path, all);
 
   const open = (row: Row) => {
     if (!row.entry.node) return;
+    if (merged && list) {
+      void openMerged(row.entry.node, list).catch(refused);
+      return;
+    }
     const was = { node: row.entry.node, digest: row.entry.digest };
     setOpened({ list: row.source.xpath, was, readOnly: !row.source.own });
+  };
+  const openMerged = async (node: Node, list: string) => {
+    const name = nameOf(node);
+    const own = await nodeAt(entryPath(list, name));
+    const found = await Promise.all(stackTemplates.map(({ xpath }) => nodeAt(entryPath(xpath, name))));
+    const inherited = stackTemplates[found.findIndex((one) => one !== undefined)];
+    const was = { node, digest: own?.digest ?? '' };
+    setOpened({
+      list,
+      was,
+      inherited: inherited && `template ${inherited.name}`,
+      overrides: own !== undefined && inherited !== undefined,
+      readOnly: false,
+    });
   };
   const add = (start?: Node) => list && setOpened({ list, start, readOnly: false });
   const copy = () => {
@@ -54,7 +89,9 @@ export function ListScreen({ kind }: { kind: ListKind }) {
       add({ ...row.entry.node, attributes: { name: `${nameOf(row.entry.node)}-1` } });
     }
   };
-  const own = [...selected.values()].filter((row) => row.source.own).map((row) => row.entry.xpath);
+  const own = [...selected.values()].filter(isOwn).map((row) => entryPath(list ?? '', row.entry.name));
+  const chosen = (xpath: string) =>
+    [...selected.values()].find((row) => entryPath(list ?? '', row.entry.name) === xpath);
   const readOnlyScope = list === undefined;
 
   if (rows.error) return <Failure error={rows.error} />;
@@ -62,28 +99,16 @@ export function ListScreen({ kind }: { kind: ListKind }) {
     <Page
       title={kind.title}
       tools={
-        <>
-          <TextInput
-            aria-label={`Search ${kind.title}`}
-            placeholder="Search"
-            leftSection={<IconSearch size={16} />}
-            value={address.q ?? ''}
-            onChange={(event) => setAddress({ q: event.currentTarget.value || undefined })}
-          />
-          <Button leftSection={<IconPlus size={16} />} onClick={() => add()} disabled={readOnlyScope}>
-            Add
-          </Button>
-          <Tool label="Clone" icon={<IconCopy size={18} />} onClick={copy} disabled={selected.size !== 1} />
-          <Tool
-            label="Delete"
-            icon={<IconTrash size={18} />}
-            onClick={() => setDoomed(own)}
-            disabled={own.length === 0}
-          />
-          {menu}
-        </>
+        <Tools
+          title={kind.title}
+          onAdd={readOnlyScope ? undefined : () => add()}
+          onClone={selected.size === 1 ? copy : undefined}
+          onDelete={own.length > 0 ? () => setDoomed(own) : undefined}
+          menu={menu}
+        />
       }
     >
+      {kind.remark && <Remark>{kind.remark}</Remark>}
       <Text size="sm" c="dimmed" aria-live="polite">
         {search ? `${rows.count} of ${rows.total}` : rows.total} {rows.total === 1 ? 'entry' : 'entries'}
         {selected.size > 0 && `, ${selected.size} selected`}
@@ -98,7 +123,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
         selected={selected}
         onSelect={setSelected}
         onOpen={open}
-        quiet={(row) => !row.source.own}
+        quiet={(row) => !isOwn(row)}
         onKey={(event) => {
           if (event.key !== 'Delete' || own.length === 0) return false;
           setDoomed(own);
@@ -114,51 +139,44 @@ export function ListScreen({ kind }: { kind: ListKind }) {
           title={opened.was ? kind.one : `Add ${kind.one}`}
           layout={kind.layout}
           also={kind.also}
+          beside={
+            kind.assigned
+              ? (readOnly, put) => (
+                  <Assigned list={opened.list} before={opened.was?.node} readOnly={readOnly} put={put} />
+                )
+              : undefined
+          }
           onClose={() => setOpened(undefined)}
         />
       )}
       {doomed && (
-        <Confirm
+        <Deletion
           title={`Delete ${doomed.length === 1 ? kind.one : `${doomed.length} entries`}?`}
-          lines={doomed.map(lastName)}
-          verb="Delete"
-          busy={remove.isPending}
-          error={remove.error}
-          onClose={() => {
+          names={doomed.map((xpath) => lastName(xpath) + (merged ? ': what its templates say of it counts again' : ''))}
+          edits={doomed.flatMap((xpath): Asked[] => [
+            ...(kind.also?.(list ?? '', chosen(xpath)?.entry.node ?? undefined, undefined) ?? []),
+            { action: 'delete', xpath },
+          ])}
+          onClose={() => setDoomed(undefined)}
+          onDone={() => {
             setDoomed(undefined);
-            remove.reset();
+            setSelected(new Map());
           }}
-          onConfirm={() =>
-            remove.mutate(
-              doomed.flatMap((xpath): Asked[] => [
-                ...(kind.also?.(list ?? '', selected.get(xpath)?.entry.node ?? undefined, undefined) ?? []),
-                { action: 'delete', xpath },
-              ]),
-              {
-                onSuccess: () => {
-                  setDoomed(undefined);
-                  setSelected(new Map());
-                },
-              },
-            )
-          }
         />
       )}
     </Page>
   );
 }
 
-/** An XPath's last name, for people. */
-export function lastName(xpath: string): string {
-  return /\[@name=(['"])(.*)\1\]$/.exec(xpath.slice(xpath.lastIndexOf('/entry[')))?.[2] ?? xpath;
-}
-
 /** The lists that are shown: the own one, and what a device group inherits. */
-function useSources(kind: ListKind, list: string | undefined): Source[] {
+function useSources(kind: ListKind, place: Scoped | undefined): Source[] {
   const [{ group }] = useAddress();
   const groups = useGroups();
+  const { xpath: list, merged } = place ?? {};
+  const { source: from, xpath: at } = merged ?? {};
   return useMemo(() => {
     if (!list) return [];
+    if (from && at) return [{ xpath: at, location: '', own: true, from }];
     if (kind.scope !== 'group') return [{ xpath: list, location: '', own: true }];
     const above = group ? ancestors(groups.data?.groups ?? [], group).reverse() : [];
     const own = { xpath: list, location: group ?? 'Shared', own: true };
@@ -168,19 +186,7 @@ function useSources(kind: ListKind, list: string | undefined): Source[] {
       own: false,
     }));
     return [own, ...inherited];
-  }, [kind, list, group, groups.data]);
-}
-
-type Tooled = { label: string; icon: ReactNode; onClick: () => void; disabled: boolean };
-
-export function Tool({ label, icon, onClick, disabled }: Tooled) {
-  return (
-    <Tooltip label={label}>
-      <ActionIcon aria-label={label} size="lg" onClick={onClick} disabled={disabled}>
-        {icon}
-      </ActionIcon>
-    </Tooltip>
-  );
+  }, [kind, list, from, at, group, groups.data]);
 }
 
 type Emptiness = { kind: ListKind; search: string; loading: boolean; noTemplate: boolean; add: () => void };

@@ -1,6 +1,7 @@
 // Which lists of objects are there, where do they stand, and what does a line of each tell?
 
 import type { Asked, Node } from '../../api/types';
+import type { ScopeKind } from '../../scope';
 import type { Layout } from '../../tree/Form';
 import { elements, entries, members, nameOf, text } from '../../tree/node';
 
@@ -14,17 +15,29 @@ export type ListKind = {
   title: string;
   /** One of it, as in `Add address`. */
   one: string;
-  /** `panorama` is the manager itself: its list stands in the device that all is in. */
-  scope: 'group' | 'template' | 'vsys' | 'panorama';
+  scope: ScopeKind;
   /** Where the list stands in its scope. */
   list: string;
   columns: Told[];
   layout?: Layout;
   /** What else is edited when an entry is saved, behind it, or deleted, before it. */
   also?: (list: string, before: Node | undefined, after: Node | undefined) => Asked[];
+  /** Whether an interface's form also asks for its zone and its router. */
+  assigned?: boolean;
   /** What the list is for, said where it is empty. */
   purpose: string;
+  /** What is to be known of all its entries. */
+  remark?: string | undefined;
 };
+
+/** Of what would look into sessions. */
+export const NOT_INSPECTED =
+  'Kept and pushed, not enforced yet: the firewall decides by its rules, and does not look into what sessions carry.';
+/** Of what only a criterion of rules uses that cannot be evaluated. */
+export const NOT_EVALUATED =
+  'Kept and pushed, not evaluated yet: a rule that allows one of these allows nothing, and any other rule refuses as if it named none.';
+/** What is said of what the schema knows and the firewall does not do. A commit says so, too. */
+export const KEPT = 'The firewall does not do this yet: it is kept, committed and pushed, and has no effect.';
 
 export const joined = (values: string[]): string => values.join(', ');
 const described: Told = { header: 'Description', width: 260, of: (node) => text(node, 'description') };
@@ -49,7 +62,7 @@ const group = (
   one: string,
   purpose: string,
   columns: Told[],
-  section?: string,
+  remark?: string,
 ): ListKind => ({
   path: `/objects/${path}`,
   list,
@@ -57,7 +70,7 @@ const group = (
   one,
   purpose,
   columns,
-  section,
+  remark,
   scope: 'group',
 });
 
@@ -85,11 +98,28 @@ export const objectLists: ListKind[] = [
       described,
     ],
   ),
-  group('applications', 'application', 'Applications', 'application', 'Applications of your own.', [
-    { header: 'Category', width: 160, of: (node) => text(node, 'category') },
-    { header: 'Subcategory', width: 160, of: (node) => text(node, 'subcategory') },
-    described,
-  ]),
+  group(
+    'dynamic-user-groups',
+    'dynamic-user-group',
+    'Dynamic User Groups',
+    'dynamic user group',
+    'Users that have a tag.',
+    [{ header: 'Match', width: 300, of: (node) => text(node, 'filter') }, tags, described],
+    NOT_EVALUATED,
+  ),
+  group(
+    'applications',
+    'application',
+    'Applications',
+    'application',
+    'Applications of your own.',
+    [
+      { header: 'Category', width: 160, of: (node) => text(node, 'category') },
+      { header: 'Subcategory', width: 160, of: (node) => text(node, 'subcategory') },
+      described,
+    ],
+    NOT_EVALUATED,
+  ),
   group(
     'application-groups',
     'application-group',
@@ -97,6 +127,7 @@ export const objectLists: ListKind[] = [
     'application group',
     'Applications under one name.',
     [{ header: 'Applications', width: 380, of: (node) => joined(members(node, 'members')) }],
+    NOT_EVALUATED,
   ),
   group('services', 'service', 'Services', 'service', 'Protocols and ports under a name.', [
     { header: 'Protocol and port', width: 240, of: ports },
@@ -146,6 +177,7 @@ export const objectLists: ListKind[] = [
             .join('; '),
       },
     ],
+    NOT_INSPECTED,
   ),
   group(
     'log-forwarding',

@@ -1,8 +1,8 @@
 // Which lists does a template's network have?
 
 import type { Asked, Node } from '../../api/types';
-import { elements, entries, members, nameOf, text } from '../../tree/node';
-import { joined, type ListKind, type Told } from './kinds';
+import { at, elements, entries, members, nameOf, text } from '../../tree/node';
+import { joined, KEPT, type ListKind, type Told } from './kinds';
 
 const IF = 'network/interface';
 const comment: Told = { header: 'Comment', width: 240, of: (node) => text(node, 'comment') };
@@ -40,7 +40,13 @@ const template = (
   section,
   scope,
   also: path.startsWith('interfaces/') ? imported : undefined,
+  assigned: path.startsWith('interfaces/'),
 });
+
+/** A list of what the firewall does not do. */
+const kept = (...list: Parameters<typeof template>): ListKind => ({ ...template(...list), remark: KEPT });
+
+const leaf = (header: string, ...path: string[]): Told => ({ header, width: 160, of: (node) => text(node, ...path) });
 
 /** An interface and its subinterfaces. */
 const namesOf = (node: Node | undefined): string[] =>
@@ -117,7 +123,7 @@ export const networkLists: ListKind[] = [
     [profile, ip, comment],
     'Interfaces',
   ),
-  template(
+  kept(
     'interfaces/tunnel',
     `${IF}/tunnel/units`,
     'Tunnel',
@@ -172,6 +178,50 @@ export const networkLists: ListKind[] = [
     'Routing',
   ),
   template(
+    'routing/virtual-routers',
+    'network/virtual-router',
+    'Virtual Routers',
+    'virtual router',
+    'Routers of configurations from before logical routers. New ones are logical routers.',
+    [
+      { header: 'Interfaces', width: 300, of: (node) => joined(members(node, 'interface')) },
+      {
+        header: 'Static Routes',
+        width: 500,
+        of: (node) => entries(node, 'routing-table', 'ip', 'static-route').map(route).join('; '),
+      },
+    ],
+    'Routing',
+  ),
+  kept(
+    'ipsec-tunnels',
+    'network/tunnel/ipsec',
+    'IPSec Tunnels',
+    'IPSec tunnel',
+    'Encrypted tunnels to other gateways.',
+    [leaf('Tunnel Interface', 'tunnel-interface'), leaf('Disabled', 'disabled')],
+  ),
+  kept('gre-tunnels', 'network/tunnel/gre', 'GRE Tunnels', 'GRE tunnel', 'Tunnels without encryption.', [
+    leaf('Tunnel Interface', 'tunnel-interface'),
+    leaf('Peer', 'peer-address', 'ip'),
+  ]),
+  kept(
+    'dhcp',
+    'network/dhcp/interface',
+    'DHCP',
+    'DHCP server or relay',
+    'Interfaces at which the firewall gives addresses, or passes on who asks for one. That it gets its own is in its interface.',
+    [{ header: 'Kind', width: 160, of: (node) => elements(node)[0]?.tag ?? '' }],
+  ),
+  kept(
+    'dns-proxy',
+    'network/dns-proxy',
+    'DNS Proxy',
+    'DNS proxy',
+    'Interfaces at which the firewall answers questions for names.',
+    [{ header: 'Interfaces', width: 240, of: (node) => joined(members(node, 'interface')) }],
+  ),
+  template(
     'network-profiles/interface-mgmt',
     'network/profiles/interface-management-profile',
     'Interface Mgmt',
@@ -212,6 +262,36 @@ export const networkLists: ListKind[] = [
       },
       { header: 'Description', width: 260, of: (node) => text(node, 'description') },
     ],
+    'Network Profiles',
+  ),
+  kept(
+    'network-profiles/ike-gateways',
+    'network/ike/gateway',
+    'IKE Gateways',
+    'IKE gateway',
+    'Other ends of IPSec tunnels.',
+    [
+      leaf('Interface', 'local-address', 'interface'),
+      { header: 'Peer', width: 160, of: (node) => elements(at(node, 'peer-address'))[0]?.text ?? '' },
+    ],
+    'Network Profiles',
+  ),
+  kept(
+    'network-profiles/ike-crypto',
+    'network/ike/crypto-profiles/ike-crypto-profiles',
+    'IKE Crypto',
+    'IKE crypto profile',
+    'How IKE encrypts.',
+    [{ header: 'Encryption', width: 240, of: (node) => joined(members(node, 'encryption')) }],
+    'Network Profiles',
+  ),
+  kept(
+    'network-profiles/ipsec-crypto',
+    'network/ike/crypto-profiles/ipsec-crypto-profiles',
+    'IPSec Crypto',
+    'IPSec crypto profile',
+    'How IPSec tunnels encrypt.',
+    [{ header: 'Encryption', width: 240, of: (node) => joined(members(node, 'esp', 'encryption')) }],
     'Network Profiles',
   ),
   template(

@@ -1,38 +1,33 @@
-// How much was there, and when? A bar for each minute of the last hour.
+// How much was there, and when? Bars over the time that is looked at, or over the last hour.
 
 import { Text } from '@mantine/core';
-import { moment } from '../../times';
-import classes from './Counts.module.css';
+import { span } from '../../times';
+import { amount } from '../../words';
+import { Bars, spansOf } from './Bars';
 import { useCounts } from './log';
-
-const SPANS = 60;
+import { HOUR, rangeLabel, rangeOf, useRange } from './range';
 
 export function Counts({ log, query }: { log: string; query: string }) {
-  const counts = useCounts(log, query);
-  if (!counts.data) return <div className={classes.bars} />;
-  const { span_s: span, spans } = counts.data;
-  const end = Math.floor(Date.now() / 1000 / span) * span;
-  const told = new Map(spans.map((one) => [new Date(one.start).getTime() / 1000, one.lines]));
-  const bars = Array.from({ length: SPANS }, (_, index) => {
-    const start = end - (SPANS - 1 - index) * span;
-    return { start, lines: told.get(start) ?? 0 };
-  });
-  const most = Math.max(1, ...bars.map((bar) => bar.lines));
+  const { range, setRange } = useRange();
+  const counts = useCounts(log, query, range ?? HOUR);
+  if (!counts.data) return <div style={{ height: 60 }} />;
+  const { span_s, spans, from, until } = counts.data;
+  const told = new Map(spans.map((one) => [new Date(one.start).getTime(), { amount: one.lines }]));
+  const bars = spansOf(from, until, span_s * 1000, told);
+  const most = Math.max(0, ...bars.map((bar) => bar.amount));
   const sum = spans.reduce((total, one) => total + one.lines, 0);
+  const label = `${amount(sum, 'line')}: ${rangeLabel(range ?? HOUR)}`;
   return (
     <div>
-      <div className={classes.bars} role="img" aria-label={`${sum} lines in the last hour`}>
-        {bars.map((bar) => (
-          <div
-            key={bar.start}
-            className={classes.bar}
-            style={{ height: `${(100 * bar.lines) / most}%` }}
-            title={`${moment(new Date(bar.start * 1000).toISOString())}: ${bar.lines}`}
-          />
-        ))}
-      </div>
+      <Bars
+        label={label}
+        spans={bars}
+        length={span_s * 1000}
+        height={40}
+        onBrush={(start, end) => setRange(rangeOf(start, end))}
+      />
       <Text size="xs" c="dimmed">
-        {sum} lines in the last hour, at most {most} in {span} s
+        {label}, at most {most.toLocaleString()} in {span(span_s)}. Drag over bars to look at their time.
       </Text>
     </div>
   );

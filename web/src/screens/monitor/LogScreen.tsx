@@ -1,22 +1,26 @@
 // A log: what happened, found by a query, live if wanted, each line explained.
 
-import { Autocomplete, Button, Group, Switch, Text } from '@mantine/core';
-import { IconDownload, IconSearch } from '@tabler/icons-react';
-import { useEffect, useState } from 'react';
-import { send } from '../../api/client';
-import { refused } from '../../api/config';
-import { problemOf } from '../../api/problem';
+import { ActionIcon, Autocomplete, Button, Group, Menu, Switch, Text, Tooltip } from '@mantine/core';
+import { useClipboard } from '@mantine/hooks';
+import { IconCheck, IconDownload, IconLink, IconSearch } from '@tabler/icons-react';
+import { useEffect, useMemo, useState } from 'react';
 import type { LogLine } from '../../api/types';
 import { useAddress } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Grid } from '../../table/Grid';
 import { zone } from '../../times';
+import { amount } from '../../words';
 import { Failure, Nothing, Page } from '../Page';
 import { Counts } from './Counts';
 import { COLUMNS, HIDDEN_AT_FIRST } from './columns';
+import { fitting, together, within } from './conditions';
+import { download } from './download';
+import { GlobalFilters, RangePicker } from './Filters';
 import { LineDetail } from './LineDetail';
 import { useLogFields, useLogPages, useTail } from './log';
 import { narrowed, suggest } from './query';
+import { pinned, useRange } from './range';
+import { SavedFilters } from './Saved';
 
 export function LogScreen({ log, title }: { log: string; title: string }) {
   const [address, setAddress] = useAddress();
@@ -25,15 +29,23 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
   const [text, setText] = useState(query);
   const [live, setLive] = useState(false);
   const [opened, setOpened] = useState<LogLine>();
-  const pages = useLogPages(log, query, !live);
-  const tail = useTail(log, query, live);
+  const { range } = useRange();
+  const [again, setAgain] = useState(0);
+  const [fit, left] = fitting(address.filter, fields);
+  const asked = together(query, fit);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whoever searches again means the time as it is then
+  const found = useMemo(() => together(asked, within(range)), [asked, range, again]);
+  const pages = useLogPages(log, found, !live && fields.length > 0);
+  const tail = useTail(log, asked, live);
   const { columns, menu } = useColumns(`log.${log}`, COLUMNS[log] ?? [], HIDDEN_AT_FIRST);
   const lines = live ? tail : (pages.data?.pages.flatMap((page) => page.lines) ?? []);
   useEffect(() => setText(query), [query]);
 
   const search = (next: string) => {
     setAddress({ q: next.trim() || undefined });
-    if (next.trim() === query && !live) void pages.refetch();
+    if (next.trim() !== query || live) return;
+    setAgain(again + 1);
+    if (!range) void pages.refetch();
   };
   const look = (_: number, to: number) => {
     if (!live && to > lines.length - 50 && pages.hasNextPage && !pages.isFetching) void pages.fetchNextPage();
@@ -44,9 +56,10 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
       tools={
         <>
           <Switch label="Live" checked={live} onChange={(event) => setLive(event.currentTarget.checked)} />
-          <Button variant="default" leftSection={<IconDownload size={16} />} onClick={() => void download(log, query)}>
-            CSV
-          </Button>
+          <RangePicker />
+          <Export log={log} query={found} />
+          <Permalink />
+          <SavedFilters log={log} query={query} onChoose={search} />
           {menu}
         </>
       }
@@ -78,7 +91,8 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
           </Button>
         </Group>
       </form>
-      <Counts log={log} query={query} />
+      <GlobalFilters left={[...new Set(left.map((one) => one.field))]} />
+      <Counts log={log} query={asked} />
       {pages.error && !live ? (
         <Failure error={pages.error} />
       ) : (
@@ -90,11 +104,12 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
           keyOf={(line) => String(line.id)}
           look={look}
           onOpen={setOpened}
-          none={<Empty live={live} loading={pages.isPending} query={query} />}
+          none={<Empty live={live} loading={pages.isPending} query={found} />}
         />
       )}
       <Text size="xs" c="dimmed">
-        {lines.length} lines{!live && pages.hasNextPage ? ', and more' : ''}. Times are in {zone}. Enter opens a line.
+        {amount(lines.length, 'line')}
+        {!live && pages.hasNextPage ? ', and more' : ''}. Times are in {zone}. Enter opens a line.
       </Text>
       {opened && (
         <LineDetail
@@ -112,27 +127,45 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
   );
 }
 
+/** All lines that are found, as a file. */
+function Export({ log, query }: { log: string; query: string }) {
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <Button variant="default" leftSection={<IconDownload size={16} />}>
+          Export
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item onClick={() => void download(log, query, 'csv')}>CSV</Menu.Item>
+        <Menu.Item onClick={() => void download(log, query, 'json')}>JSON, an object on each line</Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** The address of what is looked at; of a time that moves as it is now. */
+function Permalink() {
+  const clipboard = useClipboard({ timeout: 2000 });
+  const { range } = useRange();
+  const copy = () => {
+    const address = new URL(window.location.href);
+    const fixed = pinned(range);
+    if (fixed) address.searchParams.set('range', fixed);
+    clipboard.copy(address.href);
+  };
+  return (
+    <Tooltip label={clipboard.copied ? 'Copied' : 'Copy a link to this'}>
+      <ActionIcon aria-label="Copy a link to this" size="lg" onClick={copy}>
+        {clipboard.copied ? <IconCheck size={18} /> : <IconLink size={18} />}
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
 function Empty({ live, loading, query }: { live: boolean; loading: boolean; query: string }) {
   if (live) return <Nothing>Lines appear here as they come.</Nothing>;
   if (loading) return <Text c="dimmed">Loading…</Text>;
   if (query) return <Nothing>No line fits the query.</Nothing>;
   return <Nothing>This log is empty. Firewalls send their logs as soon as they are connected.</Nothing>;
-}
-
-/** All lines that fit, as a file. */
-async function download(log: string, query: string): Promise<void> {
-  try {
-    const response = await send(
-      new Request(`/api/v1/logs/${log}/export?format=csv&query=${encodeURIComponent(query)}`),
-    );
-    if (!response.ok) throw await problemOf(response);
-    const url = URL.createObjectURL(await response.blob());
-    const link = document.createElement('a');
-    link.href = url;
-    link.download = `${log}.csv`;
-    link.click();
-    URL.revokeObjectURL(url);
-  } catch (error) {
-    refused(error);
-  }
 }

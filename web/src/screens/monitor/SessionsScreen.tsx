@@ -9,8 +9,9 @@ import { refused } from '../../api/config';
 import { useDevice } from '../../shell/DevicePicker';
 import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
+import { amount } from '../../words';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { Explanation } from './Explanation';
 import { end, type Filter, flowOf, type Session, useSessions } from './sessions';
@@ -122,7 +123,7 @@ export function SessionsScreen() {
         />
       )}
       <Text size="xs" c="dimmed">
-        {list.length} sessions; asked again every 3 s. Enter opens one.
+        {amount(list.length, 'session')}; asked again every 3 s. Enter opens one.
       </Text>
       {opened && serial && <Detail session={opened} serial={serial} onClose={() => setOpened(undefined)} />}
       {ending && (

@@ -1,10 +1,11 @@
 // Which lines of a log are there, and which come?
 
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { api, told } from '../../api/client';
 import { useEvents } from '../../api/events';
 import type { LogLine } from '../../api/types';
+import { inSpans, rfc3339 } from './range';
 
 const PAGE = 200;
 /** Lines of the live tail that are kept on the screen. */
@@ -48,15 +49,18 @@ export function useTail(log: string, query: string, on: boolean): LogLine[] {
   return lines;
 }
 
-/** How many lines there were in each span of the last hour. */
-export function useCounts(log: string, query: string) {
+/** How many lines there were in each span of a time. */
+export function useCounts(log: string, query: string, range: string) {
   return useQuery({
-    queryKey: ['logs', log, 'counts', query],
-    queryFn: () =>
-      told(
-        api.GET('/api/v1/logs/{log}/counts', { params: { path: { log }, query: { query: query || null, spans: 60 } } }),
-      ),
+    queryKey: ['logs', log, 'counts', query, range],
+    queryFn: async () => {
+      const { from, until, length } = inSpans(range);
+      const times = { from: rfc3339(from), until: rfc3339(until), spans: (until - from) / length };
+      const params = { path: { log }, query: { query: query || null, ...times } };
+      return { ...(await told(api.GET('/api/v1/logs/{log}/counts', { params }))), from, until };
+    },
     refetchInterval: 30_000,
+    placeholderData: keepPreviousData,
   });
 }
 

@@ -12,7 +12,7 @@ import { useColumns } from '../../table/Columns';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { ago, moment, span } from '../../times';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { Refusal } from '../Refusal';
 

@@ -8,7 +8,7 @@ import { LISTS, useGroups, useTemplates } from '../../scope';
 import { Clip, type Column, Grid } from '../../table/Grid';
 import { entryPath } from '../../tree/node';
 import { Confirm } from '../Confirm';
-import { Tool } from '../lists/ListScreen';
+import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { ONE, PlaceDialog } from './PlaceDialog';
 import type { Held, Kind } from './places';

@@ -1,15 +1,13 @@
 // What does a line of a rulebase tell?
 
-import { Badge, Group } from '@mantine/core';
+import { Badge, Group, Tooltip } from '@mantine/core';
 import type { Node } from '../../api/types';
 import { Clip, type Column } from '../../table/Grid';
 import type { Row } from '../../table/rows';
-import { ago } from '../../times';
+import { ago, moment } from '../../times';
 import { at, elements, members, text } from '../../tree/node';
-
-import type { Hits } from './hits';
-
-export type Base = 'security' | 'nat';
+import { type Base, ENFORCED } from './bases';
+import type { Counts, Hits } from './hits';
 
 const list = (node: Node, tag: string): string => members(node, tag).join(', ') || 'any';
 
@@ -61,93 +59,209 @@ function translation(node: Node): string {
   return names ? `${source.tag}: ${names}` : source.tag;
 }
 
-function destination(node: Node): string {
+function translated(node: Node): string {
   const to = at(node, 'destination-translation') ?? at(node, 'dynamic-destination-translation');
   if (!to) return 'none';
   const port = text(to, 'translated-port');
   return text(to, 'translated-address') + (port ? `:${port}` : '');
 }
 
-const SECURITY: Column<Row>[] = [
-  told('tag', 'Tags', 110, (node) => members(node, 'tag').join(', ')),
-  told('group-tag', 'Group', 90, (node) => text(node, 'group-tag')),
-  told('rule-type', 'Type', 90, (node) => text(node, 'rule-type') || 'universal'),
-  told('from', 'Source Zone', 110, (node) => list(node, 'from')),
-  told('source', 'Source Address', 140, (node) => negated(node, 'source')),
-  told('source-user', 'Source User', 110, (node) => list(node, 'source-user')),
-  told('to', 'Destination Zone', 140, (node) => list(node, 'to')),
-  told('destination', 'Destination Address', 160, (node) => negated(node, 'destination')),
-  told('application', 'Application', 100, (node) => list(node, 'application')),
-  told('service', 'Service', 120, (node) => list(node, 'service')),
-  told('category', 'URL Category', 110, (node) => list(node, 'category')),
-  action,
-  told('profile-setting', 'Profile', 120, profiles),
-  told('log', 'Log', 100, logging),
-  told('description', 'Description', 220, (node) => text(node, 'description')),
-];
+const tags = told('tag', 'Tags', 110, (node) => members(node, 'tag').join(', '));
+const groupTag = told('group-tag', 'Group', 90, (node) => text(node, 'group-tag'));
+const description = told('description', 'Description', 220, (node) => text(node, 'description'));
+const from = told('from', 'Source Zone', 110, (node) => list(node, 'from'));
+const to = told('to', 'Destination Zone', 140, (node) => list(node, 'to'));
+const source = told('source', 'Source Address', 140, (node) => negated(node, 'source'));
+const user = told('source-user', 'Source User', 110, (node) => list(node, 'source-user'));
+const destination = told('destination', 'Destination Address', 160, (node) => negated(node, 'destination'));
+const application = told('application', 'Application', 100, (node) => list(node, 'application'));
+const service = told('service', 'Service', 120, (node) => list(node, 'service'));
+const category = told('category', 'URL Category', 110, (node) => list(node, 'category'));
 
-const NAT: Column<Row>[] = [
-  told('tag', 'Tags', 110, (node) => members(node, 'tag').join(', ')),
-  told('group-tag', 'Group', 90, (node) => text(node, 'group-tag')),
-  told('nat-type', 'NAT Type', 90, (node) => text(node, 'nat-type') || 'ipv4'),
-  told('from', 'Source Zone', 110, (node) => list(node, 'from')),
-  told('to', 'Destination Zone', 140, (node) => list(node, 'to')),
-  told('to-interface', 'Destination Interface', 150, (node) => text(node, 'to-interface') || 'any'),
-  told('source', 'Source Address', 140, (node) => list(node, 'source')),
-  told('destination', 'Destination Address', 160, (node) => list(node, 'destination')),
-  told('service', 'Service', 120, (node) => text(node, 'service') || 'any'),
-  told('source-translation', 'Source Translation', 240, translation),
-  told('destination-translation', 'Destination Translation', 190, destination),
-  told('description', 'Description', 220, (node) => text(node, 'description')),
-];
+const profile = told('profile-setting', 'Profile', 120, profiles);
+const log = told('log', 'Log', 100, logging);
+const LOCATION: Column<Row> = {
+  id: 'location',
+  header: 'Location',
+  width: 90,
+  cell: (row) => <Clip>{row.source.location}</Clip>,
+};
+const NAME: Column<Row> = { id: 'name', header: 'Name', width: 190, cell: (row) => <Clip>{row.entry.name}</Clip> };
+
+const word = (id: string, header: string, width: number, otherwise = '') =>
+  told(id, header, width, (node) => text(node, id) || otherwise);
+
+/** `zone: trust`, or `interface: ethernet1/1`. */
+function ingress(node: Node): string {
+  const way = elements(node, 'from')[0];
+  return way ? `${way.tag}: ${members(way).join(', ')}` : '';
+}
+
+function forwarding(node: Node): string {
+  const way = elements(node, 'action')[0];
+  if (!way) return '';
+  const names = [text(way, 'egress-interface'), elements(way, 'nexthop')[0]?.text ?? '', way.text ?? ''];
+  return [way.tag, ...names.filter(Boolean)].join(' ');
+}
+
+const COLUMNS: Record<Base, Column<Row>[]> = {
+  security: [
+    tags,
+    groupTag,
+    word('rule-type', 'Type', 90, 'universal'),
+    from,
+    source,
+    user,
+    to,
+    destination,
+    application,
+    service,
+    category,
+    action,
+    profile,
+    log,
+    description,
+  ],
+  nat: [
+    tags,
+    groupTag,
+    word('nat-type', 'NAT Type', 90, 'ipv4'),
+    from,
+    to,
+    word('to-interface', 'Destination Interface', 150, 'any'),
+    told('source', 'Source Address', 140, (node) => list(node, 'source')),
+    told('destination', 'Destination Address', 160, (node) => list(node, 'destination')),
+    word('service', 'Service', 120, 'any'),
+    told('source-translation', 'Source Translation', 240, translation),
+    told('destination-translation', 'Destination Translation', 190, translated),
+    description,
+  ],
+  pbf: [
+    tags,
+    groupTag,
+    told('from', 'Source Zone/Interface', 170, ingress),
+    source,
+    user,
+    destination,
+    application,
+    service,
+    told('action', 'Forwarding', 220, forwarding),
+    description,
+  ],
+  decryption: [
+    tags,
+    groupTag,
+    from,
+    source,
+    user,
+    to,
+    destination,
+    category,
+    service,
+    word('action', 'Action', 120),
+    told('type', 'Type', 150, (node) => elements(node, 'type')[0]?.tag ?? ''),
+    word('profile', 'Decryption Profile', 160),
+    description,
+  ],
+  authentication: [
+    tags,
+    groupTag,
+    from,
+    source,
+    user,
+    to,
+    destination,
+    category,
+    service,
+    word('authentication-enforcement', 'Authentication Enforcement', 220),
+    word('timeout', 'Timeout', 90),
+    description,
+  ],
+};
 
 export const HIDDEN_AT_FIRST = ['tag', 'rule-type', 'group-tag', 'source-user', 'category', 'nat-type'];
 
-/** The columns of a rulebase; `badges` are words to think about, by XPath of the rule. */
+/** The columns of a rulebase; `notes` are sentences to think about, by XPath of the rule. */
 export function columnsOf(
   base: Base,
   inherits: boolean,
-  badges: ReadonlyMap<string, string[]>,
-  hits: ReadonlyMap<string, Hits>,
+  notes: ReadonlyMap<string, string[]>,
+  counts: Counts,
 ): Column<Row>[] {
-  const hit = (row: Row) => hits.get(row.entry.name);
   return [
     { id: 'number', header: '#', width: 48, cell: (row) => <Clip>{String(row.entry.position + 1)}</Clip> },
     {
       id: 'name',
       header: 'Name',
       width: 190,
-      cell: (row) => (
+      cell: ({ entry }) => (
         <Group gap={4} wrap="nowrap" style={{ overflow: 'hidden' }}>
-          <Clip>{row.entry.name}</Clip>
-          {text(row.entry.node, 'disabled') === 'yes' && (
-            <Badge size="sm" variant="light" color="gray">
-              disabled
-            </Badge>
-          )}
-          {badges.has(row.entry.xpath) && (
-            <Badge size="sm" variant="light" color="yellow" title={badges.get(row.entry.xpath)?.join('\n')}>
-              shadowed
-            </Badge>
+          <Clip>{entry.name}</Clip>
+          {text(entry.node, 'disabled') === 'yes' ? (
+            <Mark word="disabled" color="gray" />
+          ) : notes.has(entry.xpath) ? (
+            <Mark word="shadowed" color="yellow" why={notes.get(entry.xpath)?.join('\n')} />
+          ) : (
+            counts.hits.get(entry.name)?.count === 0 && (
+              <Mark word="unused" color="gray" why={unused(entry.name, counts)} />
+            )
           )}
         </Group>
       ),
     },
-    ...(inherits
-      ? [{ id: 'location', header: 'Location', width: 90, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
-      : []),
-    ...(base === 'security' ? SECURITY : NAT),
+    ...(inherits ? [LOCATION] : []),
+    ...COLUMNS[base],
+    ...(ENFORCED.includes(base) ? counted(counts) : []),
+  ];
+}
+
+function Mark({ word, color, why }: { word: string; color: string; why?: string | undefined }) {
+  const badge = (
+    <Badge size="sm" variant="light" color={color} style={{ flex: 'none' }}>
+      {word}
+    </Badge>
+  );
+  if (!why) return badge;
+  return (
+    <Tooltip label={why} multiline maw={440} style={{ whiteSpace: 'pre-line' }}>
+      {badge}
+    </Tooltip>
+  );
+}
+
+const day = (seconds: number): string => moment(new Date(seconds * 1000).toISOString());
+
+function unused(name: string, { hits, answered, devices }: Counts): string {
+  const since = hits.get(name)?.reset;
+  return `No flow met this rule since ${since ? `its count was cleared, ${day(since)}` : 'it was pushed or the firewall started'}, by ${answered} of ${devices} firewalls.`;
+}
+
+/** The columns of the default rules. */
+export function defaultColumns(counts: Counts): Column<Row>[] {
+  return [NAME, { ...LOCATION, width: 120 }, tags, action, profile, log, ...counted(counts)];
+}
+
+/** How often a rule decided. */
+function counted({ hits }: Counts): Column<Row>[] {
+  const hit = (row: Row) => hits.get(row.entry.name);
+  const when = (id: string, header: string, of: (hits: Hits) => number): Column<Row> => ({
+    id,
+    header,
+    width: 140,
+    cell: (row) => {
+      const found = hit(row);
+      const seconds = found ? of(found) : 0;
+      return <Clip>{seconds ? ago(new Date(seconds * 1000).toISOString()) : '–'}</Clip>;
+    },
+  });
+  return [
     {
       id: 'hits',
       header: 'Hit Count',
       width: 90,
       cell: (row) => <Clip>{hit(row)?.count.toLocaleString() ?? '–'}</Clip>,
     },
-    {
-      id: 'last-hit',
-      header: 'Last Hit',
-      width: 140,
-      cell: (row) => <Clip>{hit(row)?.last ? ago(new Date((hit(row)?.last ?? 0) * 1000).toISOString()) : '–'}</Clip>,
-    },
+    when('last-hit', 'Last Hit', ({ last }) => last),
+    when('first-hit', 'First Hit', ({ first }) => first),
   ];
 }

@@ -4,9 +4,20 @@ import { useQuery } from '@tanstack/react-query';
 import { useDevices } from '../../api/devices';
 import { useGroups } from '../../scope';
 import { ask } from '../monitor/explain';
-import type { Base } from './columns';
+import { type Base, ENFORCED } from './bases';
 
-export type Hits = { count: number; last: number };
+/** Times are seconds; 0 is never. */
+export type Hits = { count: number; first: number; last: number; reset: number };
+
+export type Counts = {
+  /** By the names of rules; empty until devices answered. */
+  hits: ReadonlyMap<string, Hits>;
+  /** Devices that answered, and those that were to be asked. */
+  answered: number;
+  devices: number;
+};
+
+const NONE: Counts = { hits: new Map(), answered: 0, devices: 0 };
 
 /** Devices that are asked at once at most; a group of thousands is not counted here. */
 const DEVICES_MAX = 50;
@@ -14,8 +25,7 @@ const DEVICES_MAX = 50;
 const command = (base: Base): string =>
   `<show><rule-hit-count><vsys><vsys-name><entry name="vsys1"><rule-base><entry name="${base}"><rules><all/></rules></entry></rule-base></entry></vsys-name></vsys></rule-hit-count></show>`;
 
-/** Hits by the names of rules; empty until the devices answered. */
-export function useHits(base: Base, group: string | undefined): ReadonlyMap<string, Hits> {
+export function useHits(base: Base, group: string | undefined): Counts {
   const devices = useDevices();
   const groups = useGroups();
   const below = (name: string | null | undefined): boolean => {
@@ -23,25 +33,36 @@ export function useHits(base: Base, group: string | undefined): ReadonlyMap<stri
     const parent = groups.data?.groups.find((one) => one.name === name)?.parent;
     return parent ? below(parent) : false;
   };
-  const serials = (devices.data?.devices ?? [])
-    .filter((device) => device.connected && device.group && below(device.group))
+  const all = (devices.data?.devices ?? []).filter((device) => device.group && below(device.group));
+  const serials = all
+    .filter((device) => device.connected)
     .map((device) => device.serial)
     .slice(0, DEVICES_MAX);
   const hits = useQuery({
-    queryKey: ['hits', base, serials],
-    enabled: serials.length > 0,
+    queryKey: ['hits', base, serials, all.length],
+    enabled: serials.length > 0 && ENFORCED.includes(base),
     refetchInterval: 30_000,
-    queryFn: async () => added(await Promise.all(serials.map((serial) => hitsOf(serial, base)))),
+    queryFn: async (): Promise<Counts> => {
+      const asked = await Promise.all(serials.map((serial) => hitsOf(serial, base)));
+      const told = asked.filter((one) => one !== undefined);
+      return { hits: added(told), answered: told.length, devices: all.length };
+    },
   });
-  return hits.data ?? new Map();
+  return hits.data ?? NONE;
 }
 
-async function hitsOf(serial: string, base: Base): Promise<Map<string, Hits>> {
+async function hitsOf(serial: string, base: Base): Promise<Map<string, Hits> | undefined> {
   const result = await ask(serial, command(base)).catch(() => undefined);
+  if (!result) return undefined;
   const map = new Map<string, Hits>();
-  for (const entry of result?.querySelectorAll('rules > entry') ?? []) {
+  for (const entry of result.querySelectorAll('rules > entry')) {
     const number = (tag: string) => Number(entry.querySelector(tag)?.textContent ?? 0);
-    map.set(entry.getAttribute('name') ?? '', { count: number('hit-count'), last: number('last-hit-timestamp') });
+    map.set(entry.getAttribute('name') ?? '', {
+      count: number('hit-count'),
+      first: number('first-hit-timestamp'),
+      last: number('last-hit-timestamp'),
+      reset: number('last-reset-timestamp'),
+    });
   }
   return map;
 }
@@ -49,9 +70,14 @@ async function hitsOf(serial: string, base: Base): Promise<Map<string, Hits>> {
 function added(all: Map<string, Hits>[]): Map<string, Hits> {
   const sum = new Map<string, Hits>();
   for (const one of all) {
-    for (const [name, { count, last }] of one) {
-      const before = sum.get(name);
-      sum.set(name, { count: (before?.count ?? 0) + count, last: Math.max(before?.last ?? 0, last) });
+    for (const [name, hits] of one) {
+      const before = sum.get(name) ?? { count: 0, first: 0, last: 0, reset: 0 };
+      sum.set(name, {
+        count: before.count + hits.count,
+        first: Math.min(before.first || hits.first, hits.first || before.first),
+        last: Math.max(before.last, hits.last),
+        reset: Math.max(before.reset, hits.reset),
+      });
     }
   }
   return sum;

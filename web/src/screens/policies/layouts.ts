@@ -3,15 +3,21 @@
 import type { Node } from '../../api/types';
 import type { Layout } from '../../tree/Form';
 import { leaf, memberList } from '../../tree/node';
-import type { Base } from './columns';
+import type { Base } from './bases';
+
+const GENERAL = { label: 'General', tags: ['description', 'tag', 'group-tag', 'disabled'] };
+const SOURCE = { label: 'Source', tags: ['from', 'source', 'negate-source', 'source-user', 'source-hip'] };
+const DESTINATION = { label: 'Destination', tags: ['to', 'destination', 'negate-destination', 'destination-hip'] };
+const SERVICE = { label: 'Service/URL Category', tags: ['service', 'category'] };
+const TARGET = { label: 'Target', tags: ['target'] };
 
 export const LAYOUTS: Record<Base, Layout> = {
   security: [
     { label: 'General', tags: ['rule-type', 'description', 'tag', 'group-tag', 'disabled'] },
-    { label: 'Source', tags: ['from', 'source', 'negate-source', 'source-user', 'source-hip'] },
-    { label: 'Destination', tags: ['to', 'destination', 'negate-destination', 'destination-hip'] },
+    SOURCE,
+    DESTINATION,
     { label: 'Application', tags: ['application'] },
-    { label: 'Service/URL Category', tags: ['service', 'category'] },
+    SERVICE,
     {
       label: 'Actions',
       tags: [
@@ -27,7 +33,7 @@ export const LAYOUTS: Record<Base, Layout> = {
         'disable-inspect',
       ],
     },
-    { label: 'Target', tags: ['target'] },
+    TARGET,
   ],
   nat: [
     { label: 'General', tags: ['nat-type', 'description', 'tag', 'group-tag', 'disabled'] },
@@ -41,32 +47,68 @@ export const LAYOUTS: Record<Base, Layout> = {
         'active-active-device-binding',
       ],
     },
-    { label: 'Target', tags: ['target'] },
+    TARGET,
+  ],
+  pbf: [
+    GENERAL,
+    { label: 'Source', tags: ['from', 'source', 'negate-source', 'source-user'] },
+    {
+      label: 'Destination/Application/Service',
+      tags: ['destination', 'negate-destination', 'application', 'service'],
+    },
+    {
+      label: 'Forwarding',
+      tags: ['action', 'enforce-symmetric-return', 'schedule', 'active-active-device-binding'],
+    },
+    TARGET,
+  ],
+  decryption: [
+    GENERAL,
+    SOURCE,
+    DESTINATION,
+    SERVICE,
+    {
+      label: 'Options',
+      tags: ['action', 'type', 'profile', 'packet-broker-profile', 'log-success', 'log-fail', 'log-setting'],
+    },
+    TARGET,
+  ],
+  authentication: [
+    GENERAL,
+    SOURCE,
+    DESTINATION,
+    SERVICE,
+    {
+      label: 'Actions',
+      tags: ['authentication-enforcement', 'timeout', 'log-authentication-timeout', 'log-setting'],
+    },
+    TARGET,
   ],
 };
 
+/** The form of a default rule: what can be overridden. */
+export const DEFAULT_LAYOUT: Layout = [
+  { label: 'General', tags: ['tag', 'group-tag'] },
+  { label: 'Actions', tags: ['action', 'icmp-unreachable', 'profile-setting', 'log-start', 'log-end', 'log-setting'] },
+];
+
 const any = (tag: string) => memberList(tag, ['any']);
+
+const rule = (...children: Node[]): Node => ({ tag: 'entry', attributes: { name: '' }, children });
+const ends = ['from', 'to', 'source', 'destination'].map(any);
 
 /** What a new rule begins with: everything is `any`, and nothing is let through. */
 export const STARTS: Record<Base, Node> = {
-  security: {
-    tag: 'entry',
-    attributes: { name: '' },
-    children: [
-      any('from'),
-      any('to'),
-      any('source'),
-      any('destination'),
-      any('source-user'),
-      any('category'),
-      any('application'),
-      memberList('service', ['application-default']),
-      leaf('action', 'deny'),
-    ],
-  },
-  nat: {
-    tag: 'entry',
-    attributes: { name: '' },
-    children: [any('from'), any('to'), any('source'), any('destination'), leaf('service', 'any')],
-  },
+  security: rule(
+    ...ends,
+    any('source-user'),
+    any('category'),
+    any('application'),
+    memberList('service', ['application-default']),
+    leaf('action', 'deny'),
+  ),
+  nat: rule(...ends, leaf('service', 'any')),
+  pbf: rule(...['source', 'destination', 'source-user', 'application', 'service'].map(any)),
+  decryption: rule(...ends, any('source-user'), any('category'), any('service'), leaf('action', 'no-decrypt')),
+  authentication: rule(...ends, any('source-user'), any('category'), any('service')),
 };

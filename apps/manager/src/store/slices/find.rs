@@ -168,9 +168,16 @@ impl<'a> Parts<'a> {
     }
 
     /// `SELECT` and `FROM` and `WHERE` of a slice, by a way.
-    pub(super) fn select(&self, columns: &str, with_words: bool, number: i64, way: &Way) -> Statement {
+    fn select(&self, columns: &str, with_words: bool, number: i64, way: &Way) -> Statement {
         let mut statement = sql("SELECT ");
-        statement.push(columns).push(" FROM ").push(&records_table(number));
+        statement.push(columns);
+        self.push_from(&mut statement, with_words, number, way);
+        statement
+    }
+
+    /// `FROM` and `WHERE` of a slice, by a way.
+    pub(super) fn push_from(&self, statement: &mut Statement, with_words: bool, number: i64, way: &Way) {
+        statement.push(" FROM ").push(&records_table(number));
         match way.by {
             By::Statistics => {}
             By::Number => {
@@ -191,13 +198,12 @@ impl<'a> Parts<'a> {
         }
         if self.has_words() {
             statement.push(" AND ");
-            self.push_words(&mut statement, number);
+            self.push_words(statement, number);
         }
         for part in self.records.iter().chain(&self.mixed).copied().chain(&way.also) {
             statement.push(" AND ");
-            part.push_to(&mut statement);
+            part.push_to(statement);
         }
-        statement
     }
 }
 

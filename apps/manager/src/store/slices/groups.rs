@@ -1,21 +1,23 @@
 //! How much is there of what in a log? Records are grouped by some of their fields, and others are added up.
 //!
-//! Slices are grouped one after the other, and what they say is put together here: so many groups at most.
+//! Slices are grouped one after the other, and what they say is put together here: so many groups at most. Names are grouped
+//! by the number of their combination first, of which a slice has few.
 
 use std::collections::HashMap;
 
 use super::super::Store;
-use super::super::db::Statement;
+use super::super::db::{Statement, sql};
 use super::super::traffic::address_text;
-use super::find::Parts;
+use super::find::{Parts, Way};
+use super::{WORD_COLUMNS, words_table};
 use crate::logs::query::Query;
 
 /// Fields to group by, at most.
-pub(crate) const KEYS_MAX: usize = 4;
+pub(crate) const KEYS_MAX: usize = 10;
 /// Fields that are added up, at most.
 pub(crate) const SUMS_MAX: usize = 4;
 /// Groups that are held at once.
-const GROUPS_MAX: usize = 200_000;
+pub(crate) const GROUPS_MAX: usize = 200_000;
 
 /// A field to group by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,12 @@ pub(crate) struct Grouping {
 /// A group: its values as text, and its sums.
 pub(crate) type Group = (Vec<String>, [i64; SUMS_MAX]);
 
-type Row = (String, String, String, String, i64, i64, i64, i64);
+/// Ten keys and four sums.
+#[rustfmt::skip]
+type Row = (
+    String, String, String, String, String, String, String, String, String, String,
+    i64, i64, i64, i64,
+);
 
 /// Why there are no groups.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +60,45 @@ pub(crate) enum NoGroups {
     TooMany,
 }
 
+impl Column {
+    /// Whether it is in the table of names.
+    pub(crate) fn is_name(self) -> bool {
+        matches!(self, Self::Plain(text) if names_a_word(text))
+    }
+}
+
 impl Grouping {
+    /// The statement that groups the records of a slice.
+    fn of_slice(&self, parts: &Parts<'_>, number: i64, way: &Way, postgres: bool) -> Statement {
+        let mut statement = sql("SELECT ");
+        if self.is_of_names() {
+            let sums = (0..SUMS_MAX).map(|index| if index < self.sums.len() { SUMMED[index] } else { "0" });
+            statement.push(&self.columns(postgres, sums)).push(" FROM (SELECT words AS combination");
+            for (sum, name) in self.sums.iter().zip(SUMMED) {
+                statement.push(", sum(").push(sum).push(") AS ").push(name);
+            }
+            parts.push_from(&mut statement, false, number, way);
+            statement.push(" GROUP BY words) AS combined CROSS JOIN ").push(&words_table(number));
+            statement.push(" WHERE word = combination");
+        } else {
+            statement.push(&self.select(postgres));
+            parts.push_from(&mut statement, true, number, way);
+        }
+        self.push_group(&mut statement);
+        statement
+    }
+
+    /// Whether names alone are grouped by, and none is added up.
+    fn is_of_names(&self) -> bool {
+        self.keys.iter().all(|key| key.is_name()) && !self.sums.iter().any(|sum| names_a_word(sum))
+    }
+
     /// The columns of a statement that groups.
     fn select(&self, postgres: bool) -> String {
+        self.columns(postgres, (0..SUMS_MAX).map(|index| self.sums.get(index).copied().unwrap_or("0")))
+    }
+
+    fn columns(&self, postgres: bool, sums: impl Iterator<Item = &'static str>) -> String {
         let mut columns: Vec<String> = Vec::new();
         for index in 0..KEYS_MAX {
             columns.push(match self.keys.get(index) {
@@ -66,10 +109,7 @@ impl Grouping {
                 Some(Column::Time(column, span)) => format!("CAST({column} - {column} % {span} AS TEXT)"),
             });
         }
-        for index in 0..SUMS_MAX {
-            let sum = self.sums.get(index).copied().unwrap_or("0");
-            columns.push(format!("CAST(coalesce(sum({sum}), 0) AS BIGINT)"));
-        }
+        columns.extend(sums.map(|sum| format!("CAST(coalesce(sum({sum}), 0) AS BIGINT)")));
         columns.join(", ")
     }
 
@@ -85,7 +125,7 @@ impl Grouping {
 
     /// A group's values as they are written.
     fn texts(&self, row: Row) -> Group {
-        let mut texts = vec![row.0, row.1, row.2, row.3];
+        let mut texts = vec![row.0, row.1, row.2, row.3, row.4, row.5, row.6, row.7, row.8, row.9];
         texts.truncate(self.keys.len());
         for (text, key) in texts.iter_mut().zip(&self.keys) {
             match key {
@@ -94,8 +134,17 @@ impl Grouping {
                 Column::Time(..) => *text = crate::times::date_time(text.parse().unwrap_or_default()),
             }
         }
-        (texts, [row.4, row.5, row.6, row.7])
+        (texts, [row.10, row.11, row.12, row.13])
     }
+}
+
+/// What sums are called while combinations are joined with their names.
+const SUMMED: [&str; SUMS_MAX] = ["sum_0", "sum_1", "sum_2", "sum_3"];
+
+/// Whether an expression is about a column of the table of names.
+fn names_a_word(expression: &str) -> bool {
+    let mut parts = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    parts.any(|part| WORD_COLUMNS.iter().any(|(name, _)| *name == part))
 }
 
 /// What hexadecimal digits stand for.
@@ -107,42 +156,53 @@ fn bytes(digits: &str) -> Vec<u8> {
 impl Store {
     /// The groups of the records that a query asks for, in no order.
     pub(crate) async fn log_groups(&self, query: &Query, grouping: &Grouping) -> Result<Vec<Group>, NoGroups> {
-        let columns = grouping.select(self.reader.is_postgres());
+        let mut groups: HashMap<Vec<String>, [i64; SUMS_MAX]> = HashMap::new();
+        let fold = |(key, sums): Group| {
+            let group = groups.entry(key).or_default();
+            for (sum, more) in group.iter_mut().zip(sums) {
+                *sum = sum.saturating_add(more);
+            }
+            groups.len() <= GROUPS_MAX
+        };
+        self.each_group(query, grouping, fold).await?;
+        Ok(groups.into_iter().collect())
+    }
+
+    /// Hands over the groups of each slice, so that one may come several times, until `each` says that it has too many.
+    pub(crate) async fn each_group(
+        &self,
+        query: &Query,
+        grouping: &Grouping,
+        mut each: impl FnMut(Group) -> bool,
+    ) -> Result<(), NoGroups> {
+        let postgres = self.reader.is_postgres();
         let mut statements = Vec::new();
         match query.log.table() {
-            Some(table) => statements.push((0, query.select(&columns, table))),
+            Some(table) => {
+                let mut statement = query.select(&grouping.select(postgres), table);
+                grouping.push_group(&mut statement);
+                statements.push((0, statement));
+            }
             None => {
                 let parts = Parts::of(query);
                 for slice in self.slices().await?.into_iter().filter(|slice| parts.may_be_in(slice)) {
                     if let Some(way) = self.only_way(&slice, &parts).await? {
-                        statements.push((slice.number, parts.select(&columns, true, slice.number, &way)));
+                        statements.push((slice.number, grouping.of_slice(&parts, slice.number, &way, postgres)));
                     }
                 }
             }
         }
-        let mut groups: HashMap<Vec<String>, [i64; SUMS_MAX]> = HashMap::new();
-        for (number, mut statement) in statements {
-            grouping.push_group(&mut statement);
-            let mut found = Vec::new();
-            let done = statement.fetch_each(&self.reader, |row: Row| {
-                found.push(grouping.texts(row));
-                if found.len() > GROUPS_MAX { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
+        for (number, statement) in statements {
+            let done = statement.fetch_each(&self.reader, |row: Row| match each(grouping.texts(row)) {
+                true => Ok(()),
+                false => Err(sqlx::Error::RowNotFound),
             });
             match done.await {
                 Err(sqlx::Error::RowNotFound) => return Err(NoGroups::TooMany),
                 done if number > 0 => drop(self.unless_dropped(done.map(|()| Vec::<()>::new()), number).await?),
                 done => done?,
             }
-            for (key, sums) in found {
-                let group = groups.entry(key).or_default();
-                for (sum, more) in group.iter_mut().zip(sums) {
-                    *sum = sum.saturating_add(more);
-                }
-            }
-            if groups.len() > GROUPS_MAX {
-                return Err(NoGroups::TooMany);
-            }
         }
-        Ok(groups.into_iter().collect())
+        Ok(())
     }
 }

@@ -137,3 +137,98 @@ async fn health_is_for_everybody_and_metrics_for_those_who_may() {
     let open = Server::start_with(|settings| settings.metrics_open = true).await;
     assert_eq!(open.request("GET", "/metrics", &[], Vec::new()).await.status, 200);
 }
+
+/// Ten minutes in slices of few records: three clients, two servers, one session in five refused.
+async fn busy() -> Server {
+    let server = Server::start_with(|settings| settings.traffic_logs_max = 40).await;
+    let mut device = Device::join(&server).await;
+    let session = |n: i64| TrafficLog {
+        source: format!("10.0.0.{}", n % 3 + 1),
+        application: if n % 2 == 0 { "ssl".into() } else { "dns".into() },
+        from_zone: "trust".into(),
+        to_zone: "dmz".into(),
+        destination_port: 443,
+        rule: if n % 5 == 0 { "block".into() } else { "allow-web".into() },
+        action: if n % 5 == 0 { "deny".into() } else { "allow".into() },
+        bytes_sent: if n % 2 == 0 { 10 } else { 1000 },
+        ..line(n / 3, if n % 4 == 0 { "192.0.2.1" } else { "192.0.2.2" })
+    };
+    device.log("boot", 30, (0..30).map(session).collect()).await;
+    server
+}
+
+const TEN_MINUTES: [(&str, &str); 2] = [("from", "2026-11-26T10:00:00Z"), ("until", "2026-11-26T10:10:00Z")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_summary_tells_what_is_most_and_how_much_the_others_are() {
+    let server = busy().await;
+    let ask = async |more: &[(&str, &str)]| {
+        let parameters: Vec<_> = TEN_MINUTES.iter().chain(more).copied().collect();
+        server.json("GET", &url("/logs/traffic/summary", &parameters), None).await
+    };
+    let told = ask(&[("by", "app;rule,action;src;time;proto"), ("top", "2"), ("spans", "2")]).await.body;
+    assert_eq!((&told["span_s"], told["groupings"].as_array().unwrap().len()), (&json!(300.0), 5));
+    let groups = |index: usize| {
+        let groups = told["groupings"][index]["groups"].as_array().unwrap().iter();
+        groups.map(|one| json!([one["values"], one["lines"], one["bytes"], one["refused"]])).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(0), [json!([["dns"], 15, 15_000, 3]), json!([["ssl"], 15, 150, 3])]);
+    assert_eq!(groups(1), [json!([["allow-web", "allow"], 24, 12_120, 0]), json!([["block", "deny"], 6, 3030, 6]),]);
+    assert_eq!(groups(2), [json!([["10.0.0.1"], 10, 5050, 2]), json!([["10.0.0.2"], 10, 5050, 2])]);
+    assert_eq!(told["groupings"][2]["others"], json!({ "groups": 1, "lines": 10, "bytes": 5050, "refused": 2 }));
+    assert_eq!(
+        groups(3),
+        [json!([["2026/11/26 10:00:00"], 15, 7080, 3]), json!([["2026/11/26 10:05:00"], 15, 8070, 3]),]
+    );
+    assert_eq!(groups(4), [json!([["tcp"], 30, 15_150, 6])]);
+    let bytes = ask(&[("by", "rule;app"), ("order", "bytes"), ("query", "( action eq allow )")]).await.body;
+    assert_eq!(bytes["groupings"][1]["groups"][0]["values"], json!(["dns"]));
+    for (by, part) in
+        [("apps", "did you mean `app`?"), ("", "cannot be grouped by"), (&["app"; 20].join(";"), "at most 16")]
+    {
+        let refused = ask(&[("by", by)]).await;
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        assert!(refused.body["detail"].as_str().unwrap().contains(part), "{}", refused.body);
+    }
+    let system = server.json("GET", &url("/logs/system/summary", &[("by", "severity")]), None).await;
+    assert!(system.body["detail"].as_str().unwrap().contains("is not summed up"), "{}", system.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_map_names_addresses_by_their_tags_and_finds_the_sessions_again() {
+    let server = busy().await;
+    let register = "<uid-message><type>update</type><payload><register>\
+        <entry ip='10.0.0.1'><tag><member>k8s.cl_prod.ns_shop</member><member>k8s.cl_prod.ns_shop.svc_web</member></tag></entry>\
+        <entry ip='10.0.0.2'><tag><member>k8s.cl_prod.ns_shop</member></tag></entry>\
+        <entry ip='192.0.2.1'><tag><member>database</member></tag></entry></register></payload></uid-message>";
+    server.body(&[("type", "user-id"), ("cmd", register)]).await;
+    let ask = async |more: &[(&str, &str)]| {
+        let parameters: Vec<_> = TEN_MINUTES.iter().chain(more).copied().collect();
+        server.told(&url("/service-map", &parameters)).await
+    };
+    let map = ask(&[]).await;
+    let places: Vec<_> =
+        map["places"].as_array().unwrap().iter().map(|one| json!([one["kind"], one["name"]])).collect();
+    assert_eq!(
+        places,
+        [
+            json!(["address", "192.0.2.2"]),
+            json!(["namespace", "shop"]),
+            json!(["service", "shop/web"]),
+            json!(["address", "10.0.0.3"]),
+            json!(["tag", "database"]),
+        ]
+    );
+    let way = &map["ways"][0];
+    assert_eq!((&way["ports"], &way["complete"]), (&json!(["tcp/443"]), &json!(true)));
+    let found = server.told(&url("/logs/traffic", &[("query", way["query"].as_str().unwrap())])).await;
+    assert_eq!(found["lines"].as_array().unwrap().len() as u64, way["sessions"].as_u64().unwrap());
+    let rules: u64 = way["rules"].as_array().unwrap().iter().map(|rule| rule["sessions"].as_u64().unwrap()).sum();
+    assert_eq!(Some(rules), way["sessions"].as_u64());
+    let namespaces = ask(&[("level", "namespace")]).await;
+    let shop = namespaces["places"].as_array().unwrap().iter().find(|place| place["name"] == "shop").unwrap();
+    assert_eq!((&shop["sessions"], &shop["cluster"]), (&json!(20), &json!("prod")));
+    let few = ask(&[("places", "1"), ("query", "( action neq allow )")]).await;
+    assert_eq!(few["places_left_out"], 4);
+    assert_eq!(few["ways"].as_array().unwrap().iter().map(|way| way["refused"].as_i64().unwrap()).sum::<i64>(), 6);
+}

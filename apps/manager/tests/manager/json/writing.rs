@@ -109,6 +109,54 @@ async fn lines_are_edits_and_every_wrong_one_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_action_does_not_take_is_refused_with_what_to_send_instead() {
+    let server = Server::start().await;
+    let web = "/config/shared/address/entry[@name='web']";
+    let node = json!({ "tag": "entry", "attributes": { "name": "web" } });
+    let told = edit(&server, json!([{ "action": "set", "xpath": web, "node": node }])).await;
+    assert_eq!((told.status, &told.body["errors"][0]["parameter"]), (400, &json!("edits[0].node")), "{}", told.body);
+    assert!(messages(&told).contains("`set` takes the elements below it, as `nodes`"), "{}", told.body);
+    for stray in [
+        json!({ "action": "edit", "xpath": web, "node": node, "nodes": [] }),
+        json!({ "action": "delete", "xpath": web, "text": "x" }),
+        json!({ "action": "rename", "xpath": web, "name": "www", "other": "x" }),
+    ] {
+        let told = edit(&server, json!([stray])).await;
+        assert_eq!(told.status, 400, "{}", told.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_are_taken_back_and_that_too_but_not_over_somebody_elses() {
+    let server = Server::start().await;
+    server
+        .set("/config/shared/address", "<entry name='a'><fqdn>a</fqdn></entry><entry name='b'><fqdn>b</fqdn></entry>")
+        .await;
+    let write = async |edits: Value| {
+        server.json("POST", "/api/v1/config/edits", Some(json!({ "edits": edits, "undo": true }))).await
+    };
+    let shown = async || server.told(&url("/config", &[("path", "shared address"), ("xml", "true")])).await;
+    let before = shown().await;
+    let a = "/config/shared/address/entry[@name='a']";
+    let told = write(json!([
+        { "action": "delete", "xpath": a },
+        { "action": "set", "path": "shared address b description", "text": "mine" },
+    ]))
+    .await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let undone = write(told.body["undo"].clone()).await;
+    assert_eq!((undone.status, shown().await), (200, before), "{}", undone.body);
+    let again = write(undone.body["undo"].clone()).await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    // Somebody else describes it meanwhile: neither that nor the deletion is taken back then.
+    server.set("/config/shared/address/entry[@name='b']", "<description>theirs</description>").await;
+    let now = shown().await;
+    let refused = write(again.body["undo"].clone()).await;
+    assert_eq!((refused.status, shown().await), (412, now), "{}", refused.body);
+    assert!(messages(&refused).contains("somebody else changed"), "{}", refused.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_overwrites_what_somebody_else_changed_meanwhile() {
     let server = Server::start().await;
     server.set("/config/shared/address", "<entry name='web'><fqdn>one.example</fqdn></entry>").await;
