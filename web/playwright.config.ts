@@ -17,6 +17,7 @@ export default defineConfig({
       dependencies: ['sessions'],
     },
     { name: 'screens', testMatch: 'screens.spec.ts', fullyParallel: true, dependencies: ['changes'] },
+    ...(process.env['SPEED'] ? [{ name: 'speed', testMatch: 'speed.bench.ts', workers: 1 }] : []),
   ],
   forbidOnly: true,
   // The tests of the programs run beside them.
