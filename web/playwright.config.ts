@@ -21,13 +21,13 @@ export default defineConfig({
   ],
   forbidOnly: true,
   // The tests of the programs run beside them.
-  timeout: 60_000,
-  expect: { timeout: 10_000 },
+  timeout: 120_000,
+  expect: { timeout: 20_000 },
   reporter: [['line']],
   use: {
     browserName: 'chromium',
     ignoreHTTPSErrors: true,
-    actionTimeout: 15_000,
+    actionTimeout: 30_000,
     viewport: { width: 1400, height: 850 },
     locale: 'en-GB',
     timezoneId: 'Europe/Berlin',
