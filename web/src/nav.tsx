@@ -8,7 +8,7 @@ import { decryptionExclusion, deviceLists, deviceSetup, type SettingsKind } from
 import { KEPT, type ListKind, objectLists } from './screens/lists/kinds';
 import { networkLists } from './screens/lists/network';
 import { profileLists } from './screens/lists/profiles';
-import { administratorLists } from './screens/panorama/administrators';
+import { administratorLists, administratorSettings } from './screens/panorama/administrators';
 import { templateVariables } from './screens/panorama/variables';
 import { BASES, type Base } from './screens/policies/bases';
 
@@ -64,12 +64,12 @@ const rules = (base: Base): Place[] =>
       return { default: () => <RulesScreen base={base} which={which} /> };
     },
   }));
-const settingsPlace = (kind: SettingsKind): Place => ({
+const settingsPlace = (tab: 'Device' | 'Panorama', kind: SettingsKind): Place => ({
   path: kind.path,
-  tab: 'Device',
+  tab,
   section: kind.section,
   label: kind.title,
-  scope: 'template',
+  scope: tab === 'Device' ? 'template' : undefined,
   kept: kind.remark === KEPT,
   load: async () => {
     const { SettingsScreen } = await import('./screens/lists/SettingsScreen');
@@ -153,9 +153,9 @@ export const PLACES: Place[] = [
     label: 'Cloud Setup',
     load: async () => ({ default: (await import('./screens/wizard/WizardScreen')).WizardScreen }),
   },
-  ...deviceSetup.map(settingsPlace),
+  ...deviceSetup.map((kind) => settingsPlace('Device', kind)),
   ...deviceLists.map((kind) => listPlace('Device', kind)),
-  settingsPlace(decryptionExclusion),
+  settingsPlace('Device', decryptionExclusion),
   {
     path: '/automation/runs',
     tab: 'Automation',
@@ -230,6 +230,7 @@ export const PLACES: Place[] = [
     load: async () => ({ default: (await import('./screens/panorama/LocksScreen')).LocksScreen }),
   },
   ...administratorLists.map((kind) => listPlace('Panorama', kind)),
+  ...administratorSettings.map((kind) => settingsPlace('Panorama', kind)),
   {
     path: '/panorama/logged-in-admins',
     tab: 'Panorama',

@@ -30,12 +30,18 @@ test('an administrator is made, locks, is seen, and a commit gets its second loo
     edits: [
       { action: 'set', xpath: `${USERS}/entry[@name='second']`, element: `<phash>${phash}</phash>` },
       { action: 'set', xpath: `${USERS}/entry[@name='second']`, element: superuser },
-      { action: 'set', xpath: FOUR_EYES, element: '<commit>yes</commit>' },
     ],
   });
   await api.post('/commit?wait=30', {});
   await page.reload();
   await expect(page.getByRole('row', { name: /second.*superuser.*set/ })).toBeVisible();
+
+  await page.getByRole('link', { name: 'Four Eyes' }).click();
+  await page.getByRole('combobox', { name: 'Commit', exact: true }).click();
+  await page.getByRole('option', { name: 'yes', exact: true }).click();
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await expect(page.getByRole('button', { name: /^Commit \(/ })).toBeVisible();
+  await api.post('/commit?wait=30', {});
 
   // Who keeps others from editing, who is there, and by which keys.
   const spare = await Api.logIn(request, 'second', SECRET);

@@ -54,6 +54,13 @@ type Properties<T> = {
 };
 
 const HEIGHT = 34;
+/** Pixels of a letter of a column's head, in the middle, and of what is left and right of it. */
+const LETTER = 7.6;
+const AROUND = 18;
+
+/** As wide as asked for, and never too small for its head. */
+const widthOf = ({ header, width }: { header: string; width: number }) =>
+  Math.max(width, Math.ceil(header.length * LETTER) + AROUND);
 
 export function Grid<T>(properties: Properties<T>) {
   const { columns, count, at, keyOf, look, selected, onSelect, none } = properties;
@@ -209,7 +216,7 @@ export function Grid<T>(properties: Properties<T>) {
     >
       <div className={classes.head} role="row" aria-rowindex={1}>
         {columns.map((column) => (
-          <div key={column.id} role="columnheader" className={classes.headcell} style={{ width: column.width }}>
+          <div key={column.id} role="columnheader" className={classes.headcell} style={{ width: widthOf(column) }}>
             {column.header}
           </div>
         ))}
@@ -297,7 +304,7 @@ const Line = memo(function Line(properties: LineProperties) {
           role="gridcell"
           data-column={column.id}
           className={classes.cell}
-          style={{ width: column.width }}
+          style={{ width: widthOf(column) }}
         >
           {row === undefined ? <Text c="dimmed">…</Text> : column.cell(row, line)}
         </div>

@@ -1,5 +1,6 @@
 //! Logs: what can be asked of them, pages of lines, lines as they come, and how many there were over time.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -18,10 +19,12 @@ use crate::logs::filter::Kind;
 use crate::logs::query::{Log, Query, ROWS_MAX, SKIP_MAX};
 use crate::store::now_us;
 use crate::times::rfc3339;
-use crate::xmlapi::log::{query, rows};
+use crate::xmlapi::log::{query, rows, traffic_entry};
 
 /// Lines of one page.
 const PAGE: u32 = 100;
+/// How long the traffic log is read for a page. First rows are to be there within a second.
+const PATIENCE: Duration = Duration::from_millis(700);
 /// How often the store is asked for new lines.
 const TAIL_INTERVAL: Duration = Duration::from_millis(500);
 /// New lines that are sent at once.
@@ -114,6 +117,9 @@ struct Page {
     lines: Vec<LogLine>,
     /// What `cursor` is for the next page; nothing behind the last one.
     next: Option<String>,
+    /// Up to where the log was read, when that takes so long that it is told before there are `limit` lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_until: Option<String>,
 }
 
 /// A line of a log.
@@ -160,16 +166,52 @@ async fn page(call: Call<PageQuery>) -> Result<Json<Page>, Problem> {
     let mut query = asked(&call, call.query.query.as_deref(), call.query.forward).await?;
     query.rows = call.query.limit.unwrap_or(PAGE).min(ROWS_MAX);
     if let Some(cursor) = &call.query.cursor {
-        let parts = cursor.split_once('.').and_then(|(newest, skip)| Some((newest.parse().ok()?, skip.parse().ok()?)));
-        (query.newest, query.skip) = parts.ok_or_else(|| Problem::parameter("cursor", "it is no `next` of a page"))?;
+        let place = Place::read(cursor).ok_or_else(|| Problem::parameter("cursor", "it is no `next` of a page"))?;
+        (query.newest, query.skip, query.beyond) = (place.newest, place.skip, place.beyond);
         if query.skip > SKIP_MAX {
             return Err(Problem::parameter("cursor", "that is too far from the first page: ask for another time"));
         }
     }
-    let lines: Vec<LogLine> = rows(&call.app, &query).await?.iter().map(LogLine::of).collect();
+    let (entries, further) = match query.log {
+        Log::Traffic => {
+            query.patience = Some(PATIENCE);
+            let page = call.app.store.traffic_page(&query).await?;
+            (page.rows.iter().map(traffic_entry).collect(), page.further)
+        }
+        _ => (rows(&call.app, &query).await?, None),
+    };
+    let lines: Vec<LogLine> = entries.iter().map(LogLine::of).collect();
     let is_full = u32::try_from(lines.len()).is_ok_and(|count| count == query.rows && count > 0);
-    let next = is_full.then(|| format!("{}.{}", query.newest, query.skip + query.rows));
-    Ok(Json(Page { lines, next }))
+    let place = Place { newest: query.newest, skip: query.skip + query.rows, beyond: query.beyond };
+    let next = match further {
+        Some(further) => Some(Place { skip: further.skip, beyond: Some(further.beyond), ..place }),
+        None => is_full.then_some(place),
+    };
+    let read_until = further.map(|further| rfc3339(further.beyond));
+    Ok(Json(Page { lines, next: next.map(|next| next.to_string()), read_until }))
+}
+
+/// Where a page begins: `NEWEST.SKIP`, and `.BEYOND` when what is newer was read already.
+struct Place {
+    newest: i64,
+    skip: u32,
+    beyond: Option<i64>,
+}
+
+impl Place {
+    fn read(cursor: &str) -> Option<Self> {
+        let mut parts = cursor.splitn(3, '.');
+        let (newest, skip) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let beyond = parts.next().map(str::parse).transpose().ok()?;
+        Some(Self { newest, skip, beyond })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.newest, self.skip)?;
+        self.beyond.map_or(Ok(()), |beyond| write!(f, ".{beyond}"))
+    }
 }
 
 /// Which lines.

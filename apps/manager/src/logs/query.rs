@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::filter::{self, Filter};
 use crate::lock;
@@ -109,6 +110,10 @@ pub(crate) struct Query {
     pub(crate) newest: i64,
     /// Only rows after this one, in the order of their numbers; `None` for all, by time.
     pub(crate) after: Option<i64>,
+    /// Of the traffic log by time: only rows up to this time, in the query's direction; what a page before has read.
+    pub(crate) beyond: Option<i64>,
+    /// Of the traffic log by time: how long it is read, as long as not all of it was; `None` until the end.
+    pub(crate) patience: Option<Duration>,
     /// When it was asked.
     pub(crate) asked_us: i64,
 }
@@ -163,6 +168,8 @@ impl Query {
             backward: false,
             newest,
             after: Some(after),
+            beyond: None,
+            patience: None,
             asked_us,
         }
     }

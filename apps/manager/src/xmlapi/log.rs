@@ -81,6 +81,8 @@ pub(crate) async fn query(app: &App, caller: &Caller, parameters: &Parameters) -
         },
         newest,
         after: None,
+        beyond: None,
+        patience: None,
         asked_us: 0,
     })
 }
@@ -150,7 +152,8 @@ fn find(app: &App, caller: &Caller, parameters: &Parameters) -> Result<Query, Re
     query.ok_or_else(|| Reply::error(code::NOT_PRESENT, &[format!("query job {id} not found")]))
 }
 
-fn traffic_entry(row: &TrafficRow) -> Element {
+/// A line of the traffic log.
+pub(crate) fn traffic_entry(row: &TrafficRow) -> Element {
     // What is not translated is empty.
     let translated = |nat: &str, original: &str| !nat.is_empty() && nat != original;
     let nat = translated(&row.nat_source.0, &row.source.0) || translated(&row.nat_destination.0, &row.destination.0);

@@ -8,7 +8,7 @@ import type { LogLine } from '../../api/types';
 import { useAddress } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { Grid } from '../../table/Grid';
-import { zone } from '../../times';
+import { moment, zone } from '../../times';
 import { amount } from '../../words';
 import { Failure, Nothing, Page } from '../Page';
 import { Counts } from './Counts';
@@ -21,6 +21,9 @@ import { useLogFields, useLogPages, useTail } from './log';
 import { narrowed, suggest } from './query';
 import { pinned, useRange } from './range';
 import { SavedFilters } from './Saved';
+
+/** So many lines fill a screen. */
+const SCREEN = 50;
 
 export function LogScreen({ log, title }: { log: string; title: string }) {
   const [address, setAddress] = useAddress();
@@ -39,6 +42,12 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
   const tail = useTail(log, asked, live);
   const { columns, menu } = useColumns(`log.${log}`, COLUMNS[log] ?? [], HIDDEN_AT_FIRST);
   const lines = live ? tail : (pages.data?.pages.flatMap((page) => page.lines) ?? []);
+  // A page comes when it has taken long enough, also without a line: reading goes on until the screen is full.
+  const readUntil = live || lines.length >= SCREEN ? undefined : (pages.data?.pages.at(-1)?.read_until ?? undefined);
+  const { fetchNextPage, isFetching, isError } = pages;
+  useEffect(() => {
+    if (readUntil && !isFetching && !isError) void fetchNextPage();
+  }, [readUntil, isFetching, isError, fetchNextPage]);
   useEffect(() => setText(query), [query]);
 
   const search = (next: string) => {
@@ -104,12 +113,17 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
           keyOf={(line) => String(line.id)}
           look={look}
           onOpen={setOpened}
-          none={<Empty live={live} loading={pages.isPending} query={found} />}
+          none={<Empty live={live} loading={pages.isPending} readUntil={readUntil} query={found} />}
         />
       )}
       <Text size="xs" c="dimmed">
         {amount(lines.length, 'line')}
-        {!live && pages.hasNextPage ? ', and more' : ''}. Times are in {zone}. Enter opens a line.
+        {readUntil
+          ? `; looking further back than ${moment(readUntil)}`
+          : !live && pages.hasNextPage
+            ? ', and more'
+            : ''}
+        . Times are in {zone}. Enter opens a line.
       </Text>
       {opened && (
         <LineDetail
@@ -163,9 +177,11 @@ function Permalink() {
   );
 }
 
-function Empty({ live, loading, query }: { live: boolean; loading: boolean; query: string }) {
+function Empty(properties: { live: boolean; loading: boolean; readUntil: string | undefined; query: string }) {
+  const { live, loading, readUntil, query } = properties;
   if (live) return <Nothing>Lines appear here as they come.</Nothing>;
   if (loading) return <Text c="dimmed">Loading…</Text>;
+  if (readUntil) return <Nothing>{`No line since ${moment(readUntil)} fits. Older ones are being read.`}</Nothing>;
   if (query) return <Nothing>No line fits the query.</Nothing>;
   return <Nothing>This log is empty. Firewalls send their logs as soon as they are connected.</Nothing>;
 }

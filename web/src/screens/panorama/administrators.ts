@@ -2,6 +2,7 @@
 
 import type { Node } from '../../api/types';
 import { elements, entries, members, nameOf, text } from '../../tree/node';
+import type { SettingsKind } from '../lists/device';
 import { joined, type ListKind, type Told } from '../lists/kinds';
 
 const list = (path: string, at: string, title: string, one: string, purpose: string, columns: Told[]): ListKind => ({
@@ -82,4 +83,24 @@ export const administratorLists: ListKind[] = [
       { header: 'Shared Objects', width: 140, of: (node) => text(node, 'shared-access') || 'read' },
     ],
   ),
+];
+
+export const administratorSettings: SettingsKind[] = [
+  {
+    path: '/panorama/password-complexity',
+    section: 'Administrators',
+    title: 'Password Complexity',
+    scope: 'root',
+    at: 'mgt-config/password-complexity',
+    purpose: 'What a new password has to be like, once this is enabled. Passwords that are set already stay.',
+  },
+  {
+    path: '/panorama/four-eyes',
+    section: 'Administrators',
+    title: 'Four Eyes',
+    scope: 'panorama',
+    at: 'deviceconfig/setting/management/four-eyes',
+    purpose:
+      'Whether somebody else has to approve a commit or a push, and who may: without names, whoever may commit everything.',
+  },
 ];

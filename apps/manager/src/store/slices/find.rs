@@ -6,6 +6,7 @@
 //! read in the order of time. PostgreSQL knows by its statistics.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use super::super::Store;
 use super::super::db::{Statement, sql};
@@ -16,6 +17,9 @@ use crate::logs::query::Query;
 
 /// Entries of an index that are looked at to know how many there are. With more, the order of time is as good.
 const PROBE_MAX: i64 = 20_000;
+/// Where fewer records of a slice fit, the next one is read as it lies and what fits is sorted. In the order of time, each
+/// record is somewhere else: that is for slices where the first ones of it are enough.
+const SPARSE: usize = 50;
 /// Records that are read by their numbers at once.
 const IDS_AT_ONCE: usize = 500;
 /// Columns of a record.
@@ -65,6 +69,24 @@ enum Candidate<'a> {
 
 /// A record that fits: its time, number, and slice.
 type Key = (i64, i64, i64);
+
+/// What was found as long as the query's patience lasted.
+#[derive(Debug)]
+pub(crate) struct TrafficPage {
+    /// The records.
+    pub(crate) rows: Vec<TrafficRow>,
+    /// Where to go on, if the log was not read to the query's end.
+    pub(crate) further: Option<Further>,
+}
+
+/// Where a query goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Further {
+    /// The query's `beyond`: all records that fit and are before this time, in its direction, were found.
+    pub(crate) beyond: i64,
+    /// The query's `skip`.
+    pub(crate) skip: u32,
+}
 
 impl<'a> Parts<'a> {
     pub(super) fn of(query: &'a Query) -> Self {
@@ -119,10 +141,15 @@ impl<'a> Parts<'a> {
             && slice.begun_us <= self.came.1
     }
 
-    /// Conditions that an index may fit; each with the parts of which one has to hold.
-    fn candidates(&self) -> Vec<Vec<(Index, Candidate<'a>)>> {
+    /// Whether records of a slice are outside of the query's time.
+    fn bounds(&self, slice: &Slice) -> bool {
+        slice.oldest_us < self.made.0 || slice.newest_us > self.made.1
+    }
+
+    /// Conditions that an index of a slice may fit; each with the parts of which one has to hold.
+    fn candidates(&self, slice: &Slice) -> Vec<Vec<(Index, Candidate<'a>)>> {
         let mut candidates = Vec::new();
-        if self.made != (i64::MIN, i64::MAX) {
+        if self.bounds(slice) {
             candidates.push(vec![(Index::Time, Candidate::Time)]);
         }
         if self.has_words() {
@@ -219,11 +246,12 @@ impl Candidate<'_> {
 }
 
 impl Store {
-    /// The records that a query asks for, in its order.
+    /// The records that a query asks for, in its order; all of them, whatever its patience.
     pub(crate) async fn traffic(&self, query: &Query) -> sqlx::Result<Vec<TrafficRow>> {
         match query.after {
             Some(after) => self.traffic_after(query, after).await,
-            None => self.traffic_by_time(query).await,
+            None if query.patience.is_none() => Ok(self.traffic_page(query).await?.rows),
+            None => Ok(self.traffic_page(&Query { patience: None, ..query.clone() }).await?.rows),
         }
     }
 
@@ -274,8 +302,20 @@ impl Store {
         Ok(rows)
     }
 
-    async fn traffic_by_time(&self, query: &Query) -> sqlx::Result<Vec<TrafficRow>> {
-        let parts = Parts::of(query);
+    /// The records that a query asks for, by time, as long as its patience lasts. At least one slice is read, so that
+    /// whoever goes on comes to the end.
+    pub(crate) async fn traffic_page(&self, query: &Query) -> sqlx::Result<TrafficPage> {
+        let begun = Instant::now();
+        let mut parts = Parts::of(query);
+        let operator = if query.backward { Operator::AtMost } else { Operator::AtLeast };
+        let bound = query.beyond.map(|time| Filter::Compare(Kind::Time("generated_us"), operator, Value::Number(time)));
+        if let Some(bound) = &bound {
+            parts.records.push(bound);
+            parts.narrow(bound);
+        }
+        let mut beyond = None;
+        let mut is_first = true;
+        let mut is_sparse = false;
         let wanted = query.skip as usize + query.rows as usize;
         let mut slices = self.slices().await?;
         slices.retain(|slice| parts.may_be_in(slice));
@@ -291,13 +331,29 @@ impl Store {
             if keys.len() >= wanted && keys.last().is_none_or(is_beyond) {
                 break;
             }
-            for way in self.ways(slice, &parts).await?.unwrap_or_default() {
+            let (edge, is_further) = match query.backward {
+                true => (slice.newest_us, slice.newest_us < parts.made.1),
+                false => (slice.oldest_us, slice.oldest_us > parts.made.0),
+            };
+            let is_over = || query.patience.is_some_and(|patience| begun.elapsed() >= patience);
+            if is_further && !is_first && is_over() {
+                beyond = Some(edge);
+                break;
+            }
+            is_first = false;
+            let is_whole = slice.indexed != 0 && !parts.bounds(slice);
+            for mut way in self.ways(slice, &parts).await?.unwrap_or_default() {
+                let is_by_time = matches!(way.by, By::Index(Index::Time)) && is_whole;
+                if is_by_time && is_sparse {
+                    way.by = By::Number;
+                }
                 let mut statement = parts.select("generated_us, id", false, slice.number, &way);
                 let order = if query.backward { " DESC" } else { " ASC" };
                 statement.push(" ORDER BY generated_us").push(order).push(", id").push(order).push(" LIMIT ");
                 statement.push_bind(i64::try_from(wanted).unwrap_or(i64::MAX));
                 let found = statement.fetch_all::<(i64, i64)>(&self.reader).await;
                 let found = self.unless_dropped(found, slice.number).await?;
+                is_sparse = is_by_time && found.len() < SPARSE;
                 keys.extend(found.into_iter().map(|(time, id)| (time, id, slice.number)));
             }
             keys.sort_unstable();
@@ -307,7 +363,13 @@ impl Store {
             }
             keys.truncate(wanted);
         }
-        self.records(keys.get(query.skip as usize..).unwrap_or_default()).await
+        // Others of that time, or from then on, may be where nobody has looked yet.
+        if let Some(edge) = beyond {
+            keys.retain(|key| if query.backward { key.0 > edge } else { key.0 < edge });
+        }
+        let skip = query.skip.saturating_sub(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+        let further = beyond.filter(|_| keys.len() < wanted).map(|beyond| Further { beyond, skip });
+        Ok(TrafficPage { rows: self.records(keys.get(query.skip as usize..).unwrap_or_default()).await?, further })
     }
 
     /// The records of keys, in their order; without those that have made room meanwhile.
@@ -339,7 +401,7 @@ impl Store {
             return Ok(Some(vec![self.by_time()]));
         }
         let (mut best, mut fewest) = (None, PROBE_MAX);
-        for candidate in parts.candidates() {
+        for candidate in parts.candidates(slice) {
             let mut entries = 0;
             for (index, condition) in &candidate {
                 let mut statement = sql("SELECT count(*) FROM (SELECT 1 FROM ");

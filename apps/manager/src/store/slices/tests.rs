@@ -1,6 +1,7 @@
 //! Are the records that a query finds in slices those that it asks for, on either database?
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bartizan_api::fleet::log_record::Line;
 use bartizan_api::fleet::{LogRecord, TrafficLog};
@@ -77,12 +78,28 @@ fn ask(query: &str) -> Query {
         backward: true,
         newest: i64::MAX,
         after: None,
+        beyond: None,
+        patience: None,
         asked_us: 0,
     }
 }
 
 async fn sessions(store: &Store, query: &Query) -> Vec<u64> {
     store.traffic(query).await.unwrap().iter().map(|row| row.session_id as u64).collect()
+}
+
+/// The same, a slice at a time.
+async fn sessions_by_slices(store: &Store, query: &Query) -> Vec<u64> {
+    let mut query = Query { patience: Some(Duration::ZERO), ..query.clone() };
+    let mut found = Vec::new();
+    loop {
+        let page = store.traffic_page(&query).await.unwrap();
+        found.extend(page.rows.iter().map(|row| row.session_id as u64));
+        let Some(further) = page.further else { return found };
+        assert_ne!(query.beyond, Some(further.beyond), "it goes on");
+        (query.beyond, query.skip) = (Some(further.beyond), further.skip);
+        query.rows -= page.rows.len() as u32;
+    }
 }
 
 type Fits = fn(&TrafficLog) -> bool;
@@ -131,10 +148,13 @@ async fn a_query_finds_what_it_asks_for_in_the_order_of_time() {
             let backward: Vec<u64> = forward.iter().copied().rev().collect();
             let query = ask(text);
             assert_eq!(sessions(store, &query).await, backward, "{text}");
+            assert_eq!(sessions_by_slices(store, &query).await, backward, "{text}");
+            assert_eq!(sessions_by_slices(store, &Query { backward: false, ..query.clone() }).await, forward, "{text}");
             assert_eq!(sessions(store, &Query { backward: false, ..query.clone() }).await, forward, "{text}");
             let page = Query { rows: 7, skip: 5, ..query.clone() };
             let part: Vec<u64> = backward.iter().copied().skip(5).take(7).collect();
             assert_eq!(sessions(store, &page).await, part, "{text}");
+            assert_eq!(sessions_by_slices(store, &page).await, part, "{text}");
             let counts = store.traffic_counts(&query, START_US, START_US + 1000 * MINUTE_US, 60 * MINUTE_US).await;
             let counted: i64 = counts.unwrap().iter().map(|(_, lines)| lines).sum();
             let within = expected.iter().filter(|(time, _)| *time >= START_US).count();
