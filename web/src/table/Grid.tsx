@@ -55,7 +55,7 @@ type Properties<T> = {
 
 const HEIGHT = 34;
 /** Pixels of a letter of a column's head, in the middle, and of what is left and right of it. */
-const LETTER = 7.6;
+const LETTER = 8.4;
 const AROUND = 18;
 
 /** As wide as asked for, and never too small for its head. */
