@@ -18,9 +18,9 @@ test: setup web style
 	$(MAKE) --jobs=2 tested-rust tested-page
 	$(MAKE) fuzz
 
-# Most of both is waiting, so they run side by side.
+# Most of both is waiting, so they run side by side. Cargo counts its jobs by itself.
 tested-rust:
-	$(LINTING) cargo test --workspace --locked
+	$(LINTING) MAKEFLAGS= cargo test --workspace --locked
 tested-page:
 	tests/chart/run
 	web/tests/run
