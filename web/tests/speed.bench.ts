@@ -65,7 +65,7 @@ test('50,000 rules scroll', async ({ page, go, api }) => {
   }
   const begun = performance.now();
   await go(PATH);
-  await expect(page.getByText(/^50,0\d\d rules/)).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByText(/^50,?0\d\d rules/)).toBeVisible({ timeout: 60_000 });
   tell('50,000 rules until they are there', 'ms', performance.now() - begun, {});
   const frames = await page.getByRole('grid').evaluate(async (grid) => {
     const frame = () => new Promise<number>((resolve) => requestAnimationFrame(resolve));
