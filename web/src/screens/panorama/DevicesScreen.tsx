@@ -1,6 +1,6 @@
 // Which firewalls are managed, what do they enforce, and how does another one come?
 
-import { Anchor, Badge, Button, Code, CopyButton, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { Anchor, Badge, Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
 import { IconPlus, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
@@ -15,6 +15,7 @@ import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { Refusal } from '../Refusal';
+import { Secret } from '../Secret';
 
 type Part = Device['policy'];
 
@@ -169,17 +170,7 @@ function Enrol({ onClose }: { onClose: () => void }) {
             <Text size="sm">
               Start the firewall with this key, which is shown only now and is good until {moment(make.data.expires)}:
             </Text>
-            <Code block>{command}</Code>
-            <Group justify="flex-end" gap="xs">
-              <CopyButton value={command}>
-                {({ copied, copy }) => (
-                  <Button variant="light" onClick={copy}>
-                    {copied ? 'Copied' : 'Copy'}
-                  </Button>
-                )}
-              </CopyButton>
-              <Button onClick={onClose}>Done</Button>
-            </Group>
+            <Secret text={command} onClose={onClose} />
           </>
         ) : (
           <form

@@ -1,6 +1,6 @@
 // Which API keys are there, and which of them should end? Each login of the page is one.
 
-import { Alert, Badge, Button, Code, CopyButton, Group, Modal, Stack, Text } from '@mantine/core';
+import { Alert, Badge, Button, Modal, Stack, Text } from '@mantine/core';
 import { IconPlus, IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useApiKeys, useEndKeys, useMakeKey } from '../../api/administration';
@@ -11,6 +11,7 @@ import { ago, moment } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
+import { Secret } from '../Secret';
 
 const text = (id: string, header: string, width: number, of: (key: ApiKey) => string): Column<ApiKey> => ({
   id,
@@ -119,17 +120,7 @@ function Made({ secret, onClose }: { secret: string; onClose: () => void }) {
         <Alert color="yellow" variant="light">
           It is shown only now. It has your role, and ends with your password.
         </Alert>
-        <Code block>{secret}</Code>
-        <Group justify="flex-end" gap="xs">
-          <CopyButton value={secret}>
-            {({ copied, copy }) => (
-              <Button variant="light" onClick={copy}>
-                {copied ? 'Copied' : 'Copy'}
-              </Button>
-            )}
-          </CopyButton>
-          <Button onClick={onClose}>Done</Button>
-        </Group>
+        <Secret text={secret} onClose={onClose} />
       </Stack>
     </Modal>
   );

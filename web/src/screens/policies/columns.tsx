@@ -104,6 +104,9 @@ function forwarding(node: Node): string {
   return [way.tag, ...names.filter(Boolean)].join(' ');
 }
 
+/** Of rulebases that are about whole connections. */
+const flow = [tags, groupTag, from, source, user, to, destination, category, service];
+
 const COLUMNS: Record<Base, Column<Row>[]> = {
   security: [
     tags,
@@ -149,30 +152,14 @@ const COLUMNS: Record<Base, Column<Row>[]> = {
     description,
   ],
   decryption: [
-    tags,
-    groupTag,
-    from,
-    source,
-    user,
-    to,
-    destination,
-    category,
-    service,
+    ...flow,
     word('action', 'Action', 120),
     told('type', 'Type', 150, (node) => elements(node, 'type')[0]?.tag ?? ''),
     word('profile', 'Decryption Profile', 160),
     description,
   ],
   authentication: [
-    tags,
-    groupTag,
-    from,
-    source,
-    user,
-    to,
-    destination,
-    category,
-    service,
+    ...flow,
     word('authentication-enforcement', 'Authentication Enforcement', 220),
     word('timeout', 'Timeout', 90),
     description,
