@@ -11,8 +11,8 @@ import subprocess
 import time
 import unittest
 
-from lab import (FIREWALL, HOSTS, INTERNET, MANAGER, MAPS, NODES, PODS, PUBLIC, RUN, SERVICES, apply, at, chart, delete, get, kubectl, outside,
-                 outside_down, run, tool, wait)
+from lab import (FIREWALL, HOSTS, INTERNET, MANAGER, MAPS, NODES, PODS, PUBLIC, ROOT, RUN, SERVICES, apply, at, chart, delete, get, kubectl,
+                 outside, outside_down, run, tool, wait)
 from outside import BARTIZAN, DATA, Outside
 
 CLUSTER, CLUSTER_ID = "lab", 7
@@ -313,9 +313,12 @@ class Cluster(unittest.TestCase):
                                 "--minStartupPods=0", "--allowed-not-ready-nodes=1",
                                 "--ginkgo.focus=" + os.environ.get("E2E_FOCUS", "NetworkPolicy between server and client")],
                                capture_output=True, text=True, check=False, timeout=3600)
-        (RUN / "e2e.log").write_text(ended.stdout + ended.stderr)
+        # Not with the cluster's state, which goes with it.
+        log = ROOT / "target" / "e2e.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(ended.stdout + ended.stderr)
         print(*[line for line in ended.stdout.splitlines() if line.startswith(("Ran ", "PASS", "FAIL", "[Fail]"))], sep="\n")
-        self.assertEqual(ended.returncode, 0, f"see {RUN}/e2e.log")
+        self.assertEqual(ended.returncode, 0, f"see {log}")
 
     def test_10_nothing_is_left(self):
         delete(type(self).objects)

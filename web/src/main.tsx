@@ -1,8 +1,6 @@
 // Where does the page begin?
 
-import '@mantine/core/styles.css';
-import '@mantine/notifications/styles.css';
-import '@mantine/spotlight/styles.css';
+import './library.css';
 import { MantineProvider } from '@mantine/core';
 import { Notifications } from '@mantine/notifications';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
@@ -10,9 +8,12 @@ import { RouterProvider } from '@tanstack/react-router';
 import { setNonce } from 'get-nonce';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
+import { ahead } from './ahead';
 import { Problem } from './api/problem';
-import { useSession } from './api/session';
+import { token, useSession } from './api/session';
+import { PLACES } from './nav';
 import { router } from './router';
+import { readSearch } from './scope';
 import { Login, LoginAgain } from './shell/Login';
 import { theme, variables } from './theme';
 
@@ -42,6 +43,9 @@ function Page() {
   );
 }
 
+const { pathname, search } = router.latestLocation;
+const place = PLACES.find((one) => one.path === pathname);
+if (token()) await ahead(queries, place, readSearch(search));
 const root = document.getElementById('root');
 if (root) {
   createRoot(root).render(

@@ -3,6 +3,7 @@
 // A place is here when its screen is there; what the program cannot show has no line.
 
 import type { ComponentType } from 'react';
+import type { ScopeKind } from './scope';
 import { kubernetesLists } from './screens/kubernetes/lists';
 import { decryptionExclusion, deviceLists, deviceSetup, type SettingsKind } from './screens/lists/device';
 import { KEPT, type ListKind, objectLists } from './screens/lists/kinds';
@@ -24,6 +25,8 @@ export type Place = {
   /** Whether the firewall does nothing of what is there, which the screen says. */
   kept?: boolean;
   load: () => Promise<{ default: ComponentType }>;
+  /** The list that the screen is about: where it stands in the scope. */
+  list?: { scope: ScopeKind; path: string };
 };
 
 export const TABS = [
@@ -50,6 +53,7 @@ const listPlace = (tab: Tab, kind: ListKind): Place => ({
     const { ListScreen } = await import('./screens/lists/ListScreen');
     return { default: () => <ListScreen kind={kind} /> };
   },
+  list: { scope: kind.scope, path: kind.list },
 });
 
 const rules = (base: Base): Place[] =>
@@ -63,6 +67,7 @@ const rules = (base: Base): Place[] =>
       const { RulesScreen } = await import('./screens/policies/RulesScreen');
       return { default: () => <RulesScreen base={base} which={which} /> };
     },
+    list: { scope: 'group', path: `${which}-rulebase/${base}/rules` },
   }));
 const settingsPlace = (tab: 'Device' | 'Panorama', kind: SettingsKind): Place => ({
   path: kind.path,

@@ -1,8 +1,9 @@
 // Which part of the configuration is looked at? A device group for policies and objects, a template for the network.
 
-import { useQuery } from '@tanstack/react-query';
+import { queryOptions, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { api, told } from './api/client';
+import type { Narrow } from './api/config';
 import { entryPath } from './tree/node';
 
 /** What the address of a screen says behind the question mark. */
@@ -50,6 +51,11 @@ export function readSearch(search: Record<string, unknown>): Search {
   };
 }
 
+/** Which entries of a list an address asks for. */
+export function narrowOf({ q, tag, grouped }: Pick<Search, 'q' | 'tag' | 'grouped'>): Narrow {
+  return { search: q ?? '', ...(tag && { tag }), ...(grouped !== undefined && { group: grouped }) };
+}
+
 export function useAddress(): [Search, (change: Partial<Search>) => void] {
   const search = useSearch({ strict: false }) as Search;
   const navigate = useNavigate();
@@ -68,9 +74,12 @@ export function goingWith(from: string, to: string): (search: Search) => Search 
   return (search) => ({ ...scopeOf(search), ...(both ? { range: search.range, filter: search.filter } : {}) });
 }
 
-export function useGroups() {
-  return useQuery({ queryKey: ['config', 'groups'], queryFn: () => told(api.GET('/api/v1/device-groups')) });
-}
+export const GROUPS = queryOptions({
+  queryKey: ['config', 'groups'],
+  queryFn: () => told(api.GET('/api/v1/device-groups')),
+});
+
+export const useGroups = () => useQuery(GROUPS);
 
 export function useTemplates() {
   return useQuery({ queryKey: ['config', 'templates'], queryFn: () => told(api.GET('/api/v1/templates')) });
@@ -119,7 +128,11 @@ const BELOW = {
 /** The place of `path` in the scope of a screen; none while there is no template. */
 export function useScoped(kind: ScopeKind, path: string): Scoped | undefined {
   const [search] = useAddress();
-  const templates = useTemplates();
+  return scoped(kind, path, search, useTemplates().data?.templates[0]);
+}
+
+/** The place of `path` in the scope that an address says; `otherwise` is the template when it says none. */
+export function scoped(kind: ScopeKind, path: string, search: Search, otherwise?: string): Scoped | undefined {
   if (kind === 'root') return { xpath: `/config/${path}` };
   if (kind === 'panorama') return { xpath: `${DEVICES}/${path}` };
   if (kind === 'group') return { xpath: `${groupPath(search.group)}/${path}` };
@@ -131,7 +144,7 @@ export function useScoped(kind: ScopeKind, path: string): Scoped | undefined {
       ? { xpath }
       : { xpath, merged: { stack, source: `candidate-stack:${stack}`, xpath: below } };
   }
-  const template = search.template ?? templates.data?.templates[0];
+  const template = search.template ?? otherwise;
   return template ? { xpath: entryPath(LISTS.template, template) + below } : undefined;
 }
 

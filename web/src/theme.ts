@@ -15,16 +15,16 @@ import {
   type VariantColorsResolver,
 } from '@mantine/core';
 
-/** Tinted variants have text dark (light) enough for their ground; the library's own stays below 4.5:1. */
+/** Text dark (light) enough for a ground that is tinted with the colour; the library's own stays below 4.5:1. */
+export const onTinted = (name: string): string =>
+  `light-dark(color-mix(in srgb, var(--mantine-color-${name}-9), black 35%), var(--mantine-color-${name}-2))`;
+
 const variantColorResolver: VariantColorsResolver = (input) => {
   const colors = defaultVariantColorsResolver(input);
   const name = input.color ?? input.theme.primaryColor;
   if (input.variant === 'light' || input.variant === 'subtle' || input.variant === 'outline') {
     if (!(name in input.theme.colors)) return colors;
-    return {
-      ...colors,
-      color: `light-dark(color-mix(in srgb, var(--mantine-color-${name}-9), black 35%), var(--mantine-color-${name}-2))`,
-    };
+    return { ...colors, color: onTinted(name) };
   }
   return colors;
 };

@@ -1,24 +1,36 @@
 // When was that, where the viewer is? The manager speaks UTC; the page shows the browser's zone.
 
-const short = new Intl.DateTimeFormat(undefined, {
-  year: 'numeric',
-  month: '2-digit',
-  day: '2-digit',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hourCycle: 'h23',
-});
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
+/** What is made when it is first used: a browser that reads its tables of languages is busy for 50 ms. */
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+const short = once(
+  () =>
+    new Intl.DateTimeFormat(undefined, {
+      year: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+      hour: '2-digit',
+      minute: '2-digit',
+      second: '2-digit',
+      hourCycle: 'h23',
+    }),
+);
+const relative = once(() => new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' }));
 
 /** The zone that times are shown in. */
-export const zone: string = Intl.DateTimeFormat().resolvedOptions().timeZone;
+export const zone = once(() => Intl.DateTimeFormat().resolvedOptions().timeZone);
 
 /** A moment with date and time; `–` where there is none. */
 export function moment(time: string | null | undefined): string {
   if (!time) return '–';
   const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? time : short.format(date);
+  return Number.isNaN(date.getTime()) ? time : short().format(date);
 }
 
 /** How long ago, or how soon: `3 minutes ago`. */
@@ -31,9 +43,9 @@ export function ago(time: string | null | undefined): string {
     ['minute', 60],
   ];
   for (const [unit, length] of units) {
-    if (Math.abs(seconds) >= length) return relative.format(Math.round(seconds / length), unit);
+    if (Math.abs(seconds) >= length) return relative().format(Math.round(seconds / length), unit);
   }
-  return relative.format(Math.round(seconds), 'second');
+  return relative().format(Math.round(seconds), 'second');
 }
 
 /** A span of seconds: `2 d 3 h`, `5 min`, `12 s`. */

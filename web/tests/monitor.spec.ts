@@ -31,14 +31,14 @@ test('why was this dropped? from a query to the rules that did not match', async
 test('a value of a line becomes a condition, and the address of the page says it', async ({ page, go }) => {
   await go('/monitor/logs/traffic');
   await page
-    .getByRole('row', { name: /block-smtp/ })
+    .getByRole('row', { name: /interzone-default/ })
     .first()
     .dblclick();
-  await page.getByRole('button', { name: 'Only rule block-smtp' }).click();
-  await expect(page.getByRole('combobox', { name: 'Query' })).toHaveValue('( rule eq block-smtp )');
+  await page.getByRole('button', { name: 'Only rule interzone-default' }).click();
+  await expect(page.getByRole('combobox', { name: 'Query' })).toHaveValue('( rule eq interzone-default )');
   await expect(page).toHaveURL(/q=/);
   await page.reload();
-  await expect(page.getByRole('row', { name: /block-smtp/ }).first()).toBeVisible();
+  await expect(page.getByRole('row', { name: /interzone-default/ }).first()).toBeVisible();
   await expect(page.getByRole('row', { name: /outbound/ })).toHaveCount(0);
 });
 

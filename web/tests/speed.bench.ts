@@ -12,6 +12,8 @@ const RULES_PER_EDIT = 5_000;
 const LOADS = 15;
 /** The goals of the page: interactive in a second, 600 kB compressed for the first screen, 60 frames a second. */
 const GOALS = { loadMs: 1000, firstScreenKb: 600, frames: 60 };
+/** A rule of the demo's rulebase, among the first. */
+const RULE = 'block-smtp';
 const PATH = '/policies/security/pre-rules?group=azure';
 
 function tell(name: string, unit: string, value: number, more: Record<string, unknown>): void {
@@ -32,11 +34,23 @@ test('a cold load', async ({ browser, api }) => {
     await page.addInitScript((session) => {
       sessionStorage.setItem('bartizan.session', session);
     }, JSON.stringify(api.session));
-    const begun = performance.now();
+    await page.addInitScript((rule) => {
+      // Until it is on the screen, and until what the screen has to do then lets a click be heard.
+      const look = (): void => {
+        if (document.querySelector(`[role="row"] [title="${rule}"]`)) {
+          setTimeout(() => {
+            window.name = String(performance.now());
+          });
+        } else requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    }, RULE);
     await page.goto(manager() + PATH, { waitUntil: 'commit' });
-    // The first rows are there, and a click would be heard.
-    await page.getByRole('row', { name: /block-smtp/ }).click({ trial: true });
-    times.push(performance.now() - begun);
+    const row = page.getByRole('row', { name: RULE });
+    await row.click();
+    await expect(row).toHaveAttribute('aria-selected', 'true');
+    // By the browser's own clock, from when it was told to go there.
+    times.push(Number(await page.evaluate(() => window.name)));
     bytes = await page.evaluate(() => {
       const all = performance.getEntries().filter((entry) => 'encodedBodySize' in entry);
       return all.reduce((sum, entry) => sum + (entry as PerformanceResourceTiming).encodedBodySize, 0);

@@ -9,7 +9,8 @@ import { renewed, token } from './session';
 export async function send(request: Request): Promise<Response> {
   for (;;) {
     const used = token();
-    const again = request.clone();
+    // What has a body can be sent once.
+    const again = request.method === 'GET' ? request : request.clone();
     again.headers.set('Authorization', `Bearer ${used ?? ''}`);
     const response = await fetch(again).catch((error: unknown) => {
       if (request.signal.aborted) throw error;

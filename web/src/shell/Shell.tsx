@@ -16,7 +16,7 @@ import {
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
-import { Suspense } from 'react';
+import { type ReactNode, Suspense, useEffect, useState } from 'react';
 import { first, OPEN_TABS, PLACES, type Place, type Tab } from '../nav';
 import { goingWith, useAddress } from '../scope';
 import { CommitControls } from './CommitControls';
@@ -26,6 +26,8 @@ import { ScopePicker } from './ScopePicker';
 import { Tasks } from './Tasks';
 import { Undo } from './Undo';
 import { UserMenu } from './UserMenu';
+
+const LATER_MS = 300;
 
 export function Shell() {
   const [narrow, { toggle, close }] = useDisclosure(false);
@@ -67,10 +69,22 @@ export function Shell() {
           <Outlet />
         </Suspense>
       </AppShell.Main>
-      <Palette />
+      <Later>
+        <Palette />
+      </Later>
       <Undo />
     </AppShell>
   );
+}
+
+/** What nobody sees at first comes when the rest is there. */
+function Later({ children }: { children: ReactNode }) {
+  const [now, setNow] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setNow(true), LATER_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return now && children;
 }
 
 function TopTabs({ tab, path }: { tab: Tab | undefined; path: string }) {

@@ -5,6 +5,9 @@ import { IconDeviceDesktop, IconLogout, IconMoon, IconSun, IconUser } from '@tab
 import { logOut, useSession } from '../api/session';
 import { zone } from '../times';
 
+/** Its own component, so that the zone is asked for when the menu is open. */
+const Zone = () => `Times are in ${zone()}`;
+
 export function UserMenu() {
   const state = useSession();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
@@ -37,7 +40,9 @@ export function UserMenu() {
           </Menu.Item>
         ))}
         <Menu.Divider />
-        <Menu.Label>Times are in {zone}</Menu.Label>
+        <Menu.Label>
+          <Zone />
+        </Menu.Label>
         <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => void logOut()}>
           Log out
         </Menu.Item>

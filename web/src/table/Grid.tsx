@@ -4,7 +4,6 @@
 // up to there. The owner may listen to further keys. Only the lines that can be seen are in the document, and a line is
 // drawn again only when it says something else: that keeps up with the scrolling.
 
-import { Text } from '@mantine/core';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import {
   type DragEvent,
@@ -24,6 +23,7 @@ export type Column<T> = {
   header: string;
   /** Width, pixels. */
   width: number;
+  /** What a cell shows; text is cut where the column ends, and whole in its title. */
   cell: (row: T, line: number) => ReactNode;
   /** Whether the cell can be edited where it stands. */
   edit?: (row: T) => boolean;
@@ -78,8 +78,11 @@ export function Grid<T>(properties: Properties<T>) {
     getScrollElement: () => scroll.current,
     estimateSize: () => HEIGHT,
     overscan: 12,
+    // About what it will be: the first lines need not wait until it is measured.
+    initialRect: { width: 0, height: window.innerHeight / 2 },
   });
   const items = virtual.getVirtualItems();
+  const width = columns.reduce((sum, column) => sum + widthOf(column), 0);
   const from = items[0]?.index ?? 0;
   const to = items.at(-1)?.index ?? 0;
   useEffect(() => look?.(from, to), [look, from, to]);
@@ -214,7 +217,7 @@ export function Grid<T>(properties: Properties<T>) {
         within.current = event.relatedTarget === null || event.currentTarget.contains(event.relatedTarget);
       }}
     >
-      <div className={classes.head} role="row" aria-rowindex={1}>
+      <div className={classes.head} role="row" aria-rowindex={1} style={{ minWidth: width }}>
         {columns.map((column) => (
           <div key={column.id} role="columnheader" className={classes.headcell} style={{ width: widthOf(column) }}>
             {column.header}
@@ -226,7 +229,7 @@ export function Grid<T>(properties: Properties<T>) {
           <div role="gridcell">{none}</div>
         </div>
       ) : (
-        <div className={classes.body} role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+        <div className={classes.body} role="rowgroup" style={{ height: virtual.getTotalSize(), minWidth: width }}>
           {items.map((item) => {
             const row = at(item.index);
             const key = row ? keyOf(row) : `line ${item.index}`;
@@ -287,7 +290,7 @@ const Line = memo(function Line(properties: LineProperties) {
       aria-selected={selected}
       tabIndex={tabbable ? 0 : -1}
       className={[classes.row, quiet && classes.quiet, over && classes.over].filter(Boolean).join(' ')}
-      style={{ transform: `translateY(${start}px)` }}
+      style={{ top: start }}
       draggable={draggable}
       onDragStart={() => hear.dragStart(line)}
       onDragOver={(event) => hear.dragOver(event, line)}
@@ -298,17 +301,22 @@ const Line = memo(function Line(properties: LineProperties) {
       onClick={(event) => hear.click(event, line)}
       onDoubleClick={(event) => hear.doubleClick(event, line)}
     >
-      {columns.map((column) => (
-        <div
-          key={column.id}
-          role="gridcell"
-          data-column={column.id}
-          className={classes.cell}
-          style={{ width: widthOf(column) }}
-        >
-          {row === undefined ? <Text c="dimmed">…</Text> : column.cell(row, line)}
-        </div>
-      ))}
+      {columns.map((column) => {
+        const shown = row === undefined ? '…' : column.cell(row, line);
+        const isText = typeof shown === 'string';
+        return (
+          <div
+            key={column.id}
+            role="gridcell"
+            data-column={column.id}
+            className={isText ? classes.text : classes.cell}
+            title={isText && row !== undefined ? shown : undefined}
+            style={{ width: widthOf(column) }}
+          >
+            {shown}
+          </div>
+        );
+      })}
     </div>
   );
 });

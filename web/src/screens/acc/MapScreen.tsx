@@ -6,7 +6,7 @@ import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { MapWay, ServiceMap } from '../../api/types';
 import { goingWith } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { amount } from '../../words';
 import { GlobalFilters, RangePicker } from '../monitor/Filters';
 import { narrowed } from '../monitor/query';
@@ -130,7 +130,7 @@ function Ways({ map, form, refused, onOpen }: Shown) {
     id,
     header: id,
     width,
-    cell: (way) => <Clip>{of(way)}</Clip>,
+    cell: (way) => of(way),
   });
   const columns: Column<MapWay>[] = [
     column('Source', 240, (way) => nameOf(map.places[way.from])),

@@ -5,14 +5,14 @@ import { useState } from 'react';
 import { useIncidents } from '../../api/automation';
 import type { Incident } from '../../api/types';
 import { useAddress } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { ago } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
 import { IncidentDialog } from './IncidentDialog';
 import { State } from './states';
 
 function text(id: string, header: string, width: number, of: (incident: Incident) => string): Column<Incident> {
-  return { id, header, width, cell: (incident) => <Clip>{of(incident)}</Clip> };
+  return { id, header, width, cell: (incident) => of(incident) };
 }
 
 const COLUMNS: Column<Incident>[] = [

@@ -10,8 +10,8 @@ import { Failure, Nothing, Page } from '../Page';
 import { PlaybookDialog } from './PlaybookDialog';
 
 const COLUMNS: Column<Playbook>[] = [
-  { id: 'name', header: 'Playbook', width: 140, cell: (one) => <Clip>{one.name}</Clip> },
-  { id: 'version', header: 'Version', width: 80, cell: (one) => <Clip>{String(one.version)}</Clip> },
+  { id: 'name', header: 'Playbook', width: 140, cell: (one) => one.name },
+  { id: 'version', header: 'Version', width: 80, cell: (one) => String(one.version) },
   {
     id: 'author',
     header: 'Author',
@@ -25,9 +25,9 @@ const COLUMNS: Column<Playbook>[] = [
         </Badge>
       ),
   },
-  { id: 'time', header: 'Since', width: 170, cell: (one) => <Clip>{moment(one.time)}</Clip> },
-  { id: 'tasks', header: 'Tasks', width: 80, cell: (one) => <Clip>{String(one.tasks.length)}</Clip> },
-  { id: 'description', header: 'Description', width: 560, cell: (one) => <Clip>{one.description}</Clip> },
+  { id: 'time', header: 'Since', width: 170, cell: (one) => moment(one.time) },
+  { id: 'tasks', header: 'Tasks', width: 80, cell: (one) => String(one.tasks.length) },
+  { id: 'description', header: 'Description', width: 560, cell: (one) => one.description },
 ];
 
 export function PlaybooksScreen() {

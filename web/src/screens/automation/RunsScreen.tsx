@@ -7,7 +7,7 @@ import { useRuns } from '../../api/automation';
 import { useClusters } from '../../api/clusters';
 import type { Run } from '../../api/types';
 import { useAddress } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { ago } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
 import { RunDialog } from './RunDialog';
@@ -17,7 +17,7 @@ import { State } from './states';
 const STATES = ['running', 'waiting', 'failed', 'done', 'superseded', 'rejected'];
 
 function text(id: string, header: string, width: number, of: (run: Run) => string): Column<Run> {
-  return { id, header, width, cell: (run) => <Clip>{of(run)}</Clip> };
+  return { id, header, width, cell: (run) => of(run) };
 }
 
 const COLUMNS: Column<Run>[] = [

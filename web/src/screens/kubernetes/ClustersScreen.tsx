@@ -12,7 +12,7 @@ import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 
 function text(id: string, header: string, width: number, of: (cluster: Cluster) => string): Column<Cluster> {
-  return { id, header, width, cell: (cluster) => <Clip>{of(cluster)}</Clip> };
+  return { id, header, width, cell: (cluster) => of(cluster) };
 }
 
 const COLUMNS: Column<Cluster>[] = [

@@ -5,7 +5,7 @@ import { IconSearch } from '@tabler/icons-react';
 import { useClusters, usePolicies } from '../../api/clusters';
 import type { Policy } from '../../api/types';
 import { useAddress } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { ago } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
 import { Links } from './Links';
@@ -33,14 +33,14 @@ function condition(type: string): Column<Policy> {
 }
 
 const COLUMNS: Column<Policy>[] = [
-  { id: 'namespace', header: 'Namespace', width: 150, cell: (one) => <Clip>{one.namespace || 'all'}</Clip> },
-  { id: 'name', header: 'Name', width: 220, cell: (one) => <Clip>{one.name}</Clip> },
-  { id: 'kind', header: 'Kind', width: 170, cell: (one) => <Clip>{one.kind}</Clip> },
+  { id: 'namespace', header: 'Namespace', width: 150, cell: (one) => one.namespace || 'all' },
+  { id: 'name', header: 'Name', width: 220, cell: (one) => one.name },
+  { id: 'kind', header: 'Kind', width: 170, cell: (one) => one.kind },
   condition('Translated'),
   condition('Committed'),
   condition('Enforced'),
-  { id: 'rules', header: 'Rules', width: 70, cell: (one) => <Clip>{String(one.rules.length)}</Clip> },
-  { id: 'why', header: 'Why Not', width: 460, cell: (one) => <Clip>{whyNot(one)}</Clip> },
+  { id: 'rules', header: 'Rules', width: 70, cell: (one) => String(one.rules.length) },
+  { id: 'why', header: 'Why Not', width: 460, cell: (one) => whyNot(one) },
 ];
 
 /** The first thing that keeps a policy from being enforced. */

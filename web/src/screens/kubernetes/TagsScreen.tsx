@@ -16,13 +16,13 @@ const ADDRESS = /^[0-9.]+$|:/;
 
 const COLUMNS: Column<Tagged>[] = [
   { id: 'address', header: 'Address', width: 200, cell: (one) => <Clip mono>{one.address}</Clip> },
-  { id: 'count', header: 'Tags', width: 70, cell: (one) => <Clip>{String(one.tags.length)}</Clip> },
-  { id: 'tags', header: 'Names', width: 760, cell: (one) => <Clip>{one.tags.map((tag) => tag.tag).join(', ')}</Clip> },
+  { id: 'count', header: 'Tags', width: 70, cell: (one) => String(one.tags.length) },
+  { id: 'tags', header: 'Names', width: 760, cell: (one) => one.tags.map((tag) => tag.tag).join(', ') },
   {
     id: 'persistent',
     header: 'Outlives a Restart',
     width: 150,
-    cell: (one) => <Clip>{one.persistent ? 'yes' : 'no'}</Clip>,
+    cell: (one) => (one.persistent ? 'yes' : 'no'),
   },
 ];
 

@@ -8,7 +8,7 @@ import { nodeAt, refused } from '../../api/config';
 import type { Asked, Node } from '../../api/types';
 import { ancestors, groupPath, type Scoped, useAddress, useGroups, useScoped, useStackTemplates } from '../../scope';
 import { useColumns } from '../../table/Columns';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
 import { entryPath, isOfStack, lastName, nameOf, ownerOf } from '../../tree/node';
@@ -34,9 +34,9 @@ export function ListScreen({ kind }: { kind: ListKind }) {
   const isOwn = (row: Row) => (isMerged ? isOfStack(row.entry.node) : row.source.own);
   const all = useMemo(
     (): Column<Row>[] => [
-      { id: 'name', header: 'Name', width: 220, cell: (row) => <Clip>{row.entry.name}</Clip> },
+      { id: 'name', header: 'Name', width: 220, cell: (row) => row.entry.name },
       ...(inherits
-        ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => <Clip>{row.source.location}</Clip> }]
+        ? [{ id: 'location', header: 'Location', width: 130, cell: (row: Row) => row.source.location }]
         : []),
       ...(isMerged
         ? [
@@ -44,7 +44,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
               id: 'origin',
               header: 'Origin',
               width: 190,
-              cell: (row: Row) => <Clip>{ownerOf(row.entry.node) ?? ''}</Clip>,
+              cell: (row: Row) => ownerOf(row.entry.node) ?? '',
             },
           ]
         : []),
@@ -52,7 +52,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
         id: column.header,
         header: column.header,
         width: column.width,
-        cell: (row: Row) => <Clip>{row.entry.node ? column.of(row.entry.node) : ''}</Clip>,
+        cell: (row: Row) => (row.entry.node ? column.of(row.entry.node) : ''),
       })),
     ],
     [kind, inherits, isMerged],

@@ -123,7 +123,7 @@ export function LogScreen({ log, title }: { log: string; title: string }) {
           : !live && pages.hasNextPage
             ? ', and more'
             : ''}
-        . Times are in {zone}. Enter opens a line.
+        . Times are in {zone()}. Enter opens a line.
       </Text>
       {opened && (
         <LineDetail

@@ -8,7 +8,7 @@ import { useState } from 'react';
 import { refused } from '../../api/config';
 import { useDevice } from '../../shell/DevicePicker';
 import { useColumns } from '../../table/Columns';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { amount } from '../../words';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -20,7 +20,7 @@ const told = (id: string, header: string, width: number): Column<Session> => ({
   id,
   header,
   width,
-  cell: (session) => <Clip>{session[id] ?? ''}</Clip>,
+  cell: (session) => session[id] ?? '',
 });
 
 const PROTOCOLS: Record<string, string> = { '1': 'icmp', '6': 'tcp', '17': 'udp', '58': 'icmp6' };
@@ -32,7 +32,7 @@ const COLUMNS: Column<Session>[] = [
     id: 'proto',
     header: 'Protocol',
     width: 80,
-    cell: (session) => <Clip>{PROTOCOLS[session['proto'] ?? ''] ?? session['proto'] ?? ''}</Clip>,
+    cell: (session) => PROTOCOLS[session['proto'] ?? ''] ?? session['proto'] ?? '',
   },
   told('source', 'Source', 130),
   told('sport', 'From Port', 85),

@@ -1,25 +1,21 @@
 // What does a line of each log tell?
 
-import { Badge } from '@mantine/core';
 import type { LogLine } from '../../api/types';
-import { Clip, type Column } from '../../table/Grid';
+import { Chip } from '../../table/Chip';
+import type { Column } from '../../table/Grid';
 import { moment } from '../../times';
 import { timeOf } from './log';
 
 const COLOURS: Record<string, string> = { allow: 'green', deny: 'red', drop: 'red', critical: 'red', high: 'orange' };
 
 function told(field: string, header: string, width: number): Column<LogLine> {
-  return { id: field, header, width, cell: (line) => <Clip>{line.fields[field] ?? ''}</Clip> };
+  return { id: field, header, width, cell: (line) => line.fields[field] ?? '' };
 }
 
 function marked(field: string, header: string, width: number): Column<LogLine> {
   const cell = (line: LogLine) => {
     const word = line.fields[field];
-    return word ? (
-      <Badge variant="light" color={COLOURS[word] ?? 'gray'}>
-        {word}
-      </Badge>
-    ) : null;
+    return word ? <Chip color={COLOURS[word] ?? 'gray'}>{word}</Chip> : null;
   };
   return { id: field, header, width, cell };
 }
@@ -28,7 +24,7 @@ const time: Column<LogLine> = {
   id: 'receive_time',
   header: 'Receive Time',
   width: 170,
-  cell: (line) => <Clip>{moment(timeOf(line.fields['receive_time']) ?? line.fields['receive_time'])}</Clip>,
+  cell: (line) => moment(timeOf(line.fields['receive_time']) ?? line.fields['receive_time']),
 };
 
 export const COLUMNS: Record<string, Column<LogLine>[]> = {

@@ -7,7 +7,7 @@ import { useApprovals, useDecideApproval } from '../../api/administration';
 import { useRuns } from '../../api/automation';
 import type { Approval, Run } from '../../api/types';
 import { useAddress } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { ago, moment } from '../../times';
 import { RunDialog } from '../automation/RunDialog';
 import { about } from '../automation/RunsScreen';
@@ -51,7 +51,7 @@ const text = (id: string, header: string, width: number, of: (line: Line) => str
   id,
   header,
   width,
-  cell: (line) => <Clip>{of(line)}</Clip>,
+  cell: (line) => of(line),
 });
 
 const COLUMNS: Column<Line>[] = [

@@ -8,7 +8,7 @@ import { api, told } from '../../api/client';
 import { forget, useCandidate } from '../../api/config';
 import type { Version } from '../../api/types';
 import { useAddress } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { moment } from '../../times';
 import { Diff } from '../commit/Diff';
 import { Failure, Nothing, Page } from '../Page';
@@ -18,7 +18,7 @@ const text = (id: string, header: string, width: number, of: (one: Version) => s
   id,
   header,
   width,
-  cell: (one) => <Clip>{of(one)}</Clip>,
+  cell: (one) => of(one),
 });
 
 const COLUMNS: Column<Version>[] = [

@@ -9,7 +9,7 @@ import { useDevices } from '../../api/devices';
 import type { Asked, Node } from '../../api/types';
 import { LISTS, useAddress, useTemplates } from '../../scope';
 import { useColumns } from '../../table/Columns';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { at, elements, entryPath, nameOf } from '../../tree/node';
 import { Failure, Nothing, Page } from '../Page';
 import { Refusal } from '../Refusal';
@@ -124,7 +124,7 @@ const given = (line: Line, variable: Variable) => line.own.get(variable.name)?.v
 
 function columnsOf(variables: Variable[]): Column<Line>[] {
   return [
-    { id: 'device', header: 'Device', width: 200, cell: (line) => <Clip>{line.hostname || line.serial}</Clip> },
+    { id: 'device', header: 'Device', width: 200, cell: (line) => line.hostname || line.serial },
     ...variables.map((variable) => ({
       id: variable.name,
       header: variable.name,
@@ -133,7 +133,7 @@ function columnsOf(variables: Variable[]): Column<Line>[] {
         const value = given(line, variable);
         if (value === undefined) return <Badge color="red">no value</Badge>;
         const own = line.own.get(variable.name)?.value !== undefined;
-        return own ? <Clip>{value}</Clip> : <i title={`from ${variable.from}`}>{value}</i>;
+        return own ? value : <i title={`from ${variable.from}`}>{value}</i>;
       },
     })),
   ];

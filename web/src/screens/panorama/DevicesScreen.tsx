@@ -9,7 +9,7 @@ import { api, told } from '../../api/client';
 import { useDevices } from '../../api/devices';
 import type { Device } from '../../api/types';
 import { useColumns } from '../../table/Columns';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { ago, moment, span } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -30,7 +30,7 @@ function sync(part: Part) {
 }
 
 function text(id: string, header: string, width: number, of: (device: Device) => string): Column<Device> {
-  return { id, header, width, cell: (device) => <Clip>{of(device)}</Clip> };
+  return { id, header, width, cell: (device) => of(device) };
 }
 
 const COLUMNS: Column<Device>[] = [

@@ -9,7 +9,7 @@ import { useDevices } from '../../api/devices';
 import type { Value } from '../../api/types';
 import { useAddress } from '../../scope';
 import { useColumns } from '../../table/Columns';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { Failure, Nothing, Page } from '../Page';
 
 /** Values that one request brings. */
@@ -39,7 +39,7 @@ const column = (id: string, header: string, width: number, of: (value: Value) =>
   id,
   header,
   width,
-  cell: (value) => <Clip>{of(value)}</Clip>,
+  cell: (value) => of(value),
 });
 
 const COLUMNS: Column<Value>[] = [

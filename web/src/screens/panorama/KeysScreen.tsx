@@ -6,7 +6,7 @@ import { useState } from 'react';
 import { useApiKeys, useEndKeys, useMakeKey } from '../../api/administration';
 import { refused } from '../../api/config';
 import type { ApiKey } from '../../api/types';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { ago, moment } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -17,7 +17,7 @@ const text = (id: string, header: string, width: number, of: (key: ApiKey) => st
   id,
   header,
   width,
-  cell: (key) => <Clip>{of(key)}</Clip>,
+  cell: (key) => of(key),
 });
 
 const COLUMNS: Column<ApiKey>[] = [

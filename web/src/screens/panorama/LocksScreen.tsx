@@ -6,7 +6,7 @@ import { useState } from 'react';
 import { useLocks, useRemoveLocks, useTakeLock } from '../../api/administration';
 import type { Lock } from '../../api/types';
 import { useGroups, useTemplates } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { moment } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -23,7 +23,7 @@ const text = (id: string, header: string, width: number, of: (lock: Lock) => str
   id,
   header,
   width,
-  cell: (lock) => <Clip>{of(lock)}</Clip>,
+  cell: (lock) => of(lock),
 });
 
 const COLUMNS: Column<Lock>[] = [

@@ -5,7 +5,7 @@ import { IconPlus, IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useEdit } from '../../api/config';
 import { LISTS, useGroups, useTemplates } from '../../scope';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { entryPath } from '../../tree/node';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -15,17 +15,17 @@ import type { Held, Kind } from './places';
 
 type Line = Held & { kind: Kind; parent?: string | null };
 
-const name: Column<Line> = { id: 'name', header: 'Name', width: 220, cell: (line) => <Clip>{line.name}</Clip> };
+const name: Column<Line> = { id: 'name', header: 'Name', width: 220, cell: (line) => line.name };
 const devices: Column<Line> = {
   id: 'devices',
   header: 'Devices',
   width: 380,
-  cell: (line) => <Clip>{line.devices.join(', ')}</Clip>,
+  cell: (line) => line.devices.join(', '),
 };
 
 const GROUP_COLUMNS: Column<Line>[] = [
   name,
-  { id: 'parent', header: 'Parent', width: 180, cell: (line) => <Clip>{line.parent ?? 'Shared'}</Clip> },
+  { id: 'parent', header: 'Parent', width: 180, cell: (line) => line.parent ?? 'Shared' },
   devices,
 ];
 
@@ -45,7 +45,7 @@ const TEMPLATE_COLUMNS: Column<Line>[] = [
     id: 'templates',
     header: 'Templates, the Winning One First',
     width: 280,
-    cell: (line) => <Clip>{line.templates.join(', ')}</Clip>,
+    cell: (line) => line.templates.join(', '),
   },
   devices,
 ];

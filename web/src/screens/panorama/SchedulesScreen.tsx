@@ -11,7 +11,7 @@ import type { Node, Schedule } from '../../api/types';
 import { useScoped } from '../../scope';
 import { openJob } from '../../shell/commits';
 import { useColumns } from '../../table/Columns';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { type Column, Grid } from '../../table/Grid';
 import { moment } from '../../times';
 import { EntryDialog } from '../../tree/EntryDialog';
 import { at, elements, entries, entryPath, leaf, memberList, members, nameOf, text, withChild } from '../../tree/node';
@@ -51,7 +51,7 @@ const column = (id: string, header: string, width: number, of: (line: Line) => s
   id,
   header,
   width,
-  cell: (line) => <Clip>{of(line)}</Clip>,
+  cell: (line) => of(line),
 });
 
 const COLUMNS: Column<Line>[] = [
@@ -238,10 +238,10 @@ function asMembers(node: Node): Node {
 }
 
 const RUN_COLUMNS: Column<Schedule['history'][number]>[] = [
-  { id: 'due', header: 'Due', width: 180, cell: (run) => <Clip>{moment(run.due)}</Clip> },
-  { id: 'begun', header: 'Begun', width: 180, cell: (run) => <Clip>{moment(run.begun)}</Clip> },
-  { id: 'job', header: 'Job', width: 80, cell: (run) => <Clip>{String(run.job)}</Clip> },
-  { id: 'result', header: 'Result', width: 160, cell: (run) => <Clip>{run.result ?? 'not kept any more'}</Clip> },
+  { id: 'due', header: 'Due', width: 180, cell: (run) => moment(run.due) },
+  { id: 'begun', header: 'Begun', width: 180, cell: (run) => moment(run.begun) },
+  { id: 'job', header: 'Job', width: 80, cell: (run) => String(run.job) },
+  { id: 'result', header: 'Result', width: 160, cell: (run) => run.result ?? 'not kept any more' },
 ];
 
 function History({ name, runs, onClose }: { name: string; runs: Schedule['history']; onClose: () => void }) {

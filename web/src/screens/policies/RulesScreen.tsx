@@ -16,9 +16,9 @@ import {
 } from '@tabler/icons-react';
 import { type KeyboardEvent, type ReactNode, useMemo, useState } from 'react';
 import { api, told } from '../../api/client';
-import { entriesOf, type Narrow, nodeAt, refused, useEdit } from '../../api/config';
+import { entriesOf, nodeAt, refused, useEdit } from '../../api/config';
 import type { Asked, Field } from '../../api/types';
-import { ancestors, groupPath, useAddress, useGroups } from '../../scope';
+import { ancestors, groupPath, narrowOf, useAddress, useGroups } from '../../scope';
 import { useColumns } from '../../table/Columns';
 import { type Column, Grid } from '../../table/Grid';
 import { type Row, type Source, useRows } from '../../table/rows';
@@ -54,9 +54,7 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
   const sources = useSources(base, which);
   const grouping = useGrouping(sources);
   const { tag, grouped } = address;
-  const narrow = useMemo((): Narrow => {
-    return { search, ...(tag && { tag }), ...(grouped !== undefined && { group: grouped }) };
-  }, [search, tag, grouped]);
+  const narrow = useMemo(() => narrowOf({ q: search, tag, grouped }), [search, tag, grouped]);
   const isNarrow = search !== '' || tag !== undefined || grouped !== undefined;
   const rows = useRows(sources, narrow);
   const notes = useShadowed();

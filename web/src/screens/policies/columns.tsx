@@ -1,7 +1,7 @@
 // What does a line of a rulebase tell?
 
-import { Badge, Group, Tooltip } from '@mantine/core';
 import type { Node } from '../../api/types';
+import { Chip } from '../../table/Chip';
 import { Clip, type Column } from '../../table/Grid';
 import type { Row } from '../../table/rows';
 import { ago, moment } from '../../times';
@@ -12,7 +12,7 @@ import type { Counts, Hits } from './hits';
 const list = (node: Node, tag: string): string => members(node, tag).join(', ') || 'any';
 
 function told(id: string, header: string, width: number, of: (node: Node) => string): Column<Row> {
-  return { id, header, width, cell: (row) => <Clip>{row.entry.node ? of(row.entry.node) : ''}</Clip> };
+  return { id, header, width, cell: (row) => (row.entry.node ? of(row.entry.node) : '') };
 }
 
 const COLOURS: Record<string, string> = { allow: 'green', deny: 'red', drop: 'red' };
@@ -23,11 +23,7 @@ const action: Column<Row> = {
   width: 110,
   cell: (row) => {
     const word = text(row.entry.node, 'action') || 'allow';
-    return (
-      <Badge variant="light" color={COLOURS[word] ?? 'orange'}>
-        {word}
-      </Badge>
-    );
+    return <Chip color={COLOURS[word] ?? 'orange'}>{word}</Chip>;
   },
 };
 
@@ -84,9 +80,9 @@ const LOCATION: Column<Row> = {
   id: 'location',
   header: 'Location',
   width: 90,
-  cell: (row) => <Clip>{row.source.location}</Clip>,
+  cell: (row) => row.source.location,
 };
-const NAME: Column<Row> = { id: 'name', header: 'Name', width: 190, cell: (row) => <Clip>{row.entry.name}</Clip> };
+const NAME: Column<Row> = { id: 'name', header: 'Name', width: 190, cell: (row) => row.entry.name };
 
 const word = (id: string, header: string, width: number, otherwise = '') =>
   told(id, header, width, (node) => text(node, id) || otherwise);
@@ -176,44 +172,34 @@ export function columnsOf(
   counts: Counts,
 ): Column<Row>[] {
   return [
-    { id: 'number', header: '#', width: 48, cell: (row) => <Clip>{String(row.entry.position + 1)}</Clip> },
+    { id: 'number', header: '#', width: 48, cell: (row) => String(row.entry.position + 1) },
     {
       id: 'name',
       header: 'Name',
       width: 190,
       cell: ({ entry }) => (
-        <Group gap={4} wrap="nowrap" style={{ overflow: 'hidden' }}>
+        <>
           <Clip>{entry.name}</Clip>
           {text(entry.node, 'disabled') === 'yes' ? (
-            <Mark word="disabled" color="gray" />
+            <Chip color="gray">disabled</Chip>
           ) : notes.has(entry.xpath) ? (
-            <Mark word="shadowed" color="yellow" why={notes.get(entry.xpath)?.join('\n')} />
+            <Chip color="yellow" title={notes.get(entry.xpath)?.join('\n')}>
+              shadowed
+            </Chip>
           ) : (
             counts.hits.get(entry.name)?.count === 0 && (
-              <Mark word="unused" color="gray" why={unused(entry.name, counts)} />
+              <Chip color="gray" title={unused(entry.name, counts)}>
+                unused
+              </Chip>
             )
           )}
-        </Group>
+        </>
       ),
     },
     ...(inherits ? [LOCATION] : []),
     ...COLUMNS[base],
     ...(ENFORCED.includes(base) ? counted(counts) : []),
   ];
-}
-
-function Mark({ word, color, why }: { word: string; color: string; why?: string | undefined }) {
-  const badge = (
-    <Badge size="sm" variant="light" color={color} style={{ flex: 'none' }}>
-      {word}
-    </Badge>
-  );
-  if (!why) return badge;
-  return (
-    <Tooltip label={why} multiline maw={440} style={{ whiteSpace: 'pre-line' }}>
-      {badge}
-    </Tooltip>
-  );
 }
 
 const day = (seconds: number): string => moment(new Date(seconds * 1000).toISOString());
@@ -238,7 +224,7 @@ function counted({ hits }: Counts): Column<Row>[] {
     cell: (row) => {
       const found = hit(row);
       const seconds = found ? of(found) : 0;
-      return <Clip>{seconds ? ago(new Date(seconds * 1000).toISOString()) : '–'}</Clip>;
+      return seconds ? ago(new Date(seconds * 1000).toISOString()) : '–';
     },
   });
   return [
@@ -246,7 +232,7 @@ function counted({ hits }: Counts): Column<Row>[] {
       id: 'hits',
       header: 'Hit Count',
       width: 90,
-      cell: (row) => <Clip>{hit(row)?.count.toLocaleString() ?? '–'}</Clip>,
+      cell: (row) => hit(row)?.count.toLocaleString() ?? '–',
     },
     when('last-hit', 'Last Hit', ({ last }) => last),
     when('first-hit', 'First Hit', ({ first }) => first),
