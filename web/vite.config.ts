@@ -15,7 +15,7 @@ export default defineConfig({
     target: ['chrome123', 'firefox121', 'safari17.5'],
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1200,
-    // One script: all screens together are a fifth more than the first needs, and a second round of requests takes longer.
+    // One script: all screens together are a quarter more than the first needs, and a second round of requests takes longer.
     rolldownOptions: { output: { codeSplitting: false } },
     modulePreload: { polyfill: false },
   },

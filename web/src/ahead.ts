@@ -22,7 +22,6 @@ function readList(queries: QueryClient, place: Place | undefined, search: Search
   if (!own) return [];
   const { xpath, source } = own.merged ?? { xpath: own.xpath, source: undefined };
   const pages = [pageOf(xpath, narrowOf(search), 0, source)];
-  if (list.scope !== 'group') return pages.map((page) => queries.prefetchQuery(page));
-  if (search.group) pages.push(pageOf(`${SHARED}/${list.path}`, narrowOf(search), 0));
+  if (list.scope === 'group' && search.group) pages.push(pageOf(`${SHARED}/${list.path}`, narrowOf(search), 0));
   return [queries.prefetchQuery(GROUPS), ...pages.map((page) => queries.prefetchQuery(page))];
 }

@@ -1,4 +1,4 @@
-// Which screen does an address mean? One route for each place, loaded when it is first gone to.
+// Which screen does an address mean? One route for each place, whose part of the script is run when it is first gone to.
 
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
 import { PLACES } from './nav';

@@ -70,8 +70,16 @@ export function forget(queries: QueryClient): Promise<void> {
   return queries.invalidateQueries({ queryKey: ['config'] });
 }
 
-/** What edits of the page are called among all that it asks for; the shell remembers how they are taken back. */
-export const EDIT = ['edit'];
+type Heard = (edits: Asked[], undo: Asked[] | null | undefined) => void;
+const hearing = new Set<Heard>();
+
+/** Hears of each edit of the page, and how it is taken back, as soon as it is made: before anything is read again. */
+export function hearEdits(heard: Heard): () => void {
+  hearing.add(heard);
+  return () => {
+    hearing.delete(heard);
+  };
+}
 
 export const edited = (edits: Asked[]) => told(api.POST('/api/v1/config/edits', { body: { edits, undo: true } }));
 
@@ -79,8 +87,11 @@ export const edited = (edits: Asked[]) => told(api.POST('/api/v1/config/edits', 
 export function useEdit(quiet = false) {
   const queries = useQueryClient();
   return useMutation({
-    mutationKey: EDIT,
-    mutationFn: edited,
+    mutationFn: async (edits: Asked[]) => {
+      const answer = await edited(edits);
+      for (const heard of hearing) heard(edits, answer.undo);
+      return answer;
+    },
     onSuccess: () => forget(queries),
     onError: (error) => {
       if (!quiet) refused(error);

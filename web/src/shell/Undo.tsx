@@ -8,7 +8,7 @@ import { useHotkeys } from '@mantine/hooks';
 import { notifications } from '@mantine/notifications';
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo } from 'react';
-import { EDIT, edited, forget } from '../api/config';
+import { edited, forget, hearEdits } from '../api/config';
 import { linesOf, Problem } from '../api/problem';
 import type { Asked } from '../api/types';
 import { lastName } from '../tree/node';
@@ -52,9 +52,9 @@ export function Undo() {
       const other = way === 'undo' ? 'redo' : 'undo';
       try {
         const { undo } = await edited(line.back);
-        await forget(queries);
         const back = undo ? { what: line.what, back: undo } : undefined;
         keep(other, back, way === 'undo' ? `Taken back: ${line.what}` : line.what);
+        await forget(queries);
       } catch (error) {
         const theirs = error instanceof Problem && error.kind === 'changed-meanwhile';
         notifications.show({
@@ -75,16 +75,7 @@ export function Undo() {
     return { step, made };
   }, [queries]);
 
-  useEffect(
-    () =>
-      queries.getMutationCache().subscribe((event) => {
-        if (event.type !== 'updated' || event.action.type !== 'success') return;
-        const { options, state } = event.mutation;
-        if (options.mutationKey !== EDIT) return;
-        go.made(state.variables as Asked[], (state.data as Awaited<ReturnType<typeof edited>>).undo);
-      }),
-    [queries, go],
-  );
+  useEffect(() => hearEdits(go.made), [go]);
   // In a form the keys belong to what is typed there.
   const alone = (way: Way) => () => {
     if (!document.querySelector('[role="dialog"]')) void go.step(way);

@@ -29,6 +29,14 @@ export type Column<T> = {
   edit?: (row: T) => boolean;
 };
 
+/** A column of text. */
+export const textColumn = <T,>(id: string, header: string, width: number, of: (row: T) => string): Column<T> => ({
+  id,
+  header,
+  width,
+  cell: of,
+});
+
 type Properties<T> = {
   label: string;
   columns: Column<T>[];

@@ -6,7 +6,7 @@ import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { MapWay, ServiceMap } from '../../api/types';
 import { goingWith } from '../../scope';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { amount } from '../../words';
 import { GlobalFilters, RangePicker } from '../monitor/Filters';
 import { narrowed } from '../monitor/query';
@@ -126,12 +126,7 @@ function Ways({ map, form, refused, onOpen }: Shown) {
       </Box>
     );
   }
-  const column = (id: string, width: number, of: (way: MapWay) => string): Column<MapWay> => ({
-    id,
-    header: id,
-    width,
-    cell: (way) => of(way),
-  });
+  const column = (name: string, width: number, of: (way: MapWay) => string) => textColumn(name, name, width, of);
   const columns: Column<MapWay>[] = [
     column('Source', 240, (way) => nameOf(map.places[way.from])),
     column('Destination', 240, (way) => nameOf(map.places[way.to])),

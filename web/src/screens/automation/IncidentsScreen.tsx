@@ -5,26 +5,22 @@ import { useState } from 'react';
 import { useIncidents } from '../../api/automation';
 import type { Incident } from '../../api/types';
 import { useAddress } from '../../scope';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { ago } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
 import { IncidentDialog } from './IncidentDialog';
 import { State } from './states';
 
-function text(id: string, header: string, width: number, of: (incident: Incident) => string): Column<Incident> {
-  return { id, header, width, cell: (incident) => of(incident) };
-}
-
 const COLUMNS: Column<Incident>[] = [
-  text('id', 'Incident', 80, (one) => String(one.id)),
+  textColumn('id', 'Incident', 80, (one) => String(one.id)),
   { id: 'status', header: 'Status', width: 110, cell: (one) => <State>{one.status}</State> },
   { id: 'severity', header: 'Severity', width: 110, cell: (one) => <State>{one.severity}</State> },
-  text('type', 'Type', 150, (one) => one.type),
-  text('cluster', 'Cluster', 120, (one) => one.cluster),
-  text('subject', 'Subject', 260, (one) => one.subject),
-  text('owner', 'Owner', 120, (one) => one.owner || 'nobody'),
-  text('opened', 'Opened', 130, (one) => ago(one.opened)),
-  text('message', 'Message', 420, (one) => one.message),
+  textColumn('type', 'Type', 150, (one) => one.type),
+  textColumn('cluster', 'Cluster', 120, (one) => one.cluster),
+  textColumn('subject', 'Subject', 260, (one) => one.subject),
+  textColumn('owner', 'Owner', 120, (one) => one.owner || 'nobody'),
+  textColumn('opened', 'Opened', 130, (one) => ago(one.opened)),
+  textColumn('message', 'Message', 420, (one) => one.message),
 ];
 
 export function IncidentsScreen() {

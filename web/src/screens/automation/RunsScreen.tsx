@@ -7,7 +7,7 @@ import { useRuns } from '../../api/automation';
 import { useClusters } from '../../api/clusters';
 import type { Run } from '../../api/types';
 import { useAddress } from '../../scope';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { ago } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
 import { RunDialog } from './RunDialog';
@@ -16,21 +16,17 @@ import { State } from './states';
 
 const STATES = ['running', 'waiting', 'failed', 'done', 'superseded', 'rejected'];
 
-function text(id: string, header: string, width: number, of: (run: Run) => string): Column<Run> {
-  return { id, header, width, cell: (run) => of(run) };
-}
-
 const COLUMNS: Column<Run>[] = [
-  text('id', 'Run', 70, (run) => String(run.id)),
+  textColumn('id', 'Run', 70, (run) => String(run.id)),
   { id: 'state', header: 'State', width: 120, cell: (run) => <State>{run.state}</State> },
-  text('playbook', 'Playbook', 120, (run) => run.playbook),
-  text('cluster', 'Cluster', 120, (run) => run.cluster || '–'),
-  text('about', 'Begun by', 160, about),
-  text('task', 'Task', 120, (run) => run.task),
-  text('requester', 'For', 130, (run) => run.requester),
-  text('started', 'Started', 130, (run) => ago(run.started)),
-  text('took', 'Took', 90, took),
-  text('error', 'Why it failed', 360, (run) => run.error),
+  textColumn('playbook', 'Playbook', 120, (run) => run.playbook),
+  textColumn('cluster', 'Cluster', 120, (run) => run.cluster || '–'),
+  textColumn('about', 'Begun by', 160, about),
+  textColumn('task', 'Task', 120, (run) => run.task),
+  textColumn('requester', 'For', 130, (run) => run.requester),
+  textColumn('started', 'Started', 130, (run) => ago(run.started)),
+  textColumn('took', 'Took', 90, took),
+  textColumn('error', 'Why it failed', 360, (run) => run.error),
 ];
 
 /** Of what a run is told, what a person wants to know. */

@@ -5,19 +5,15 @@ import { IconAlertTriangle, IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useClusters, useForget } from '../../api/clusters';
 import type { Cluster } from '../../api/types';
-import { Clip, type Column, Grid } from '../../table/Grid';
+import { Clip, type Column, Grid, textColumn } from '../../table/Grid';
 import { span } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 
-function text(id: string, header: string, width: number, of: (cluster: Cluster) => string): Column<Cluster> {
-  return { id, header, width, cell: (cluster) => of(cluster) };
-}
-
 const COLUMNS: Column<Cluster>[] = [
-  text('name', 'Name', 140, (one) => one.name),
-  text('id', 'Cluster ID', 90, (one) => (one.cluster_id ? String(one.cluster_id) : '–')),
+  textColumn('name', 'Name', 140, (one) => one.name),
+  textColumn('id', 'Cluster ID', 90, (one) => (one.cluster_id ? String(one.cluster_id) : '–')),
   {
     id: 'state',
     header: 'State',
@@ -28,17 +24,17 @@ const COLUMNS: Column<Cluster>[] = [
       </Badge>
     ),
   },
-  text('heard', 'Heard', 110, (one) => `${span(one.silent_s)} ago`),
-  text('controller', 'Controller', 200, (one) => one.controller),
-  text('pods', 'Pods', 80, (one) => (one.objects.pods ?? 0).toLocaleString()),
-  text('services', 'Services', 90, (one) => (one.objects.services ?? 0).toLocaleString()),
-  text('nodes', 'Nodes', 80, (one) => (one.objects.nodes ?? 0).toLocaleString()),
-  text('namespaces', 'Namespaces Inspected', 170, (one) => {
+  textColumn('heard', 'Heard', 110, (one) => `${span(one.silent_s)} ago`),
+  textColumn('controller', 'Controller', 200, (one) => one.controller),
+  textColumn('pods', 'Pods', 80, (one) => (one.objects.pods ?? 0).toLocaleString()),
+  textColumn('services', 'Services', 90, (one) => (one.objects.services ?? 0).toLocaleString()),
+  textColumn('nodes', 'Nodes', 80, (one) => (one.objects.nodes ?? 0).toLocaleString()),
+  textColumn('namespaces', 'Namespaces Inspected', 170, (one) => {
     const { protected_namespaces, namespaces } = one.objects;
     return `${protected_namespaces ?? 0} of ${namespaces ?? 0}`;
   }),
-  text('tagged', 'Tagged Addresses', 140, (one) => one.tagged_addresses.toLocaleString()),
-  text('groups', 'Device Groups', 180, (one) => one.device_groups.join(', ') || 'none'),
+  textColumn('tagged', 'Tagged Addresses', 140, (one) => one.tagged_addresses.toLocaleString()),
+  textColumn('groups', 'Device Groups', 180, (one) => one.device_groups.join(', ') || 'none'),
   {
     id: 'warnings',
     header: 'Warnings',

@@ -7,7 +7,7 @@ import { useApprovals, useDecideApproval } from '../../api/administration';
 import { useRuns } from '../../api/automation';
 import type { Approval, Run } from '../../api/types';
 import { useAddress } from '../../scope';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { ago, moment } from '../../times';
 import { RunDialog } from '../automation/RunDialog';
 import { about } from '../automation/RunsScreen';
@@ -47,20 +47,13 @@ const ofApproval = (approval: Approval): Line => ({
   decided: approval.decided_by ?? '',
 });
 
-const text = (id: string, header: string, width: number, of: (line: Line) => string): Column<Line> => ({
-  id,
-  header,
-  width,
-  cell: (line) => of(line),
-});
-
 const COLUMNS: Column<Line>[] = [
-  text('what', 'What', 200, (line) => line.what),
+  textColumn('what', 'What', 200, (line) => line.what),
   { id: 'state', header: 'State', width: 120, cell: (line) => <State>{line.state}</State> },
-  text('requester', 'For', 140, (line) => line.requester),
-  text('since', 'Since', 140, (line) => ago(line.since)),
-  text('about', 'About', 480, (line) => line.about),
-  text('decided', 'Decided By', 140, (line) => line.decided),
+  textColumn('requester', 'For', 140, (line) => line.requester),
+  textColumn('since', 'Since', 140, (line) => ago(line.since)),
+  textColumn('about', 'About', 480, (line) => line.about),
+  textColumn('decided', 'Decided By', 140, (line) => line.decided),
 ];
 
 export function ApprovalsScreen() {

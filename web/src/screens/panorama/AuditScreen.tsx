@@ -8,24 +8,17 @@ import { api, told } from '../../api/client';
 import { forget, useCandidate } from '../../api/config';
 import type { Version } from '../../api/types';
 import { useAddress } from '../../scope';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { moment } from '../../times';
 import { Diff } from '../commit/Diff';
 import { Failure, Nothing, Page } from '../Page';
 import { Refusal } from '../Refusal';
 
-const text = (id: string, header: string, width: number, of: (one: Version) => string): Column<Version> => ({
-  id,
-  header,
-  width,
-  cell: (one) => of(one),
-});
-
 const COLUMNS: Column<Version>[] = [
-  text('version', 'Version', 90, (one) => String(one.version)),
-  text('time', 'Committed', 180, (one) => moment(one.time)),
-  text('author', 'By', 140, (one) => one.author),
-  text('description', 'Description', 500, (one) => one.description),
+  textColumn('version', 'Version', 90, (one) => String(one.version)),
+  textColumn('time', 'Committed', 180, (one) => moment(one.time)),
+  textColumn('author', 'By', 140, (one) => one.author),
+  textColumn('description', 'Description', 500, (one) => one.description),
 ];
 
 export function AuditScreen() {

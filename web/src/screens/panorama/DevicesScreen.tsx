@@ -9,7 +9,7 @@ import { api, told } from '../../api/client';
 import { useDevices } from '../../api/devices';
 import type { Device } from '../../api/types';
 import { useColumns } from '../../table/Columns';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { ago, moment, span } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -29,14 +29,10 @@ function sync(part: Part) {
   );
 }
 
-function text(id: string, header: string, width: number, of: (device: Device) => string): Column<Device> {
-  return { id, header, width, cell: (device) => of(device) };
-}
-
 const COLUMNS: Column<Device>[] = [
-  text('hostname', 'Device Name', 150, (device) => device.hostname || device.serial),
-  text('serial', 'Serial Number', 160, (device) => device.serial),
-  text('address', 'IP Address', 130, (device) => device.address),
+  textColumn('hostname', 'Device Name', 150, (device) => device.hostname || device.serial),
+  textColumn('serial', 'Serial Number', 160, (device) => device.serial),
+  textColumn('address', 'IP Address', 130, (device) => device.address),
   {
     id: 'state',
     header: 'State',
@@ -65,16 +61,16 @@ const COLUMNS: Column<Device>[] = [
         <Text size="sm">none</Text>
       ),
   },
-  text('stack', 'Template Stack', 130, (device) => device.stack ?? 'none'),
+  textColumn('stack', 'Template Stack', 130, (device) => device.stack ?? 'none'),
   { id: 'policy', header: 'Shared Policy', width: 180, cell: (device) => sync(device.policy) },
   { id: 'templates', header: 'Template', width: 180, cell: (device) => sync(device.templates) },
-  text('sessions', 'Sessions', 90, (device) => String(device.health?.sessions ?? '–')),
-  text('packets', 'Packets', 110, (device) => device.health?.packets.toLocaleString() ?? '–'),
-  text('drops', 'Drops', 90, (device) => device.health?.drops.toLocaleString() ?? '–'),
-  text('uptime', 'Uptime', 110, (device) => (device.health ? span(device.health.uptime_s) : '–')),
-  text('seen', 'Last Seen', 130, (device) => ago(device.last_seen)),
-  text('version', 'Software', 90, (device) => device.software_version),
-  text('certificate', 'Certificate Until', 170, (device) => moment(device.certificate_expiry)),
+  textColumn('sessions', 'Sessions', 90, (device) => String(device.health?.sessions ?? '–')),
+  textColumn('packets', 'Packets', 110, (device) => device.health?.packets.toLocaleString() ?? '–'),
+  textColumn('drops', 'Drops', 90, (device) => device.health?.drops.toLocaleString() ?? '–'),
+  textColumn('uptime', 'Uptime', 110, (device) => (device.health ? span(device.health.uptime_s) : '–')),
+  textColumn('seen', 'Last Seen', 130, (device) => ago(device.last_seen)),
+  textColumn('version', 'Software', 90, (device) => device.software_version),
+  textColumn('certificate', 'Certificate Until', 170, (device) => moment(device.certificate_expiry)),
 ];
 
 export function DevicesScreen() {

@@ -9,7 +9,7 @@ import { useDevices } from '../../api/devices';
 import type { Value } from '../../api/types';
 import { useAddress } from '../../scope';
 import { useColumns } from '../../table/Columns';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { Failure, Nothing, Page } from '../Page';
 
 /** Values that one request brings. */
@@ -35,19 +35,12 @@ const short = (xpath: string): string =>
 const hidden = (value: Value): string =>
   value.overrides.map((one) => `${one.owner}: ${one.value ?? 'another one of that name'}`).join('; ');
 
-const column = (id: string, header: string, width: number, of: (value: Value) => string): Column<Value> => ({
-  id,
-  header,
-  width,
-  cell: (value) => of(value),
-});
-
 const COLUMNS: Column<Value>[] = [
-  column('path', 'Element', 600, (value) => short(value.xpath)),
-  column('value', 'Value', 200, (value) => value.value),
-  column('owner', 'Origin', 220, (value) => (value.owner ?? '').replaceAll('`', '')),
-  column('variable', 'Variable', 120, (value) => value.variable?.name ?? ''),
-  column('overrides', 'Overrides', 300, (value) => hidden(value).replaceAll('`', '')),
+  textColumn('path', 'Element', 600, (value) => short(value.xpath)),
+  textColumn('value', 'Value', 200, (value) => value.value),
+  textColumn('owner', 'Origin', 220, (value) => (value.owner ?? '').replaceAll('`', '')),
+  textColumn('variable', 'Variable', 120, (value) => value.variable?.name ?? ''),
+  textColumn('overrides', 'Overrides', 300, (value) => hidden(value).replaceAll('`', '')),
 ];
 
 export function EffectiveScreen() {

@@ -6,24 +6,17 @@ import { useState } from 'react';
 import { useApiKeys, useEndKeys, useMakeKey } from '../../api/administration';
 import { refused } from '../../api/config';
 import type { ApiKey } from '../../api/types';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { ago, moment } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
 import { Secret } from '../Secret';
 
-const text = (id: string, header: string, width: number, of: (key: ApiKey) => string): Column<ApiKey> => ({
-  id,
-  header,
-  width,
-  cell: (key) => of(key),
-});
-
 const COLUMNS: Column<ApiKey>[] = [
-  text('administrator', 'Administrator', 180, (key) => key.administrator),
-  text('created', 'Made', 180, (key) => moment(key.created)),
-  text('used', 'Last Used', 160, (key) => ago(key.used)),
+  textColumn('administrator', 'Administrator', 180, (key) => key.administrator),
+  textColumn('created', 'Made', 180, (key) => moment(key.created)),
+  textColumn('used', 'Last Used', 160, (key) => ago(key.used)),
   {
     id: 'own',
     header: 'Session',
@@ -35,7 +28,7 @@ const COLUMNS: Column<ApiKey>[] = [
         </Badge>
       ),
   },
-  text('id', 'Digest', 300, (key) => key.id.slice(0, 16)),
+  textColumn('id', 'Digest', 300, (key) => key.id.slice(0, 16)),
 ];
 
 export function KeysScreen() {

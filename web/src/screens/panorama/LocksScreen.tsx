@@ -6,7 +6,7 @@ import { useState } from 'react';
 import { useLocks, useRemoveLocks, useTakeLock } from '../../api/administration';
 import type { Lock } from '../../api/types';
 import { useGroups, useTemplates } from '../../scope';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { moment } from '../../times';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
@@ -19,19 +19,12 @@ const EVERYTHING = 'shared';
 const kindOf = (lock: Lock) => (lock.kind === 'commit' ? KINDS.commit : KINDS.config);
 const scopeOf = (lock: Lock) => (lock.scope === EVERYTHING ? 'everything' : lock.scope);
 
-const text = (id: string, header: string, width: number, of: (lock: Lock) => string): Column<Lock> => ({
-  id,
-  header,
-  width,
-  cell: (lock) => of(lock),
-});
-
 const COLUMNS: Column<Lock>[] = [
-  text('kind', 'Keeps Others From', 160, kindOf),
-  text('scope', 'Location', 180, scopeOf),
-  text('admin', 'Admin', 160, (lock) => lock.admin),
-  text('since', 'Since', 180, (lock) => moment(lock.since)),
-  text('comment', 'Comment', 400, (lock) => lock.comment),
+  textColumn('kind', 'Keeps Others From', 160, kindOf),
+  textColumn('scope', 'Location', 180, scopeOf),
+  textColumn('admin', 'Admin', 160, (lock) => lock.admin),
+  textColumn('since', 'Since', 180, (lock) => moment(lock.since)),
+  textColumn('comment', 'Comment', 400, (lock) => lock.comment),
 ];
 
 export function LocksScreen() {

@@ -4,25 +4,18 @@ import { Text } from '@mantine/core';
 import { usePresent } from '../../api/administration';
 import { useSession } from '../../api/session';
 import type { Present } from '../../api/types';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { ago, moment } from '../../times';
 import { Failure, Nothing, Page } from '../Page';
-
-const text = (id: string, header: string, width: number, of: (one: Present) => string): Column<Present> => ({
-  id,
-  header,
-  width,
-  cell: (one) => of(one),
-});
 
 const CLIENTS: Record<string, string> = { JSONAPI: 'the page, or the JSON API', XMLAPI: 'the XML API' };
 
 const COLUMNS: Column<Present>[] = [
-  text('name', 'Admin', 180, (one) => one.name),
-  text('host', 'From', 220, (one) => one.host),
-  text('client', 'Client', 220, (one) => CLIENTS[one.client] ?? one.client),
-  text('since', 'Session Start', 180, (one) => moment(one.since)),
-  text('last', 'Last Request', 180, (one) => ago(one.last)),
+  textColumn('name', 'Admin', 180, (one) => one.name),
+  textColumn('host', 'From', 220, (one) => one.host),
+  textColumn('client', 'Client', 220, (one) => CLIENTS[one.client] ?? one.client),
+  textColumn('since', 'Session Start', 180, (one) => moment(one.since)),
+  textColumn('last', 'Last Request', 180, (one) => ago(one.last)),
 ];
 
 export function PresentScreen() {

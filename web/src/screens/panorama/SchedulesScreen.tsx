@@ -11,7 +11,7 @@ import type { Node, Schedule } from '../../api/types';
 import { useScoped } from '../../scope';
 import { openJob } from '../../shell/commits';
 import { useColumns } from '../../table/Columns';
-import { type Column, Grid } from '../../table/Grid';
+import { type Column, Grid, textColumn } from '../../table/Grid';
 import { moment } from '../../times';
 import { EntryDialog } from '../../tree/EntryDialog';
 import { at, elements, entries, entryPath, leaf, memberList, members, nameOf, text, withChild } from '../../tree/node';
@@ -47,18 +47,11 @@ function recurrence(node: Node): string {
   return [kind.tag, days, day && `day ${day}`, text(kind, 'at')].filter(Boolean).join(', ');
 }
 
-const column = (id: string, header: string, width: number, of: (line: Line) => string): Column<Line> => ({
-  id,
-  header,
-  width,
-  cell: (line) => of(line),
-});
-
 const COLUMNS: Column<Line>[] = [
-  column('name', 'Name', 180, ({ node }) => nameOf(node)),
-  column('scope', 'Pushes', 240, ({ node }) => scope(node)),
-  column('when', 'Recurrence', 230, ({ node }) => recurrence(node)),
-  column('zone', 'Time Zone', 130, ({ node }) => text(node, 'timezone')),
+  textColumn('name', 'Name', 180, ({ node }) => nameOf(node)),
+  textColumn('scope', 'Pushes', 240, ({ node }) => scope(node)),
+  textColumn('when', 'Recurrence', 230, ({ node }) => recurrence(node)),
+  textColumn('zone', 'Time Zone', 130, ({ node }) => text(node, 'timezone')),
   {
     id: 'state',
     header: 'State',
@@ -72,8 +65,8 @@ const COLUMNS: Column<Line>[] = [
       );
     },
   },
-  column('next', 'Next', 180, ({ state }) => moment(state?.next)),
-  column('last', 'Last', 220, ({ state }) => {
+  textColumn('next', 'Next', 180, ({ state }) => moment(state?.next)),
+  textColumn('last', 'Last', 220, ({ state }) => {
     const last = state?.history[0];
     return last ? `${moment(last.begun)}, ${last.result ?? 'under way'}` : '–';
   }),

@@ -1,21 +1,10 @@
 // What would happen to a flow, and why? A firewall follows it by the code that decides; the answer becomes a test.
 
-import {
-  Alert,
-  Button,
-  Card,
-  Code,
-  CopyButton,
-  Group,
-  SimpleGrid,
-  Stack,
-  Text,
-  Textarea,
-  TextInput,
-} from '@mantine/core';
+import { Alert, Button, Card, Code, Group, SimpleGrid, Stack, Text, Textarea, TextInput } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
 import { useDevice } from '../../shell/DevicePicker';
+import { Copy } from '../Copy';
 import { Explanation } from '../monitor/Explanation';
 import { type Flow, useExplained } from '../monitor/explain';
 import { Nothing, Page } from '../Page';
@@ -196,13 +185,7 @@ function Tests({ tests, onClear }: { tests: string[]; onClear: () => void }) {
           {text}
         </Code>
         <Group gap="xs">
-          <CopyButton value={text}>
-            {({ copied, copy }) => (
-              <Button variant="default" onClick={copy}>
-                {copied ? 'Copied' : 'Copy'}
-              </Button>
-            )}
-          </CopyButton>
+          <Copy text={text} variant="default" />
           <Button variant="default" onClick={download}>
             Download
           </Button>
