@@ -212,7 +212,8 @@ struct Running {
 enum Next {
     Ordered(Ordered),
     Block(Block),
-    Deadline,
+    /// The capture is over, and why.
+    Over(&'static str),
     End,
 }
 
@@ -226,7 +227,7 @@ impl Service {
                     let _ = answer.send(outcome);
                 }
                 Next::Block(block) => self.write(block).await,
-                Next::Deadline => self.end("an hour has passed").await,
+                Next::Over(because) => self.end(because).await,
                 Next::End => return,
             }
         }
@@ -238,9 +239,8 @@ impl Service {
         tokio::select! {
             biased;
             one = ordered.recv() => order(one),
-            () = tokio::time::sleep_until(running.deadline) => Next::Deadline,
-            // The service holds no sender: the workers' ends are gone when they ended.
-            block = running.blocks.recv() => block.map_or(Next::Deadline, Next::Block),
+            () = tokio::time::sleep_until(running.deadline) => Next::Over("an hour has passed"),
+            block = running.blocks.recv() => block.map_or(Next::Over("the workers have ended"), Next::Block),
         }
     }
 
@@ -314,7 +314,11 @@ impl Service {
             let (plan, sender) = made.clone();
             *inside.tap = Some(Box::new(Tap::new(plan, sender)));
         });
-        installed.await.map_err(|error| format!("{error:#}"))?;
+        if let Err(error) = installed.await {
+            // Those that were installed put nothing aside.
+            Stage::ALL.into_iter().for_each(|stage| plan.close(stage));
+            return Err(format!("{error:#}"));
+        }
         let now = Timestamp::now();
         self.settings.on = true;
         self.settings.started = Some(now);
