@@ -1,5 +1,5 @@
 # The commands of the house; each does its own set-up. The logic is in cargo, scripts/ and tests/.
-.PHONY: demo web test test-k8s images bench soak lint setup fuzz cni style tested-rust tested-page
+.PHONY: demo web test test-k8s images bench soak lint setup fuzz fuzz-built cni style tested-rust tested-page
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # The web page, into web/dist: a manager that is built after it has it.
@@ -15,10 +15,11 @@ demo: setup web
 LINTING := CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__ RUSTC_WORKSPACE_WRAPPER=clippy-driver
 test: setup web style
 	$(LINTING) cargo test --workspace --locked --all-targets --no-run
-	$(MAKE) --jobs=2 tested-rust tested-page
+	$(MAKE) --jobs=3 tested-rust tested-page fuzz-built
 	$(MAKE) fuzz
 
-# Most of both is waiting, so they run side by side. Cargo counts its jobs by itself.
+# Most of the tests is waiting, so they run side by side, and the compiler for fuzzing gets what they leave. Cargo counts
+# its jobs by itself.
 tested-rust:
 	$(LINTING) MAKEFLAGS= cargo test --workspace --locked
 tested-page:
@@ -33,7 +34,10 @@ test-k8s: setup
 images: setup
 	scripts/images
 
-# Each fuzz target for a bounded time; the first builds what all need.
+fuzz-built:
+	MAKEFLAGS= nice -n 19 fuzz/run.sh build
+
+# Each fuzz target for a bounded time.
 FUZZ_SECONDS ?= 8
 FUZZ_TARGETS ?= frame fragments tunnel config_xml lease routers lists captures commands requests policies cni
 fuzz: setup

@@ -1,7 +1,8 @@
 //! Frames, answers, time and commits in any order: does the engine panic, leak or leave a checksum wrong?
 //!
 //! The input is a list of steps (see `step`). Besides panics it looks for: packets that leave with a
-//! wrong header checksum, sessions that are not counted, sessions that never end.
+//! wrong header checksum, sessions that are not counted, sessions that never end; and whoever looks at a frame, as a
+//! packet capture does, sees the interface it comes by.
 #![no_main]
 
 use std::net::IpAddr;
@@ -191,6 +192,9 @@ impl House {
     }
 
     fn frame(&mut self, port: Port, mut bytes: Vec<u8>, meta: Meta) {
+        let _ = self.engine.look_at_leaving(port, &bytes, meta);
+        let look = self.engine.look_at_arriving(port, &bytes, meta);
+        assert_eq!(look.iface.is_none(), meta.vlan != 0 || port == Port::Local, "{port:?}: {look:?}");
         let mut frame = Frame { bytes: &mut bytes, meta };
         let verdict = self.engine.handle_frame(port, &mut frame, self.now);
         let meta = frame.meta;
@@ -207,6 +211,7 @@ impl House {
         assert!(!matches!(read, Err(Malformed::Checksum)), "a wrong header checksum leaves: {bytes:02x?}");
         assert!(read.is_ok(), "{read:?} leaves: {bytes:02x?}");
         assert_eq!(ethernet::source(&bytes), mac(port));
+        let _ = self.engine.look_at_leaving(port, &bytes, meta);
         self.last = Some((port, bytes));
     }
 

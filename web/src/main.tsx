@@ -9,11 +9,13 @@ import { setNonce } from 'get-nonce';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ahead } from './ahead';
+import { holdBack } from './api/client';
 import { Problem } from './api/problem';
 import { token, useSession } from './api/session';
 import { PLACES } from './nav';
 import { router } from './router';
 import { readSearch } from './scope';
+import { Later } from './shell/Later';
 import { Login, LoginAgain } from './shell/Login';
 import { theme, variables } from './theme';
 
@@ -45,7 +47,10 @@ function Page() {
 
 const { pathname, search } = router.latestLocation;
 const place = PLACES.find((one) => one.path === pathname);
-if (token()) await ahead(queries, place, readSearch(search));
+if (token()) {
+  await ahead(queries, place, readSearch(search));
+  if (place?.list) holdBack();
+}
 const root = document.getElementById('root');
 if (root) {
   createRoot(root).render(
@@ -56,7 +61,9 @@ if (root) {
         defaultColorScheme="auto"
         getStyleNonce={() => nonce}
       >
-        <Notifications position="bottom-right" />
+        <Later>
+          <Notifications position="bottom-right" />
+        </Later>
         <QueryClientProvider client={queries}>
           <Page />
         </QueryClientProvider>

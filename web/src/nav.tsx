@@ -125,6 +125,12 @@ export const PLACES: Place[] = [
   log('system', 'System'),
   log('config', 'Configuration'),
   {
+    path: '/monitor/packet-capture',
+    tab: 'Monitor',
+    label: 'Packet Capture',
+    load: async () => ({ default: (await import('./screens/monitor/CaptureScreen')).CaptureScreen }),
+  },
+  {
     path: '/monitor/session-browser',
     tab: 'Monitor',
     label: 'Session Browser',

@@ -26,6 +26,8 @@ export type Search = {
   tag?: string;
   /** Rules are shown by their groups, and of this one; `''` is of none. */
   grouped?: string;
+  /** What a packet capture is to be of, as the words of a filter. */
+  flow?: string;
 };
 
 const DEVICES = "/config/devices/entry[@name='localhost.localdomain']";
@@ -48,6 +50,7 @@ export function readSearch(search: Record<string, unknown>): Search {
     open: word('open'),
     tag: word('tag'),
     grouped: word('grouped'),
+    flow: word('flow'),
   };
 }
 

@@ -6,6 +6,7 @@ import { accessible, expect, test } from './house';
 
 /** As the documents write them; between tab and place a heading may stand. */
 const MENUS = [
+  'Monitor > Packet Capture',
   'Network > Interfaces > Ethernet',
   'Network > Interfaces > Loopback',
   'Network > Zones',

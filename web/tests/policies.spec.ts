@@ -31,12 +31,18 @@ test('a rule goes from the form to the firewall', async ({ page, go, api }) => {
   await expect(row).toContainText('trust');
   await expect(row).toContainText('drop');
 
-  // Moved to the top by the menu, one down by the keyboard.
+  // Moved to the top by the menu, and down and up by the keyboard, which stays with the rule.
   await row.click();
   await page.getByRole('button', { name: 'Move' }).click();
   await page.getByRole('menuitem', { name: 'Move Top' }).click();
   await expect(row).toHaveAttribute('aria-rowindex', '2');
   await row.press('Alt+ArrowDown');
+  await expect(row).toHaveAttribute('aria-rowindex', '3');
+  await expect(row).toBeFocused();
+  await page.keyboard.press('Alt+ArrowDown');
+  await expect(row).toHaveAttribute('aria-rowindex', '4');
+  await expect(row).toBeFocused();
+  await page.keyboard.press('Alt+ArrowUp');
   await expect(row).toHaveAttribute('aria-rowindex', '3');
 
   // Disabled and enabled again.
@@ -293,6 +299,47 @@ test('a rule that something refers to is deleted only when nothing does', async 
   const question = page.getByRole('dialog', { name: /Delete/ });
   await question.getByRole('button', { name: 'Delete' }).click();
   await expect(question.getByRole('alert')).toContainText('cannot be deleted because of references');
+});
+
+test('a line of a long list keeps the focus while it is out of sight, and its place in the order', async ({
+  page,
+  go,
+  api,
+}) => {
+  const rules = Array.from({ length: 300 }, (_, index) => `<entry name="far-${index + 1}"/>`).join('');
+  const groups = "/config/devices/entry[@name='localhost.localdomain']/device-group";
+  const list = `${groups}/entry[@name='far']/pre-rulebase/security/rules`;
+  await api.post('/config/edits', {
+    edits: [
+      { action: 'set', xpath: groups, element: '<entry name="far"/>' },
+      { action: 'set', xpath: list, element: rules },
+    ],
+  });
+  await go('/policies/security/pre-rules?group=far');
+  const grid = page.getByRole('grid');
+  const row = (number: number) => grid.getByRole('row', { name: new RegExp(`far-${number} `) });
+  await row(5).click();
+  await expect(row(5)).toBeFocused();
+  // Its elements show other lines meanwhile.
+  const scrolled = (top: number) =>
+    grid.evaluate((element, to) => {
+      element.scrollTop = to;
+    }, top);
+  await scrolled(6000);
+  await expect(row(180)).toBeVisible();
+  await expect(grid.locator(':focus')).toHaveCount(0);
+  const places = () => grid.getByRole('row').evaluateAll((rows) => rows.map((one) => Number(one.ariaRowIndex)));
+  await expect
+    .poll(async () => {
+      const now = await places();
+      return now.every((place, index) => index === 0 || place > (now[index - 1] ?? 0));
+    })
+    .toBe(true);
+  await scrolled(0);
+  await expect(row(5)).toBeFocused();
+  await page.keyboard.press('ArrowDown');
+  await expect(row(6)).toBeFocused();
+  await api.post('/candidate/revert', {});
 });
 
 test('a rule of a long list goes to a number that is not on the screen', async ({ page, go, api }) => {

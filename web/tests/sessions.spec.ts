@@ -9,6 +9,8 @@ test('a session is found, and ended', async ({ page, go }) => {
   await row.dblclick();
   await page.getByRole('tab', { name: 'Why?' }).click();
   await expect(page.getByText('reset-client by rule block-smtp')).toBeVisible();
+  const capture = page.getByRole('link', { name: 'Capture packets' });
+  await expect(capture).toHaveAttribute('href', /\/monitor\/packet-capture\?.*flow=source\+10\.1\.0\.10/);
   await page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
   await page.getByRole('button', { name: 'Clear' }).click();
   await page.getByRole('button', { name: 'End', exact: true }).click();

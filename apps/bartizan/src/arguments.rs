@@ -46,6 +46,9 @@ pub(crate) enum Verb {
     Clear(Question),
     /// Have something done, e.g. `request dhcp client renew ethernet1/2`, `request system fqdn refresh`.
     Request(Question),
+    /// Look closer at a running firewall: capture packets, e.g. `debug dataplane packet-diag show setting`.
+    #[command(after_help = DEBUG_EXAMPLES)]
+    Debug(Question),
     /// Follow a flow through zones, routes, NAT and rules, step by step.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Question),
@@ -66,6 +69,15 @@ pub(crate) enum Verb {
         shell: clap_complete::Shell,
     },
 }
+
+const DEBUG_EXAMPLES: &str = "\
+Examples:
+  bartizan debug dataplane packet-diag set filter match source 10.0.1.10 destination-port 443
+  bartizan debug dataplane packet-diag set filter on
+  bartizan debug dataplane packet-diag set capture stage drop file dropped.pcapng
+  bartizan debug dataplane packet-diag set capture on
+  bartizan debug dataplane packet-diag show setting
+  bartizan debug dataplane packet-diag set capture off";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:

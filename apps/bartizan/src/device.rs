@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bartizan_api::fleet::{ApiRequest, ApiResponse};
 use bartizan_firewall::api::{Api, Future, Start};
+use bartizan_firewall::capture::Order;
 use bartizan_firewall::control;
 use bartizan_firewall::firewall::Firewall;
 use bartizan_firewall::logs::spool::{BYTES_MAX, RECORDS_MAX, Spool};
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 /// Where in the state directory the API keeps what it has.
 const DIRECTORY: &str = "api";
+const NO_CAPTURE: &str = "packet capture has not been started";
 
 /// What starts the API once the firewall is up. Without an address only the manager asks, and the logs are its.
 pub(crate) fn start(state_directory: PathBuf, listen: Option<SocketAddr>) -> Start {
@@ -85,6 +87,19 @@ impl Device for Enforcer {
     fn command(&self, command: String) -> Future<Result<String, String>> {
         let firewall = Arc::clone(&self.firewall);
         Box::pin(async move { control::answer_xml(&command, &firewall).await })
+    }
+
+    fn captures(&self) -> Future<Result<Vec<String>, String>> {
+        let firewall = Arc::clone(&self.firewall);
+        Box::pin(async move {
+            let view = firewall.capture().ok_or(NO_CAPTURE)?.order(Order::Show).await?;
+            Ok(view.files.into_iter().map(|file| file.name).collect())
+        })
+    }
+
+    fn captured(&self, name: String) -> Future<Result<Vec<u8>, String>> {
+        let firewall = Arc::clone(&self.firewall);
+        Box::pin(async move { firewall.capture().ok_or(NO_CAPTURE)?.read(&name).await })
     }
 }
 

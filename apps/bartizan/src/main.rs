@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Test(question) => operate::ask("test", question),
         Verb::Clear(question) => operate::ask("clear", question),
         Verb::Request(question) => operate::ask("request", question),
+        Verb::Debug(question) => operate::ask("debug", question),
         Verb::Explain(question) => operate::ask("explain", question),
         Verb::Replay(replay) => operate::replay(replay),
     };

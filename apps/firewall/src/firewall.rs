@@ -16,6 +16,7 @@ use bartizan_policy::shadow;
 use bartizan_policy::tables::{Compiled, IfaceId};
 use tokio::sync::{Mutex, watch};
 
+use crate::capture;
 use crate::clock::Clock;
 use crate::dataplane::Dataplane;
 use crate::dhcp;
@@ -76,6 +77,8 @@ pub struct Firewall {
     dhcp: OnceLock<dhcp::Handle>,
     /// The watch over monitored paths, once it is started.
     path_monitor: OnceLock<pathmon::Handle>,
+    /// Packet capture, once it is started.
+    capture: OnceLock<capture::Handle>,
     /// Held while a configuration is put in force: one after the other.
     compiler: Mutex<Compiler>,
     gatherers: OnceLock<Gatherers>,
@@ -122,6 +125,7 @@ impl Firewall {
             running: watch::Sender::new(None),
             dhcp: OnceLock::new(),
             path_monitor: OnceLock::new(),
+            capture: OnceLock::new(),
             compiler: Mutex::new(compiler),
             gatherers: OnceLock::new(),
         }
@@ -323,6 +327,17 @@ impl Firewall {
     /// The watch over monitored paths, once it is started.
     pub fn path_monitor(&self) -> Option<&pathmon::Handle> {
         self.path_monitor.get()
+    }
+
+    /// Makes packet capture known to the commands; the first one stays.
+    pub fn set_capture(&self, handle: capture::Handle) {
+        // Nobody starts it twice.
+        let _ = self.capture.set(handle);
+    }
+
+    /// Packet capture, once it is started.
+    pub fn capture(&self) -> Option<&capture::Handle> {
+        self.capture.get()
     }
 
     /// The hardware address by which an interface speaks, while a device is attached for it: a subinterface

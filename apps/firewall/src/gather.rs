@@ -66,6 +66,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A moment for people, e.g. `2026/11/26 05:12:00`, in UTC.
-fn moment(at: Option<jiff::Timestamp>) -> String {
+pub(crate) fn moment(at: Option<jiff::Timestamp>) -> String {
     at.map_or_else(|| "never".to_owned(), |at| at.strftime("%Y/%m/%d %H:%M:%S").to_string())
 }

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth_key;
 pub mod autoconf;
+pub mod capture;
 pub mod clock;
 pub mod command;
 pub mod control;

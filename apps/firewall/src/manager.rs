@@ -344,7 +344,7 @@ impl Link {
 fn refusal(why: &str) -> ApiResponse {
     let line = Element::leaf("line", why);
     let body = format!("<response status=\"error\" code=\"14\"><msg>{}</msg></response>", xml::write(&line));
-    ApiResponse { status: 200, body, ..ApiResponse::default() }
+    ApiResponse { status: 200, body: body.into(), ..ApiResponse::default() }
 }
 
 async fn say(outbox: &mpsc::Sender<DeviceMessage>, body: device_message::Body) -> Result<()> {

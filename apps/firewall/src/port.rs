@@ -18,6 +18,7 @@ pub mod virtio;
 use std::os::fd::RawFd;
 
 use bartizan_packet::frame::{Checksum, Frame, Meta};
+use bartizan_packet::segment::{Segments, complete};
 
 use self::virtio::{HEADER_BYTES, decode, encode};
 
@@ -211,6 +212,36 @@ pub fn seal<'a>(bytes: &'a mut [u8], meta: &Meta) -> &'a mut [u8] {
     bytes
 }
 
+/// Longest frame: an offloaded one of 64 KiB with all its headers.
+const FRAME_BYTES_MAX: usize = 65_536 + 256;
+
+/// Hands a frame over as network cards put it on the wire: cut, and with its checksums. `scratch` is room for that.
+pub fn on_wire(frame: &[u8], mut meta: Meta, scratch: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
+    if let Some(mut segments) = Segments::of(frame, meta) {
+        scratch.resize(FRAME_BYTES_MAX, 0);
+        while let Some(length) = segments.write(scratch) {
+            each(&scratch[..length]);
+        }
+        return;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(frame);
+    complete(scratch, &mut meta);
+    each(scratch);
+}
+
+/// Appends a frame as it is on the wire in a VLAN; 0 is for none.
+pub fn tagged(frame: &[u8], vlan: u16, bytes: &mut Vec<u8>) {
+    match frame.split_at_checked(ADDRESSES_BYTES) {
+        Some((addresses, rest)) if vlan != 0 => {
+            for part in [addresses, &TAG_TYPE, &vlan.to_be_bytes(), rest] {
+                bytes.extend_from_slice(part);
+            }
+        }
+        _ => bytes.extend_from_slice(frame),
+    }
+}
+
 /// Frames of one burst, on the stack.
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -332,6 +363,16 @@ mod tests {
             assert_eq!(&tagged[HEADER_BYTES..], [&frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
         }
         assert!(sendable(0, 0x123).is_empty(), "never without its tag");
+    }
+
+    #[test]
+    fn a_frame_is_written_with_its_tag() {
+        let frame: Vec<u8> = (0..60).collect();
+        let (mut with, mut without) = (vec![9], vec![9]);
+        tagged(&frame, 0x123, &mut with);
+        tagged(&frame, 0, &mut without);
+        assert_eq!(with, [&[9], &frame[..12], &[0x81, 0, 0x01, 0x23], &frame[12..]].concat());
+        assert_eq!(without, [&[9], &frame[..]].concat());
     }
 
     #[test]

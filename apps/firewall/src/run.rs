@@ -31,7 +31,7 @@ use crate::port::netdev::Netdevs;
 use crate::settings::{PortName, Settings, Source};
 use crate::store::{Enforced, Store};
 use crate::worker::Line;
-use crate::{autoconf, boot_id, dhcp, hex, pathmon, responder, snippet};
+use crate::{autoconf, boot_id, capture, dhcp, hex, pathmon, responder, snippet};
 
 /// How long the last logs may take to reach the manager.
 const LAST_LOGS_LIMIT: Duration = Duration::from_secs(3);
@@ -41,6 +41,8 @@ const TAGS_INTERVAL: Duration = Duration::from_millis(250);
 const LINES_AT_ONCE: usize = 512;
 /// Threads beside the workers; they wait most of the time.
 const THREADS: usize = 2;
+/// Where in the state directory captured packets are.
+const CAPTURES: &str = "captures";
 
 /// The configuration file is refused; the snippets say why.
 #[derive(Debug)]
@@ -138,6 +140,7 @@ async fn start(settings: &Settings, api: Option<Start>) -> Result<Process> {
     firewall.set_dhcp(dhcp::start(Arc::clone(&firewall), Arc::clone(&store), outlets.dhcp));
     tokio::spawn(autoconf::run(Arc::clone(&firewall), outlets.advertisements));
     firewall.set_path_monitor(pathmon::start(Arc::clone(&firewall), outlets.echoes));
+    firewall.set_capture(capture::start(Arc::clone(&firewall), store.directory().join(CAPTURES)));
     socket.serve(Arc::clone(&firewall));
     let api = match start_api(api, settings, &firewall, &store).await {
         Ok(api) => api,

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use self::patience::{Patience, Pause};
 use self::peers::{Item, Peers};
+use crate::capture::tap::Tap;
 use crate::clock::Clock;
 use crate::port::{BURST, Batch, HEADROOM, Losses, Outgoing, Receiver, Sender, Slot, TAG_BYTES, seal};
 use crate::wake::{Bell, PollSet};
@@ -42,6 +43,8 @@ pub struct Inside<'a> {
     pub engine: &'a mut Engine,
     /// Frames that did not come through, and why.
     pub io: &'a IoCounters,
+    /// What puts packets aside, while there is a capture.
+    pub tap: &'a mut Option<Box<Tap>>,
     /// Now.
     pub now: Time,
 }
@@ -155,6 +158,7 @@ struct Core {
     logs: LogSink,
     notices: NoticeSink,
     io: IoCounters,
+    tap: Option<Box<Tap>>,
     scratch: Vec<u8>,
 }
 
@@ -184,6 +188,7 @@ impl Worker {
             logs: parts.logs,
             notices: parts.notices,
             io,
+            tap: None,
             scratch: Vec::new(),
         };
         Self { receivers, core, jobs: parts.jobs, waiting: parts.waiting, stop: parts.stop }
@@ -247,8 +252,8 @@ impl Worker {
             for (receiver, total) in self.receivers.iter_mut().zip(&mut self.core.io.losses) {
                 total.add(receiver.losses());
             }
-            let now = self.core.clock.now();
-            job(&mut Inside { engine: &mut self.core.engine, io: &self.core.io, now });
+            let Core { engine, io, tap, clock, .. } = &mut self.core;
+            job(&mut Inside { engine, io, tap, now: clock.now() });
             self.core.say();
             worked = true;
         }
@@ -341,10 +346,16 @@ impl Core {
             }
         }
         let mut outcomes = [None; BURST];
-        let frames = &mut frames[..count];
-        self.engine.handle_burst(self.ports[position], frames, now, |at, frame, verdict| {
+        let (frames, port) = (&mut frames[..count], self.ports[position]);
+        if let Some(tap) = &mut self.tap {
+            tap.received(&mut self.engine, port, frames, now);
+        }
+        self.engine.handle_burst(port, frames, now, |at, frame, verdict| {
             outcomes[places[at]] = Some((verdict, frame.meta));
         });
+        if let Some(tap) = &mut self.tap {
+            tap.handled(&self.engine, port, frames, |at| outcomes[places[at]].map(|(verdict, _)| verdict), now);
+        }
         outcomes
     }
 
@@ -356,7 +367,15 @@ impl Core {
         // A reassembled datagram; the offload header has no place for this.
         frame.meta.fragment_bytes = meta.fragment_bytes;
         frame.meta.inner_fragment_bytes = meta.inner_fragment_bytes;
-        match self.engine.handle_frame(port, &mut frame, self.clock.now()) {
+        let now = self.clock.now();
+        if let Some(tap) = &mut self.tap {
+            tap.handed_over(&mut self.engine, port, &frame);
+        }
+        let verdict = self.engine.handle_frame(port, &mut frame, now);
+        if let Some(tap) = &mut self.tap {
+            tap.handled(&self.engine, port, std::slice::from_ref(&frame), |_| Some(verdict), now);
+        }
+        match verdict {
             Verdict::Transmit(to) => {
                 let meta = frame.meta;
                 let frame = slot.into_sendable(&meta);
@@ -398,6 +417,9 @@ impl Core {
 
     fn transmit(&mut self) {
         while let Some(transmit) = self.engine.poll_transmit() {
+            if let Some(tap) = &mut self.tap {
+                tap.leaves(&self.engine, transmit.port, &transmit.bytes, transmit.meta, self.clock.now());
+            }
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
             scratch.resize(HEADROOM, 0);

@@ -57,6 +57,12 @@ pub trait Device: Send + Sync {
 
     /// Answers an operational command, or a `uid-message`, with the inner XML of `result`; or says what is wrong.
     fn command(&self, command: String) -> Future<Result<String, String>>;
+
+    /// Names of the files with captured packets.
+    fn captures(&self) -> Future<Result<Vec<String>, String>>;
+
+    /// One of them; or says why it cannot be had.
+    fn captured(&self, name: String) -> Future<Result<Vec<u8>, String>>;
 }
 
 /// Texts of configurations.

@@ -22,6 +22,7 @@ mod ingress;
 mod install;
 mod key;
 mod log;
+pub mod look;
 mod lookup;
 mod mss;
 mod nat;

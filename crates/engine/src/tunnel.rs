@@ -25,14 +25,14 @@ use crate::table::Slot;
 use crate::verdict::{DropReason, Port, TunnelTraffic, UnmappedTunnel, Verdict};
 
 /// A tunnel packet that was opened.
-struct Opened {
-    capsule: Capsule,
+pub(crate) struct Opened {
+    pub(crate) capsule: Capsule,
     /// The side of its traffic object.
-    iface: IfaceId,
+    pub(crate) iface: IfaceId,
 }
 
 /// Why one was not.
-struct Refused(DropReason, Option<Unmapped>);
+pub(crate) struct Refused(DropReason, Option<Unmapped>);
 
 impl From<DropReason> for Refused {
     fn from(reason: DropReason) -> Self {
@@ -355,7 +355,7 @@ impl Engine {
         lower.saturating_sub(entry.prefix.overhead_bytes() as u16)
     }
 
-    fn open_tunnel(
+    pub(crate) fn open_tunnel(
         &self,
         lower: IfaceId,
         frame: &[u8],
@@ -446,7 +446,7 @@ pub(crate) fn set_kind(frame: &mut [u8]) {
 }
 
 /// Offload state of the inner packet, whose frame begins `base` bytes into the outer one.
-fn inner_meta(meta: Meta, base: usize) -> Meta {
+pub(crate) fn inner_meta(meta: Meta, base: usize) -> Meta {
     let checksum = match meta.checksum {
         // The outer checksum was to be finished; we make our own.
         Checksum::Partial { start, .. } if usize::from(start) < base => Checksum::Complete,
@@ -464,7 +464,7 @@ fn inner_meta(meta: Meta, base: usize) -> Meta {
 }
 
 /// The Ethernet type of what a capsule carries.
-fn inner_kind(capsule: &Capsule, inside: &[u8]) -> u16 {
+pub(crate) fn inner_kind(capsule: &Capsule, inside: &[u8]) -> u16 {
     match capsule.carries {
         Carries::Ethernet => u16_at(inside, 12),
         Carries::Ip(kind) => kind,
@@ -472,7 +472,7 @@ fn inner_kind(capsule: &Capsule, inside: &[u8]) -> u16 {
 }
 
 /// The UDP packet in a capsule of IP, with offsets from the start of the frame.
-fn nested(frame: &[u8], meta: Meta, capsule: &Capsule) -> Option<Packet> {
+pub(crate) fn nested(frame: &[u8], meta: Meta, capsule: &Capsule) -> Option<Packet> {
     let Carries::Ip(kind) = capsule.carries else { return None };
     let base = capsule.inner_network() - ethernet::HEADER_BYTES;
     let Ok(Parsed::Ip(packet)) = parse_as(frame.get(base..)?, kind, inner_meta(meta, base)) else { return None };

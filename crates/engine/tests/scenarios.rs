@@ -22,6 +22,8 @@ mod house;
 mod lab;
 #[path = "scenarios/links.rs"]
 mod links;
+#[path = "scenarios/looks.rs"]
+mod looks;
 #[path = "scenarios/nat.rs"]
 mod nat;
 #[path = "scenarios/protection.rs"]

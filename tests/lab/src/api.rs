@@ -1,5 +1,6 @@
 //! The manager as an administrator's script sees it: the XML API, spoken by curl.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -53,7 +54,20 @@ impl Api {
     /// # Errors
     /// When there is no answer at all.
     pub fn try_call(&self, parameters: &[(&str, &str)]) -> Result<String> {
-        let mut words = vec!["curl".to_owned(), "-sSk".to_owned(), "--max-time".to_owned(), "60".to_owned()];
+        self.curl(&[], parameters)
+    }
+
+    /// One request whose answer is a file, which is written there.
+    ///
+    /// # Errors
+    /// When there is no answer at all.
+    pub fn download(&self, parameters: &[(&str, &str)], into: &Path) -> Result<()> {
+        self.curl(&["-o", &into.display().to_string()], parameters).map(drop)
+    }
+
+    fn curl(&self, options: &[&str], parameters: &[(&str, &str)]) -> Result<String> {
+        let mut words: Vec<String> = ["curl", "-sSk", "--max-time", "60"].map(str::to_owned).to_vec();
+        words.extend(options.iter().copied().map(str::to_owned));
         if !self.key.is_empty() {
             words.extend(["-H".to_owned(), format!("X-PAN-KEY: {}", self.key)]);
         }

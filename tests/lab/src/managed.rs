@@ -120,6 +120,11 @@ impl Managed {
         eventually("the firewall connects", LIMIT, || connected_serial(&self.api)).map(drop)
     }
 
+    /// The firewall's state directory.
+    pub fn firewall_state(&self) -> PathBuf {
+        self.dir.join("firewall")
+    }
+
     /// A `bartizan` command on the firewall's host, asked over the control socket.
     ///
     /// # Errors

@@ -16,18 +16,18 @@ import {
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
-import { type ReactNode, Suspense, useEffect, useState } from 'react';
+import { Suspense, useLayoutEffect } from 'react';
+import { drawn } from '../api/client';
 import { first, OPEN_TABS, PLACES, type Place, type Tab } from '../nav';
 import { goingWith, useAddress } from '../scope';
 import { CommitControls } from './CommitControls';
+import { Later } from './Later';
 import { LockMark } from './LockMark';
 import { Palette, PaletteButton } from './Palette';
 import { ScopePicker } from './ScopePicker';
 import { Tasks } from './Tasks';
 import { Undo } from './Undo';
 import { UserMenu } from './UserMenu';
-
-const LATER_MS = 300;
 
 export function Shell() {
   const [narrow, { toggle, close }] = useDisclosure(false);
@@ -36,6 +36,7 @@ export function Shell() {
   const tab = place?.tab;
   const places = PLACES.filter((one) => one.tab === tab);
   const alone = places.length < 2 && !place?.scope;
+  useLayoutEffect(drawn, []);
   return (
     <AppShell
       header={{ height: 52 }}
@@ -75,16 +76,6 @@ export function Shell() {
       <Undo />
     </AppShell>
   );
-}
-
-/** What nobody sees at first comes when the rest is there. */
-function Later({ children }: { children: ReactNode }) {
-  const [now, setNow] = useState(false);
-  useEffect(() => {
-    const timer = setTimeout(() => setNow(true), LATER_MS);
-    return () => clearTimeout(timer);
-  }, []);
-  return now && children;
 }
 
 function TopTabs({ tab, path }: { tab: Tab | undefined; path: string }) {

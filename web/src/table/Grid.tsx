@@ -2,7 +2,8 @@
 //
 // Arrows, Page, Home and End go through the lines, Enter opens one, F2 edits a cell of it, Space selects, Shift selects
 // up to there. The owner may listen to further keys. Only the lines that can be seen are in the document, and a line is
-// drawn again only when it says something else: that keeps up with the scrolling.
+// drawn again only when it says something else. The elements of a line that goes show the one that comes: that keeps up
+// with the scrolling.
 
 import { useVirtualizer } from '@tanstack/react-virtual';
 import {
@@ -37,7 +38,7 @@ export const textColumn = <T,>(id: string, header: string, width: number, of: (r
   cell: of,
 });
 
-type Properties<T> = {
+export type GridProperties<T> = {
   label: string;
   columns: Column<T>[];
   count: number;
@@ -65,12 +66,17 @@ const HEIGHT = 34;
 /** Pixels of a letter of a column's head, in the middle, and of what is left and right of it. */
 const LETTER = 8.4;
 const AROUND = 18;
+/** Pixels of a letter of a cell, of a word of capitals. */
+const WIDEST = 10;
 
 /** As wide as asked for, and never too small for its head. */
 const widthOf = ({ header, width }: { header: string; width: number }) =>
   Math.max(width, Math.ceil(header.length * LETTER) + AROUND);
 
-export function Grid<T>(properties: Properties<T>) {
+/** Whether a text surely needs no cutting: each cell that cuts costs a layer's worth of painting. */
+const fits = (text: string, width: number) => text.length * WIDEST + AROUND <= width && /^[\x20-\x7e]*$/.test(text);
+
+export function Grid<T>(properties: GridProperties<T>) {
   const { columns, count, at, keyOf, look, selected, onSelect, none } = properties;
   const scroll = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState(0);
@@ -78,6 +84,8 @@ export function Grid<T>(properties: Properties<T>) {
   const dragged = useRef<number>(undefined);
   /** The column that was edited last. */
   const edited = useRef<string>(undefined);
+  /** The row of the active line. */
+  const held = useRef<string>(undefined);
   /** The line that shall have the focus as soon as it is in the document. */
   const wanted = useRef<number>(undefined);
   const within = useRef(false);
@@ -85,18 +93,29 @@ export function Grid<T>(properties: Properties<T>) {
     count,
     getScrollElement: () => scroll.current,
     estimateSize: () => HEIGHT,
-    overscan: 12,
+    overscan: 8,
     // About what it will be: the first lines need not wait until it is measured.
     initialRect: { width: 0, height: window.innerHeight / 2 },
   });
   const items = virtual.getVirtualItems();
+  // Neighbours, so no two of them have the same; it only grows, so that lines keep theirs.
+  const most = useRef(0);
+  most.current = Math.max(most.current, items.length);
+  const slots = most.current;
+  // While it scrolls, no element is moved in the document; those who read that in its order have it right when it rests.
+  const inPlace = virtual.isScrolling
+    ? items.toSorted((one, other) => (one.index % slots) - (other.index % slots))
+    : items;
   const width = columns.reduce((sum, column) => sum + widthOf(column), 0);
   const from = items[0]?.index ?? 0;
   const to = items.at(-1)?.index ?? 0;
   useEffect(() => look?.(from, to), [look, from, to]);
 
-  // A line that had the focus and is another element now (it was on its way, and came) has it again.
+  // A line that had the focus and is another element now (it went out of sight, and came again) has it again.
   useEffect(() => {
+    const focused = document.activeElement?.closest<HTMLElement>('[data-line]');
+    const isOther = focused && scroll.current?.contains(focused) && Number(focused.dataset['line']) !== active;
+    if (isOther && wanted.current === undefined) focused.blur();
     const lost = within.current && document.activeElement === document.body;
     const line = wanted.current ?? (lost ? active : undefined);
     if (line === undefined) return;
@@ -105,9 +124,29 @@ export function Grid<T>(properties: Properties<T>) {
     if (element) wanted.current = undefined;
   });
 
+  // The row stays the active one where the lines change, as when it is moved.
+  useEffect(() => {
+    const keyAt = (line: number) => {
+      const row = at(line);
+      return row && keyOf(row);
+    };
+    const key = keyAt(active);
+    if (key === undefined || key === held.current) return;
+    const moved = within.current ? items.find((item) => keyAt(item.index) === held.current) : undefined;
+    if (moved) {
+      setActive(moved.index);
+      wanted.current = moved.index;
+    } else held.current = key;
+  });
+
+  const activate = (line: number) => {
+    const row = at(line);
+    held.current = row && keyOf(row);
+    setActive(line);
+  };
   const go = (line: number) => {
     const next = Math.max(0, Math.min(count - 1, line));
-    setActive(next);
+    activate(next);
     wanted.current = next;
     virtual.scrollToIndex(next);
   };
@@ -171,10 +210,10 @@ export function Grid<T>(properties: Properties<T>) {
   told.current = {
     key: keys,
     drop,
-    focus: setActive,
+    focus: activate,
     click: (event, line) => {
       select(line, event, false);
-      setActive(line);
+      activate(line);
     },
     doubleClick: (event, line) => {
       const row = at(line);
@@ -238,17 +277,17 @@ export function Grid<T>(properties: Properties<T>) {
         </div>
       ) : (
         <div className={classes.body} role="rowgroup" style={{ height: virtual.getTotalSize(), minWidth: width }}>
-          {items.map((item) => {
+          {inPlace.map((item) => {
             const row = at(item.index);
-            const key = row ? keyOf(row) : `line ${item.index}`;
+            const key = row && keyOf(row);
             return (
               <Line
-                key={key}
+                key={item.index % slots}
                 line={item.index}
                 start={item.start}
                 row={row}
                 columns={columns as Column<unknown>[]}
-                selected={selected ? selected.has(key) : undefined}
+                selected={selected ? key !== undefined && selected.has(key) : undefined}
                 tabbable={item.index === active || (active < from && item.index === from)}
                 over={over === item.index}
                 quiet={row !== undefined && (properties.quiet?.(row) ?? false)}
@@ -311,15 +350,16 @@ const Line = memo(function Line(properties: LineProperties) {
     >
       {columns.map((column) => {
         const shown = row === undefined ? '…' : column.cell(row, line);
+        const width = widthOf(column);
         const isText = typeof shown === 'string';
         return (
           <div
             key={column.id}
             role="gridcell"
             data-column={column.id}
-            className={isText ? classes.text : classes.cell}
+            className={isText ? (fits(shown, width) ? classes.short : classes.text) : classes.cell}
             title={isText && row !== undefined ? shown : undefined}
-            style={{ width: widthOf(column) }}
+            style={{ width }}
           >
             {shown}
           </div>

@@ -196,3 +196,33 @@ fn pan_os_python_works_a_connected_firewall_through_panorama() {
     let arguments = [MANAGER, &house.managed.password, &house.managed.serial, "10.255.0.2:8443"];
     run(&house.manager, Client::PanOsPython, "connected_session.py", &arguments);
 }
+
+#[test]
+fn captured_packets_come_through_the_manager_as_they_are() {
+    let house = House::start();
+    let device = house.device();
+    let order = |words: &str| format!("<debug><dataplane><packet-diag>{words}</packet-diag></dataplane></debug>");
+    let stage = "<set><capture><stage>receive</stage><file>rx.pcapng</file></capture></set>";
+    for words in [stage, "<set><capture><on/></capture></set>", "<set><capture><off/></capture></set>"] {
+        device.op(&order(words)).unwrap();
+    }
+    let shown = device.op(&order("<show><setting/></show>")).unwrap();
+    assert!(shown.contains("<files><entry name=\"rx.pcapng\">"), "{shown}");
+    let export = [("type", "export"), ("category", "filters-pcap")];
+    let listed = device.call(&export).unwrap();
+    assert!(listed.contains("<dir-listing><file>/rx.pcapng</file></dir-listing>"), "{listed}");
+
+    let dir = house.managed.firewall_state();
+    let written = std::fs::read(dir.join("captures/rx.pcapng")).unwrap();
+    assert!(written.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && std::str::from_utf8(&written).is_err(), "no text");
+    let fetched = dir.join("fetched.pcapng");
+    device.download(&[&export[..], &[("from", "rx.pcapng")]].concat(), &fetched).unwrap();
+    assert_eq!(std::fs::read(&fetched).unwrap(), written);
+
+    for name in ["other.pcapng", "../running.json"] {
+        let refused = device.try_call(&[&export[..], &[("from", name)]].concat()).unwrap();
+        assert!(refused.contains("status=\"error\"") && refused.contains(name), "{refused}");
+    }
+    let refused = house.managed.api.try_call(&export).unwrap();
+    assert!(refused.contains("packets are captured by firewalls: name one (`target=SERIAL`)"), "{refused}");
+}

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
 mod backends;
+mod captures;
 mod dhcp;
 mod edge;
 mod flood;

@@ -1,5 +1,6 @@
 //! Answers to commands, and their three forms: text, JSON, and the inner XML of a PAN-OS `<result>`.
 
+pub mod capture;
 mod gathered;
 pub mod protection;
 mod shadows;
@@ -71,6 +72,8 @@ pub enum Answer {
     Blocks(Vec<protection::Block>),
     /// `clear dos-block-table`
     Unblocked(Cleared),
+    /// `debug dataplane packet-diag`
+    PacketCapture(Box<capture::PacketCapture>),
     /// `show rule-hit-count`
     RuleHits(RuleHits),
     /// `clear rule-hit-count`: so many rules.

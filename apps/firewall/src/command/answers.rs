@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+mod capture;
 mod dhcp;
 mod gathered;
 mod nat;
@@ -53,6 +54,7 @@ pub async fn answer(command: &Command, firewall: &Firewall) -> Result<Answer, St
         ["show", "dhcp", ..] => dhcp::state(command, firewall),
         ["request", "dhcp", "client", "renew"] => dhcp::order(command, firewall, Order::Renew).await,
         ["request", "dhcp", "client", "release"] => dhcp::order(command, firewall, Order::Release).await,
+        ["debug", "dataplane", "packet-diag", ..] => capture::answer(command, firewall).await,
         ["show", "zone-protection", ..] => protection::zones(command, firewall).await,
         ["show", "dos-block-table", ..] => protection::blocks(firewall).await,
         ["clear", "dos-block-table", ..] => protection::unblock(command, firewall).await,

@@ -257,6 +257,56 @@ const REQUEST: &[Node] = &[
     node("system", "the system", Then::Words(REQUEST_SYSTEM, false)),
 ];
 
+const PACKET_DIAG: &[Node] = &[
+    node("show", "how packet capture stands", Then::Words(&[node("setting", "all of it", Then::End)], false)),
+    node(
+        "set",
+        "what is captured, and when",
+        Then::Words(
+            &[
+                node("filter", "which packets; up to four filters", Then::Options(CAPTURE_FILTER)),
+                node("capture", "stages, and whether it is on", Then::Options(CAPTURE)),
+            ],
+            false,
+        ),
+    ),
+    node(
+        "clear",
+        "forget settings, delete files",
+        Then::Words(
+            &[
+                node("all", "all of them", Then::End),
+                node("filter", "filters", Then::Words(&[node("all", "all of them", Then::End)], false)),
+                node("capture", "stages", Then::Words(&[node("all", "all of them", Then::End)], false)),
+                node("file", "delete a captured file, or `all`", Then::Value("NAME")),
+            ],
+            false,
+        ),
+    ),
+];
+
+const CAPTURE_FILTER: &[Choice] = &[
+    optional("match", ""),
+    optional("ingress-interface", "INTERFACE"),
+    optional("source", "ADDRESS"),
+    optional("destination", "ADDRESS"),
+    optional("source-port", "PORT"),
+    optional("destination-port", "PORT"),
+    optional("protocol", PROTOCOL),
+    optional("on", ""),
+    optional("off", ""),
+];
+
+const CAPTURE: &[Choice] = &[
+    optional("stage", "receive|firewall|transmit|drop"),
+    optional("file", "NAME"),
+    optional("packet-count", "NUMBER"),
+    optional("byte-count", "NUMBER"),
+    optional("snaplen", "BYTES"),
+    optional("on", ""),
+    optional("off", ""),
+];
+
 /// All commands.
 const ROOT: &[Node] = &[
     node("show", "show something", Then::Words(SHOW, false)),
@@ -274,6 +324,18 @@ const ROOT: &[Node] = &[
         ),
     ),
     node("request", "have something done", Then::Words(REQUEST, false)),
+    node(
+        "debug",
+        "look closer",
+        Then::Words(
+            &[node(
+                "dataplane",
+                "the workers",
+                Then::Words(&[node("packet-diag", "packet capture", Then::Words(PACKET_DIAG, false))], false),
+            )],
+            false,
+        ),
+    ),
     node("explain", "what happens to a flow, step by step", Then::Options(EXPLAIN)),
 ];
 
@@ -572,6 +634,24 @@ mod tests {
             (
                 "request dhcp client renew ethernet1/2",
                 "<request><dhcp><client><renew>ethernet1/2</renew></client></dhcp></request>",
+            ),
+            (
+                "debug dataplane packet-diag set filter destination-port 443 match",
+                "<debug><dataplane><packet-diag><set><filter><destination-port>443</destination-port><match/></filter>\
+                 </set></packet-diag></dataplane></debug>",
+            ),
+            (
+                "debug dataplane packet-diag set capture file rx.pcapng stage receive",
+                "<debug><dataplane><packet-diag><set><capture><file>rx.pcapng</file><stage>receive</stage></capture>\
+                 </set></packet-diag></dataplane></debug>",
+            ),
+            (
+                "debug dataplane packet-diag clear filter all",
+                "<debug><dataplane><packet-diag><clear><filter><all/></filter></clear></packet-diag></dataplane></debug>",
+            ),
+            (
+                "debug dataplane packet-diag clear file rx.pcapng",
+                "<debug><dataplane><packet-diag><clear><file>rx.pcapng</file></clear></packet-diag></dataplane></debug>",
             ),
             ("clear session all", "<clear><session><all/></session></clear>"),
             (

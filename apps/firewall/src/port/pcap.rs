@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bartizan_packet::frame::HEADROOM_BYTES;
-use bartizan_packet::segment::{Segments, complete};
 use pcap_parser::traits::{PcapNGPacketBlock as _, PcapReaderIterator};
 use pcap_parser::{Block, LegacyPcapReader, Linktype, PcapBlockOwned, PcapError, PcapNGReader};
 
 use super::virtio::{HEADER_BYTES, decode};
-use super::{Batch, Losses, Receiver, Sender, Slot};
+use super::{Batch, FRAME_BYTES_MAX, Losses, Receiver, Sender, Slot, on_wire};
 
 /// First bytes of a pcapng file.
 const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -26,9 +25,6 @@ const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 const BLOCK_BYTES_MIN: u32 = 12;
 /// What a record may take in a file, in bytes: far above any frame, so that a file that claims more is wrong.
 const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Frames are filled up to their original length up to here, in bytes: an offloaded frame of 64 KiB with all
-/// its headers.
-const FRAME_BYTES_MAX: usize = 65_536 + 256;
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// A frame of a capture.
@@ -284,6 +280,7 @@ pub struct Recorder {
     file: BufWriter<File>,
     at_ns: u64,
     error: Option<io::Error>,
+    scratch: Vec<u8>,
 }
 
 impl Recorder {
@@ -293,7 +290,8 @@ impl Recorder {
     /// When it cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("write `{}`", path.display()))?;
-        let mut recorder = Self { path: path.to_owned(), file: BufWriter::new(file), at_ns: 0, error: None };
+        let (path, file) = (path.to_owned(), BufWriter::new(file));
+        let mut recorder = Self { path, file, at_ns: 0, error: None, scratch: Vec::new() };
         // Nanoseconds, version 2.4, no time zone, no accuracy, frames of any length, Ethernet.
         let words: [u32; 6] = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, 262_144, 1];
         recorder.put(&words);
@@ -339,20 +337,14 @@ impl Sender for Recorder {
     fn send(&mut self, frames: &mut dyn Iterator<Item = &mut [u8]>) -> usize {
         let mut refused = 0;
         for bytes in frames {
-            let Some((header, frame)) = bytes.split_at_mut_checked(HEADER_BYTES) else { continue };
-            let Some(mut meta) = decode(header) else {
+            let Some((header, frame)) = bytes.split_at_checked(HEADER_BYTES) else { continue };
+            let Some(meta) = decode(header) else {
                 refused += 1;
                 continue;
             };
-            if let Some(mut segments) = Segments::of(frame, meta) {
-                let mut buffer = [0; FRAME_BYTES_MAX];
-                while let Some(length) = segments.write(&mut buffer) {
-                    self.frame(&buffer[..length]);
-                }
-            } else {
-                complete(frame, &mut meta);
-                self.frame(frame);
-            }
+            let mut scratch = mem::take(&mut self.scratch);
+            on_wire(frame, meta, &mut scratch, |wire| self.frame(wire));
+            self.scratch = scratch;
         }
         refused
     }

@@ -1,25 +1,33 @@
 //! Devices: all of them, one of them, and every value that one has with where it was written.
 
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::Response;
 use bartizan_model::render::Effective;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Finding, Problem};
-use super::route::{Access, Call, Json, Route};
+use super::route::{Access, Answer, Call, Described, Json, Route};
 use super::source::why_no_device;
 use crate::accounts::Caller;
 use crate::app::App;
+use crate::http::parameters::Parameters;
 use crate::inventory::{Known, within_reach};
 use crate::store::from_db;
 use crate::store::side_versions::{is_side, version_of};
 use crate::times;
 use crate::topology::Topology;
+use crate::xmlapi::endpoints::PACKETS;
+use crate::xmlapi::target;
 
 /// Values of one page.
 const PAGE: usize = 500;
 /// Most values of one page.
 const PAGE_MAX: usize = 5000;
+/// Of files with captured packets, as of all files of the XML API.
+const PCAPNG: &str = "application/octet-stream";
 
 pub(super) fn routes() -> Vec<Route> {
     let devices = Access::Command("show devices");
@@ -32,6 +40,13 @@ pub(super) fn routes() -> Vec<Route> {
             Access::Config("get"),
             "Every value of a device, who wrote it, and what it overrides",
             effective,
+        ),
+        Route::new(
+            Method::GET,
+            "/devices/{serial}/packet-captures/{file}",
+            Access::Type("export"),
+            "Packets that a firewall captured, as pcapng",
+            captured,
         ),
     ]
 }
@@ -50,6 +65,40 @@ struct DevicesQuery {
     stack: Option<String>,
     /// Only those with this tag.
     tag: Option<String>,
+}
+
+/// A file of captured packets.
+struct Packets {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Answer for Packets {
+    fn describe(_: &mut SchemaGenerator) -> Described {
+        Described { status: StatusCode::OK, content_type: Some(PCAPNG), schema: None }
+    }
+
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.bytes));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PCAPNG));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename={}", self.name)) {
+            headers.insert(CONTENT_DISPOSITION, value);
+        }
+        response
+    }
+}
+
+async fn captured(call: Call) -> Result<Packets, Problem> {
+    let (serial, file) = (call.name("serial"), call.name("file"));
+    let request = Parameters::from([("type", "export"), ("category", PACKETS), ("from", file)]);
+    let reply = target::answer(&call.app, &call.caller, serial, "export", &request).await;
+    match (reply.refusal, reply.file) {
+        (Some(refusal), _) => Err(refusal.into()),
+        (None, Some(name)) => Ok(Packets { name, bytes: reply.body }),
+        (None, None) => Err(Problem::not_found(format!("`{serial}` answered with no file"))),
+    }
 }
 
 /// Some devices.

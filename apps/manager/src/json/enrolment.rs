@@ -150,7 +150,7 @@ async fn command(call: Call<Nothing, CommandBody>) -> Result<Json<CommandAnswer>
     let reply = target::answer(&call.app, &call.caller, serial, "op", &request).await;
     match reply.refusal {
         Some(refusal) => Err(refusal.into()),
-        None => Ok(Json(CommandAnswer { xml: reply.body })),
+        None => Ok(Json(CommandAnswer { xml: reply.into_text() })),
     }
 }
 

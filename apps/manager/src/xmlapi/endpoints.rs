@@ -178,6 +178,9 @@ pub const OF_MANAGERS: &[&str] = &[
 /// `version` answer is about the manager in any case, as on PAN-OS.
 pub const PASSED_ON: &[&str] = &["config", "commit", "op", "user-id", "export"];
 
+/// Category of `type=export` for captured packets, as PAN-OS has it.
+pub(crate) const PACKETS: &str = "filters-pcap";
+
 /// What an entry of one of these lists needs.
 pub(crate) fn need_of(list: &[(&str, Need)], name: &str) -> Option<Need> {
     list.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)

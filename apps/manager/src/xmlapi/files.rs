@@ -4,6 +4,8 @@ use bartizan_model::tree::Element;
 use bartizan_model::xml;
 use rustls_pki_types::PrivateKeyDer;
 
+use super::element::{Build as _, element, leaf};
+use super::endpoints::PACKETS;
 use super::log::query;
 use super::op::{certificates as named, snapshots};
 use super::reply::{Reply, code};
@@ -39,13 +41,35 @@ pub(super) async fn export(app: &App, caller: &Caller, parameters: &Parameters) 
             }
         }
         Some("log") => logs(app, caller, parameters).await,
+        Some(PACKETS) => packets(app, parameters.get("from").filter(|name| !name.is_empty())).await,
         Some(category) => Reply::error(
             code::INVALID_COMMAND,
             &[format!(
-                "export of `{category}` is not supported; `configuration`, `certificate`, `variables` and `log` are"
+                "export of `{category}` is not supported; `configuration`, `certificate`, `variables`, `log` and \
+                 `{PACKETS}` are"
             )],
         ),
         None => Reply::bad_request("Missing value for parameter \"category\"."),
+    }
+}
+
+/// Packets that a firewall captured: a file, or the names of all.
+async fn packets(app: &App, name: Option<&str>) -> Reply {
+    let Some(device) = &app.device else {
+        return Reply::error(code::NOT_POSSIBLE, &["packets are captured by firewalls: name one (`target=SERIAL`)"]);
+    };
+    match name {
+        Some(name) => match device.captured(name.to_owned()).await {
+            Ok(bytes) => Reply::file(name, bytes),
+            Err(line) => Reply::error(code::NOT_PRESENT, &[line]),
+        },
+        None => match device.captures().await {
+            Ok(names) => {
+                let files = names.iter().map(|name| leaf("file", &format!("/{name}")));
+                Reply::result(element("result").with(element("dir-listing").with_all(files)))
+            }
+            Err(line) => Reply::error(code::NOT_POSSIBLE, &[line]),
+        },
     }
 }
 
@@ -83,7 +107,7 @@ async fn logs(app: &App, caller: &Caller, parameters: &Parameters) -> Reply {
         }
     }
     let log = parameters.get("log-type").unwrap_or_default();
-    Reply::file(&format!("{log}.{name}"), String::from_utf8_lossy(&file).into_owned())
+    Reply::file(&format!("{log}.{name}"), file)
 }
 
 /// A configuration is saved under the name of its file, to be loaded later; a certificate goes into the candidate.

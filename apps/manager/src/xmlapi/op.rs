@@ -189,6 +189,7 @@ fn need_at_device(words: &[&str]) -> (Need, bool) {
     match (need_of(words), words.first()) {
         (Some((command, need)), _) if !OF_MANAGERS.contains(&command) => (need, true),
         (_, Some(&("show" | "check" | "test" | "explain"))) => (Need::Reading, false),
+        _ if words.starts_with(&["debug", "dataplane", "packet-diag", "show"]) => (Need::Reading, false),
         _ => (Need::Change, false),
     }
 }

@@ -50,8 +50,8 @@ pub(crate) mod code {
 pub(crate) struct Reply {
     /// HTTP status.
     pub(crate) status: u16,
-    /// XML.
-    pub(crate) body: String,
+    /// XML, unless it is a file.
+    pub(crate) body: Vec<u8>,
     /// Offered as a file of that name.
     pub(crate) file: Option<String>,
     /// The job that was made.
@@ -63,7 +63,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// A whole `<response>`.
     pub(crate) fn xml(response: &Element) -> Self {
-        Self { status: 200, body: xml::write(response), file: None, job: None, refusal: None }
+        Self { status: 200, body: xml::write(response).into(), file: None, job: None, refusal: None }
     }
 
     /// `<response status="success">` around a `<result>`.
@@ -140,16 +140,16 @@ impl Reply {
         Self::error(code::INTERNAL, &["internal error; the manager's log says more"])
     }
 
-    /// Raw XML, as a file.
-    pub(crate) fn file(name: &str, body: String) -> Self {
+    /// A file.
+    pub(crate) fn file(name: &str, body: impl Into<Vec<u8>>) -> Self {
         // Clients take no more than these characters from the header.
         let name =
             name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' });
-        Self { status: 200, body, file: Some(name.collect()), job: None, refusal: None }
+        Self { status: 200, body: body.into(), file: Some(name.collect()), job: None, refusal: None }
     }
 
     /// What a firewall answered, as it is.
-    pub(crate) fn passed_on(status: u16, body: String, file: Option<String>) -> Self {
+    pub(crate) fn passed_on(status: u16, body: Vec<u8>, file: Option<String>) -> Self {
         let refusal = refusal_in(&body);
         Self { status, body, file, job: None, refusal }
     }
@@ -158,6 +158,11 @@ impl Reply {
         let response = element("response").attr("status", "error").attr("code", &status.to_string());
         let response = response.with(element("result").leaf("msg", text));
         Self { status, refusal: Some(Refusal::new(status, [text])), ..Self::xml(&response) }
+    }
+
+    /// The XML.
+    pub(crate) fn into_text(self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// On the wire.
@@ -177,11 +182,11 @@ impl Reply {
 }
 
 /// Why a whole response says that something is refused.
-fn refusal_in(body: &str) -> Option<Refusal> {
-    if !body.starts_with("<response status=\"error\"") {
+fn refusal_in(body: &[u8]) -> Option<Refusal> {
+    if !body.starts_with(b"<response status=\"error\"") {
         return None;
     }
-    let response = xml::parse(body).ok()?;
+    let response = xml::parse(std::str::from_utf8(body).ok()?).ok()?;
     let code = response.attribute("code").and_then(|code| code.parse().ok()).unwrap_or(code::INVALID_OBJECT);
     let message = response.child("msg");
     let lines = message.into_iter().flat_map(|message| message.elements()).map(|line| match line.elements().next() {

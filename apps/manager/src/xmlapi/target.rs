@@ -5,7 +5,7 @@
 
 use bartizan_api::fleet::{ApiRequest, Parameter};
 
-use super::endpoints::PASSED_ON;
+use super::endpoints::{PACKETS, PASSED_ON};
 use super::reply::{Reply, code};
 use super::{config, op, refuse_device, refuse_role, refuse_type};
 use crate::accounts::{Caller, Right};
@@ -27,7 +27,12 @@ pub(crate) async fn answer(
     if matches!(kind, "log" | "version") {
         return super::answer_caller(app, caller, parameters).await;
     }
-    let asked = parameters.get(if kind == "op" { "cmd" } else { "action" }).unwrap_or_default();
+    let asked = match kind {
+        "op" => "cmd",
+        "export" => "category",
+        _ => "action",
+    };
+    let asked = parameters.get(asked).unwrap_or_default();
     let refusal = refuse_role(caller).or_else(|| refuse_type(caller, kind)).or_else(|| match kind {
         "config" => config::refuse(caller, asked),
         "op" => op::refuse_at_device(caller, asked),
@@ -46,7 +51,13 @@ pub(crate) async fn answer(
 /// `None`, or why somebody whose role is for a part of the manager's configuration does not reach that far.
 fn refuse_out_of_reach(caller: &Caller, serial: &str, kind: &str, asked: &str) -> Option<Reply> {
     caller.role.scope()?;
-    if matches!(kind, "config" | "commit" | "export") || (kind == "op" && op::is_about_configuration(asked)) {
+    let is_whole = match kind {
+        "config" | "commit" => true,
+        "export" => asked != PACKETS,
+        "op" => op::is_about_configuration(asked),
+        _ => false,
+    };
+    if is_whole {
         let line = format!(
             "this is about the whole configuration of `{serial}`; the role of `{}` is for a part of the manager's",
             caller.name

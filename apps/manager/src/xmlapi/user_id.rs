@@ -61,7 +61,7 @@ fn told(response: Result<Element, Element>) -> Reply {
         Err(response) => {
             let line = element("msg").with(element("line").with(response));
             // With what is refused in it, for those who asked in JSON.
-            Reply::passed_on(200, xml::write(&element("response").attr("status", "error").with(line)), None)
+            Reply::passed_on(200, xml::write(&element("response").attr("status", "error").with(line)).into(), None)
         }
     }
 }
@@ -83,7 +83,7 @@ async fn send_to_all(app: &App, caller: &Caller, message: &str) -> Reply {
             Err(error) => answers.push(not_sent(&error)),
         }
     }
-    let refusal = answers.iter().position(|answer| answer.body.contains("status=\"error\"")).unwrap_or(0);
+    let refusal = answers.iter().position(|answer| answer.refusal.is_some()).unwrap_or(0);
     if answers.is_empty() {
         return Reply::error(code::NOT_POSSIBLE, &["no firewall is connected: nothing was registered"]);
     }

@@ -379,7 +379,7 @@ async fn requests_reach_the_device_and_its_answers_the_client_as_they_are() {
     }
     let file = async {
         let (asked, _) = device.next_request().await;
-        let (body, file) = ("<config/>".to_owned(), "running-config.xml".to_owned());
+        let (body, file) = ("<config/>".into(), "running-config.xml".to_owned());
         device.send(FromDevice::ApiResponse(ApiResponse { id: asked.id, status: 200, body, file })).await;
     };
     let parameters = [("type", "export"), ("category", "configuration"), ("target", serial.as_str())];

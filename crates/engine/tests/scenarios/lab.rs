@@ -299,7 +299,7 @@ impl Lab {
     }
 
     /// The port on the wire, and the tag, of `e1` or `e1.100`; a tag that nobody has stands for itself.
-    fn wire(&self, name: &str) -> (Port, u16) {
+    pub(crate) fn wire(&self, name: &str) -> (Port, u16) {
         let Some((port, part)) = name.split_once('.') else { return (self.port(name), 0) };
         match self.port(name) {
             Port::Data(id) => match self.tables.interface(id).and_then(|part| part.vlan) {

@@ -7,13 +7,13 @@ import { useState } from 'react';
 import type { MapWay, ServiceMap } from '../../api/types';
 import { goingWith } from '../../scope';
 import { type Column, Grid, textColumn } from '../../table/Grid';
-import { amount } from '../../words';
+import { amount, bytes } from '../../words';
 import { GlobalFilters, RangePicker } from '../monitor/Filters';
 import { narrowed } from '../monitor/query';
 import { HOUR, rangeLabel, useRange } from '../monitor/range';
 import { Failure, Nothing, Page } from '../Page';
 import classes from './Acc.module.css';
-import { bytes, type Level, useServiceMap } from './acc';
+import { type Level, useServiceMap } from './acc';
 import { nameOf, Picture, told, type Verdict, verdictOf } from './Picture';
 import { VIEWS } from './views';
 

@@ -2,8 +2,9 @@
 
 import { Alert, Card, Table, Text, Title, UnstyledButton } from '@mantine/core';
 import type { LogGrouping } from '../../api/types';
+import { bytes } from '../../words';
 import classes from './Acc.module.css';
-import { amountOf, bytes, type Measure, written } from './acc';
+import { amountOf, type Measure, written } from './acc';
 
 type Properties = { title: string; grouping: LogGrouping; measure: Measure; onChoose: (value: string) => void };
 

@@ -4,6 +4,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { api, told } from '../../api/client';
 import type { LogField } from '../../api/types';
 import { useAddress } from '../../scope';
+import { bytes } from '../../words';
 import { fitting, together } from '../monitor/conditions';
 import { useLogFields } from '../monitor/log';
 import { HOUR, inSpans, rfc3339, useRange } from '../monitor/range';
@@ -58,15 +59,6 @@ export function useServiceMap(level: Level, query: string) {
     refetchInterval: moves ? AGAIN_MS : false,
     placeholderData: keepPreviousData,
   });
-}
-
-const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-
-/** `1.4 MB` */
-export function bytes(amount: number): string {
-  const power = amount > 0 ? Math.min(UNITS.length - 1, Math.floor(Math.log10(amount) / 3)) : 0;
-  const value = amount / 1000 ** power;
-  return `${value >= 100 || power === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[power]}`;
 }
 
 export function amountOf(sums: { lines: number; bytes: number }, measure: Measure): number {

@@ -8,7 +8,8 @@ import { nodeAt, refused } from '../../api/config';
 import type { Asked, Node } from '../../api/types';
 import { ancestors, groupPath, type Scoped, useAddress, useGroups, useScoped, useStackTemplates } from '../../scope';
 import { useColumns } from '../../table/Columns';
-import { type Column, Grid } from '../../table/Grid';
+import type { Column } from '../../table/Grid';
+import { RowGrid } from '../../table/RowGrid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
 import { entryPath, isOfStack, lastName, nameOf, ownerOf } from '../../tree/node';
@@ -113,13 +114,10 @@ export function ListScreen({ kind }: { kind: ListKind }) {
         {search ? `${rows.count} of ${rows.total}` : rows.total} {rows.total === 1 ? 'entry' : 'entries'}
         {selected.size > 0 && `, ${selected.size} selected`}
       </Text>
-      <Grid
+      <RowGrid
         label={kind.title}
         columns={columns}
-        count={rows.loading ? 0 : rows.count}
-        at={rows.at}
-        keyOf={(row) => row.entry.xpath}
-        look={rows.look}
+        rows={rows}
         selected={selected}
         onSelect={setSelected}
         onOpen={open}

@@ -5,6 +5,7 @@ import { IconFilterMinus, IconFilterPlus } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import type { LogField, LogLine } from '../../api/types';
 import { moment } from '../../times';
+import { CaptureButton } from './CaptureButton';
 import { Explanation } from './Explanation';
 import type { Flow } from './explain';
 import { timeOf } from './log';
@@ -20,6 +21,8 @@ type Properties = {
 
 export function LineDetail({ log, line, fields, onNarrow, onClose }: Properties) {
   const table = <Fields line={line} fields={fields} onNarrow={onNarrow} />;
+  const serial = line.fields['serial'] ?? '';
+  const flow = flowOf(line);
   return (
     <Drawer
       opened
@@ -37,13 +40,14 @@ export function LineDetail({ log, line, fields, onNarrow, onClose }: Properties)
           </Tabs.List>
           <Tabs.Panel value="fields">{table}</Tabs.Panel>
           <Tabs.Panel value="why">
-            <Explanation serial={line.fields['serial'] ?? ''} flow={flowOf(line)} logged={loggedOf(line)} />
+            <Explanation serial={serial} flow={flow} logged={loggedOf(line)} />
           </Tabs.Panel>
         </Tabs>
       ) : (
         table
       )}
-      <Group justify="flex-end" mt="md">
+      <Group justify="flex-end" gap="xs" mt="md">
+        {serial && flow.source && <CaptureButton serial={serial} flow={flow} />}
         <Button variant="default" onClick={onClose}>
           Close
         </Button>
@@ -52,7 +56,7 @@ export function LineDetail({ log, line, fields, onNarrow, onClose }: Properties)
   );
 }
 
-/** The flow of a line of the traffic log, as its first packet came. */
+/** The flow of a line of the traffic or threat log, as its first packet came. */
 export function flowOf({ fields }: LogLine): Flow {
   return {
     ingress: fields['inbound_if'] ?? '',

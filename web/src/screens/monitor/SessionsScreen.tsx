@@ -13,7 +13,9 @@ import { amount } from '../../words';
 import { Confirm } from '../Confirm';
 import { Tool } from '../lists/Tools';
 import { Failure, Nothing, Page } from '../Page';
+import { CaptureButton } from './CaptureButton';
 import { Explanation } from './Explanation';
+import { protocolOf } from './explain';
 import { end, type Filter, flowOf, type Session, useSessions } from './sessions';
 
 const told = (id: string, header: string, width: number): Column<Session> => ({
@@ -23,8 +25,6 @@ const told = (id: string, header: string, width: number): Column<Session> => ({
   cell: (session) => session[id] ?? '',
 });
 
-const PROTOCOLS: Record<string, string> = { '1': 'icmp', '6': 'tcp', '17': 'udp', '58': 'icmp6' };
-
 const COLUMNS: Column<Session>[] = [
   told('idx', 'ID', 80),
   told('state', 'State', 90),
@@ -32,7 +32,7 @@ const COLUMNS: Column<Session>[] = [
     id: 'proto',
     header: 'Protocol',
     width: 80,
-    cell: (session) => PROTOCOLS[session['proto'] ?? ''] ?? session['proto'] ?? '',
+    cell: (session) => protocolOf(session['proto'] ?? ''),
   },
   told('source', 'Source', 130),
   told('sport', 'From Port', 85),
@@ -173,7 +173,8 @@ function Detail({ session, serial, onClose }: { session: Session; serial: string
           <Explanation serial={serial} flow={flowOf(session)} />
         </Tabs.Panel>
       </Tabs>
-      <Group justify="flex-end" mt="md">
+      <Group justify="flex-end" gap="xs" mt="md">
+        <CaptureButton serial={serial} flow={flowOf(session)} />
         <Button variant="default" onClick={onClose}>
           Close
         </Button>

@@ -18,6 +18,19 @@ export type Step = { stage: string; text: string; origin: string };
 export type Explained = { outcome: string; rule: string; steps: Step[] };
 
 const NUMBERS: Record<string, string> = { icmp: '1', tcp: '6', udp: '17', icmp6: '58' };
+/** Protocols that have a word. */
+export const PROTOCOLS = Object.keys(NUMBERS);
+
+/** The word of a protocol's number, where it has one. */
+export const protocolOf = (number: string): string => PROTOCOLS.find((word) => NUMBERS[word] === number) ?? number;
+
+/** Text as it stands in a command. */
+export const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+
+/** The text of an element's child; empty when it has none of that name. */
+export function textOf(element: Element, tag: string): string {
+  return element.querySelector(`:scope > ${tag}`)?.textContent ?? '';
+}
 
 /** Asks a connected firewall an operational command, as XML; its answer's result. */
 export async function ask(serial: string, command: string): Promise<Element> {
@@ -56,13 +69,12 @@ export function useExplained(serial: string, flow: Flow, enabled = true) {
     enabled,
     queryFn: async (): Promise<Explained> => {
       const result = await ask(serial, commandOf(flow));
-      const text = (element: Element, tag: string) => element.querySelector(`:scope > ${tag}`)?.textContent ?? '';
       const steps = [...result.querySelectorAll('steps > entry')].map((entry) => ({
-        stage: text(entry, 'stage'),
-        text: text(entry, 'text'),
-        origin: text(entry, 'origin'),
+        stage: textOf(entry, 'stage'),
+        text: textOf(entry, 'text'),
+        origin: textOf(entry, 'origin'),
       }));
-      return { outcome: text(result, 'outcome'), rule: text(result, 'rule'), steps };
+      return { outcome: textOf(result, 'outcome'), rule: textOf(result, 'rule'), steps };
     },
   });
 }

@@ -1,14 +1,12 @@
 // Which sessions does a firewall have, and how are they ended?
 
 import { useQuery } from '@tanstack/react-query';
-import { ask, type Flow } from './explain';
+import { ask, escaped, type Flow } from './explain';
 
 /** A session by the elements of the firewall's answer: `idx`, `source`, `security-rule`, …. */
 export type Session = Record<string, string>;
 
 export type Filter = { source: string; destination: string; 'destination-port': string; rule: string };
-
-const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
 export function useSessions(serial: string | undefined, filter: Filter) {
   const options = Object.entries(filter).filter(([, value]) => value !== '');

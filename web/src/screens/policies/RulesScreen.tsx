@@ -20,7 +20,8 @@ import { entriesOf, nodeAt, refused, useEdit } from '../../api/config';
 import type { Asked, Field } from '../../api/types';
 import { ancestors, groupPath, narrowOf, useAddress, useGroups } from '../../scope';
 import { useColumns } from '../../table/Columns';
-import { type Column, Grid } from '../../table/Grid';
+import type { Column } from '../../table/Grid';
+import { RowGrid } from '../../table/RowGrid';
 import { type Row, type Source, useRows } from '../../table/rows';
 import { CellEditor, type EditedCell } from '../../tree/CellEditor';
 import { EntryDialog, type Opened } from '../../tree/EntryDialog';
@@ -205,13 +206,10 @@ export function RulesScreen({ base, which }: { base: Base; which: Which }) {
           <GroupPanel groups={grouping.groups} chosen={grouped} onChoose={(name) => setAddress({ grouped: name })} />
         )}
         <Box style={{ display: 'flex', flexDirection: 'column', flex: 1, minWidth: 0 }}>
-          <Grid
+          <RowGrid
             label={title}
             columns={columns}
-            count={rows.loading ? 0 : rows.count}
-            at={rows.at}
-            keyOf={(row) => row.entry.xpath}
-            look={rows.look}
+            rows={rows}
             selected={selected}
             onSelect={setSelected}
             onOpen={open}

@@ -104,6 +104,7 @@ pub(super) fn render(answer: &Answer) -> String {
                 })
                 .collect(),
         ),
+        Answer::PacketCapture(capture) => capture.text(),
         Answer::TrafficObjects(found) => traffic_objects(found),
         Answer::Configuration(configuration) => with_newline(configuration.xml.clone()),
         Answer::System(system) => pairs(&[

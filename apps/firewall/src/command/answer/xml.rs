@@ -78,6 +78,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
             });
             entries.collect()
         }
+        Answer::PacketCapture(capture) => capture.elements(),
         Answer::Interfaces(interfaces) => {
             let logical = interfaces.iter().map(|one| {
                 node(

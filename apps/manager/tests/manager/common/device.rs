@@ -111,7 +111,7 @@ impl Device {
 
     /// Answers a request.
     pub(crate) async fn respond(&self, request: &ApiRequest, status: u32, body: &str) {
-        let response = ApiResponse { id: request.id, status, body: body.to_owned(), file: String::new() };
+        let response = ApiResponse { id: request.id, status, body: body.into(), file: String::new() };
         self.send(FromDevice::ApiResponse(response)).await;
     }
 
