@@ -33,9 +33,10 @@ for (const place of PLACES.filter((one) => !one.kept)) {
   });
 }
 
-test('the palette finds a screen by its name', async ({ page, go }) => {
+test('the palette finds a screen by its name, also when it is asked for at once', async ({ page, go }) => {
   await go('/objects/tags');
-  await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
+  // The key is heard as soon as the button is there.
+  await expect(page.getByRole('button', { name: 'Go to', exact: true })).toBeVisible();
   await page.keyboard.press('Control+k');
   await page.getByRole('textbox', { name: 'Where to?' }).fill('logical');
   await accessible(page, 'palette');

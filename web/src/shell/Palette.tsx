@@ -1,6 +1,7 @@
 // How does one get anywhere by typing? Ctrl+K: every screen, every device group, and the commit.
 
 import { ActionIcon, Tooltip } from '@mantine/core';
+import { useHotkeys } from '@mantine/hooks';
 import { Spotlight, spotlight } from '@mantine/spotlight';
 import { IconSearch } from '@tabler/icons-react';
 import { useNavigate } from '@tanstack/react-router';
@@ -57,7 +58,7 @@ export function Palette() {
   return (
     <Spotlight
       actions={actions}
-      shortcut="mod + K"
+      shortcut={null}
       nothingFound="Nothing is called so."
       searchProps={{ placeholder: 'Where to?', 'aria-label': 'Where to?', leftSection: <IconSearch size={18} /> }}
       attributes={{ content: { 'aria-label': 'Go to' } }}
@@ -67,7 +68,9 @@ export function Palette() {
   );
 }
 
+/** The key is heard from the beginning; the palette itself may come a moment later. */
 export function PaletteButton() {
+  useHotkeys([['mod+K', () => spotlight.toggle()]]);
   return (
     <Tooltip label="Go to… (Ctrl+K)">
       <ActionIcon aria-label="Go to" size="lg" onClick={() => spotlight.open()}>
