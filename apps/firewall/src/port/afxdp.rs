@@ -31,11 +31,8 @@ use super::{BURST, Batch, Losses, Receiver, Sender, Slot};
 const RINGS: u32 = 4;
 /// Entries of a ring at least and at most.
 const RING_ENTRIES: (u32, u32) = (64, 4096);
-/// Calls after which transmission is left to the next burst. One call sends up to 32 frames by copy, unless the kernel
-/// takes [`TX_BUDGET`].
+/// Calls after which transmission is left to the next burst. One call sends up to 32 frames by copy.
 const KICKS_MAX: u32 = 256;
-/// `XDP_MAX_TX_SKB_BUDGET`: frames that one call sends by copy (`linux/if_xdp.h`, since Linux 6.17).
-const TX_BUDGET: i32 = 9;
 /// How long a full device is waited for, in milliseconds.
 const FULL_WAIT_MS: i32 = 1;
 /// The longest frame that can be received.
@@ -113,8 +110,6 @@ pub fn open_queue(opening: &Opening<'_>, memory: &mut Memory) -> Result<(AfXdpRe
     ] {
         set_option(&fd, libc::SOL_XDP, option, &memory.entries).with_context(|| format!("make a {name} ring"))?;
     }
-    // Older kernels do not know it, and are called more often.
-    let _ = set_option(&fd, libc::SOL_XDP, TX_BUDGET, &memory.entries);
     let offsets: libc::xdp_mmap_offsets =
         get_option(&fd, libc::SOL_XDP, libc::XDP_MMAP_OFFSETS).context("ask where the rings are")?;
     let fill = Outbound::map(&fd, offsets.fr, libc::XDP_UMEM_PGOFF_FILL_RING as i64, memory.entries)?;
