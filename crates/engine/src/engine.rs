@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use bartizan_packet::ethernet::Mac;
-use bartizan_packet::frame::{Frame, Meta};
+use bartizan_packet::frame::Frame;
 use bartizan_packet::oddity::Oddities;
-use bartizan_packet::parse::Packet;
 use bartizan_packet::vxlan::Vni;
 use bartizan_policy::tables::{Compiled, IfaceId, ZoneId};
 use bartizan_policy::tunnels::Way;
@@ -372,16 +371,6 @@ impl Engine {
     pub fn unblock(&mut self, chosen: impl FnMut(&BlockView) -> bool, now: Time) -> usize {
         self.advance(now);
         self.protection.unblock(chosen, self.now)
-    }
-
-    /// The session that a packet of this port and VLAN belongs to.
-    pub fn session_of(&self, port: Port, vlan: u16, packet: &Packet) -> Option<SessionView> {
-        let realm = match self.untag(port, Meta { vlan, ..Meta::default() })? {
-            Port::Data(iface) => self.links.get(iface.index())?.realm?,
-            Port::Local => crate::key::LOCAL_REALM,
-        };
-        let (slot, _) = self.table.find(&crate::key::Key::of(packet, realm))?;
-        Some(self.view(slot))
     }
 
     /// Neighbours of all ports, without MAC while they are asked for or silent.

@@ -39,6 +39,12 @@ impl Engine {
         Look { iface, packet: Some(packet), session }
     }
 
+    /// The session that a packet of this port and VLAN belongs to.
+    pub fn session_of(&self, port: Port, vlan: u16, packet: &Packet) -> Option<SessionView> {
+        let arrival = self.untag(port, Meta { vlan, ..Meta::default() })?;
+        self.find_first(self.realm_of(arrival).map(|realm| Key::of(packet, realm)))
+    }
+
     /// Looks at a frame as it leaves: its session is the one that its answer would be part of.
     pub fn look_at_leaving(&self, port: Port, frame: &[u8], meta: Meta) -> Look {
         let leaves = self.untag(port, meta).unwrap_or(port);

@@ -1,7 +1,6 @@
 //! Devices: all of them, one of them, and every value that one has with where it was written.
 
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bartizan_model::render::Effective;
@@ -20,14 +19,13 @@ use crate::store::side_versions::{is_side, version_of};
 use crate::times;
 use crate::topology::Topology;
 use crate::xmlapi::endpoints::PACKETS;
+use crate::xmlapi::reply::Reply;
 use crate::xmlapi::target;
 
 /// Values of one page.
 const PAGE: usize = 500;
 /// Most values of one page.
 const PAGE_MAX: usize = 5000;
-/// Of files with captured packets, as of all files of the XML API.
-const PCAPNG: &str = "application/octet-stream";
 
 pub(super) fn routes() -> Vec<Route> {
     let devices = Access::Command("show devices");
@@ -67,25 +65,17 @@ struct DevicesQuery {
     tag: Option<String>,
 }
 
-/// A file of captured packets.
-struct Packets {
-    name: String,
-    bytes: Vec<u8>,
-}
+/// A file of captured packets, as the XML API has it.
+struct Packets(Reply);
 
 impl Answer for Packets {
     fn describe(_: &mut SchemaGenerator) -> Described {
-        Described { status: StatusCode::OK, content_type: Some(PCAPNG), schema: None }
+        Described { status: StatusCode::OK, content_type: Some("application/octet-stream"), schema: None }
     }
 
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.bytes));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PCAPNG));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename={}", self.name)) {
-            headers.insert(CONTENT_DISPOSITION, value);
-        }
+        let mut response = self.0.into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
@@ -94,9 +84,9 @@ async fn captured(call: Call) -> Result<Packets, Problem> {
     let (serial, file) = (call.name("serial"), call.name("file"));
     let request = Parameters::from([("type", "export"), ("category", PACKETS), ("from", file)]);
     let reply = target::answer(&call.app, &call.caller, serial, "export", &request).await;
-    match (reply.refusal, reply.file) {
+    match (reply.refusal, &reply.file) {
         (Some(refusal), _) => Err(refusal.into()),
-        (None, Some(name)) => Ok(Packets { name, bytes: reply.body }),
+        (None, Some(_)) => Ok(Packets(Reply { refusal: None, ..reply })),
         (None, None) => Err(Problem::not_found(format!("`{serial}` answered with no file"))),
     }
 }
