@@ -7,14 +7,18 @@ target=$1
 # starts from another: FUZZ_SEED=0 takes a random one.
 seed=${FUZZ_SEED:-1}
 cd "$(dirname "$0")"
-build=${CARGO_TARGET_DIR:-target}
-# Naming the target triple keeps the instrumentation out of build scripts and macros.
-triple=$(rustc -vV | sed -n 's/^host: //p')
-export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
--Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing"
-[ "$target" != build ] || exec cargo build --release --target "$triple" --bins
+build=${CARGO_TARGET_DIR:-$PWD/../target}
+# The whole workspace is chosen, so that third-party crates have the features that they have for the tests.
+build() {
+  RUSTC_WORKSPACE_WRAPPER=$PWD/instrument CARGO_INCREMENTAL=0 \
+    cargo build --locked --workspace --features bartizan-fuzz/targets "$@"
+}
+if [ "$target" = build ]; then
+  build --examples
+  exit
+fi
 seconds=$2
-cargo build --release --target "$triple" --bin "$target"
+build --example "$target"
 mkdir -p "$build/found/$target" artifacts
-exec "$build/$triple/release/$target" -max_total_time="$seconds" -seed="$seed" -timeout=10 -max_len=65536 -print_final_stats=1 \
+exec "$build/debug/examples/$target" -max_total_time="$seconds" -seed="$seed" -timeout=10 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="artifacts/" "$build/found/$target" "corpus/$target"

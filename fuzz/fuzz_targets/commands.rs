@@ -12,12 +12,11 @@ use bartizan_firewall::command::answers::answer_offline;
 use bartizan_firewall::command::words::{parse, parse_xml, to_xml};
 use bartizan_firewall::firewall::{Parts, Running};
 use bartizan_firewall::{hex, load};
+use bartizan_fuzz::CONFIG;
 use bartizan_model::xml;
 use bartizan_policy::facts::Facts;
 use bartizan_policy::names::Ids;
 use libfuzzer_sys::fuzz_target;
-
-const CONFIG: &str = include_str!("frame.xml");
 
 fn running() -> &'static Running {
     static RUNNING: OnceLock<Running> = OnceLock::new();

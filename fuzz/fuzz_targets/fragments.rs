@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use bartizan_engine::Engine;
 use bartizan_engine::settings::{Limits, Settings};
 use bartizan_engine::verdict::{Port, Time, Verdict};
+use bartizan_fuzz::CONFIG;
 use bartizan_model::{device, xml};
 use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::arp::Arp;
@@ -24,7 +25,6 @@ use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids};
 use libfuzzer_sys::fuzz_target;
 
-const CONFIG: &str = include_str!("frame.xml");
 const SECOND: u64 = 1_000_000_000;
 const HOST: [u8; 6] = [2, 9, 9, 9, 9, 9];
 const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];

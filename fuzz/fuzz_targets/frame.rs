@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use bartizan_engine::Engine;
 use bartizan_engine::settings::{Limits, LocalLink, Settings};
 use bartizan_engine::verdict::{Event, Port, Time, Verdict};
+use bartizan_fuzz::CONFIG;
 use bartizan_model::{device, xml};
 use bartizan_packet::answer::{Link, Problem, icmp_error, ip_frame, udp_frame};
 use bartizan_packet::arp::{Arp, Operation};
@@ -25,7 +26,6 @@ use bartizan_policy::facts::Facts;
 use bartizan_policy::tables::{Compiled, Ids};
 use libfuzzer_sys::fuzz_target;
 
-const CONFIG: &str = include_str!("frame.xml");
 const SECOND: u64 = 1_000_000_000;
 
 /// Zone protection with all it can do, in the zone that tunnels end in too.

@@ -28,7 +28,9 @@ fn folder(text: &str) {
     assert!(names.iter().all(|name| fits(name)), "{names:?}");
     assert!(plan.rules.iter().all(|rule| rule.description.len() <= 1023));
     let objects = plan.render();
-    assert!(objects.groups.keys().chain(objects.services.keys()).chain(objects.addresses.keys()).all(|name| fits(name)));
+    assert!(
+        objects.groups.keys().chain(objects.services.keys()).chain(objects.addresses.keys()).all(|name| fits(name))
+    );
     let groups: BTreeSet<String> = objects.groups.keys().cloned().collect();
     assert!(plan.members(&folder.snapshot).values().all(|tags| tags.is_subset(&groups)));
     let trial = Trial::new(&plan, &folder.snapshot);

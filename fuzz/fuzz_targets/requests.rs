@@ -5,12 +5,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bartizan_fuzz::CONFIG;
 use bartizan_manager::outside;
 use bartizan_model::tree::Element;
 use bartizan_model::{schema, xml, xpath};
 use libfuzzer_sys::fuzz_target;
-
-const CONFIG: &str = include_str!("frame.xml");
 
 fn candidate() -> Arc<Element> {
     static TREE: OnceLock<Arc<Element>> = OnceLock::new();

@@ -192,10 +192,9 @@ fn small_packets(row: &Row) -> Result<Vec<Value>> {
         ("cpu-64-byte-af-packet", PACKET_ALONE, SLOW, at_most(2.0, 1.3)),
         ("cpu-64-byte-af-xdp", XDP_ALONE, FAST, at_most(1.0, 0.6)),
     ] {
-        let doors = (0..ROUNDS).map(|_| row.door_ns(rate)).collect::<Result<Vec<f64>>>()?;
-        let (_, door, _) = spread(&doors);
-        let measure = |row: &Row, running: &Running| row.small_packet_ns(running, rate, door);
-        let [ours, kernel] = alternate(row, [ours, KERNEL], measure)?;
+        let door = |row: &Row| row.door_ns(rate);
+        let measure = |row: &Row, running: &Running, door: f64| row.small_packet_ns(running, rate, door);
+        let [ours, kernel] = alternate_after(row, [ours, KERNEL], door, measure)?;
         figures.push(figure(name, "ns", &ours, &kernel, goal));
     }
     Ok(figures)
@@ -207,13 +206,24 @@ fn alternate<const N: usize>(
     sides: [(&'static str, Forwarder); N],
     measure: impl Fn(&Row, &Running) -> Result<f64>,
 ) -> Result<[Side; N]> {
+    alternate_after(row, sides, |_| Ok(()), |row, running, ()| measure(row, running))
+}
+
+/// The same, with something measured each time before the side is in place: a machine's speed changes within minutes.
+fn alternate_after<T, const N: usize>(
+    row: &Row,
+    sides: [(&'static str, Forwarder); N],
+    before: impl Fn(&Row) -> Result<T>,
+    measure: impl Fn(&Row, &Running, T) -> Result<f64>,
+) -> Result<[Side; N]> {
     let mut all = sides.map(|(name, _)| Side { name, values: Vec::new() });
     for round in 0..ROUNDS {
         for turn in 0..N {
             let at = if round % 2 == 0 { turn } else { N - 1 - turn };
             let (name, forwarder) = sides[at];
+            let before = before(row)?;
             let running = row.with(forwarder).with_context(|| format!("put {name} in place"))?;
-            all[at].values.push(measure(row, &running).with_context(|| format!("measure {name}"))?);
+            all[at].values.push(measure(row, &running, before).with_context(|| format!("measure {name}"))?);
         }
     }
     Ok(all)

@@ -16,8 +16,12 @@ use super::super::virtio::HEADER_BYTES;
 
 /// Bytes of a chunk: the largest that the kernel takes, a page.
 pub(super) const CHUNK_BYTES: usize = 4096;
-/// Bytes in front of a received frame: for the headers of a tunnel, and the offload header.
-pub(super) const ROOM_BYTES: usize = HEADROOM_BYTES + HEADER_BYTES;
+/// Bytes of a cache line (x86-64, and most of arm64).
+const LINE_BYTES: usize = 64;
+/// Bytes in front of a received frame: for the headers of a tunnel, and the offload header. A frame begins with a
+/// cache line, so that a small one is in one line: another core wrote it, and each further line is waited for once
+/// more when it is sent (measured: 6 % of what a worker spends on a frame of 60 bytes).
+pub(super) const ROOM_BYTES: usize = (HEADROOM_BYTES + HEADER_BYTES).next_multiple_of(LINE_BYTES);
 /// `XDP_PACKET_HEADROOM`
 const XDP_HEADROOM_BYTES: usize = 256;
 
