@@ -1,4 +1,4 @@
-//! Which firewall do the fuzz targets run?
+//! Which configuration do the fuzz targets share?
 
-/// A configuration with every kind of element that the targets' steps meet.
+/// The configuration that the targets with a firewall, or with a configuration tree, begin with.
 pub const CONFIG: &str = include_str!("config.xml");

@@ -123,7 +123,7 @@ fn a_frame_that_is_longer_than_its_room_is_a_counted_drop() {
     }
     let (io, reason) = driven_by(&edge);
     assert_eq!(io, "af-xdp generic");
-    assert!(reason.contains("an MTU of 9000 bytes needs frames of 9018, 3702 fit"), "{reason}");
+    assert!(reason.contains("an MTU of 9000 bytes needs frames of 9018, 3648 fit"), "{reason}");
     edge.client.sh("ip link set eth0 mtu 9000").unwrap();
     edge.server.sh("ip link set eth0 mtu 9000").unwrap();
     let ping = |bytes: &str| edge.client.try_run(&["ping", "-c", "1", "-W", "1", "-s", bytes, "203.0.113.2"]).unwrap();
