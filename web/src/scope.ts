@@ -1,6 +1,6 @@
 // Which part of the configuration is looked at? A device group for policies and objects, a template for the network.
 
-import { queryOptions, useQuery } from '@tanstack/react-query';
+import { type QueryClient, queryOptions, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { api, told } from './api/client';
 import type { Narrow } from './api/config';
@@ -84,9 +84,12 @@ export const GROUPS = queryOptions({
 
 export const useGroups = () => useQuery(GROUPS);
 
-export function useTemplates() {
-  return useQuery({ queryKey: ['config', 'templates'], queryFn: () => told(api.GET('/api/v1/templates')) });
-}
+const TEMPLATES = queryOptions({
+  queryKey: ['config', 'templates'],
+  queryFn: () => told(api.GET('/api/v1/templates')),
+});
+
+export const useTemplates = () => useQuery(TEMPLATES);
 
 export function groupPath(group: string | undefined): string {
   return group ? entryPath(`${DEVICES}/device-group`, group) : SHARED;
@@ -112,12 +115,15 @@ export const LISTS = {
  */
 export type ScopeKind = 'group' | 'template' | 'vsys' | 'config' | 'holder' | 'panorama' | 'root';
 
+/** Where what a stack's templates say is read together with its own. */
+export type Merged = { stack: string; source: string; xpath: string };
+
 /** A place in the scope of a screen. */
 export type Scoped = {
   /** Where it is written. */
   xpath: string;
-  /** Of a stack: where what its templates say is read together with its own. */
-  merged?: { stack: string; source: string; xpath: string };
+  /** Of a stack. */
+  merged?: Merged;
 };
 
 /** Where below a template or a stack each kind begins; `holder` is the template itself. */
@@ -151,13 +157,14 @@ export function scoped(kind: ScopeKind, path: string, search: Search, otherwise?
   return template ? { xpath: entryPath(LISTS.template, template) + below } : undefined;
 }
 
-/** The templates of the stack in scope, the winning one first, and the place of `path` in each; none without a `kind`. */
-export function useStackTemplates(kind: ScopeKind | undefined, path: string): { name: string; xpath: string }[] {
-  const [{ stack }] = useAddress();
-  const stacks = useTemplates().data?.stacks ?? [];
-  if (!kind || kind === 'group' || kind === 'panorama' || kind === 'root') return [];
+/** The templates of a stack as they are now, the winning one first, and where each has what the place is of. */
+export async function stackTemplates(
+  queries: QueryClient,
+  { stack, xpath }: Merged,
+): Promise<{ name: string; xpath: string }[]> {
+  const { stacks } = await queries.fetchQuery(TEMPLATES);
   const names = stacks.find((one) => one.name === stack)?.templates ?? [];
-  return names.map((name) => ({ name, xpath: `${entryPath(LISTS.template, name)}${BELOW[kind]}/${path}` }));
+  return names.map((name) => ({ name, xpath: entryPath(LISTS.template, name) + xpath }));
 }
 
 /** A place in a stack as one of the view that its templates are in, too. */

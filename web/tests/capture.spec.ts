@@ -120,3 +120,29 @@ test('what the firewall refuses is told beside the form, which stays', async ({ 
   await expect(form).toBeHidden();
   await expect(page.getByRole('status')).toContainText('off');
 });
+
+test('what was set before stays when the firewall refuses what is to be set', async ({ page, go }) => {
+  await go(SCREEN);
+  const start = async (source: string) => {
+    await page.getByRole('button', { name: 'Start a capture' }).click();
+    const form = page.getByRole('dialog', { name: 'Start a capture' });
+    await form.getByLabel('Source of filter 1').fill(source);
+    await form.getByLabel('Name of the files').fill('kept');
+    await form.getByRole('checkbox', { name: 'drop', exact: true }).uncheck();
+    await form.getByLabel('Packet Count').fill('777');
+    await form.getByLabel('Snap Length').fill('96');
+    await form.getByRole('button', { name: 'Start', exact: true }).click();
+    return form;
+  };
+  await expect(await start(APP)).toBeHidden();
+  await stop(page);
+  const refused = await start('nonsense');
+  await expect(refused.getByRole('alert')).toContainText('nonsense');
+  await refused.getByRole('button', { name: 'Cancel' }).click();
+  await page.reload();
+  await expect(page.getByRole('table', { name: 'Filters' }).getByRole('row').nth(1)).toContainText(APP);
+  await expect(counted(page, 'receive')).toContainText('of 777');
+  await expect(page.getByRole('table', { name: 'Stages' }).getByRole('row')).toHaveCount(4);
+  await expect(page.getByText('The first 96 bytes of each packet are kept.')).toBeVisible();
+  await remove(page, 'kept', 3);
+});

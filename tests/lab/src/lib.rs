@@ -57,9 +57,10 @@ impl Lab {
         if rootless {
             command.args(["--user", "--map-root-user"]);
         }
-        // `/run` is the lab's own, so that `ip netns` names cannot meet those of another lab.
+        // `/run` is the lab's own, so that `ip netns` names cannot meet those of another lab. What a test mounted in the
+        // lab's folder would keep the folder.
         command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
-        command.arg("mount -t tmpfs lab /run && mkdir /run/netns && ip link set lo up && echo ready && { read _; kill -9 -1; rm -rf \"$0\"; }");
+        command.arg("mount -t tmpfs lab /run && mkdir /run/netns && ip link set lo up && echo ready && { read _; kill -9 -1; umount -l \"$0\"/*; rm -rf \"$0\"; }");
         command.arg(&dir);
         // Own process group: Ctrl-C reaches the lab's owner alone, which then ends the lab in order.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

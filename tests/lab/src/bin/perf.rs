@@ -13,6 +13,8 @@ use bartizan_lab::perf::{Forwarder, Row, Running};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 5;
+/// Of a figure that differs by a fifth from one round to the next where this was measured.
+const SMALL_ROUNDS: usize = 15;
 
 #[expect(clippy::print_stdout, reason = "the figures are for a person, too")]
 fn main() -> Result<()> {
@@ -194,7 +196,7 @@ fn small_packets(row: &Row) -> Result<Vec<Value>> {
     ] {
         let door = |row: &Row| row.door_ns(rate);
         let measure = |row: &Row, running: &Running, door: f64| row.small_packet_ns(running, rate, door);
-        let [ours, kernel] = alternate_after(row, [ours, KERNEL], door, measure)?;
+        let [ours, kernel] = alternate_after(row, SMALL_ROUNDS, [ours, KERNEL], door, measure)?;
         figures.push(figure(name, "ns", &ours, &kernel, goal));
     }
     Ok(figures)
@@ -206,18 +208,19 @@ fn alternate<const N: usize>(
     sides: [(&'static str, Forwarder); N],
     measure: impl Fn(&Row, &Running) -> Result<f64>,
 ) -> Result<[Side; N]> {
-    alternate_after(row, sides, |_| Ok(()), |row, running, ()| measure(row, running))
+    alternate_after(row, ROUNDS, sides, |_| Ok(()), |row, running, ()| measure(row, running))
 }
 
 /// The same, with something measured each time before the side is in place: a machine's speed changes within minutes.
 fn alternate_after<T, const N: usize>(
     row: &Row,
+    rounds: usize,
     sides: [(&'static str, Forwarder); N],
     before: impl Fn(&Row) -> Result<T>,
     measure: impl Fn(&Row, &Running, T) -> Result<f64>,
 ) -> Result<[Side; N]> {
     let mut all = sides.map(|(name, _)| Side { name, values: Vec::new() });
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         for turn in 0..N {
             let at = if round % 2 == 0 { turn } else { N - 1 - turn };
             let (name, forwarder) = sides[at];

@@ -26,32 +26,30 @@ export function Diff({ from, to }: { from: string; to: string }) {
           { value: 'set', label: 'set lines' },
         ]}
       />
-      {diff.isPending && <Loader size="sm" aria-label="Loading" />}
-      {diff.error && <Failure error={diff.error} />}
-      {diff.data?.total === 0 && <Text size="sm">They do not differ.</Text>}
-      {diff.data && diff.data.total > 0 && (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must be able to do that
-        <section className={classes.diff} aria-label="Difference" tabIndex={0}>
-          {diff.data.changes.map((change) => (
-            <div key={`${change.kind} ${change.xpath}`}>
-              <Text size="xs" fw={600}>
-                {change.kind}: {change.path}
-              </Text>
-              <pre className={classes.text}>
-                {(change.text ?? '').split('\n').map((line, index) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: lines have nothing else to be told apart by
-                  <span key={index} className={classOf(line, form)}>
-                    {`${line}\n`}
-                  </span>
-                ))}
-              </pre>
-            </div>
-          ))}
-          {diff.data.total > diff.data.changes.length && (
-            <Text size="sm">and {diff.data.total - diff.data.changes.length} more changes</Text>
-          )}
-        </section>
-      )}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must be able to do that */}
+      <section className={classes.diff} aria-label="Difference" tabIndex={0}>
+        {diff.isPending && <Loader size="sm" aria-label="Loading" />}
+        {diff.error && <Failure error={diff.error} />}
+        {diff.data?.total === 0 && <Text size="sm">They do not differ.</Text>}
+        {diff.data?.changes.map((change) => (
+          <div key={`${change.kind} ${change.xpath}`}>
+            <Text size="xs" fw={600}>
+              {change.kind}: {change.path}
+            </Text>
+            <pre className={classes.text}>
+              {(change.text ?? '').split('\n').map((line, index) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: lines have nothing else to be told apart by
+                <span key={index} className={classOf(line, form)}>
+                  {`${line}\n`}
+                </span>
+              ))}
+            </pre>
+          </div>
+        ))}
+        {diff.data && diff.data.total > diff.data.changes.length && (
+          <Text size="sm">and {diff.data.total - diff.data.changes.length} more changes</Text>
+        )}
+      </section>
     </Stack>
   );
 }

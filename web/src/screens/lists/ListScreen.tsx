@@ -3,10 +3,20 @@
 import { Button, Group, Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
+import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo, useState } from 'react';
 import { nodeAt, refused } from '../../api/config';
 import type { Asked, Node } from '../../api/types';
-import { ancestors, groupPath, type Scoped, useAddress, useGroups, useScoped, useStackTemplates } from '../../scope';
+import {
+  ancestors,
+  groupPath,
+  type Merged,
+  type Scoped,
+  stackTemplates,
+  useAddress,
+  useGroups,
+  useScoped,
+} from '../../scope';
 import { useColumns } from '../../table/Columns';
 import type { Column } from '../../table/Grid';
 import { RowGrid } from '../../table/RowGrid';
@@ -22,7 +32,7 @@ export function ListScreen({ kind }: { kind: ListKind }) {
   const [address] = useAddress();
   const place = useScoped(kind.scope, kind.list);
   const { xpath: list, merged } = place ?? {};
-  const stackTemplates = useStackTemplates(merged ? kind.scope : undefined, kind.list);
+  const queries = useQueryClient();
   const [search] = useDebouncedValue(address.q ?? '', 200);
   const sources = useSources(kind, place);
   const rows = useRows(sources, { search });
@@ -63,17 +73,17 @@ export function ListScreen({ kind }: { kind: ListKind }) {
   const open = (row: Row) => {
     if (!row.entry.node) return;
     if (merged && list) {
-      void openMerged(row.entry.node, list).catch(refused);
+      void openMerged(row.entry.node, list, merged).catch(refused);
       return;
     }
     const was = { node: row.entry.node, digest: row.entry.digest };
     setOpened({ list: row.source.xpath, was, readOnly: !row.source.own });
   };
-  const openMerged = async (node: Node, list: string) => {
+  const openMerged = async (node: Node, list: string, merged: Merged) => {
     const name = nameOf(node);
-    const own = await nodeAt(entryPath(list, name));
-    const found = await Promise.all(stackTemplates.map(({ xpath }) => nodeAt(entryPath(xpath, name))));
-    const inherited = stackTemplates[found.findIndex((one) => one !== undefined)];
+    const [own, templates] = await Promise.all([nodeAt(entryPath(list, name)), stackTemplates(queries, merged)]);
+    const found = await Promise.all(templates.map(({ xpath }) => nodeAt(entryPath(xpath, name))));
+    const inherited = templates[found.findIndex((one) => one !== undefined)];
     const was = { node, digest: own?.digest ?? '' };
     setOpened({
       list,

@@ -30,9 +30,7 @@ import {
   freeName,
   isTaken,
   STAGES,
-  STOP,
-  start,
-  useCommands,
+  useStart,
   type Wanted,
 } from './capture';
 import { PROTOCOLS } from './explain';
@@ -74,7 +72,7 @@ export function CaptureDialog({ serial, capture, flow, onClose }: Properties) {
     bytes: '10485760',
     snaplen: '0',
   }));
-  const commands = useCommands(serial);
+  const start = useStart(serial, capture);
   const filters = wanted.filters.filter((filter) => !isEmpty(filter));
   const change = (more: Partial<Wanted>) => setWanted({ ...wanted, ...more });
   const ready = wanted.stages.length > 0 && LIMITS.every((limit) => isWithin(limit, wanted[limit.key]));
@@ -83,12 +81,11 @@ export function CaptureDialog({ serial, capture, flow, onClose }: Properties) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          const begin = start({ ...wanted, filters });
-          commands.mutate(capture.on ? [STOP, ...begin] : begin, { onSuccess: onClose });
+          start.mutate({ ...wanted, filters }, { onSuccess: onClose });
         }}
       >
         <Stack gap="sm">
-          {capture.on && !commands.isPending && (
+          {capture.on && !start.isPending && (
             <Alert color="yellow" title="There is a capture already" role="alert">
               It began {moment(capture.started)}, and ends when this one starts.
             </Alert>
@@ -130,12 +127,12 @@ export function CaptureDialog({ serial, capture, flow, onClose }: Properties) {
               />
             ))}
           </SimpleGrid>
-          {commands.error && <Refusal error={commands.error} />}
+          {start.error && <Refusal error={start.error} />}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" loading={commands.isPending} disabled={!ready}>
+            <Button type="submit" loading={start.isPending} disabled={!ready}>
               Start
             </Button>
           </Group>

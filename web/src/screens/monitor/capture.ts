@@ -77,22 +77,48 @@ const set = (inner: string) => packetDiag(`<set>${inner}</set>`);
 const SETTING = packetDiag('<show><setting/></show>');
 export const STOP = set('<capture><off/></capture>');
 
-/** The commands that begin a capture, in the place of all that was set before. */
-export function start({ filters, stages, name, packets, bytes, snaplen }: Wanted): string[] {
-  const limits = leaf('packet-count', packets) + leaf('byte-count', bytes);
+type Settings = {
+  filters: Filter[];
+  filtered: boolean;
+  stages: { name: string; file: string; packets: number | string; bytes: number | string }[];
+  snaplen: number | string;
+};
+
+/** The commands that put settings in the place of all that was set before. */
+function setting({ filters, filtered, stages, snaplen }: Settings): string[] {
   const matches = filters.map((filter) =>
     CONDITIONS.map(({ tag }) => (filter[tag] ? leaf(tag, filter[tag]) : '')).join(''),
   );
   return [
     packetDiag('<clear><all/></clear>'),
     ...matches.map((match) => set(`<filter><match/>${match}</filter>`)),
-    set(`<filter><${filters.length > 0 ? 'on' : 'off'}/></filter>`),
-    ...stages.map((stage) =>
-      set(`<capture>${leaf('stage', stage)}${leaf('file', fileOf(name, stage))}${limits}</capture>`),
-    ),
-    set(`<capture>${leaf('snaplen', snaplen)}</capture>`),
+    set(`<filter><${filtered ? 'on' : 'off'}/></filter>`),
+    ...stages.map(({ name, file, packets, bytes }) => {
+      const limits = leaf('packet-count', String(packets)) + leaf('byte-count', String(bytes));
+      return set(`<capture>${leaf('stage', name)}${leaf('file', file)}${limits}</capture>`);
+    }),
+    set(`<capture>${leaf('snaplen', String(snaplen))}</capture>`),
+  ];
+}
+
+/** The commands that begin a capture. */
+function begin({ filters, stages, name, packets, bytes, snaplen }: Wanted): string[] {
+  const files = stages.map((stage) => ({ name: stage, file: fileOf(name, stage), packets, bytes }));
+  return [
+    ...setting({ filters, filtered: filters.length > 0, stages: files, snaplen }),
     set('<capture><on/></capture>'),
   ];
+}
+
+/** The commands that set again what was set. */
+function restore({ filters, filtered, stages, snaplen }: Capture): string[] {
+  const files = stages.map(({ name, file, packetsMax, bytesMax }) => ({
+    name,
+    file,
+    packets: packetsMax,
+    bytes: bytesMax,
+  }));
+  return setting({ filters, filtered, stages: files, snaplen });
 }
 
 export function removal(file: string): string {
@@ -177,12 +203,29 @@ export function useCapture(serial: string | undefined) {
 }
 
 /** Has commands done, one after the other, until one is refused. */
-export function useCommands(serial: string) {
+async function inTurn(serial: string, commands: string[]): Promise<void> {
+  for (const command of commands) await ask(serial, command);
+}
+
+function useCaptureChange<T>(serial: string, mutationFn: (change: T) => Promise<void>) {
   const queries = useQueryClient();
-  return useMutation({
-    mutationFn: async (commands: string[]) => {
-      for (const command of commands) await ask(serial, command);
-    },
-    onSettled: () => queries.invalidateQueries({ queryKey: ['capture', serial] }),
+  return useMutation({ mutationFn, onSettled: () => queries.invalidateQueries({ queryKey: ['capture', serial] }) });
+}
+
+export function useCommands(serial: string) {
+  return useCaptureChange(serial, (commands: string[]) => inTurn(serial, commands));
+}
+
+/** Begins a capture; where the firewall refuses it, what was set `before` is set again. */
+export function useStart(serial: string, before: Capture) {
+  return useCaptureChange(serial, async (wanted: Wanted) => {
+    if (before.on) await ask(serial, STOP);
+    try {
+      await inTurn(serial, begin(wanted));
+    } catch (refusal) {
+      // What matters is why the first one was refused; how it stands now is read anew.
+      await inTurn(serial, restore(before)).catch(() => undefined);
+      throw refusal;
+    }
   });
 }
