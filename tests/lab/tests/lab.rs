@@ -15,6 +15,7 @@ fn two_hosts_reach_one_another_and_nothing_is_left_behind() {
     assert!(answer.contains("1 received"), "{answer}");
 
     let dir = lab.dir().to_owned();
+    lab.sh(&format!("mkdir {0}/mounted && mount -t tmpfs lab {0}/mounted", dir.display())).unwrap();
     let mut server = right.spawn(&["sleep", "600"], &[], &dir.join("sleep.log")).unwrap();
     let id = server.id().unwrap();
     drop(lab);

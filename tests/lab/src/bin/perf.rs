@@ -12,6 +12,7 @@ use bartizan_lab::perf::small::{FAST, SLOW};
 use bartizan_lab::perf::{Forwarder, Row, Running};
 use serde_json::{Value, json};
 
+/// Rounds of a figure.
 const ROUNDS: usize = 5;
 /// Of a figure that differs by a fifth from one round to the next where this was measured.
 const SMALL_ROUNDS: usize = 15;

@@ -72,7 +72,7 @@ export function CaptureDialog({ serial, capture, flow, onClose }: Properties) {
     bytes: '10485760',
     snaplen: '0',
   }));
-  const start = useStart(serial, capture);
+  const start = useStart(serial);
   const filters = wanted.filters.filter((filter) => !isEmpty(filter));
   const change = (more: Partial<Wanted>) => setWanted({ ...wanted, ...more });
   const ready = wanted.stages.length > 0 && LIMITS.every((limit) => isWithin(limit, wanted[limit.key]));

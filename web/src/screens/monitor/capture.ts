@@ -75,17 +75,16 @@ const packetDiag = (inner: string) => `<debug><dataplane><packet-diag>${inner}</
 const set = (inner: string) => packetDiag(`<set>${inner}</set>`);
 
 const SETTING = packetDiag('<show><setting/></show>');
+const START = set('<capture><on/></capture>');
 export const STOP = set('<capture><off/></capture>');
 
-type Settings = {
-  filters: Filter[];
-  filtered: boolean;
-  stages: { name: string; file: string; packets: number | string; bytes: number | string }[];
-  snaplen: number | string;
+/** What is captured, of what is known about a capture. */
+type Settings = Pick<Capture, 'filters' | 'filtered' | 'snaplen'> & {
+  stages: Pick<Stage, 'name' | 'file' | 'packetsMax' | 'bytesMax'>[];
 };
 
 /** The commands that put settings in the place of all that was set before. */
-function setting({ filters, filtered, stages, snaplen }: Settings): string[] {
+function settle({ filters, filtered, stages, snaplen }: Settings): string[] {
   const matches = filters.map((filter) =>
     CONDITIONS.map(({ tag }) => (filter[tag] ? leaf(tag, filter[tag]) : '')).join(''),
   );
@@ -93,32 +92,22 @@ function setting({ filters, filtered, stages, snaplen }: Settings): string[] {
     packetDiag('<clear><all/></clear>'),
     ...matches.map((match) => set(`<filter><match/>${match}</filter>`)),
     set(`<filter><${filtered ? 'on' : 'off'}/></filter>`),
-    ...stages.map(({ name, file, packets, bytes }) => {
-      const limits = leaf('packet-count', String(packets)) + leaf('byte-count', String(bytes));
+    ...stages.map(({ name, file, packetsMax, bytesMax }) => {
+      const limits = leaf('packet-count', String(packetsMax)) + leaf('byte-count', String(bytesMax));
       return set(`<capture>${leaf('stage', name)}${leaf('file', file)}${limits}</capture>`);
     }),
     set(`<capture>${leaf('snaplen', String(snaplen))}</capture>`),
   ];
 }
 
-/** The commands that begin a capture. */
-function begin({ filters, stages, name, packets, bytes, snaplen }: Wanted): string[] {
-  const files = stages.map((stage) => ({ name: stage, file: fileOf(name, stage), packets, bytes }));
-  return [
-    ...setting({ filters, filtered: filters.length > 0, stages: files, snaplen }),
-    set('<capture><on/></capture>'),
-  ];
-}
-
-/** The commands that set again what was set. */
-function restore({ filters, filtered, stages, snaplen }: Capture): string[] {
-  const files = stages.map(({ name, file, packetsMax, bytesMax }) => ({
-    name,
-    file,
-    packets: packetsMax,
-    bytes: bytesMax,
-  }));
-  return setting({ filters, filtered, stages: files, snaplen });
+function settingsOf({ filters, stages, name, packets, bytes, snaplen }: Wanted): Settings {
+  const [packetsMax, bytesMax] = [Number(packets), Number(bytes)];
+  return {
+    filters,
+    filtered: filters.length > 0,
+    stages: stages.map((stage) => ({ name: stage, file: fileOf(name, stage), packetsMax, bytesMax })),
+    snaplen: Number(snaplen),
+  };
 }
 
 export function removal(file: string): string {
@@ -193,12 +182,14 @@ function read(setting: Element): Capture {
   };
 }
 
+const captureOf = async (serial: string) => read(await ask(serial, SETTING));
+
 export function useCapture(serial: string | undefined) {
   return useQuery({
     queryKey: ['capture', serial],
     enabled: serial !== undefined,
     refetchInterval: (query) => (query.state.data?.on ? 2000 : 10_000),
-    queryFn: async () => read(await ask(serial ?? '', SETTING)),
+    queryFn: () => captureOf(serial ?? ''),
   });
 }
 
@@ -216,15 +207,16 @@ export function useCommands(serial: string) {
   return useCaptureChange(serial, (commands: string[]) => inTurn(serial, commands));
 }
 
-/** Begins a capture; where the firewall refuses it, what was set `before` is set again. */
-export function useStart(serial: string, before: Capture) {
+/** Begins a capture; where the firewall refuses it, what was set before is set again. */
+export function useStart(serial: string) {
   return useCaptureChange(serial, async (wanted: Wanted) => {
+    const before = await captureOf(serial);
     if (before.on) await ask(serial, STOP);
     try {
-      await inTurn(serial, begin(wanted));
+      await inTurn(serial, [...settle(settingsOf(wanted)), START]);
     } catch (refusal) {
       // What matters is why the first one was refused; how it stands now is read anew.
-      await inTurn(serial, restore(before)).catch(() => undefined);
+      await inTurn(serial, settle(before)).catch(() => undefined);
       throw refusal;
     }
   });
