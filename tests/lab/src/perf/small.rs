@@ -40,8 +40,8 @@ fn fullest(mut is_full: impl FnMut(Rate) -> Result<bool>) -> Result<Option<Rate>
         return Ok(None);
     }
     // To a tenth: one run differs from the next by more.
-    while idle > full + full / 10 {
-        let middle = full.midpoint(idle).max(full + 1);
+    while idle > full + (full / 10).max(1) {
+        let middle = full.midpoint(idle);
         if is_full(Rate(middle))? { full = middle } else { idle = middle }
     }
     Ok(Some(Rate(full)))
