@@ -212,14 +212,17 @@ async fn names(running: &Firewall, server: NameServer) {
 /// A dynamic group follows registrations.
 async fn tags(running: &Firewall) {
     let message = |payload: &str| format!("<uid-message><type>update</type><payload>{payload}</payload></uid-message>");
-    let register = "<register><entry ip='10.9.9.1'><tag><member timeout='1'>app.web</member></tag></entry>\
+    let register = "<register><entry ip='10.9.9.1'><tag><member>app.web</member></tag></entry>\
         <entry ip='10.9.9.2'><tag><member>app.web</member></tag></entry></register>";
     ask(running, &message(register)).await;
     decides(running, "10.9.9.1", "192.0.2.77", "pods").await;
     decides(running, "10.9.9.2", "192.0.2.77", "pods").await;
     until(running, GROUPS, "<entry name=\"10.9.9.2\" type=\"registered-ip\"/>").await;
-    // The first one's tag expires by itself.
+    // The first one's tag is registered again for a second, and expires by itself.
+    let short = "<register><entry ip='10.9.9.1'><tag><member timeout='1'>app.web</member></tag></entry></register>";
+    ask(running, &message(short)).await;
     decides(running, "10.9.9.1", "192.0.2.77", "interzone-default").await;
+    decides(running, "10.9.9.2", "192.0.2.77", "pods").await;
     let refused = answer_xml(&message("<register><entry ip='x'/></register>"), running).await.unwrap_err();
     assert!(refused.contains("`x` is not an address"), "{refused}");
 }

@@ -80,17 +80,21 @@ impl Engine {
         reference == ReturnRef::NONE || self.tunnels.learned(reference).is_some()
     }
 
-    /// Whether the client of a session is a pod, or what it speaks to is.
-    pub(crate) fn is_of_pod(&self, slot: Slot) -> bool {
-        self.links.get(self.table.record(slot).ingress.index()).is_some_and(|link| link.routed)
+    /// What a session is that came out of a tunnel and goes into one.
+    pub(crate) fn wire_from(&self, ingress: IfaceId) -> Kind {
+        match self.links.get(ingress.index()) {
+            Some(link) if link.routed => Kind::Node,
+            _ => Kind::Wire,
+        }
     }
 
     /// Whether a packet of a direction goes back into the tunnel it came out of, as it is.
+    #[inline]
     pub(crate) fn passes(&self, slot: Slot, direction: Direction) -> bool {
         match self.table[slot].kind {
-            Kind::Wire if !self.is_of_pod(slot) => true,
+            Kind::Wire => true,
             // A protected pod at the other end is spoken to, and speaks, in its own tunnel.
-            Kind::Wire => match direction {
+            Kind::Node => match direction {
                 Direction::ClientToServer => {
                     self.tunnels.learned(self.table.record(slot).tunnels[direction.other().index()]).is_none()
                 }
@@ -122,7 +126,7 @@ impl Engine {
         match self.table[slot].kind {
             Kind::Refused => return self.reject(slot, direction, arrival, frame, packet),
             Kind::LocalEcho | Kind::LocalService => return drop(DropReason::LocalUnrelated),
-            Kind::Forward | Kind::Wire | Kind::Hairpin => {}
+            Kind::Forward | Kind::Wire | Kind::Node | Kind::Hairpin => {}
         }
         if !self.take_back(slot, direction, arrival)? {
             // Another firewall sent it: it is judged, but it says already what it has to say. The numbers of a

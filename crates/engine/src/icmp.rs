@@ -39,7 +39,7 @@ impl Engine {
             return drop(DropReason::IcmpUnrelated);
         }
         match self.table[slot].kind {
-            Kind::Forward | Kind::Wire | Kind::Hairpin | Kind::LocalService => {}
+            Kind::Forward | Kind::Wire | Kind::Node | Kind::Hairpin | Kind::LocalService => {}
             Kind::LocalEcho => return drop(DropReason::IcmpUnrelated),
             Kind::Refused => return drop(DropReason::Policy),
         }
@@ -55,7 +55,7 @@ impl Engine {
             return drop(DropReason::IcmpUnrelated);
         }
         match self.table[slot].kind {
-            Kind::Forward | Kind::Wire | Kind::Hairpin => {}
+            Kind::Forward | Kind::Wire | Kind::Node | Kind::Hairpin => {}
             Kind::LocalEcho | Kind::LocalService => return drop(DropReason::IcmpUnrelated),
             Kind::Refused => return drop(DropReason::Policy),
         }

@@ -48,7 +48,7 @@ pub(crate) enum Exit {
 
 impl Engine {
     /// What the decision means for this flow: addresses, ports and exit.
-    pub(crate) fn plan(&mut self, packet: &Packet, key: &Key, ruled: &Ruled) -> Staged<Plan> {
+    pub(crate) fn plan(&mut self, ingress: IfaceId, packet: &Packet, key: &Key, ruled: &Ruled) -> Staged<Plan> {
         if self.table.is_full() {
             return drop(DropReason::SessionTableFull);
         }
@@ -76,7 +76,7 @@ impl Engine {
                 Ok(Plan {
                     kind: match self.is_tunnel(Port::Data(egress)) {
                         true if self.tunnels.is_hairpin() => Kind::Hairpin,
-                        true => Kind::Wire,
+                        true => self.wire_from(ingress),
                         false => Kind::Forward,
                     },
                     egress,

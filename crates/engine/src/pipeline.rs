@@ -189,7 +189,7 @@ impl Engine {
         if let Handshake::Proven(proof) = handshake {
             return self.open_relay(arrival, iface, packet, key, &decision, proof);
         }
-        let plan = self.plan(packet, key, &decision)?;
+        let plan = self.plan(iface, packet, key, &decision)?;
         let slot = self.install_session(arrival, iface, packet, key, &decision, plan);
         self.session_packet(slot, Direction::ClientToServer, arrival, frame, packet, key)
     }
@@ -266,7 +266,7 @@ impl Engine {
             return verdict;
         }
         self.touch(slot, direction, arrival.wire);
-        if kind != Kind::Wire || self.is_of_pod(slot) {
+        if kind != Kind::Wire {
             self.refresh_tunnel(slot, direction);
         }
         self.rewrite(slot, direction, frame, packet);

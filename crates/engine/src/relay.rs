@@ -142,7 +142,7 @@ impl Engine {
         if !ruled.may_be_relayed() {
             return drop(DropReason::TcpNotSyn);
         }
-        let plan = self.plan(packet, key, ruled)?;
+        let plan = self.plan(iface, packet, key, ruled)?;
         let slot = self.install_session(arrival, iface, packet, key, ruled, plan);
         self.counters.cookies_accepted += 1;
         let relay = Relay { proof, stage: Stage::Asking(0) };

@@ -157,7 +157,7 @@ impl Engine {
     fn keep(&mut self, slot: Slot, forward: &Forward) -> Rematch {
         let session = &self.table[slot];
         let survives = match session.kind {
-            Kind::Forward | Kind::Wire | Kind::Hairpin => {
+            Kind::Forward | Kind::Wire | Kind::Node | Kind::Hairpin => {
                 matches!(forward.route, Route::Via { .. })
                     && match self.find_path(slot, Direction::ClientToServer) {
                         Ok(()) => self.zone_of_egress(slot) == Some(forward.to),
@@ -172,6 +172,9 @@ impl Engine {
         };
         if !survives {
             return self.gone(slot);
+        }
+        if matches!(self.table[slot].kind, Kind::Wire | Kind::Node) {
+            self.table[slot].kind = self.wire_from(self.table.record(slot).ingress);
         }
         // Looked up again when the server next speaks.
         self.leave_path(slot, Direction::ServerToClient);

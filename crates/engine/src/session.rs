@@ -44,9 +44,11 @@ impl Direction {
 pub(crate) enum Kind {
     /// At a host beyond an interface.
     Forward,
-    /// At a host beyond the tunnel they came out of: the firewall is a wire, no hop. Of a pod's session that is its node, as
-    /// long as the other end is in no tunnel of its own.
+    /// At a host beyond the tunnel they came out of: the firewall is a wire, no hop.
     Wire,
+    /// The same of a pod, whose node is beyond the tunnel, as long as the other end is in no tunnel of its own. What the
+    /// one end sends may come by another port than what the other does.
+    Node,
     /// At the pod beyond the tunnel they came out of, on their way to which they were: the firewall is no hop.
     /// What the pod answers goes back to its node, by the pod.
     Hairpin,
@@ -62,7 +64,7 @@ impl Kind {
     /// Whether somebody beyond the firewall answers.
     pub(crate) fn has_server(self) -> bool {
         match self {
-            Self::Forward | Self::Wire | Self::Hairpin | Self::LocalService => true,
+            Self::Forward | Self::Wire | Self::Node | Self::Hairpin | Self::LocalService => true,
             Self::LocalEcho | Self::Refused => false,
         }
     }

@@ -322,11 +322,11 @@ impl Engine {
     /// pod gives back to its node what is for its client.
     fn tunnel_towards(&self, slot: Slot, direction: Direction) -> ReturnRef {
         let end = match self.table[slot].kind {
-            Kind::Wire if direction == Direction::ServerToClient || self.passes(slot, direction) => {
+            Kind::Wire => Direction::ClientToServer,
+            Kind::Node if direction == Direction::ServerToClient || self.passes(slot, direction) => {
                 Direction::ClientToServer
             }
-            Kind::Wire => Direction::ServerToClient,
-            Kind::Hairpin => Direction::ServerToClient,
+            Kind::Node | Kind::Hairpin => Direction::ServerToClient,
             Kind::Forward | Kind::LocalService | Kind::LocalEcho | Kind::Refused => direction.other(),
         };
         self.table.record(slot).tunnels[end.index()]

@@ -146,6 +146,13 @@ impl Lab {
     }
 }
 
+/// A connection through the wire, of the client of these tests.
+fn connected(lab: &mut Lab, header: &[u8]) {
+    lab.geneve(header, 50_001, "tcp 10.1.0.50:40000 > 198.51.100.9:443 S");
+    lab.geneve(header, 50_001, "tcp 198.51.100.9:443 > 10.1.0.50:40000 SA server");
+    lab.geneve(header, 50_001, "tcp 10.1.0.50:40000 > 198.51.100.9:443 A");
+}
+
 #[test]
 fn a_gateway_load_balancer_gets_its_packets_back_with_the_same_header() {
     let mut lab = Lab::new(&cloud(&vpc(false), "", &everything()));
@@ -213,15 +220,39 @@ fn refusals_are_answered_inside_of_the_tunnel() {
 fn a_commit_that_refuses_a_session_resets_both_ends_behind_its_tunnel() {
     let mut lab = Lab::new(&cloud(&vpc(false), "", &everything()));
     let header = aws(ENDPOINT, [9; 4], [0, 1, 2], ethernet::IPV4);
-    lab.geneve(&header, 50_001, "tcp 10.1.0.50:40000 > 198.51.100.9:443 S");
-    lab.geneve(&header, 50_001, "tcp 198.51.100.9:443 > 10.1.0.50:40000 SA server");
-    lab.geneve(&header, 50_001, "tcp 10.1.0.50:40000 > 198.51.100.9:443 A");
+    connected(&mut lab, &header);
     lab.commit(&cloud(&vpc(false), "", &rule("nothing", "any", "any", "reset-both")));
     lab.pass(1);
     lab.settle();
     assert_eq!(lab.counters().rejections, 2);
     let (last, echoed) = lab.inside(Encapsulation::Geneve);
     assert_eq!((last.as_str(), echoed), ("tcp 10.1.0.50:40000 > 198.51.100.9:443 RA", header));
+}
+
+#[test]
+fn the_clients_of_an_object_that_becomes_a_cluster_are_spoken_to_in_their_own_tunnels() {
+    let inside = cluster("apps", 1)
+        .replace("</k8s-cluster>", "<cluster-cidr><member>198.51.100.0/24</member></cluster-cidr></k8s-cluster>");
+    let mut lab = Lab::new(&cloud(&vpc(false), "", &everything()));
+    connected(&mut lab, &aws(ENDPOINT, [9; 4], [0, 1, 2], ethernet::IPV4));
+    lab.commit(&cloud(&inside, "", &everything()));
+    lab.vxlan("10.1.0.21", (33_000, 6080), 1, "tcp 10.1.0.50:40000 > 198.51.100.9:443 PA len=10");
+    assert_eq!(lab.inside(Encapsulation::Vxlan).0, "tcp 10.1.0.50:40000 > 198.51.100.9:443 PA");
+    lab.commit(&cloud(&inside, "", &rule("nothing", "any", "any", "reset-client")));
+    lab.pass(1);
+    lab.settle();
+    let (_, outer) = lab.last_outer();
+    assert_eq!((outer.destination.to_string(), outer.ports().1), ("10.1.0.21".into(), 6080));
+    assert_eq!(lab.inside(Encapsulation::Vxlan).0, "tcp 198.51.100.9:443 > 10.1.0.50:40000 RA");
+}
+
+#[test]
+fn a_session_ends_when_a_commit_takes_its_packets_out_of_the_wire() {
+    let mut lab = Lab::new(&cloud(&vpc(false), "", &everything()));
+    connected(&mut lab, &aws(ENDPOINT, [9; 4], [0, 1, 2], ethernet::IPV4));
+    lab.commit(&cloud(&cluster("apps", 1), "", &everything()));
+    lab.pass(1);
+    assert_eq!(lab.sessions(), [], "routed now, by the firewall as a hop");
 }
 
 #[test]
