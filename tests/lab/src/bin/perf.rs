@@ -237,22 +237,34 @@ fn alternate_after<T, const N: usize>(
 fn engine_figures(lines: &str) -> Vec<Value> {
     let benches: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let find = |name: &str| benches.iter().find(|bench| bench["bench"] == name);
-    [
+    let least = |name: &str| find(name)?["min"].as_f64();
+    let alone = [
         ("established/udp4/256", 60.0, 35.0),
         ("established/udp4/1000000", 150.0, 70.0),
+        ("first-match/5000", 150.0, 60.0),
+        ("first-match/50000", 400.0, 120.0),
         ("memory/1000000-sessions", 400.0, 256.0),
     ]
     .into_iter()
     .filter_map(|(name, floor, aim)| {
-        let bench = find(name)?;
-        let value = bench["min"].as_f64()?;
-        let mut figure = bench.clone();
+        let value = least(name)?;
+        let mut figure = find(name)?.clone();
         figure["floor"] = json!(floor);
         figure["aim"] = json!(aim);
         figure["meets_floor"] = json!(value <= floor);
         Some(figure)
-    })
-    .collect()
+    });
+    let (geneve, plain) = ("geneve-in-and-out/udp4/10000", "forwarded/udp4/10000");
+    let tunnel = least(geneve).zip(least(plain)).map(|(geneve_ns, plain_ns)| {
+        let ratio = plain_ns / geneve_ns;
+        let goal = at_least(0.7, 0.9);
+        let (floor, aim) = goal.numbers();
+        json!({
+            "name": geneve, "value": geneve_ns, "unit": "ns", "peer": format!("{plain} = {plain_ns} ns"),
+            "ratio": round(ratio), "floor": floor, "aim": aim, "meets_floor": goal.is_met(ratio),
+        })
+    });
+    alone.chain(tunnel).collect()
 }
 
 #[cfg(test)]
@@ -281,5 +293,16 @@ mod tests {
         assert_eq!(figures.len(), 1, "{figures:?}");
         assert_eq!(figures[0]["meets_floor"], true);
         assert_eq!(figures[0]["min"], 50.0);
+    }
+
+    #[test]
+    fn a_tunnels_price_is_told_beside_that_of_plain_packets() {
+        let lines = "\
+{\"bench\":\"forwarded/udp4/10000\",\"unit\":\"ns\",\"min\":40.00,\"median\":51.00,\"max\":80.00,\"allocations\":0}
+{\"bench\":\"geneve-in-and-out/udp4/10000\",\"unit\":\"ns\",\"min\":50.00,\"median\":60.0,\"max\":80.0,\"allocations\":0}
+";
+        let figures = engine_figures(lines);
+        assert_eq!(figures.len(), 1, "{figures:?}");
+        assert_eq!((&figures[0]["ratio"], &figures[0]["meets_floor"]), (&json!(0.8), &json!(true)));
     }
 }
