@@ -223,8 +223,8 @@ impl Row {
     }
 
     /// New TCP connections per second, each with one HTTP request, 64 in flight. The server has forgotten those that
-    /// came by the forwarder before: it would take half of their ports' new connections for old ones, whose timestamps
-    /// are others, where a forwarder that was just put in place could not know which ports they had.
+    /// came by the forwarder before: it would take new ones from the same ports for them and have them asked for again,
+    /// and a forwarder that was just put in place cannot know which ports those are.
     ///
     /// # Errors
     /// When wrk reports none.
