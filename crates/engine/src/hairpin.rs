@@ -89,7 +89,6 @@ impl Engine {
     }
 
     /// Whether a packet of a direction goes back into the tunnel it came out of, as it is.
-    #[inline]
     pub(crate) fn passes(&self, slot: Slot, direction: Direction) -> bool {
         match self.table[slot].kind {
             Kind::Wire => true,

@@ -215,14 +215,9 @@ impl Engine {
         let Port::Data(exit) = port else { return None };
         let session = &self.table[slot];
         let exit_link = self.links.get(exit.index())?;
-        let (through, leaves_as, routed) = (exit_link.tunnel && exit != iface, exit_link.leaves_as, exit_link.routed);
+        let (through, leaves_as) = (exit_link.tunnel && exit != iface, exit_link.leaves_as);
         let link = self.links.get(lower.index())?;
-        if session.kind != Kind::Wire
-            || !self.passes(slot, direction)
-            || session.translated
-            || !through
-            || link.mac.is_none()
-        {
+        if session.kind != Kind::Wire || session.translated || !through || link.mac.is_none() {
             return None;
         }
         let tag = link.vlan;
@@ -232,9 +227,6 @@ impl Engine {
         around.turn(bytes, leaves_as);
         let wire = (1, plain.ip_bytes() as u64);
         self.count_carried(slot, direction, wire);
-        if routed {
-            self.refresh_tunnel(slot, direction);
-        }
         self.tunnels.count(iface, wire, true);
         self.tunnels.count(exit, wire, false);
         let (exit, vlan) = tag.unwrap_or((lower, 0));
