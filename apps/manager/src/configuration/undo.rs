@@ -102,6 +102,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_first_once_others_went_is_not_moved_there() {
+        let before = root();
+        let mut after = before.clone();
+        edit::delete(&mut after, &rule("c")).unwrap();
+        edit::rename(&mut after, &rule("b"), "c").unwrap();
+        edit::move_entry(&mut after, &rule("a"), &Destination::Bottom).unwrap();
+        let told = back(&before, &after).unwrap();
+        undo(&mut after, &told).unwrap();
+        assert_eq!(xml::write(&after), xml::write(&before));
+    }
+
+    #[test]
     fn what_somebody_else_changed_since_is_in_the_way() {
         let before = root();
         let mut after = before.clone();

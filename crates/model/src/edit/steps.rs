@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Destination, EditError};
+use super::{Destination, EditError, code};
 use crate::diff::{Change, ChangeKind};
 use crate::tree::Element;
 use crate::xml;
@@ -51,10 +51,14 @@ impl Step {
         let outcome = match self {
             Self::Put { xpath, element } => super::edit(tree, xpath, element),
             Self::Delete { xpath } => super::delete(tree, xpath),
-            Self::Move { xpath, follows } => {
-                let to = follows.as_ref().map_or(Destination::Top, |name| Destination::After(name.clone()));
-                super::move_entry(tree, xpath, &to)
+            Self::Move { xpath, follows: Some(name) } => {
+                super::move_entry(tree, xpath, &Destination::After(name.clone()))
             }
+            Self::Move { xpath, follows: None } => match super::move_entry(tree, xpath, &Destination::Top) {
+                // The first one already, as when the others before it went.
+                Err(error) if error.code == code::NOT_POSSIBLE => return Ok(false),
+                outcome => outcome,
+            },
         };
         Ok(outcome?.changed)
     }
@@ -97,7 +101,8 @@ pub fn steps(there: &Arc<Element>, wanted: &Element, changes: &[Change]) -> Resu
             _ => continue,
         };
         match step.play(&mut tree) {
-            Ok(_) => steps.push(step),
+            Ok(true) => steps.push(step),
+            Ok(false) => {}
             Err(error) => wrong.extend(error.lines),
         }
         // A new entry is the last one until it is brought to its place.
