@@ -91,9 +91,17 @@ impl Process {
     /// # Errors
     /// When it ends first, or does not print it in time; with what it printed.
     pub fn wait_for(&mut self, text: &str, limit: Duration) -> Result<()> {
+        self.wait_for_after(0, text, limit)
+    }
+
+    /// As [`Self::wait_for`], and what is in the first `earlier` bytes of its output does not count.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub fn wait_for_after(&mut self, earlier: usize, text: &str, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
-            if self.output().contains(text) {
+            if self.output().get(earlier..).is_some_and(|news| news.contains(text)) {
                 return Ok(());
             }
             if !self.is_running() {

@@ -103,14 +103,16 @@ impl Standalone {
         text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
     }
 
-    /// Replaces the configuration file and has it read again; waits for what the firewall says about it.
+    /// Replaces the configuration file and has it read again; waits for what the firewall says about it,
+    /// whatever it said about earlier ones.
     ///
     /// # Errors
     /// When it does not say so in time.
     pub fn reload(&mut self, configuration: &str, says: &str) -> Result<()> {
         std::fs::write(self.dir.join(FILE), configuration)?;
+        let earlier = self.output().len();
         self.signal("HUP")?;
-        self.wait_for(says, LIMIT)
+        self.wait_for_after(earlier, says, LIMIT)
     }
 
     /// Ends it in order; its exit code.

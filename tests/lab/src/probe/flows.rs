@@ -22,11 +22,11 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// Sources from which the flows come, in ports of each address.
 const FIRST_PORT: u16 = 10_000;
 const PORTS: u32 = 20_000;
-/// Datagrams sent before answers are looked for, and the pause then.
+/// Datagrams sent before answers are looked for, and how long they are waited for at most.
 const SALVO: u32 = 64;
-const PAUSE: Duration = Duration::from_millis(2);
-/// Times that an unanswered flow is tried again.
-const ROUNDS: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Times that unanswered flows are tried at most; one that brings no answer is the last one.
+const ROUNDS: u32 = 20;
 const PAYLOAD_BYTES: usize = 18;
 const UDP_HEADER_BYTES: usize = 8;
 
@@ -59,8 +59,8 @@ pub(super) fn record(at: SocketAddr) -> Result<String> {
     }
 }
 
-/// Opens so many flows by raw frames, from addresses of which the host knows nothing; how many were answered, and
-/// how many answers were another flow's.
+/// Opens so many flows by raw frames, from addresses of which the host knows nothing, and tries those without an answer
+/// again; how many were answered, and how many answers were another flow's.
 pub(super) fn many(
     device: &str,
     gateway: &str,
@@ -75,27 +75,28 @@ pub(super) fn many(
     let mut wrong = 0;
     for _ in 0..ROUNDS {
         let open: Vec<u32> = (0..flows).filter(|flow| !answered[*flow as usize]).collect();
-        if open.is_empty() {
-            break;
-        }
         for salvo in open.chunks(SALVO as usize) {
             for flow in salvo {
                 send(&mut port, &datagram(link, source(from, *flow), to, *flow));
             }
-            wrong += collect(&mut port, link.source, from, to, PAUSE, &mut answered);
+            wrong += collect(&mut port, link.source, from, to, (PAUSE, salvo), &mut answered);
         }
-        wrong += collect(&mut port, link.source, from, to, SILENCE, &mut answered);
+        wrong += collect(&mut port, link.source, from, to, (SILENCE, &open), &mut answered);
+        if open.iter().all(|flow| !answered[*flow as usize]) {
+            break;
+        }
     }
     Ok((answered.into_iter().filter(|answered| *answered).count(), wrong))
 }
 
-/// Marks the flows that are answered in a time; the number of answers that are another flow's.
+/// Marks the flows that are answered, for a time or until those that were `asked` are; the number of answers that are
+/// another flow's.
 fn collect(
     port: &mut RawSocket,
     own: Mac,
     from: Ipv4Addr,
     to: SocketAddrV4,
-    time: Duration,
+    (time, asked): (Duration, &[u32]),
     answered: &mut [bool],
 ) -> usize {
     let end = Instant::now() + time;
@@ -110,7 +111,7 @@ fn collect(
                 }
             });
         }
-        if Instant::now() >= end {
+        if Instant::now() >= end || asked.iter().all(|flow| answered[*flow as usize]) {
             return wrong;
         }
         std::thread::sleep(Duration::from_micros(200));
