@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bartizan_firewall::port::afpacket::{self, AfPacketReceiver, AfPacketSender, Opening, index_of};
 use bartizan_firewall::port::virtio::{HEADER_BYTES, encode};
-use bartizan_firewall::port::{Batch, Losses, Receiver, Sender};
+use bartizan_firewall::port::{Batch, CORES_MAX, Losses, Receiver, Sender};
 use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::checksum::{checksum, pseudo_header};
 use bartizan_packet::ethernet::Mac;
@@ -157,19 +157,21 @@ fn long_frames_come_whole_and_in_their_place() {
     if runs_inside("long_frames_come_whole_and_in_their_place", AS_USER) {
         return;
     }
-    long_frames();
+    let arrived = long_frames();
+    assert_eq!(arrived, 0, "who may not load a program has nobody who counts");
 }
 
 #[test]
-fn long_frames_come_so_from_the_queue() {
-    if !may_be_root() || runs_inside("long_frames_come_so_from_the_queue", AS_ROOT) {
+fn long_frames_come_so_from_the_queue_and_are_counted_by_core() {
+    if !may_be_root() || runs_inside("long_frames_come_so_from_the_queue_and_are_counted_by_core", AS_ROOT) {
         return;
     }
-    long_frames();
+    let arrived = long_frames();
+    assert!(arrived > 20 * 8 * 60_000, "{arrived} bytes");
 }
 
-/// Sends long frames between short ones, which must all come, in order.
-fn long_frames() {
+/// Sends long frames between short ones, which must all come, in order; the bytes that were counted, on all cores.
+fn long_frames() -> u64 {
     run("ip link add name left type veth peer name right; ip link set left up; ip link set right up");
     let (mut receiver, (_, mut sender)) = (open("right").0, open("left"));
     let long = case(false, TCP, 0x10, 60_000, 1448);
@@ -198,6 +200,9 @@ fn long_frames() {
         }
     }
     assert_eq!(receiver.losses(), Losses::default());
+    let mut by_core = [0; CORES_MAX];
+    receiver.add_arrivals(&mut by_core);
+    by_core.iter().sum()
 }
 
 #[test]

@@ -23,10 +23,11 @@ use bartizan_packet::frame::HEADROOM_BYTES;
 use tracing::warn;
 
 pub use self::sender::AfPacketSender;
+use super::arrivals::Arrivals;
 use super::fanout::Program;
 use super::socket::{Plain, get_option, set_option};
 use super::virtio::HEADER_BYTES;
-use super::{BURST, Batch, Losses, Receiver, Slot, VLAN_MASK};
+use super::{BURST, Batch, CORES_MAX, Losses, Receiver, Slot, VLAN_MASK};
 
 // From linux/if_packet.h.
 const PACKET_RX_RING: i32 = 5;
@@ -141,8 +142,11 @@ pub fn open(opening: &Opening<'_>) -> Result<(AfPacketReceiver, AfPacketSender)>
     if let Some((group, program)) = opening.fanout {
         join_fanout(&socket, group, program).with_context(|| format!("share `{device}` among workers"))?;
     }
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32).context("detach the filter")?;
-    Ok((AfPacketReceiver::new(device, ring), AfPacketSender::new(socket)))
+    let arrivals = Arrivals::of(&socket).ok();
+    if arrivals.is_none() {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32).context("detach the filter")?;
+    }
+    Ok((AfPacketReceiver::new(device, ring, arrivals), AfPacketSender::new(socket)))
 }
 
 /// Opens only the sending half.
@@ -174,19 +178,20 @@ pub struct AfPacketReceiver {
     /// Slots of the last burst, the oldest at `next - taken`.
     taken: usize,
     losses: Losses,
+    arrivals: Option<Arrivals>,
 }
 
 impl AfPacketReceiver {
-    fn new(device: &str, ring: Ring) -> Self {
+    fn new(device: &str, ring: Ring, arrivals: Option<Arrivals>) -> Self {
         let long = vec![0; LONG_BYTES * LONG_FRAMES].into();
-        Self { device: device.to_owned(), ring, long, next: 0, taken: 0, losses: Losses::default() }
+        Self { device: device.to_owned(), ring, long, next: 0, taken: 0, losses: Losses::default(), arrivals }
     }
 }
 
 impl Receiver for AfPacketReceiver {
     fn receive<'a>(&'a mut self, batch: &mut Batch<'a>) {
         debug_assert_eq!(self.taken, 0, "the last burst was released");
-        let Self { device, ring, long, next, taken, losses } = self;
+        let Self { device, ring, long, next, taken, losses, .. } = self;
         let mut long = long.chunks_exact_mut(LONG_BYTES);
         while *taken < BURST.min(ring.slots) {
             let slot = ring.slot(*next);
@@ -268,6 +273,12 @@ impl Receiver for AfPacketReceiver {
         let mut losses = mem::take(&mut self.losses);
         losses.ring_full += statistics(&self.ring.socket).map_or(0, |statistics| u64::from(statistics.drops));
         losses
+    }
+
+    fn add_arrivals(&self, by_core: &mut [u64; CORES_MAX]) {
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.add(by_core);
+        }
     }
 }
 
