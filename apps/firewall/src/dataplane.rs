@@ -22,6 +22,7 @@ use crate::port::netdev::Device;
 use crate::settings::IoWish;
 use crate::wake::Bell;
 use crate::worker::peers::Peers;
+use crate::worker::place::Cores;
 use crate::worker::{Inside, Job, Line, LogSink, NoticeSink, Parts, Waiting, Worker};
 
 /// Jobs that wait for one worker at most.
@@ -135,6 +136,7 @@ impl Dataplane {
         let opening = Opening { workers: count, ring_mib: settings.ring_mib };
         let Opened { mut ports, capabilities, programs, requeued } =
             backend::open(opening, &attachments, |attachment| wish(&settings.io, &attachment.interface))?;
+        let cores = Cores::shared();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for (number, (peers, bell)) in Peers::mesh(&bells).into_iter().zip(&bells).enumerate() {
             let number = number as u16;
@@ -154,6 +156,7 @@ impl Dataplane {
             }
             let (jobs, job_receiver) = sync_channel(JOBS_MAX);
             let parts = Parts {
+                cores: cores.clone(),
                 engine,
                 ports: ports.remove(0),
                 peers,

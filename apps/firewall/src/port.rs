@@ -6,7 +6,9 @@
 
 pub mod afpacket;
 pub mod afxdp;
+mod arrivals;
 pub mod backend;
+mod bpf;
 pub mod claim;
 pub mod ethtool;
 pub mod fanout;
@@ -25,6 +27,9 @@ use self::virtio::{HEADER_BYTES, decode, encode};
 /// Frames taken from a port at once.
 pub const BURST: usize = 64;
 
+/// Cores whose share of the work is known: those with numbers below.
+pub const CORES_MAX: usize = 256;
+
 /// The half that lends received frames.
 pub trait Receiver: Send {
     /// Appends up to [`BURST`] frames to an empty batch. They stay valid until the batch is gone.
@@ -41,6 +46,12 @@ pub trait Receiver: Send {
 
     /// What was lost before the engine saw it, since the last call.
     fn losses(&mut self) -> Losses;
+
+    /// Adds the bytes that the kernel took in since the start to those of the core that it did so on; of a port where
+    /// nobody counts, nothing.
+    fn add_arrivals(&self, by_core: &mut [u64; CORES_MAX]) {
+        let _ = by_core;
+    }
 }
 
 /// The half that sends.

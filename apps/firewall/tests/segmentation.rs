@@ -1,8 +1,8 @@
-//! Are frames cut and checksums finished exactly as the kernel does it?
+//! Do offloaded frames pass whole, and are they cut and their checksums finished exactly as the kernel does it?
 //!
 //! The same offloaded frames go through [`Segments`] and over a bridge to a device without offloads, where the
-//! kernel cuts them; and straight out of that device, which makes our sender cut them. Needs root, or user
-//! namespaces, and `ip`, `ethtool`.
+//! kernel cuts them; and straight out of that device, which makes our sender cut them. Long ones between short ones keep
+//! their place. Needs root, or user namespaces, and `ip`, `ethtool`.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
@@ -10,9 +10,9 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bartizan_firewall::port::afpacket::{self, Opening, index_of};
+use bartizan_firewall::port::afpacket::{self, AfPacketReceiver, AfPacketSender, Opening, index_of};
 use bartizan_firewall::port::virtio::{HEADER_BYTES, encode};
-use bartizan_firewall::port::{Batch, Receiver, Sender};
+use bartizan_firewall::port::{Batch, CORES_MAX, Losses, Receiver, Sender};
 use bartizan_packet::answer::{Link, ip_frame};
 use bartizan_packet::checksum::{checksum, pseudo_header};
 use bartizan_packet::ethernet::Mac;
@@ -116,17 +116,98 @@ impl Case {
     }
 }
 
+/// Runs the test again in a fresh network namespace, which belongs to a process, by `unshare` with these words; whether
+/// this is not that one yet.
+fn runs_inside(test: &str, unshare: &[&str]) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return false;
+    }
+    let me = std::env::current_exe().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(me).args(["--exact", test, "--nocapture"]);
+    let output = command.env(INSIDE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    true
+}
+
+/// Rights over the namespace alone.
+const AS_USER: &[&str] = &["--user", "--map-root-user", "--net"];
+/// And over the host: sockets with more memory than users may have, and programs in the kernel.
+const AS_ROOT: &[&str] = &["--net"];
+
+fn may_be_root() -> bool {
+    Command::new("unshare").args(AS_ROOT).arg("true").status().unwrap().success()
+}
+
+fn open(device: &str) -> (AfPacketReceiver, AfPacketSender) {
+    let index = index_of(device).unwrap();
+    afpacket::open(&Opening { device, index, mtu_bytes: 1500, ring_mib: 8, fanout: None }).unwrap()
+}
+
+fn sendable(frame: &[u8], meta: &Meta) -> Vec<u8> {
+    let mut sendable = vec![0; HEADER_BYTES];
+    encode(meta, &mut sendable);
+    sendable.extend_from_slice(frame);
+    sendable
+}
+
+#[test]
+fn long_frames_come_whole_and_in_their_place() {
+    if runs_inside("long_frames_come_whole_and_in_their_place", AS_USER) {
+        return;
+    }
+    let arrived = long_frames();
+    assert_eq!(arrived, 0, "who may not load a program has nobody who counts");
+}
+
+#[test]
+fn long_frames_come_so_from_the_queue_and_are_counted_by_core() {
+    if !may_be_root() || runs_inside("long_frames_come_so_from_the_queue_and_are_counted_by_core", AS_ROOT) {
+        return;
+    }
+    let arrived = long_frames();
+    assert!(arrived > 20 * 8 * 60_000, "{arrived} bytes");
+}
+
+/// Sends long frames between short ones, which must all come, in order; the bytes that were counted, on all cores.
+fn long_frames() -> u64 {
+    run("ip link add name left type veth peer name right; ip link set left up; ip link set right up");
+    let (mut receiver, (_, mut sender)) = (open("right").0, open("left"));
+    let long = case(false, TCP, 0x10, 60_000, 1448);
+    let short = case(false, UDP, 0, 300, 0);
+    let jumbo = case(true, TCP, 0x10, 2900, 1428);
+    let sent: Vec<_> = [&long, &short, &long, &long, &jumbo, &long, &short, &long, &long, &long, &short, &jumbo, &long]
+        .into_iter()
+        .enumerate()
+        .map(|(number, case)| {
+            let (mut frame, meta) = case.frame();
+            // Somewhere in the payload.
+            let last = frame.len() - 1;
+            frame[last] = number as u8;
+            (frame, meta)
+        })
+        .collect();
+    let mut sendables: Vec<_> = sent.iter().map(|(frame, meta)| sendable(frame, meta)).collect();
+    for round in 0..20 {
+        assert_eq!(sender.send(&mut sendables.iter_mut().map(Vec::as_mut_slice)), 0);
+        let came = receive(&mut receiver, sent.len());
+        assert_eq!(came.len(), sent.len(), "round {round}");
+        for (number, ((came, offload), (frame, meta))) in came.iter().zip(&sent).enumerate() {
+            assert!(came == frame, "frame {number} of round {round}: {} of {} bytes", came.len(), frame.len());
+            let expected = (meta.checksum, meta.segmentation, meta.segment_bytes);
+            assert_eq!((offload.checksum, offload.segmentation, offload.segment_bytes), expected, "frame {number}");
+        }
+    }
+    assert_eq!(receiver.losses(), Losses::default());
+    let mut by_core = [0; CORES_MAX];
+    receiver.add_arrivals(&mut by_core);
+    by_core.iter().sum()
+}
+
 #[test]
 fn frames_are_cut_as_the_kernel_cuts_them() {
-    if std::env::var_os(INSIDE).is_none() {
-        // A network namespace belongs to a process: this test runs itself again in a fresh one.
-        let me = std::env::current_exe().unwrap();
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net"]).arg(me);
-        command.args(["--exact", "frames_are_cut_as_the_kernel_cuts_them", "--nocapture"]);
-        let output = command.env(INSIDE, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    if runs_inside("frames_are_cut_as_the_kernel_cuts_them", AS_USER) {
         return;
     }
     run("ip link add name left type veth peer name right; ip link add name out type veth peer name end");
@@ -134,23 +215,18 @@ fn frames_are_cut_as_the_kernel_cuts_them() {
     run("ethtool -K out tx off tso off gso off");
     run("for device in left right out end bridge; do ip link set $device up; done");
     run("until [ $(bridge link | grep -c 'state forwarding') = 2 ]; do sleep 0.05; done");
-    let open = |device: &str| {
-        let index = index_of(device).unwrap();
-        afpacket::open(&Opening { device, index, ring_mib: 8, fanout: None }).unwrap()
-    };
     let (mut receiver, _) = open("end");
     for device in ["left", "out"] {
         let (_, mut sender) = open(device);
         for case in CASES {
             let (frame, meta) = case.frame();
-            let mut sendable = vec![0; HEADER_BYTES];
-            encode(&meta, &mut sendable);
-            sendable.extend_from_slice(&frame);
+            let mut sendable = sendable(&frame, &meta);
             assert_eq!(sender.send(&mut std::iter::once(sendable.as_mut_slice())), 0, "{case:?} by {device}");
             let ours = case.ours();
             let kernels = receive(&mut receiver, ours.len());
-            for (number, (ours, kernels)) in ours.iter().zip(&kernels).enumerate() {
+            for (number, (ours, (kernels, meta))) in ours.iter().zip(&kernels).enumerate() {
                 assert_eq!(ours, kernels, "segment {number} of {case:?} by {device}");
+                assert_eq!(*meta, Meta::default(), "the kernel left nothing to do");
             }
         }
     }
@@ -163,7 +239,7 @@ fn run(script: &str) {
 }
 
 /// The next frames of our sender; the kernel's own neighbour and router talk is passed over.
-fn receive(receiver: &mut dyn Receiver, count: usize) -> Vec<Vec<u8>> {
+fn receive(receiver: &mut dyn Receiver, count: usize) -> Vec<(Vec<u8>, Meta)> {
     let (mut frames, start) = (Vec::new(), Instant::now());
     loop {
         let mut batch = Batch::new();
@@ -172,9 +248,7 @@ fn receive(receiver: &mut dyn Receiver, count: usize) -> Vec<Vec<u8>> {
             let frame = slot.frame().unwrap();
             let is_ours = frame.view()[6..12] == SENDER && [TCP, UDP].contains(&protocol(frame.view()));
             if is_ours {
-                let whole = Meta { headroom: frame.meta.headroom, ..Meta::default() };
-                assert_eq!(frame.meta, whole, "the kernel left nothing to do");
-                frames.push(frame.view().to_vec());
+                frames.push((frame.view().to_vec(), Meta { headroom: 0, ..frame.meta }));
             }
         }
         receiver.release();

@@ -176,6 +176,7 @@ impl Opener {
             let (receiver, sender) = afpacket::open(&afpacket::Opening {
                 device: &device.name,
                 index: device.index,
+                mtu_bytes: device.mtu_bytes,
                 ring_mib: match attachment.port {
                     Port::Data(_) => ring_mib,
                     Port::Local => ring_mib.min(LOCAL_RING_MIB_MAX),

@@ -4,17 +4,15 @@
 //! ends there: the kernel's own network stack never sees what the firewall has not allowed. The program
 //! hangs on a link, which goes with this process however it ends.
 
-#![expect(unsafe_code, reason = "bpf(2) has no counterpart in std")]
-
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result};
 
+use crate::port::bpf::{Attribute, MAP_CREATE, PROG_LOAD, instruction};
+
 // From linux/bpf.h.
-const MAP_CREATE: i32 = 0;
 const MAP_UPDATE_ELEM: i32 = 2;
-const PROG_LOAD: i32 = 5;
 const LINK_CREATE: i32 = 28;
 const MAP_TYPE_XSKMAP: u32 = 17;
 const PROG_TYPE_XDP: u32 = 6;
@@ -27,9 +25,6 @@ const FLAGS_SKB_MODE: u32 = 1 << 1;
 const FLAGS_DRV_MODE: u32 = 1 << 2;
 /// Offset of `rx_queue_index` in `struct xdp_md`.
 const RX_QUEUE_INDEX: i16 = 16;
-
-/// Bytes of `union bpf_attr` that are handed to the kernel; what it does not know must be zero.
-const ATTRIBUTE_BYTES: usize = 128;
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,77 +92,24 @@ impl Sockets {
 
 /// The program, for the map behind a descriptor.
 fn instructions(map: RawFd) -> [u64; 6] {
-    let one = |code: u8, destination: u8, source: u8, offset: i16, value: i32| {
-        u64::from(code)
-            | u64::from(source << 4 | destination) << 8
-            | u64::from(offset as u16) << 16
-            | u64::from(value as u32) << 32
-    };
     [
         // r2 = *(u32 *)(r1 + rx_queue_index)
-        one(0x61, 2, 1, RX_QUEUE_INDEX, 0),
+        instruction(0x61, 2, 1, RX_QUEUE_INDEX, 0),
         // r1 = map, which takes two instructions
-        one(0x18, 1, PSEUDO_MAP_FD, 0, map),
+        instruction(0x18, 1, PSEUDO_MAP_FD, 0, map),
         0,
         // r3 = XDP_DROP
-        one(0xb7, 3, 0, 0, XDP_DROP),
+        instruction(0xb7, 3, 0, 0, XDP_DROP),
         // r0 = bpf_redirect_map(r1, r2, r3)
-        one(0x85, 0, 0, 0, FUNC_REDIRECT_MAP),
+        instruction(0x85, 0, 0, 0, FUNC_REDIRECT_MAP),
         // return r0
-        one(0x95, 0, 0, 0, 0),
+        instruction(0x95, 0, 0, 0, 0),
     ]
-}
-
-/// `union bpf_attr`, field by field.
-struct Attribute([u64; ATTRIBUTE_BYTES / 8]);
-
-impl Attribute {
-    fn new() -> Self {
-        Self([0; ATTRIBUTE_BYTES / 8])
-    }
-
-    /// 32-bit fields from an offset in bytes on.
-    fn words(&mut self, offset: usize, words: &[u32]) {
-        for (at, word) in words.iter().enumerate() {
-            let place = offset / 4 + at;
-            let shift = if cfg!(target_endian = "little") { place % 2 * 32 } else { (1 - place % 2) * 32 };
-            self.0[place / 2] |= u64::from(*word) << shift;
-        }
-    }
-
-    /// A pointer at an offset in bytes, a multiple of 8. What it points to must live until the call.
-    fn pointer<T>(&mut self, offset: usize, pointer: *const T) {
-        self.0[offset / 8] = pointer as u64;
-    }
-
-    /// Calls; the result is a descriptor for the commands that make one.
-    fn call(&mut self, command: i32) -> io::Result<RawFd> {
-        // SAFETY: the attribute is a live array of the given size; the pointers in it are to objects that the
-        // callers keep until this returns, as the command's layout in linux/bpf.h wants them.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), ATTRIBUTE_BYTES) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as RawFd) }
-    }
-
-    fn open(&mut self, command: i32) -> io::Result<OwnedFd> {
-        let fd = self.call(command)?;
-        // SAFETY: the command made this descriptor, and it belongs to nobody else.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_stand_where_the_kernel_looks_for_them() {
-        let mut attribute = Attribute::new();
-        attribute.words(0, &[1, 2, 3]);
-        attribute.words(68, &[4]);
-        let bytes: Vec<u8> = attribute.0.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!((word(0), word(4), word(8), word(12), word(68)), (1, 2, 3, 0, 4));
-    }
 
     #[test]
     fn the_program_is_six_instructions_and_names_its_map() {
