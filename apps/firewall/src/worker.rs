@@ -1,8 +1,9 @@
 //! One worker thread: frames from the ports through its engine and out again, run to completion.
 //!
-//! The loop allocates nothing, locks nothing and makes no system call but batched sends while frames
-//! keep coming; when they stop it spins for a moment and then sleeps in `poll`. Whoever wants something
-//! of an engine sends a [`Job`], which runs between two bursts.
+//! The loop allocates nothing, locks nothing and makes no system call but batched sends, and reads of frames longer than
+//! the MTU, while frames keep coming; when they stop it spins for a moment and then sleeps in `poll`. Which core it runs on
+//! is looked at each hundredth of a second. Whoever wants something of an engine sends a [`Job`], which runs between two
+//! bursts.
 
 pub mod peers;
 pub mod place;
@@ -85,7 +86,7 @@ pub type OpenPort = (Port, Box<dyn Receiver>, Box<dyn Sender>);
 
 /// Everything a worker is made of.
 pub struct Parts {
-    /// Those that it shares with the others.
+    /// The cores that it shares with the other workers.
     pub cores: Option<Arc<Cores>>,
     /// Its engine, with ports attached.
     pub engine: Engine,
@@ -215,7 +216,7 @@ impl Worker {
         while !self.stop.load(Ordering::Relaxed) {
             let worked = self.turn();
             let now = Instant::now();
-            place.look(now, &self.receivers);
+            place.look(now, |by_core| self.receivers.iter().for_each(|receiver| receiver.add_arrivals(by_core)));
             if worked {
                 last_work = now;
                 continue;

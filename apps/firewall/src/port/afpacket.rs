@@ -225,8 +225,12 @@ impl Receiver for AfPacketReceiver {
                 continue;
             }
             if !is_whole {
-                // No memory was left for it, or it could not be read, which is counted.
-                losses.ring_full += u64::from(!is_queued);
+                // One that was queued could not be read, which is counted.
+                if !ring.has_queue() {
+                    losses.truncated += 1;
+                } else if !is_queued {
+                    losses.ring_full += 1;
+                }
                 continue;
             }
             let start = usize::from(header.mac);
@@ -335,6 +339,11 @@ impl Ring {
         }
         let memory = NonNull::new(memory.cast()).context("mmap gave address 0")?;
         Ok(Self { memory, bytes, slots, slot_bytes, socket })
+    }
+
+    /// Whether a frame that is longer than a slot is queued, as long as there is memory.
+    fn has_queue(&self) -> bool {
+        self.slot_bytes < slot_bytes(PACKET_BYTES_MAX)
     }
 
     fn slot(&self, index: usize) -> NonNull<u8> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-use crate::port::{CORES_MAX, Receiver};
+use crate::port::CORES_MAX;
 
 /// How long a worker is looked at before it is called busy or idle. One that keeps a core sleeps no longer, so that it
 /// gives the core back.
@@ -85,8 +85,9 @@ impl Place {
         self.slept += time;
     }
 
-    /// To be asked now and then.
-    pub(super) fn look(&mut self, now: Instant, receivers: &[Box<dyn Receiver>]) {
+    /// To be asked now and then. `add` adds the bytes that the worker received since the start to those of the cores that
+    /// they came in on.
+    pub(super) fn look(&mut self, now: Instant, add: impl Fn(&mut [u64; CORES_MAX])) {
         let window = now - self.since;
         if window < WINDOW {
             return;
@@ -102,7 +103,7 @@ impl Place {
                 let _ = sched_setaffinity(None, &cores.all);
             }
             Some((core, since)) => {
-                let arrived = self.arrivals(receivers);
+                let arrived = self.arrivals(add);
                 if let Some(better) = self.better(&cores, core, &arrived) {
                     cores.give_back(core);
                     self.keep(better, since);
@@ -111,7 +112,7 @@ impl Place {
             None if is_busy => {
                 let here = sched_getcpu();
                 if cores.take(here) {
-                    self.arrivals(receivers);
+                    self.arrivals(add);
                     self.crowded = 0;
                     self.keep(here, now);
                 }
@@ -128,11 +129,9 @@ impl Place {
     }
 
     /// Bytes that came in on each core since the last time.
-    fn arrivals(&mut self, receivers: &[Box<dyn Receiver>]) -> [u64; CORES_MAX] {
+    fn arrivals(&mut self, add: impl Fn(&mut [u64; CORES_MAX])) -> [u64; CORES_MAX] {
         let mut all = [0; CORES_MAX];
-        for receiver in receivers {
-            receiver.add_arrivals(&mut all);
-        }
+        add(&mut all);
         let before = std::mem::replace(&mut self.arrived, all);
         std::array::from_fn(|core| all[core].saturating_sub(before[core]))
     }
@@ -165,59 +164,28 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::RawFd;
-    use std::sync::atomic::AtomicU64;
-
     use super::*;
-    use crate::port::{Batch, Losses};
-
-    /// A port whose frames come in where they are told to.
-    #[derive(Default)]
-    struct Told {
-        core: usize,
-        bytes: Arc<AtomicU64>,
-    }
-
-    impl Receiver for Told {
-        fn receive<'a>(&'a mut self, _: &mut Batch<'a>) {}
-
-        fn release(&mut self) {}
-
-        fn fd(&self) -> Option<RawFd> {
-            None
-        }
-
-        fn take_error(&mut self) -> Option<std::io::Error> {
-            None
-        }
-
-        fn losses(&mut self) -> Losses {
-            Losses::default()
-        }
-
-        fn add_arrivals(&self, by_core: &mut [u64; CORES_MAX]) {
-            by_core[self.core] += self.bytes.load(Ordering::Relaxed);
-        }
-    }
 
     /// A worker, and time that goes by for it.
     struct Lived {
         place: Place,
         now: Instant,
-        receivers: Vec<Box<dyn Receiver>>,
+        /// What came in, by core.
+        arrived: [u64; CORES_MAX],
     }
 
     impl Lived {
         fn new(cores: &Arc<Cores>) -> Self {
             let now = Instant::now();
-            Self { place: Place::new(Some(Arc::clone(cores)), now), now, receivers: Vec::new() }
+            Self { place: Place::new(Some(Arc::clone(cores)), now), now, arrived: [0; CORES_MAX] }
         }
 
         /// Where the worker may run after a window of which it slept so much.
         fn window(&mut self, slept: Duration) -> CpuSet {
             self.now += WINDOW;
             self.place.slept(slept);
-            self.place.look(self.now, &self.receivers);
+            let arrived = self.arrived;
+            self.place.look(self.now, |by_core| *by_core = arrived);
             sched_getaffinity(None).unwrap()
         }
     }
@@ -261,16 +229,14 @@ mod tests {
     fn a_worker_leaves_the_core_where_its_frames_come_in() {
         let cores = Cores::shared().unwrap();
         let mut worker = Lived::new(&cores);
-        let bytes = Arc::new(AtomicU64::new(0));
         let own = only(&worker.window(Duration::ZERO)).unwrap();
-        worker.receivers.push(Box::new(Told { core: own, bytes: Arc::clone(&bytes) }));
-        bytes.fetch_add(BYTES_MIN, Ordering::Relaxed);
+        worker.arrived[own] += BYTES_MIN;
         assert_eq!(only(&worker.window(Duration::ZERO)), Some(own), "once is no reason");
-        bytes.fetch_add(BYTES_MIN, Ordering::Relaxed);
+        worker.arrived[own] += BYTES_MIN;
         let moved = only(&worker.window(Duration::ZERO)).unwrap();
         assert_eq!(moved != own, cores.allowed().count() > 1);
         for _ in 0..3 {
-            bytes.fetch_add(BYTES_MIN, Ordering::Relaxed);
+            worker.arrived[own] += BYTES_MIN;
             assert_eq!(only(&worker.window(Duration::ZERO)), Some(moved), "they come in elsewhere now");
         }
     }
@@ -280,15 +246,11 @@ mod tests {
         let cores = Cores::shared().unwrap();
         let mut worker = Lived::new(&cores);
         let own = only(&worker.window(Duration::ZERO)).unwrap();
-        let bytes: [Arc<AtomicU64>; 2] = Default::default();
         let other = cores.allowed().find(|core| *core != own).unwrap_or(own);
-        for (core, bytes) in [own, other].into_iter().zip(&bytes) {
-            worker.receivers.push(Box::new(Told { core, bytes: Arc::clone(bytes) }));
-        }
         for (here, there) in [(BYTES_MIN, BYTES_MIN), (BYTES_MIN / 2, 0)] {
             for _ in 0..5 {
-                bytes[0].fetch_add(here, Ordering::Relaxed);
-                bytes[1].fetch_add(there, Ordering::Relaxed);
+                worker.arrived[own] += here;
+                worker.arrived[other] += there;
                 assert_eq!(only(&worker.window(Duration::ZERO)), Some(own), "{here} {there}");
             }
         }
